@@ -1,0 +1,57 @@
+"""What happens, as data: use cases emit events, cli/progress.py and cli/console.py show them.
+
+An event travels over the control socket as JSON, so that `up` in one process shows what the supervisor does in
+another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from pycompose.engine.config import from_json, plain
+
+
+class Phase(Enum):
+    """How far a piece of work is; the renderers choose colour and mark by it."""
+
+    WORKING = "working"
+    DONE = "done"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One step of one resource: `Container demo-web-1` `Starting`.
+
+    `subject` is what Compose prints ("Container demo-web-1", "Network demo_default", "Volume \\"demo_data\\"",
+    "Image busybox"). `text` is the verb ("Creating", "Started", "Healthy", …). `parent` groups layers under an
+    image. `current`/`total` are bytes where there is progress to show.
+    """
+
+    subject: str
+    text: str
+    phase: Phase
+    details: str = ""
+    parent: str = ""
+    current: int = 0
+    total: int = 0
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain JSON values."""
+        return dict(plain(self))
+
+    @classmethod
+    def from_json(cls, value: dict[str, object]) -> Event:
+        """Return the event that `to_json` made `value` from."""
+        return from_json(cls, value)
+
+
+class Sink(Protocol):
+    """Whoever wants events; may be called from several threads."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event; must not raise and must not block for long."""
+        ...

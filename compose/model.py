@@ -1,0 +1,327 @@
+"""What a compose file means, as typed values: made by config/bind.py, read by everything else.
+
+All defaults are filled in, all paths are absolute, all names are resolved (`networks[...].name` is the name on the
+machine, the key is the name in the file). Units are in the names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from pycompose.engine.config import Limits, Rlimit
+
+
+class Condition(Enum):
+    """What `depends_on` waits for."""
+
+    STARTED = "service_started"
+    HEALTHY = "service_healthy"
+    COMPLETED = "service_completed_successfully"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """One `depends_on` entry, also those implied by links, volumes_from and shared namespaces."""
+
+    service: str
+    condition: Condition = Condition.STARTED
+    restart: bool = False
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """One published or exposed port. `published` is None for "any free one", else an inclusive range of host ports."""
+
+    target: int
+    published: tuple[int, int] | None = None
+    host_ip: str = ""
+    protocol: str = "tcp"
+    name: str = ""
+    mode: str = "ingress"
+    app_protocol: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceVolume:
+    """One entry of `services.*.volumes`, long form. `kind`: bind, volume, tmpfs, image.
+
+    `source` is an absolute path (bind), a volume key (volume, "" = anonymous) or an image reference (image).
+    """
+
+    kind: str
+    target: str
+    source: str = ""
+    read_only: bool = False
+    subpath: str = ""
+    nocopy: bool = False
+    create_host_path: bool = True
+    propagation: str = ""
+    recursive: str = ""
+    selinux: str = ""
+    tmpfs_size_bytes: int | None = None
+    tmpfs_mode: int | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReference:
+    """A secret or config as a service uses it: `source` is the top-level key, `target` absolute in the container."""
+
+    source: str
+    target: str
+    uid: str = "0"
+    gid: str = "0"
+    mode: int = 0o444
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileObject:
+    """A top-level secret or config; exactly one of file, environment (its value), content, external is used."""
+
+    key: str
+    name: str
+    file: str | None = None
+    environment: str | None = None
+    content: str | None = None
+    external: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """A healthcheck. `test` is the full list: ("CMD", …), ("CMD-SHELL", text) or ("NONE",).
+
+    None means "not said": the image's healthcheck fills it, then the defaults of health.py.
+    """
+
+    test: tuple[str, ...] | None = None
+    interval_s: float | None = None
+    timeout_s: float | None = None
+    start_period_s: float | None = None
+    start_interval_s: float | None = None
+    retries: int | None = None
+    disable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Restart policy: `kind` no, always, on-failure, unless-stopped; `max_attempts` None is unlimited."""
+
+    kind: str = "no"
+    max_attempts: int | None = None
+    delay_s: float | None = None
+    window_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """How a service sits on one network. `network` is the key in the file."""
+
+    network: str
+    aliases: tuple[str, ...] = ()
+    ipv4_address: str = ""
+    ipv6_address: str = ""
+    link_local_ips: tuple[str, ...] = ()
+    mac_address: str = ""
+    interface_name: str = ""
+    priority: int = 0
+    gw_priority: int = 0
+    driver_opts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """A `post_start`, `pre_stop` or `pre_start` entry."""
+
+    command: tuple[str, ...]
+    user: str = ""
+    privileged: bool = False
+    working_dir: str = ""
+    environment: tuple[str, ...] = ()
+    image: str = ""
+    per_replica: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logging:
+    """`logging:` as written."""
+
+    driver: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceMapping:
+    """One `devices:` entry."""
+
+    source: str
+    target: str
+    permissions: str = "rwm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRule:
+    """One `develop.watch` entry."""
+
+    path: str
+    action: str
+    target: str = ""
+    ignore: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    initial_sync: bool = False
+    exec: Hook | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """`build:`; `tree` is the canonical mapping for what isn't typed yet."""
+
+    context: str
+    dockerfile: str = "Dockerfile"
+    tree: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One service. `command`/`entrypoint`: None is "from the image", () is "cleared".
+
+    `environment` holds KEY → value, None for a key to be removed; env_file is already folded in. `hash` is the
+    config hash (hashing.py) of the canonical tree. `network_mode` is "" unless given. `replicas` is scale or
+    deploy.replicas. `extensions` are the `x-*` keys.
+    """
+
+    name: str
+    image: str = ""
+    build: Build | None = None
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: dict[str, str | None] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    user: str = ""
+    group_add: tuple[str, ...] = ()
+    working_dir: str = ""
+    hostname: str = ""
+    domainname: str = ""
+    container_name: str = ""
+    replicas: int = 1
+    depends_on: tuple[Dependency, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    external_links: tuple[tuple[str, str], ...] = ()
+    ports: tuple[Port, ...] = ()
+    expose: tuple[str, ...] = ()
+    volumes: tuple[ServiceVolume, ...] = ()
+    volumes_from: tuple[str, ...] = ()
+    tmpfs: tuple[str, ...] = ()
+    secrets: tuple[FileReference, ...] = ()
+    configs: tuple[FileReference, ...] = ()
+    networks: tuple[Endpoint, ...] = ()
+    network_mode: str = ""
+    mac_address: str = ""
+    extra_hosts: tuple[tuple[str, str], ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
+    health: Health | None = None
+    restart: Restart = field(default_factory=Restart)
+    stop_signal: str = ""
+    stop_grace_s: float | None = None
+    limits: Limits = field(default_factory=Limits)
+    rlimits: tuple[Rlimit, ...] = ()
+    oom_score_adj: int = 0
+    shm_bytes: int | None = None
+    sysctls: dict[str, str] = field(default_factory=dict)
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    privileged: bool = False
+    read_only: bool = False
+    security_opt: tuple[str, ...] = ()
+    devices: tuple[DeviceMapping, ...] = ()
+    device_cgroup_rules: tuple[str, ...] = ()
+    pid: str = ""
+    ipc: str = ""
+    uts: str = ""
+    cgroup: str = ""
+    cgroup_parent: str = ""
+    userns_mode: str = ""
+    init: bool = False
+    tty: bool = False
+    stdin_open: bool = False
+    platform: str = ""
+    pull_policy: str = ""
+    logging: Logging = field(default_factory=Logging)
+    attach: bool = True
+    profiles: tuple[str, ...] = ()
+    pre_start: tuple[Hook, ...] = ()
+    post_start: tuple[Hook, ...] = ()
+    pre_stop: tuple[Hook, ...] = ()
+    watch: tuple[WatchRule, ...] = ()
+    update_order: str = "stop-first"
+    provider: dict[str, Any] | None = None
+    extensions: dict[str, Any] = field(default_factory=dict)
+    hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IpamPool:
+    """One `ipam.config` entry; all as written."""
+
+    subnet: str = ""
+    ip_range: str = ""
+    gateway: str = ""
+    aux_addresses: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A top-level network."""
+
+    key: str
+    name: str
+    driver: str = "bridge"
+    external: bool = False
+    internal: bool = False
+    attachable: bool = False
+    enable_ipv4: bool = True
+    enable_ipv6: bool = False
+    ipam: tuple[IpamPool, ...] = ()
+    driver_opts: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """A top-level volume."""
+
+    key: str
+    name: str
+    driver: str = "local"
+    external: bool = False
+    driver_opts: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A whole project after profiles and selection.
+
+    `services` are the enabled ones, `disabled_services` those that profiles switch off. `files` are the compose
+    files as given, absolute. `environment` is what interpolation saw.
+    """
+
+    name: str
+    directory: str
+    files: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    services: dict[str, Service] = field(default_factory=dict)
+    disabled_services: dict[str, Service] = field(default_factory=dict)
+    networks: dict[str, Network] = field(default_factory=dict)
+    volumes: dict[str, Volume] = field(default_factory=dict)
+    secrets: dict[str, FileObject] = field(default_factory=dict)
+    configs: dict[str, FileObject] = field(default_factory=dict)
+    profiles: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Resource limits as files: pure translation, then one dumb writer per cgroup version."""

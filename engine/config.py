@@ -1,0 +1,276 @@
+"""What the engine is given: one container as plain data, written to `containers/ID/config.json`.
+
+Everything is decided before it gets here: names are resolved to numbers where that needs no look into the
+rootfs, sources are absolute, defaults are filled in. The engine adds only what belongs to every container
+(default mounts, devices, masks: rootfs.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeVar
+
+DEFAULT_CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
+    "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
+)  # fmt: skip
+DEFAULT_SHM_BYTES = 64 * 1024 * 1024
+
+T = TypeVar("T")
+
+
+class MountKind(Enum):
+    """What is mounted: a host file or directory, or an empty tmpfs."""
+
+    BIND = "bind"
+    TMPFS = "tmpfs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One mount the user asked for (volume, bind, tmpfs, secret), in the container at `target`.
+
+    `source` is an absolute host path (BIND). `subpath` is resolved below `source` and may not leave it.
+    `read_only` is recursive unless `recursive` is False. `options` are tmpfs options (`mode=1777`, `size=64m`,
+    `noexec`…), or bind flags (`nosuid`, `nodev`, `noexec`).
+    """
+
+    kind: MountKind
+    target: str
+    source: str = ""
+    subpath: str = ""
+    read_only: bool = False
+    recursive: bool = True
+    propagation: str = "rprivate"
+    options: tuple[str, ...] = ()
+    create_source: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootfsTree:
+    """One overlay of the rootfs: absolute `lowers`, topmost first, at `target`.
+
+    Images from files and registries have one tree at "/". The image `host` has one more per shared directory
+    of the machine (`/usr`, `/opt`). Each has its own upper and work in `containers/ID/rw/N/`.
+    """
+
+    target: str = "/"
+    lowers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """`user[:group]` as written ("", "0", "app", "1000:1000", "app:www"), looked up inside the rootfs at start."""
+
+    spec: str = ""
+    additional_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rlimit:
+    """One `ulimits:` entry; -1 is infinity."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process inside the container: pid 1, an exec, a health probe.
+
+    `env` holds "KEY=value" in order; the engine adds PATH, HOSTNAME, HOME and TERM by engine.md 1.7's rule.
+    `capabilities` are names without CAP_. `init` puts a reaper as pid 1 before `args`.
+    """
+
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    user: User = field(default_factory=User)
+    capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES
+    no_new_privs: bool = False
+    rlimits: tuple[Rlimit, ...] = ()
+    oom_score_adj: int = 0
+    tty: bool = False
+    stdin_open: bool = False
+    init: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device node of the host (`source`, absolute) at `target`, with cgroup `permissions` out of "rwm"."""
+
+    source: str
+    target: str
+    permissions: str = "rwm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRate:
+    """One throttle of blkio_config: bytes or operations per second on the block device at `path`."""
+
+    path: str
+    rate: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Resource limits; None writes nothing. Units in the names; `cpus` is a fraction of processors.
+
+    Formulas and file names per cgroup version: engine/cgroups/limits.py.
+    """
+
+    memory_bytes: int | None = None
+    memory_swap_bytes: int | None = None
+    memory_reservation_bytes: int | None = None
+    memory_swappiness: int | None = None
+    oom_kill_disable: bool = False
+    cpus: float | None = None
+    cpu_quota_us: int | None = None
+    cpu_period_us: int | None = None
+    cpu_shares: int | None = None
+    cpu_rt_runtime_us: int | None = None
+    cpu_rt_period_us: int | None = None
+    cpuset: str | None = None
+    pids: int | None = None
+    blkio_weight: int | None = None
+    blkio_weight_device: tuple[DeviceRate, ...] = ()
+    device_read_bps: tuple[DeviceRate, ...] = ()
+    device_write_bps: tuple[DeviceRate, ...] = ()
+    device_read_iops: tuple[DeviceRate, ...] = ()
+    device_write_iops: tuple[DeviceRate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespaces:
+    """Which namespaces are the container's own.
+
+    Each value is "private", "host", or "container:ID" (join that container's). For `network`, "private" means the
+    namespace that networking has pinned at StatePaths.netns(ID) before the start; `ipc` knows "shareable" and
+    "none" too.
+    """
+
+    network: str = "private"
+    pid: str = "private"
+    ipc: str = "private"
+    uts: str = "private"
+    cgroup: str = "private"
+    user: str = "host"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """The hardening switches of one container."""
+
+    privileged: bool = False
+    read_only_rootfs: bool = False
+    seccomp: str = ""
+    apparmor: str = ""
+    system_paths_unconfined: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """`logging:`: driver "json-file", "local", "none" or "journald"; sizes in bytes, 0 is unlimited."""
+
+    driver: str = "json-file"
+    max_bytes: int = 0
+    max_files: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerConfig:
+    """One container, complete. `id` is 64 lower-case hex digits; `name` is unique on the machine.
+
+    `files` are generated small files, bind-mounted from the container's directory: target → file name there
+    (`/etc/hosts` → `hosts`). `stop_signal` is a number. `created_ns` is CLOCK_REALTIME.
+    """
+
+    id: str
+    name: str
+    project: str
+    image: str = ""
+    image_id: str = ""
+    rootfs: tuple[RootfsTree, ...]
+    process: Process
+    mounts: tuple[Mount, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    hostname: str = ""
+    domainname: str = ""
+    namespaces: Namespaces = field(default_factory=Namespaces)
+    security: Security = field(default_factory=Security)
+    limits: Limits = field(default_factory=Limits)
+    cgroup_parent: str = ""
+    devices: tuple[Device, ...] = ()
+    device_cgroup_rules: tuple[str, ...] = ()
+    sysctls: dict[str, str] = field(default_factory=dict)
+    shm_bytes: int = DEFAULT_SHM_BYTES
+    stop_signal: int = 15
+    stop_grace_s: float = 10.0
+    log: LogConfig = field(default_factory=LogConfig)
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    created_ns: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; `from_json` is the inverse."""
+        return typing.cast("dict[str, Any]", plain(self))
+
+
+def plain(value: object) -> Any:
+    """Return `value` (dataclasses, enums, tuples, dicts) as JSON values, leaving out fields at their default."""
+    if isinstance(value, Enum):
+        return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        out = {}
+        for item in dataclasses.fields(value):
+            current = getattr(value, item.name)
+            if item.default is not dataclasses.MISSING and current == item.default:
+                continue
+            if item.default_factory is not dataclasses.MISSING and current == item.default_factory():
+                continue
+            out[item.name] = plain(current)
+        return out
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+def from_json(kind: type[T], value: Any) -> T:
+    """Return the `kind` (one of the dataclasses above) that `plain` turned into `value`.
+
+    Unknown keys are ignored, so that an older process can read a newer file of the same schema.
+    """
+    return typing.cast("T", _build(kind, value))
+
+
+_HINTS: dict[type, dict[str, Any]] = {}
+
+
+def _build(kind: Any, value: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if value is None:
+        return None
+    if origin is tuple:
+        (item, *_rest) = typing.get_args(kind)
+        return tuple(_build(item, entry) for entry in value)
+    if origin is dict:
+        return dict(value)
+    if origin in (typing.Union, types.UnionType):
+        (inner,) = [option for option in typing.get_args(kind) if option is not type(None)]
+        return _build(inner, value)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(value)
+    if dataclasses.is_dataclass(kind):
+        hints = _HINTS.get(typing.cast("type", kind))
+        if hints is None:
+            hints = _HINTS[typing.cast("type", kind)] = typing.get_type_hints(kind)
+        known = {item.name for item in dataclasses.fields(kind)}
+        return typing.cast("Any", kind)(**{k: _build(hints[k], v) for k, v in value.items() if k in known})
+    return value

@@ -1,0 +1,143 @@
+"""Every error a user can meet, as one tree.
+
+PycomposeError(message, hint)               exit code 1
+├─ ConfigError(location)                    compose/errors.py: YAML, schema, interpolation, cycles
+├─ SupervisorError                          compose/errors.py: not running, protocol mismatch, lock held
+├─ EngineError
+│   ├─ MountError  NamespaceError  CgroupError  SeccompError  ChildError(step)
+│   ├─ ExecError                            exit code 126 (not executable) or 127 (not found)
+│   ├─ StateError ── InvalidTransition  NoSuchContainer  AlreadyExists
+│   └─ ImageError ── InvalidReference  NoSuchImage  PullError  AuthError  DigestMismatch  ArchiveError
+├─ NetworkError ── AddressesExhausted  PortInUse
+└─ VolumeError ── VolumeInUse
+
+A message names the object, the operation and the reason, in lower case, on one line. The hint says what to do.
+`OSError` and library errors stay inside the function that makes the call; the operation around it adds the
+names and raises one of these `from` it.
+"""
+
+from __future__ import annotations
+
+
+class PycomposeError(Exception):
+    """Base of everything that is shown to a user as two lines instead of a traceback."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+    def to_json(self) -> dict[str, object]:
+        """Return the form that travels between processes."""
+        return {
+            "type": type(self).__name__,
+            "message": self.message,
+            "hint": self.hint,
+            "exit_code": self.exit_code,
+        }
+
+
+class EngineError(PycomposeError):
+    """The container engine could not do what it was asked."""
+
+
+class MountError(EngineError):
+    """A mount could not be made or changed."""
+
+
+class NamespaceError(EngineError):
+    """A namespace could not be created or entered."""
+
+
+class CgroupError(EngineError):
+    """A control group could not be created, limited or removed."""
+
+
+class SeccompError(EngineError):
+    """A system-call filter could not be built or installed."""
+
+
+class ChildError(EngineError):
+    """The child failed between clone and execve; `step` is the operation it was at."""
+
+    def __init__(self, message: str, *, step: str, errno: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.step = step
+        self.errno = errno
+
+
+class ExecError(EngineError):
+    """The command cannot be executed: 126 for not executable, 127 for not found."""
+
+    def __init__(self, message: str, *, exit_code: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
+
+
+class StateError(EngineError):
+    """The container is not in a state that allows the operation."""
+
+
+class InvalidTransition(StateError):  # noqa: N818 - names of the tree above read as sentences
+    """No such transition in the table of engine/state.py."""
+
+
+class NoSuchContainer(StateError):  # noqa: N818
+    """No container has this name or id."""
+
+
+class AlreadyExists(StateError):  # noqa: N818
+    """The name is taken."""
+
+
+class ImageError(EngineError):
+    """An image could not be found, fetched, stored or unpacked."""
+
+
+class InvalidReference(ImageError):  # noqa: N818
+    """The text is not an image reference."""
+
+
+class NoSuchImage(ImageError):  # noqa: N818
+    """The store has no image of this reference."""
+
+
+class PullError(ImageError):
+    """A registry did not deliver."""
+
+
+class AuthError(ImageError):
+    """A registry refused the credentials."""
+
+
+class DigestMismatch(ImageError):  # noqa: N818
+    """Content is not what its digest or size says."""
+
+
+class ArchiveError(ImageError):
+    """An archive breaks a rule of the unpacker; the message says which layer and entry."""
+
+
+class NetworkError(PycomposeError):
+    """A network, address, rule or port could not be set up."""
+
+
+class AddressesExhausted(NetworkError):  # noqa: N818
+    """No free subnet or address is left."""
+
+
+class PortInUse(NetworkError):  # noqa: N818
+    """A published port is taken on the host."""
+
+
+class VolumeError(PycomposeError):
+    """A volume could not be created, filled, mounted or removed."""
+
+
+class VolumeInUse(VolumeError):  # noqa: N818
+    """A container still refers to the volume."""

@@ -1,0 +1,122 @@
+"""Where everything lies. Every path that pycompose writes is made here.
+
+```
+ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmpfs: after a reboot nothing claims to run)
+  images/…                        engine/images/store.py   projects/P/{lock,control.sock,keeper.sock,supervisor.json}
+  volumes/NAME/{_data,meta.json}                           containers/ID/{state.json,exit.json,health.json,stdout,stderr}
+  projects/P/{project.json,supervisor.log}                 netns/ID
+  projects/P/containers/ID        (a claim, made first)    networks/NAME.json   (subnet, bridge, leases)
+  containers/ID/{config.json,hosts,hostname,resolv.conf,rw/,log/}
+```
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_ROOT = Path("/var/lib/pycompose")
+DEFAULT_RUN = Path("/run/pycompose")
+DEFAULT_CGROUP_PARENT = "pycompose"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatePaths:
+    """The two state roots and the name of our cgroup; tests give their own."""
+
+    root: Path = DEFAULT_ROOT
+    run: Path = DEFAULT_RUN
+    cgroup_parent: str = DEFAULT_CGROUP_PARENT
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> StatePaths:
+        """Return the paths that PYCOMPOSE_ROOT, PYCOMPOSE_RUN and PYCOMPOSE_CGROUP ask for."""
+        env = os.environ if environment is None else environment
+        return cls(
+            root=Path(env.get("PYCOMPOSE_ROOT") or DEFAULT_ROOT),
+            run=Path(env.get("PYCOMPOSE_RUN") or DEFAULT_RUN),
+            cgroup_parent=env.get("PYCOMPOSE_CGROUP") or DEFAULT_CGROUP_PARENT,
+        )
+
+    def to_environment(self) -> dict[str, str]:
+        """Return the variables with which a child process finds the same paths."""
+        return {
+            "PYCOMPOSE_ROOT": str(self.root),
+            "PYCOMPOSE_RUN": str(self.run),
+            "PYCOMPOSE_CGROUP": self.cgroup_parent,
+        }
+
+    @property
+    def images(self) -> Path:
+        """The image store."""
+        return self.root / "images"
+
+    @property
+    def volumes(self) -> Path:
+        """All named volumes."""
+        return self.root / "volumes"
+
+    @property
+    def projects(self) -> Path:
+        """What is kept of each project."""
+        return self.root / "projects"
+
+    @property
+    def projects_run(self) -> Path:
+        """Sockets and locks of each project."""
+        return self.run / "projects"
+
+    @property
+    def containers(self) -> Path:
+        """All containers of all projects."""
+        return self.root / "containers"
+
+    @property
+    def networks(self) -> Path:
+        """One JSON file per network that exists."""
+        return self.run / "networks"
+
+    def project(self, project: str) -> Path:
+        """What survives a reboot of one project."""
+        return self.projects / project
+
+    def project_claims(self, project: str) -> Path:
+        """One empty file per container id of the project, made before anything of the container is."""
+        return self.project(project) / "containers"
+
+    def project_run(self, project: str) -> Path:
+        """Directory (0700) of the project's sockets and lock."""
+        return self.projects_run / project
+
+    def control_socket(self, project: str) -> Path:
+        """Where the supervisor listens."""
+        return self.project_run(project) / "control.sock"
+
+    def keeper_socket(self, project: str) -> Path:
+        """Where the keeper listens."""
+        return self.project_run(project) / "keeper.sock"
+
+    def container(self, container_id: str) -> Path:
+        """What survives a reboot of one container."""
+        return self.containers / container_id
+
+    def container_run(self, container_id: str) -> Path:
+        """Run-time state of one container."""
+        return self.run / "containers" / container_id
+
+    def netns(self, container_id: str) -> Path:
+        """Where the container's network namespace is pinned."""
+        return self.run / "netns" / container_id
+
+    def network(self, name: str) -> Path:
+        """State of one network."""
+        return self.networks / f"{name}.json"
+
+    def volume(self, name: str) -> Path:
+        """Directory of one named volume; its data is in `_data`."""
+        return self.volumes / name

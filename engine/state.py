@@ -1,0 +1,117 @@
+"""The run-time state of a container: a claim on disk, proven by the kernel.
+
+`state.json` is written by the keeper, `exit.json` too when it has reaped the process. A claim "running" counts only
+while pid, start time and boot id match what /proc says (runc does the same: refreshState).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pycompose.engine.config import from_json
+from pycompose.engine.errors import InvalidTransition
+from pycompose.engine.store import read_json
+
+if TYPE_CHECKING:
+    from pycompose.engine.paths import StatePaths
+
+
+class Status(Enum):
+    """Docker's container states."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    EXITED = "exited"
+    REMOVED = "removed"
+
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.CREATED: frozenset({Status.RUNNING, Status.EXITED, Status.REMOVED}),
+    Status.RUNNING: frozenset({Status.PAUSED, Status.EXITED}),
+    Status.PAUSED: frozenset({Status.RUNNING, Status.EXITED}),
+    Status.RESTARTING: frozenset({Status.RUNNING, Status.EXITED, Status.REMOVED}),
+    Status.EXITED: frozenset({Status.RUNNING, Status.RESTARTING, Status.REMOVED}),
+    Status.REMOVED: frozenset(),
+}
+
+
+def transition(name: str, old: Status, new: Status) -> Status:
+    """Return `new`, or raise InvalidTransition."""
+    if new not in TRANSITIONS[old]:
+        raise InvalidTransition(f"container {name}: cannot go from {old.value} to {new.value}")
+    return new
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerState:
+    """`state.json` and `exit.json` together.
+
+    `start_ticks` is field 22 of /proc/PID/stat. `started_ns`/`finished_ns` are CLOCK_REALTIME, 0 is never.
+    `exit_code` is 128+n for signal n; `exit_code_known` is False when nobody could reap the process.
+    """
+
+    id: str
+    status: Status
+    pid: int = 0
+    start_ticks: int = 0
+    boot_id: str = ""
+    started_ns: int = 0
+    finished_ns: int = 0
+    exit_code: int = 0
+    exit_code_known: bool = True
+    oom_killed: bool = False
+    restart_count: int = 0
+    error: str = ""
+
+
+@cache
+def boot_id() -> str:
+    """Return the id of this boot (proc_sys_kernel(5) random/boot_id)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def start_ticks(pid: int) -> int:
+    """Return when `pid` started, in clock ticks after boot, 0 when there is no such process (proc_pid_stat(5))."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    fields = text[text.rindex(b")") + 2 :].split()
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def alive(state: ContainerState) -> bool:
+    """Tell whether the process that `state` names still runs: same pid, same start time, same boot."""
+    return state.pid > 0 and state.boot_id == boot_id() and start_ticks(state.pid) == state.start_ticks
+
+
+def read_state(paths: StatePaths, container_id: str) -> ContainerState:
+    """Return the proven state of a container: what the files claim, corrected by /proc.
+
+    A container without run-time files is CREATED (or was, before a reboot). A "running" one whose process is
+    gone is EXITED, with the code of `exit.json` where there is one.
+    """
+    directory = paths.container_run(container_id)
+    try:
+        state = from_json(ContainerState, read_json(directory / "state.json"))
+    except FileNotFoundError:
+        return ContainerState(id=container_id, status=Status.CREATED)
+    if state.status in (Status.RUNNING, Status.PAUSED) and not alive(state):
+        try:
+            return from_json(ContainerState, read_json(directory / "exit.json"))
+        except FileNotFoundError:
+            return ContainerState(
+                id=container_id,
+                status=Status.EXITED,
+                started_ns=state.started_ns,
+                exit_code=255,
+                exit_code_known=False,
+                restart_count=state.restart_count,
+            )
+    return state

@@ -1,0 +1,74 @@
+"""State files: whole or not at all, with a schema number; locks that die with their owner."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from pycompose.engine.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SCHEMA = 1
+
+
+def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> None:
+    """Replace `path` as a whole: a reader sees the old text or the new, never half.
+
+    Adds `"schema": 1`. `durable` is False for files on tmpfs, where fsync is only cost.
+    Raises OSError.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(fd, "w", encoding="utf-8") as file:
+        json.dump({"schema": SCHEMA, **value}, file, sort_keys=True)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in `path`.
+
+    Raises FileNotFoundError when there is none, StateError when it is not ours to read: damaged, or
+    written by a version whose schema we don't know. Never guesses.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError as exc:
+        raise StateError(f"{path}: cannot read state: damaged ({exc})", hint="remove the file") from exc
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        found = value.get("schema") if isinstance(value, dict) else type(value).__name__
+        raise StateError(
+            f"{path}: cannot read state: schema {found}, this version knows {SCHEMA}",
+            hint="it was written by another version of pycompose; use that one, or remove the file",
+        )
+    return value
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
+    """Hold flock(2) on `path` (a file, created if missing, or a directory) for the block.
+
+    The lock belongs to the caller: check and act inside one block. With `wait` False, raises StateError
+    when somebody else has it.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        except OSError as exc:
+            if exc.errno != errno.EWOULDBLOCK:
+                raise
+            raise StateError(f"{path}: cannot lock: held by another process") from exc
+        yield
+    finally:
+        os.close(fd)

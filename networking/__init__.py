@@ -1,0 +1,1 @@
+"""Bridges, veth pairs, addresses, firewall, published ports and DNS."""

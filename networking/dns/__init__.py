@@ -1,0 +1,1 @@
+"""The embedded DNS server of each container, at 127.0.0.11."""

@@ -1,0 +1,1 @@
+"""Named volumes as plain directories, and how volumes, binds and tmpfs become engine mounts."""
