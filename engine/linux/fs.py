@@ -1,0 +1,135 @@
+"""Paths that the kernel resolves inside a directory: openat2(2), and what is built on it.
+
+Below the planner a path is followed by a descriptor, never twice by name: another container can rename things
+in a shared volume between two looks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+
+from pycompose.engine.linux.libc import AT_FDCWD, call, syscall
+
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+
+PROC_SUPER_MAGIC = 0x9FA0
+TMPFS_MAGIC = 0x01021994
+DEVPTS_SUPER_MAGIC = 0x1CD1
+OVERLAYFS_SUPER_MAGIC = 0x794C7630
+CGROUP_SUPER_MAGIC = 0x27E0EB
+CGROUP2_SUPER_MAGIC = 0x63677270
+
+_RETRIES = 128
+
+
+class _OpenHow(ctypes.Structure):
+    """Struct open_how of openat2(2)."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def openat2(dir_fd: int, path: str | bytes, flags: int, *, mode: int = 0, resolve: int = 0) -> int:
+    """Return a close-on-exec descriptor of `path`, by openat2; raises OSError whose filename is `path`.
+
+    The kernel answers EAGAIN when something was renamed while it looked for `..` under RESOLVE_IN_ROOT or
+    RESOLVE_BENEATH; that is retried, as the man page asks.
+    """
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    for _ in range(_RETRIES):
+        try:
+            return syscall("openat2", dir_fd, path, ctypes.byref(how), ctypes.sizeof(how), path=path)
+        except OSError as exc:
+            if exc.errno != errno.EAGAIN:
+                raise
+    raise OSError(errno.EAGAIN, "openat2: renamed under our hands again and again", path)
+
+
+def open_host(path: str | bytes, flags: int = os.O_PATH) -> int:
+    """Open a path of the host that the user named: the user's symlinks are followed, magic links are not."""
+    return openat2(AT_FDCWD, path, flags, resolve=RESOLVE_NO_MAGICLINKS)
+
+
+def open_in_root(root_fd: int, path: str | bytes, flags: int = os.O_PATH, *, extra: int = 0) -> int:
+    """Open `path` as if `root_fd` were `/`: absolute symlinks and `..` stay inside (RESOLVE_IN_ROOT).
+
+    `extra` adds resolve flags, such as RESOLVE_NO_SYMLINKS.
+    """
+    return openat2(root_fd, path, flags, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | extra)
+
+
+def split(path: str) -> list[str]:
+    """Return the components of a container path, cleaned lexically: no empty ones, no `.`, `..` applied."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return parts
+
+
+def make_directories(root_fd: int, path: str, mode: int = 0o755) -> int:
+    """Create what is missing of directory `path` inside `root_fd`, return an O_PATH descriptor of it.
+
+    One component at a time, each in the descriptor of the last: a symlink of the image is followed inside the
+    root only, a dangling one is an error. Raises OSError (ENOTDIR when a file is in the way).
+    """
+    parts = split(path)
+    current = os.dup(root_fd)
+    try:
+        for index, name in enumerate(parts):
+            child = _enter(root_fd, current, "/".join(parts[: index + 1]), name, mode)
+            os.close(current)
+            current = child
+    except OSError:
+        os.close(current)
+        raise
+    return current
+
+
+def _enter(root_fd: int, parent_fd: int, path: str, name: str, mode: int) -> int:
+    """Return the directory `name` of `parent_fd`, made if missing; `path` is the place seen from the root."""
+    flags = os.O_PATH | os.O_DIRECTORY
+    for _ in range(_RETRIES):
+        try:
+            return open_in_root(root_fd, path, flags)
+        except FileNotFoundError:
+            pass
+        try:
+            os.mkdir(name, mode, dir_fd=parent_fd)
+        except FileExistsError:
+            if stat.S_ISLNK(os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_mode):
+                raise OSError(errno.ENOENT, "symbolic link to nowhere", path) from None
+    raise OSError(errno.EAGAIN, "directory appears and disappears", path)
+
+
+def make_file(root_fd: int, path: str, mode: int = 0o644) -> int:
+    """Return an O_PATH descriptor of the file `path` inside `root_fd`; an empty one is made where nothing is.
+
+    Anything that isn't a directory will do as a place to mount a file on. Raises OSError.
+    """
+    parts = split(path)
+    parent = make_directories(root_fd, "/".join(parts[:-1]))
+    try:
+        try:
+            return open_in_root(root_fd, "/".join(parts))
+        except FileNotFoundError:
+            flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
+            os.close(os.open(parts[-1], flags, mode, dir_fd=parent))
+        return os.open(parts[-1], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def filesystem(fd: int) -> int:
+    """Return the magic number of the filesystem that `fd` is on (fstatfs(2) f_type); raises OSError."""
+    buffer = ctypes.create_string_buffer(256)
+    call("fstatfs", fd, buffer)
+    return int.from_bytes(buffer.raw[:4], "little")

@@ -1,0 +1,74 @@
+"""System calls that the standard library doesn't wrap, by number through libc's syscall(2).
+
+Every integer travels as a C long and every path as bytes: a bare Python int is a C int to ctypes, so a flag
+above 2³¹ or a negative AT_FDCWD would reach the kernel as garbage.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from typing import Any
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+
+AT_FDCWD = -100
+AT_EMPTY_PATH = 0x1000
+
+# Calls since Linux 5.1 have one number on every architecture; the older ones are listed per machine.
+_NUMBERS: dict[str, int] = {
+    "open_tree": 428,
+    "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
+    "clone3": 435,
+    "close_range": 436,
+    "openat2": 437,
+    "mount_setattr": 442,
+}
+_OLD_NUMBERS: dict[str, dict[str, int]] = {
+    "x86_64": {"pivot_root": 155, "keyctl": 250, "capget": 125, "capset": 126, "bpf": 321, "seccomp": 317},
+    "aarch64": {"pivot_root": 41, "keyctl": 219, "capget": 90, "capset": 91, "bpf": 280, "seccomp": 277},
+}
+NUMBERS = {**_NUMBERS, **_OLD_NUMBERS.get(os.uname().machine, {})}
+
+
+def argument(value: object) -> Any:
+    """Return `value` as a ctypes argument of exactly the width that the kernel reads."""
+    if isinstance(value, int):
+        return ctypes.c_long(value)
+    if isinstance(value, str):
+        return ctypes.c_char_p(os.fsencode(value))
+    if isinstance(value, bytes):
+        return ctypes.c_char_p(value)
+    if value is None:
+        return ctypes.c_void_p(None)
+    return value
+
+
+def syscall(name: str, *args: object, path: str | bytes | None = None) -> int:
+    """Make the system call `name` and return its result.
+
+    Raises OSError with the kernel's errno, whose filename is `path`; ENOSYS for a call not in the table.
+    """
+    number = NUMBERS.get(name)
+    if number is None:
+        raise OSError(errno.ENOSYS, f"{name}: no system call number for {os.uname().machine}", path)
+    result = int(libc.syscall(ctypes.c_long(number), *[argument(value) for value in args]))
+    return check(result, name, path)
+
+
+def call(name: str, *args: object, path: str | bytes | None = None) -> int:
+    """Call libc's function `name`, one that returns -1 and sets errno; raises OSError as `syscall` does."""
+    return check(int(getattr(libc, name)(*[argument(value) for value in args])), name, path)
+
+
+def check(result: int, name: str, path: str | bytes | None = None) -> int:
+    """Return `result`, or raise the OSError that errno tells when it is negative."""
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}", path)
+    return result
