@@ -1,0 +1,206 @@
+"""What the use cases in app.py give back: plain facts, in machine units. How they look is the command line's affair.
+
+Moments are CLOCK_REALTIME nanoseconds, 0 is never. `container` is the full container name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortView:
+    """One port of a container. `url` is the host address ("0.0.0.0"), `published` 0 when it is only exposed."""
+
+    target: int
+    published: int = 0
+    url: str = ""
+    protocol: str = "tcp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountView:
+    """One mount the user asked for; `kind` is bind, volume or tmpfs, `source` a volume's name or a host path.
+
+    `local` tells a volume that lies on this machine.
+    """
+
+    kind: str
+    source: str
+    target: str
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerView:
+    """One container.
+
+    `command` is the argument list (entrypoint first). `state` is Docker's word: created, running, paused,
+    restarting, removing, exited, dead. `health` is "", starting, healthy or unhealthy. `exit_code` counts only
+    when exited or restarting; `exit_code_known` is False when nobody could reap the process.
+    """
+
+    id: str
+    name: str
+    image: str
+    command: tuple[str, ...]
+    project: str
+    service: str
+    state: str
+    number: int = 1
+    oneoff: bool = False
+    health: str = ""
+    exit_code: int = 0
+    exit_code_known: bool = True
+    created_ns: int = 0
+    started_ns: int = 0
+    finished_ns: int = 0
+    pid: int = 0
+    restart_count: int = 0
+    oom_killed: bool = False
+    image_id: str = ""
+    ports: tuple[PortView, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    mounts: tuple[MountView, ...] = ()
+    networks: tuple[str, ...] = ()
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectView:
+    """One project: `counts` holds (state, number of containers), `config_files` absolute paths."""
+
+    name: str
+    counts: tuple[tuple[str, int], ...]
+    config_files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line of output, of any bytes, without its newline. `stream` is "stdout" or "stderr"."""
+
+    container: str
+    service: str
+    data: bytes
+    number: int = 1
+    stream: str = "stdout"
+    stamp_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A followed container has been started; `again` when it ran before (restart)."""
+
+    container: str
+    service: str
+    number: int = 1
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exited:
+    """A followed container has ended. `restarting` when its restart policy brings it back."""
+
+    container: str
+    service: str
+    exit_code: int
+    number: int = 1
+    exit_code_known: bool = True
+    restarting: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recreated:
+    """A followed container has been replaced by a new one of the same name."""
+
+    container: str
+    service: str
+    number: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waited:
+    """`wait`: a container has stopped."""
+
+    container_id: str
+    container: str
+    service: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageView:
+    """An image as a container uses it; `image_id` is "sha256:HEX", `created_ns` the image's own date."""
+
+    container: str
+    repository: str
+    tag: str
+    image_id: str
+    platform: str = ""
+    size_bytes: int = 0
+    created_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeView:
+    """A named or anonymous volume."""
+
+    name: str
+    driver: str = "local"
+    mountpoint: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    size_bytes: int | None = None
+    links: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessView:
+    """One process of a container, pids as the host sees them. `cpu_percent` is over its life, as ps(1) C."""
+
+    container: str
+    service: str
+    number: int
+    uid: str
+    pid: int
+    ppid: int
+    cpu_percent: int = 0
+    started_ns: int = 0
+    tty: str = "?"
+    cpu_time_s: float = 0.0
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventView:
+    """One event of a container's life: create, start, die, stop, kill, restart, pause, `health_status: healthy` ….
+
+    `attributes` hold image, name, exitCode, signal and the labels that Compose doesn't own.
+    """
+
+    time_ns: int
+    action: str
+    container_id: str
+    service: str
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsView:
+    """One sample of one container; the counters of network and disk run since its start.
+
+    `cpu_percent` counts each processor as 100. `memory_limit_bytes` is the machine's memory without a limit.
+    """
+
+    container_id: str
+    container: str
+    service: str
+    number: int = 1
+    running: bool = True
+    cpu_percent: float = 0.0
+    memory_bytes: int = 0
+    memory_limit_bytes: int = 0
+    network_received_bytes: int = 0
+    network_sent_bytes: int = 0
+    block_read_bytes: int = 0
+    block_written_bytes: int = 0
+    pids: int = 0
