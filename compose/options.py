@@ -1,7 +1,7 @@
 """What the command line asks of the use cases in app.py: one frozen dataclass per command.
 
-The fields mirror Docker Compose's flags (reference: its 2.40 `--help`). Durations are seconds as float, moments are
-CLOCK_REALTIME nanoseconds, `services` is the selection by name, () meaning all of them.
+The fields mirror Docker Compose's flags (reference: its 2.40 `--help`). Durations are seconds as float,
+moments are CLOCK_REALTIME nanoseconds, `services` is the selection by name, () meaning all of them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 class Mutation:
     """Shared by every command that changes something.
 
-    `dry_run` emits the events of the plan and changes nothing. `parallel` bounds the engine calls that run at the
-    same time, None is no bound.
+    `dry_run` emits the events of the plan and changes nothing. `parallel` bounds the engine calls that run at
+    the same time, None is no bound.
     """
 
     dry_run: bool = False
@@ -34,7 +34,9 @@ class ImageOptions(Mutation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateOptions(ImageOptions):
-    """`create`, and what `up` shares with it. `scale` holds (service, replicas); `yes` answers every question.
+    """`create`, and what `up` shares with it.
+
+    `scale` holds (service, replicas); `yes` answers every question.
 
     `ignore_orphans` (COMPOSE_IGNORE_ORPHANS) keeps the warning about orphans away. `timeout_s` None is each
     service's own grace period.
@@ -58,7 +60,8 @@ class CreateOptions(ImageOptions):
 class UpOptions(CreateOptions):
     """`up`: create, then start in dependency order, then perhaps wait until running or healthy.
 
-    `wait_timeout_s` None is no limit. Attaching is not part of it: the command line follows with FollowOptions.
+    `wait_timeout_s` None is no limit. Attaching is not part of it: the command line follows with
+    FollowOptions.
     """
 
     no_start: bool = False
@@ -68,10 +71,10 @@ class UpOptions(CreateOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowOptions:
-    """What an attached `up` shows: output of `services` from `since_ns` on, also of later containers of theirs.
+    """What an attached `up` shows: output of `services` from `since_ns` on, of later containers too.
 
-    `watched` are the services whose exits are reported even when their output isn't shown, () is all of the project.
-    The iterator ends when no watched container runs or is about to be restarted.
+    `watched` are the services whose exits are reported even when their output isn't shown, () is all of the
+    project. The iterator ends when no watched container runs or is about to be restarted.
     """
 
     services: tuple[str, ...] = ()
@@ -153,7 +156,8 @@ class PauseOptions(Mutation):
 class PsOptions:
     """`ps`. `all` includes stopped and one-off containers; the command line filters and formats.
 
-    `known_services` are those of the compose file: without `orphans`, containers of other services are left out.
+    `known_services` are those of the compose file: without `orphans`, containers of other services are left
+    out.
     """
 
     services: tuple[str, ...] = ()
@@ -200,7 +204,9 @@ class ExecOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions(ImageOptions):
-    """`run`: one one-off container. `command` () is the service's own; `entrypoint` None likewise, () clears it.
+    """`run`: one one-off container.
+
+    `command` () is the service's own; `entrypoint` None likewise, () clears it.
 
     `env` holds "KEY=value" or "KEY"; `publish` and `volumes` are short syntax as written.
     """
@@ -292,7 +298,10 @@ class VolumesOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LsOptions:
-    """`ls`: projects with running containers, with `all` also the stopped ones. `names` are filters (substrings)."""
+    """`ls`: projects with running containers, with `all` also the stopped ones.
+
+    `names` are filters (substrings).
+    """
 
     all: bool = False
     names: tuple[str, ...] = ()
@@ -336,7 +345,10 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitOptions(Mutation):
-    """`commit` of a container as image `reference` ("" leaves it nameless). `changes` are Dockerfile instructions."""
+    """`commit` of a container as image `reference` ("" leaves it nameless).
+
+    `changes` are Dockerfile instructions.
+    """
 
     service: str
     reference: str = ""

@@ -1,4 +1,6 @@
-"""What the use cases in app.py give back: plain facts, in machine units. How they look is the command line's affair.
+"""What the use cases in app.py give back: plain facts, in machine units.
+
+How they look is the command line's affair.
 
 Moments are CLOCK_REALTIME nanoseconds, 0 is never. `container` is the full container name.
 """
@@ -10,7 +12,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortView:
-    """One port of a container. `url` is the host address ("0.0.0.0"), `published` 0 when it is only exposed."""
+    """One port of a container.
+
+    `url` is the host address ("0.0.0.0"), `published` 0 when it is only exposed.
+    """
 
     target: int
     published: int = 0
@@ -36,8 +41,8 @@ class ContainerView:
     """One container.
 
     `command` is the argument list (entrypoint first). `state` is Docker's word: created, running, paused,
-    restarting, removing, exited, dead. `health` is "", starting, healthy or unhealthy. `exit_code` counts only
-    when exited or restarting; `exit_code_known` is False when nobody could reap the process.
+    restarting, removing, exited, dead. `health` is "", starting, healthy or unhealthy. `exit_code` counts
+    only when exited or restarting; `exit_code_known` is False when nobody could reap the process.
     """
 
     id: str
@@ -172,9 +177,11 @@ class ProcessView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventView:
-    """One event of a container's life: create, start, die, stop, kill, restart, pause, `health_status: healthy` ….
+    """One event of a container's life.
 
-    `attributes` hold image, name, exitCode, signal and the labels that Compose doesn't own.
+    `action` is create, start, die, stop, kill, restart, pause, unpause, destroy, oom, `health_status:
+    healthy`, exec_create …. `attributes` hold image, name, exitCode, signal and the labels that Compose
+    doesn't own.
     """
 
     time_ns: int
