@@ -1,0 +1,143 @@
+"""What there is: one read-only snapshot of a project from its state files, proven by /proc."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pycompose.engine.config import ContainerConfig, from_json
+from pycompose.engine.errors import StateError
+from pycompose.engine.state import ContainerState, Status, read_state
+from pycompose.engine.store import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pycompose.engine.paths import StatePaths
+
+PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
+NUMBER = "com.docker.compose.container-number"
+CONFIG_HASH = "com.docker.compose.config-hash"
+ONEOFF = "com.docker.compose.oneoff"
+DEPENDS_ON = "com.docker.compose.depends_on"
+IMAGE = "com.docker.compose.image"
+WORKING_DIR = "com.docker.compose.project.working_dir"
+CONFIG_FILES = "com.docker.compose.project.config_files"
+ENVIRONMENT_FILE = "com.docker.compose.project.environment_file"
+VERSION = "com.docker.compose.version"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedContainer:
+    """One container as its files and /proc show it. `runtime` is what the supervisor noted (ports, endpoints)."""
+
+    config: ContainerConfig
+    state: ContainerState
+    health: dict[str, Any] = field(default_factory=dict)
+    runtime: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """64 hex digits."""
+        return self.config.id
+
+    @property
+    def name(self) -> str:
+        """The container's name."""
+        return self.config.name
+
+    @property
+    def service(self) -> str:
+        """Key of the service it belongs to."""
+        return self.config.labels.get(SERVICE, "")
+
+    @property
+    def number(self) -> int:
+        """Replica number, from 1."""
+        return int(self.config.labels.get(NUMBER, "1"))
+
+    @property
+    def oneoff(self) -> bool:
+        """Whether `run` made it."""
+        return self.config.labels.get(ONEOFF, "False") == "True"
+
+    @property
+    def config_hash(self) -> str:
+        """Hash of the service it was made from."""
+        return self.config.labels.get(CONFIG_HASH, "")
+
+    @property
+    def running(self) -> bool:
+        """Whether its process exists (running, paused) or is about to again (restarting)."""
+        return self.state.status in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """Services it depends on, from its label `db:service_healthy:false,…`."""
+        return tuple(item.split(":", 1)[0] for item in self.config.labels.get(DEPENDS_ON, "").split(",") if item)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """A project as it is. `broken` are ids that were claimed but never got a configuration (a killed `up`)."""
+
+    project: str
+    containers: tuple[ObservedContainer, ...] = ()
+    networks: frozenset[str] = frozenset()
+    volumes: frozenset[str] = frozenset()
+    broken: tuple[str, ...] = ()
+
+    def of_service(self, service: str) -> list[ObservedContainer]:
+        """Return the service's containers (no one-offs) by number."""
+        found = [item for item in self.containers if item.service == service and not item.oneoff]
+        return sorted(found, key=lambda item: (item.number, item.config.created_ns))
+
+
+def read_container(paths: StatePaths, container_id: str) -> ObservedContainer | None:
+    """Return one container, or None when there is no readable configuration of it."""
+    try:
+        config = from_json(ContainerConfig, read_json(paths.container(container_id) / "config.json"))
+    except FileNotFoundError:
+        return None
+    run = paths.container_run(container_id)
+    return ObservedContainer(
+        config=config,
+        state=read_state(paths, container_id),
+        health=_optional(run / "health.json"),
+        runtime=_optional(run / "runtime.json"),
+    )
+
+
+def observe_containers(paths: StatePaths, project: str) -> tuple[list[ObservedContainer], list[str]]:
+    """Return the project's containers by name, and the ids of claims without a container."""
+    found, broken = [], []
+    for container_id in claims(paths, project):
+        container = read_container(paths, container_id)
+        if container is None:
+            broken.append(container_id)
+        else:
+            found.append(container)
+    return sorted(found, key=lambda item: item.name), broken
+
+
+def claims(paths: StatePaths, project: str) -> list[str]:
+    """Return the ids of all containers that the project has claimed."""
+    try:
+        return sorted(entry.name for entry in paths.project_claims(project).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def projects(paths: StatePaths) -> Iterator[str]:
+    """Yield the names of all projects that have left something."""
+    with contextlib.suppress(FileNotFoundError):
+        yield from sorted(entry.name for entry in paths.projects.iterdir() if entry.is_dir())
+
+
+def _optional(path: Any) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except (FileNotFoundError, StateError):
+        return {}

@@ -1,0 +1,323 @@
+"""Desired and observed in, a plan out: pure, so that every decision can be read as text and tested as data.
+
+The rules are Docker Compose's (compose-spec.md 11): recreate when the configuration hash, the image, a network, a
+volume or the container whose namespace is shared has changed; start what is merely stopped; leave the rest alone.
+A replacement is created before the old container is stopped, so that bad input loses nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from pycompose.model import Condition, Dependency, Project, Service
+from pycompose.plan import (
+    AwaitService,
+    CreateContainer,
+    CreateNetwork,
+    CreateVolume,
+    Plan,
+    RemoveContainer,
+    RemoveNetwork,
+    RemoveVolume,
+    StartContainer,
+    StopContainer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pycompose.observe import Observed, ObservedContainer
+
+
+class Recreate(Enum):
+    """When a container is replaced by a new one."""
+
+    DIVERGED = "diverged"
+    FORCE = "force"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileOptions:
+    """What `up`, `create` and `scale` ask for.
+
+    `services` are those in scope, in dependency order; `named` those the user named (all of them when he named
+    none). `images` maps service → image id. `start` False only creates. `timeout_s` overrides grace periods.
+    """
+
+    services: tuple[str, ...]
+    named: frozenset[str] = frozenset()
+    images: Mapping[str, str] = field(default_factory=dict)
+    recreate: Recreate = Recreate.DIVERGED
+    recreate_dependencies: Recreate = Recreate.DIVERGED
+    renew_volumes: bool = False
+    remove_orphans: bool = False
+    start: bool = True
+    wait_for_dependencies: bool = True
+    timeout_s: float | None = None
+
+
+def container_name(project: Project, service: Service, number: int) -> str:
+    """Return the name of a replica: `container_name`, or project-service-number."""
+    return service.container_name or f"{project.name}-{service.name}-{number}"
+
+
+def reconcile(project: Project, observed: Observed, options: ReconcileOptions) -> Plan:
+    """Return the plan that makes `observed` what `project` says, for the services in scope."""
+    return _Planner(project, observed, options).plan()
+
+
+@dataclass(slots=True)
+class _Planner:
+    project: Project
+    observed: Observed
+    options: ReconcileOptions
+    result: Plan = field(default_factory=Plan)
+    networks: dict[str, int] = field(default_factory=dict)
+    volumes: dict[str, int] = field(default_factory=dict)
+    started: dict[str, list[int]] = field(default_factory=dict)
+    waits: dict[tuple[str, Condition, bool], int] = field(default_factory=dict)
+    recreated: set[str] = field(default_factory=set)
+
+    def plan(self) -> Plan:
+        services = [self.project.services[name] for name in self.options.services if name in self.project.services]
+        self._resources(services)
+        for service in services:
+            self._service(service)
+        if self.options.remove_orphans:
+            for orphan in orphans(self.project, self.observed):
+                self._remove(orphan, "orphan: no such service in the project")
+        return self.result
+
+    def _resources(self, services: Iterable[Service]) -> None:
+        services = list(services)
+        used = {endpoint.network for service in services for endpoint in service.networks}
+        for key in sorted(used):
+            network = self.project.networks[key]
+            if network.name not in self.observed.networks:
+                cause = "external" if network.external else "not found"
+                self.networks[key] = self.result.add(CreateNetwork(key=key, name=network.name), cause)
+        used = {v.source for service in services for v in service.volumes if v.kind == "volume" and v.source}
+        for key in sorted(used):
+            volume = self.project.volumes[key]
+            if volume.name not in self.observed.volumes:
+                cause = "external" if volume.external else "not found"
+                self.volumes[key] = self.result.add(CreateVolume(key=key, name=volume.name), cause)
+
+    def _service(self, service: Service) -> None:
+        existing = self.observed.of_service(service.name)
+        keep, surplus = self._choose(service, existing)
+        for container in surplus:
+            self._remove(container, "scaled down")
+        resources = [
+            *(self.networks.get(endpoint.network, 0) for endpoint in service.networks),
+            *(self.volumes.get(volume.source, 0) for volume in service.volumes if volume.kind == "volume"),
+        ]
+        starts: list[int] = []
+        free = iter(n for n in range(1, service.replicas + len(existing) + 1) if n not in {c.number for c in keep})
+        for container in keep:
+            cause = self._must_recreate(service, container)
+            if cause:
+                starts += self._replace(service, container, cause, resources)
+            elif self.options.start and not container.running:
+                operation = StartContainer(
+                    service=service.name, number=container.number, name=container.name, id=container.id
+                )
+                starts.append(self.result.add(operation, container.state.status.value, *resources, *self._conditions(service)))
+        for _ in range(service.replicas - len(keep)):
+            number = next(free)
+            starts += self._create(service, number, resources)
+        self.started[service.name] = starts
+
+    def _choose(
+        self, service: Service, existing: list[ObservedContainer]
+    ) -> tuple[list[ObservedContainer], list[ObservedContainer]]:
+        """Split into those to keep and those too many; up-to-date, running and low-numbered ones are kept first."""
+        ranked = sorted(
+            existing, key=lambda c: (bool(self._must_recreate(service, c)), not c.running, c.number, c.config.created_ns)
+        )
+        kept: list[ObservedContainer] = []
+        numbers: set[int] = set()
+        for container in ranked:
+            if len(kept) < service.replicas and container.number not in numbers:
+                kept.append(container)
+                numbers.add(container.number)
+        surplus = [container for container in existing if container not in kept]
+        return sorted(kept, key=lambda c: c.number), sorted(surplus, key=lambda c: -c.number)
+
+    def _must_recreate(self, service: Service, container: ObservedContainer) -> str:
+        """Return why the container has to be replaced, or ""."""
+        named = not self.options.named or service.name in self.options.named
+        policy = self.options.recreate if named else self.options.recreate_dependencies
+        if policy is Recreate.NEVER:
+            return ""
+        if policy is Recreate.FORCE:
+            return "recreation was asked for"
+        if container.config_hash != service.hash:
+            return "configuration changed"
+        image = self.options.images.get(service.name)
+        if image and container.config.image_id and container.config.image_id != image:
+            return "image changed"
+        for endpoint in service.networks:
+            if endpoint.network in self.networks:
+                return f"network {self.project.networks[endpoint.network].name} is new"
+        for volume in service.volumes:
+            if volume.kind == "volume" and volume.source in self.volumes:
+                return f"volume {self.project.volumes[volume.source].name} is new"
+        for mode in (service.network_mode, service.pid, service.ipc):
+            if mode.startswith("service:") and mode.removeprefix("service:") in self.recreated:
+                return f"{mode.removeprefix('service:')}, whose namespace it shares, is recreated"
+        return ""
+
+    def _replace(self, service: Service, old: ObservedContainer, cause: str, resources: list[int]) -> list[int]:
+        self.recreated.add(service.name)
+        create = self.result.add(
+            CreateContainer(
+                service=service.name,
+                number=old.number,
+                name=container_name(self.project, service, old.number),
+                replaces=old.id,
+                renew_volumes=self.options.renew_volumes,
+            ),
+            cause,
+            *resources,
+        )
+        last = create
+        if old.running:
+            stop = StopContainer(id=old.id, name=old.name, service=service.name, timeout_s=self.options.timeout_s)
+            last = self.result.add(stop, f"replaced by #{create}", create)
+        remove = RemoveContainer(id=old.id, name=old.name, service=service.name, replaced=True)
+        last = self.result.add(remove, f"replaced by #{create}", last)
+        return self._start(service, old.number, last)
+
+    def _create(self, service: Service, number: int, resources: list[int]) -> list[int]:
+        name = container_name(self.project, service, number)
+        operation = CreateContainer(service=service.name, number=number, name=name)
+        return self._start(service, number, self.result.add(operation, "no existing container", *resources))
+
+    def _start(self, service: Service, number: int, after: int) -> list[int]:
+        if not self.options.start:
+            return []
+        name = container_name(self.project, service, number)
+        operation = StartContainer(service=service.name, number=number, name=name)
+        return [self.result.add(operation, f"created by #{after}", after, *self._conditions(service))]
+
+    def _conditions(self, service: Service) -> list[int]:
+        """Return the nodes that a start of the service waits for."""
+        if not self.options.wait_for_dependencies:
+            return []
+        nodes: list[int] = []
+        for dependency in service.depends_on:
+            target = self.project.services.get(dependency.service)
+            if target is None or dependency.service not in self.options.services:
+                continue
+            starts = self.started.get(dependency.service, [])
+            if dependency.condition is Condition.STARTED and not dependency.required:
+                continue
+            if dependency.condition is Condition.STARTED:
+                nodes += starts
+                continue
+            nodes.append(self._wait(dependency, starts))
+        return nodes
+
+    def _wait(self, dependency: Dependency, starts: list[int]) -> int:
+        key = (dependency.service, dependency.condition, dependency.required)
+        if key not in self.waits:
+            operation = AwaitService(
+                service=dependency.service, condition=dependency.condition, required=dependency.required
+            )
+            self.waits[key] = self.result.add(operation, "a dependant needs it", *starts)
+        return self.waits[key]
+
+    def _remove(self, container: ObservedContainer, cause: str) -> None:
+        last = 0
+        if container.running:
+            stop = StopContainer(
+                id=container.id, name=container.name, service=container.service, timeout_s=self.options.timeout_s
+            )
+            last = self.result.add(stop, cause)
+        remove = RemoveContainer(id=container.id, name=container.name, service=container.service, volumes=True)
+        self.result.add(remove, cause, last)
+
+
+def orphans(project: Project, observed: Observed) -> list[ObservedContainer]:
+    """Return the containers whose service the project no longer has (disabled ones count as had)."""
+    known = {*project.services, *project.disabled_services}
+    return [item for item in observed.containers if item.service not in known and not item.oneoff]
+
+
+def stop_plan(
+    containers: Iterable[ObservedContainer], *, timeout_s: float | None = None, remove: bool = False, volumes: bool = False
+) -> Plan:
+    """Return the plan that stops (and with `remove` removes) containers, dependants before what they depend on.
+
+    Order comes from the containers' own labels, so it works without the compose file.
+    """
+    plan = Plan()
+    by_service: dict[str, list[ObservedContainer]] = {}
+    for container in containers:
+        by_service.setdefault(container.service, []).append(container)
+    stops: dict[str, list[int]] = {}
+    for service in _dependants_first(by_service):
+        dependants = [
+            number
+            for other, members in by_service.items()
+            if any(service in member.dependencies for member in members)
+            for number in stops.get(other, [])
+        ]
+        numbers = []
+        for container in by_service[service]:
+            last = 0
+            if container.running:
+                stop = StopContainer(id=container.id, name=container.name, service=service, timeout_s=timeout_s)
+                last = plan.add(stop, "asked for", *dependants)
+                numbers.append(last)
+            if remove:
+                operation = RemoveContainer(id=container.id, name=container.name, service=service, volumes=volumes)
+                plan.add(operation, "asked for", last, *([] if last else dependants))
+        stops[service] = numbers or dependants
+    return plan
+
+
+def _dependants_first(by_service: Mapping[str, list[ObservedContainer]]) -> list[str]:
+    """Return the services so that each comes after all that depend on it; leftovers of a cycle come last."""
+    waiting = {
+        service: {
+            other
+            for other, members in by_service.items()
+            if other != service and any(service in member.dependencies for member in members)
+        }
+        for service in by_service
+    }
+    order: list[str] = []
+    while waiting:
+        ready = sorted(service for service, dependants in waiting.items() if not dependants - set(order))
+        if not ready:
+            return order + sorted(waiting)
+        for service in ready:
+            order.append(service)
+            del waiting[service]
+    return order
+
+
+def down_plan(
+    observed: Observed,
+    *,
+    containers: Iterable[ObservedContainer],
+    networks: Iterable[str],
+    volumes: Iterable[str],
+    timeout_s: float | None = None,
+    anonymous_volumes: bool = False,
+) -> Plan:
+    """Return the plan of `down`: containers in reverse order, then networks, then volumes."""
+    plan = stop_plan(containers, timeout_s=timeout_s, remove=True, volumes=anonymous_volumes)
+    removals = [node.number for node in plan.nodes if isinstance(node.operation, RemoveContainer)]
+    for name in networks:
+        if name in observed.networks:
+            plan.add(RemoveNetwork(name=name), "asked for", *removals)
+    for name in volumes:
+        if name in observed.volumes:
+            plan.add(RemoveVolume(name=name), "asked for", *removals)
+    return plan
