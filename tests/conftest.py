@@ -1,0 +1,50 @@
+"""What every level of the tests shares: `requires`, the order of the levels, whether a test has passed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.host import PASSED
+from tests.support.requires import check
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+# The levels that move the process into other namespaces come after those that want the machine as it is.
+LEVELS = ("unit", "e2e", "linux", "guest")
+HERE = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark behind `@requires`."""
+    config.addinivalue_line("markers", "requires(*names): what the test needs; see tests/support/requires.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the levels in their order."""
+
+    def level(item: pytest.Item) -> int:
+        folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+        return LEVELS.index(folder) if folder in LEVELS else len(LEVELS)
+
+    items.sort(key=level)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip or fail before any fixture is set up."""
+    check(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note on the item whether its body passed, for fixtures that check more only then."""
+    report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
+    return report

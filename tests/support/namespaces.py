@@ -1,0 +1,81 @@
+"""The few system calls with which tests make themselves a private machine (Python 3.11 has no os.setns)."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+from pathlib import Path
+
+CLONE_FS = 0x00000200
+CLONE_NEWNS = 0x00020000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 1 << 18
+MNT_DETACH = 2
+SIOCGIFFLAGS = 0x8913
+SIOCSIFFLAGS = 0x8914
+IFF_UP = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+
+
+def unshare(flags: int) -> None:
+    """Give the calling thread namespaces of its own: unshare(2)."""
+    _check(_libc.unshare(flags), f"unshare {flags:#x}")
+
+
+def setns(path: str | Path, kind: int) -> None:
+    """Put the calling thread (for CLONE_NEWPID: its children) into the namespace at `path`: setns(2)."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.setns(fd, kind), str(path))
+    finally:
+        os.close(fd)
+
+
+def mount(source: str, target: str | Path, fstype: str = "", flags: int = 0, data: str = "") -> None:
+    """Mount `source`: mount(2)."""
+    _check(
+        _libc.mount(
+            source.encode(), os.fsencode(target), fstype.encode(), ctypes.c_ulong(flags), data.encode()
+        ),
+        f"mount {source} on {target}",
+    )
+
+
+def umount(target: str | Path, flags: int = MNT_DETACH) -> None:
+    """Unmount, lazily by default: umount2(2)."""
+    _check(_libc.umount2(os.fsencode(target), flags), f"umount {target}")
+
+
+def private_machine(scratch: Path) -> None:
+    """Finish a fresh mount and network namespace: no propagation, a /sys of its own, loopback up.
+
+    A new network namespace still sees the links of the old one in the old sysfs. `scratch` is an empty
+    directory; the cgroup tree is parked there while /sys is mounted anew.
+    """
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    mount("/sys/fs/cgroup", scratch, flags=MS_BIND | MS_REC)
+    mount("sysfs", "/sys", "sysfs")
+    mount(str(scratch), "/sys/fs/cgroup", flags=MS_BIND | MS_REC)
+    umount(scratch)
+    link_up("lo")
+
+
+def link_up(name: str) -> None:
+    """Set a link of the calling thread's network namespace up (netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as handle:
+        request = struct.pack("16sh14x", name.encode(), 0)
+        _name, flags = struct.unpack("16sh14x", fcntl.ioctl(handle, SIOCGIFFLAGS, request))
+        fcntl.ioctl(handle, SIOCSIFFLAGS, struct.pack("16sh14x", name.encode(), flags | IFF_UP))

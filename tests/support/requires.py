@@ -1,0 +1,90 @@
+"""`@requires("root", "overlay", "redis-server")`: skip with the reason where the machine lacks something.
+
+With PYCOMPOSE_TEST_STRICT=1 (CI) a lack is a failure: a test that never runs proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+SEARCH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+
+
+def requires(*names: str) -> pytest.MarkDecorator:
+    """Mark a test (or, as `pytestmark`, a module) with what it needs.
+
+    root, overlay, tmpfs, cgroup1, cgroup2, host-python (the machine's /usr/bin/python3), static-busybox; any
+    other name is a program.
+    """
+    return pytest.mark.requires(*names)
+
+
+def check(item: pytest.Item) -> None:
+    """Skip or fail `item` when the machine lacks what its marks ask for."""
+    names = [name for mark in item.iter_markers("requires") for name in mark.args]
+    lacks = [reason for name in names if (reason := lack(name))]
+    if not lacks:
+        return
+    text = "needs " + ", ".join(dict.fromkeys(lacks))
+    if os.environ.get("PYCOMPOSE_TEST_STRICT") == "1":
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
+
+
+@cache
+def lack(name: str) -> str:
+    """Return what to tell the user when `name` is missing, "" when it is there."""
+    probe = _PROBES.get(name)
+    if probe is not None:
+        return probe()
+    return "" if shutil.which(name, path=SEARCH) else f"the program {name}"
+
+
+def _root() -> str:
+    if os.geteuid() != 0:
+        return "root"
+    done = subprocess.run(
+        ["unshare", "--mount", "--net", "--pid", "--fork", "true"], capture_output=True, check=False
+    )
+    return "" if done.returncode == 0 else "root that may create namespaces"
+
+
+def _filesystem(name: str) -> str:
+    known = Path("/proc/filesystems").read_text(encoding="ascii").split()
+    return "" if name in known else f"the {name} filesystem"
+
+
+def _cgroup(kind: str) -> str:
+    mounted = {
+        line.split(" - ")[1].split(" ")[0] for line in Path("/proc/self/mountinfo").read_text().splitlines()
+    }
+    return "" if kind in mounted else f"a mounted {kind}"
+
+
+def _static_busybox() -> str:
+    busybox = Path("/bin/busybox")
+    if not busybox.exists():
+        return "/bin/busybox (Debian: busybox-static)"
+    dynamic = b"ld-linux" in busybox.read_bytes()[:4096]
+    return "a static /bin/busybox (Debian: busybox-static)" if dynamic else ""
+
+
+def _host_python() -> str:
+    return "" if Path("/usr/bin/python3").exists() else "/usr/bin/python3 (Debian: python3)"
+
+
+_PROBES = {
+    "root": _root,
+    "overlay": lambda: _filesystem("overlay"),
+    "tmpfs": lambda: _filesystem("tmpfs"),
+    "cgroup1": lambda: _cgroup("cgroup"),
+    "cgroup2": lambda: _cgroup("cgroup2"),
+    "static-busybox": _static_busybox,
+    "host-python": _host_python,
+}
