@@ -31,12 +31,12 @@ def _check(result: int, what: str) -> None:
 
 
 def unshare(flags: int) -> None:
-    """Give the calling thread namespaces of its own: unshare(2)."""
+    """Give the calling thread namespaces of its own."""
     _check(_libc.unshare(flags), f"unshare {flags:#x}")
 
 
 def setns(path: str | Path, kind: int) -> None:
-    """Put the calling thread (for CLONE_NEWPID: its children) into the namespace at `path`: setns(2)."""
+    """Put the calling thread (for CLONE_NEWPID: its children) into the namespace at `path`."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _check(_libc.setns(fd, kind), str(path))
@@ -45,7 +45,7 @@ def setns(path: str | Path, kind: int) -> None:
 
 
 def mount(source: str, target: str | Path, fstype: str = "", flags: int = 0, data: str = "") -> None:
-    """Mount `source`: mount(2)."""
+    """Mount `source` on `target`."""
     _check(
         _libc.mount(
             source.encode(), os.fsencode(target), fstype.encode(), ctypes.c_ulong(flags), data.encode()
