@@ -141,3 +141,22 @@ class VolumeError(PycomposeError):
 
 class VolumeInUse(VolumeError):  # noqa: N818
     """A container still refers to the volume."""
+
+
+def error_from_json(value: dict[str, object]) -> PycomposeError:
+    """Return the error that `to_json` in another process made `value` from, with its class where we know it."""
+    classes = {found.__name__: found for found in _subclasses(PycomposeError)}
+    found = classes.get(str(value.get("type")), PycomposeError)
+    error = found.__new__(found)
+    hint = value.get("hint")
+    PycomposeError.__init__(error, str(value.get("message", "")), hint=str(hint) if hint else None)
+    code = value.get("exit_code")
+    error.exit_code = code if isinstance(code, int) else 1
+    return error
+
+
+def _subclasses(parent: type[PycomposeError]) -> list[type[PycomposeError]]:
+    found = [parent]
+    for child in parent.__subclasses__():
+        found += _subclasses(child)
+    return found
