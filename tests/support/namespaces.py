@@ -35,13 +35,9 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), f"unshare {flags:#x}")
 
 
-def setns(path: str | Path, kind: int) -> None:
-    """Put the calling thread (for CLONE_NEWPID: its children) into the namespace at `path`."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _check(_libc.setns(fd, kind), str(path))
-    finally:
-        os.close(fd)
+def setns(fd: int, kind: int) -> None:
+    """Put the calling thread (for CLONE_NEWPID: its children) into the namespace behind `fd`."""
+    _check(_libc.setns(fd, kind), f"setns {kind:#x}")
 
 
 def mount(source: str, target: str | Path, fstype: str = "", flags: int = 0, data: str = "") -> None:
