@@ -261,7 +261,8 @@ def _build(kind: Any, value: Any) -> Any:
         (item, *_rest) = typing.get_args(kind)
         return tuple(_build(item, entry) for entry in value)
     if origin is dict:
-        return dict(value)
+        item = typing.get_args(kind)[1]
+        return {key: _build(item, entry) for key, entry in value.items()}
     if origin in (typing.Union, types.UnionType):
         (inner,) = [option for option in typing.get_args(kind) if option is not type(None)]
         return _build(inner, value)

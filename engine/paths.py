@@ -6,7 +6,8 @@ ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmp
   volumes/NAME/{_data,meta.json}                           containers/ID/{state.json,exit.json,health.json,stdout,stderr}
   projects/P/{project.json,supervisor.log}                 netns/ID
   projects/P/containers/ID        (a claim, made first)    networks/NAME.json   (subnet, bridge, leases)
-  containers/ID/{config.json,hosts,hostname,resolv.conf,rw/,log/}
+  containers/ID/{config.json,service.json,hosts,hostname,resolv.conf,rw/,log/}
+  names/NAME                      (holds the id)
 ```
 """
 
@@ -75,6 +76,11 @@ class StatePaths:
     def containers(self) -> Path:
         """All containers of all projects."""
         return self.root / "containers"
+
+    @property
+    def names(self) -> Path:
+        """One file per container name that is taken; it holds the id."""
+        return self.root / "names"
 
     @property
     def networks(self) -> Path:
