@@ -1,0 +1,100 @@
+"""The wheel holds every module and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.sources import FOLDERS, REPOSITORY, modules, settings
+
+DATA = (".json", ".typed")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
+    """Build the wheel once, from a copy: a `build/` folder in the sources would leak old modules into it."""
+    copy = tmp_path_factory.mktemp("sources")
+    for folder in FOLDERS.values():
+        shutil.copytree(folder, copy / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy2(REPOSITORY / name, copy / name)
+    target = tmp_path_factory.mktemp("wheel")
+    # No build isolation: the test extra brings setuptools, so no network is needed.
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        target,
+        copy,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (path,) = target.iterdir()
+    return zipfile.Path(path)
+
+
+def files_below(path: zipfile.Path) -> set[str]:
+    """Return the names of all files in the wheel."""
+    return {name for name in path.root.namelist() if not name.endswith("/")}
+
+
+def test_the_package_list_and_the_folders_agree() -> None:
+    """An unlisted package imports fine in development and is missing in the wheel."""
+    packages = {name for name, path in modules().items() if path.name == "__init__.py"}
+
+    assert sorted(settings()["tool"]["setuptools"]["packages"]) == sorted(packages)
+
+
+def test_every_folder_with_modules_is_a_package() -> None:
+    """A folder without `__init__.py` would be left out silently."""
+    bare = {str(path.parent) for path in modules().values() if not (path.parent / "__init__.py").exists()}
+
+    assert bare == set()
+
+
+def test_the_wheel_holds_every_module_and_data_file(wheel: zipfile.Path) -> None:
+    """Module by module, under its import name."""
+    expected = set()
+    for package, folder in FOLDERS.items():
+        top = Path(*package.split("."))
+        for path in folder.rglob("*"):
+            if path.suffix == ".py" or path.suffix in DATA:
+                expected.add(str(top / path.relative_to(folder)))
+
+    inside = {name for name in files_below(wheel) if not name.split("/")[0].endswith(".dist-info")}
+    assert inside == expected
+
+
+def test_the_wheel_puts_one_name_into_site_packages(wheel: zipfile.Path) -> None:
+    """No `engine`, no `compose`: other distributions and users own such names."""
+    tops = {name.split("/")[0] for name in files_below(wheel)}
+
+    assert sorted(top for top in tops if not top.endswith(".dist-info")) == ["pycompose"]
+    assert len(tops) == 2
+
+
+def test_the_wheel_brings_the_command_and_the_licence(wheel: zipfile.Path) -> None:
+    """`pycompose` is the one script."""
+    (info,) = [entry for entry in wheel.iterdir() if entry.name.endswith(".dist-info")]
+
+    assert (info / "entry_points.txt").read_text(encoding="utf-8").split("\n")[:2] == [
+        "[console_scripts]",
+        "pycompose = pycompose.cli.main:main",
+    ]
+    assert (info / "licenses" / "LICENSE").is_file()
+
+
+def test_every_module_compiles_without_warnings() -> None:
+    """A bad escape becomes an error in a later Python; pytest turns the warning into a failure."""
+    for path in modules().values():
+        compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
