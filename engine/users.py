@@ -1,8 +1,8 @@
 """Who a process runs as: `user[:group]`, looked up in the passwd and group files inside the rootfs.
 
 The parser is ours because libc's loads NSS modules, which after a look into an image would be the image's
-code (CVE-2019-14271). Rules are those of Docker and runc: a number is always an id and never a name, the first
-matching line wins, malformed lines are skipped, and the primary group is one of the supplementary ones
+code (CVE-2019-14271). Rules are those of Docker and runc: a number is always an id and never a name, the
+first matching line wins, malformed lines are skipped, and the primary group is one of the supplementary ones
 (CVE-2022-36109).
 """
 
@@ -96,7 +96,7 @@ def parse_passwd(text: bytes) -> Iterator[Account]:
 
 
 def parse_group(text: bytes) -> Iterator[Group]:
-    """Yield the well-formed lines of a group(5) file: a name and an id in 0..2³¹-1; members may be missing."""
+    """Yield the well-formed lines of a group(5) file: a name and an id in 0..2³¹-1; members may lack."""
     for fields in _lines(text):
         if 3 <= len(fields) <= 4 and fields[0] and _is_id(fields[2]):
             members = "".join(fields[3:]).split(",")

@@ -1,6 +1,6 @@
 """`Limits` as the names and texts of cgroup files, for v1 and v2. Nothing is written here.
 
-Formulas and checks are those of Docker and runc (kernel: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/).
+Formulas and checks are those of Docker and runc (kernel: Documentation/admin-guide/cgroup-v{1,2}).
 A text of several lines is several writes: the kernel takes one device per write. The order of the entries is
 the order of writing.
 """
@@ -76,6 +76,33 @@ def v1_files(
     if limits.pids is not None:
         files["pids"] = {"pids.max": str(limits.pids) if limits.pids > 0 else "max"}
     return {controller: entries for controller, entries in files.items() if entries}
+
+
+# File → the compose key that is behind it, for messages.
+KEYS = {
+    "memory.max": "mem_limit",
+    "memory.limit_in_bytes": "mem_limit",
+    "memory.swap.max": "memswap_limit",
+    "memory.memsw.limit_in_bytes": "memswap_limit",
+    "memory.low": "mem_reservation",
+    "memory.soft_limit_in_bytes": "mem_reservation",
+    "memory.swappiness": "mem_swappiness",
+    "memory.oom_control": "oom_kill_disable",
+    "cpu.max": "cpus",
+    "cpu.cfs_period_us": "cpus",
+    "cpu.cfs_quota_us": "cpus",
+    "cpu.weight": "cpu_shares",
+    "cpu.shares": "cpu_shares",
+    "cpu.rt_period_us": "cpu_rt_period",
+    "cpu.rt_runtime_us": "cpu_rt_runtime",
+    "cpuset.cpus": "cpuset",
+    "pids.max": "pids_limit",
+}
+
+
+def key_of(name: str) -> str:
+    """Return the compose key that the cgroup file `name` is written for."""
+    return KEYS.get(name, "blkio_config")
 
 
 def optional_files(limits: Limits) -> frozenset[str]:

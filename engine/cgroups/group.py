@@ -1,0 +1,266 @@
+"""The control group of one container or exec as an object: kill, freeze, count, limit, remove.
+
+Where there is cgroup2, its directory is the handle, even without controllers; v1 directories hold limits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from typing import TYPE_CHECKING
+
+from pycompose.engine.cgroups import files, v1, v2
+from pycompose.engine.cgroups.hosts import detect
+from pycompose.engine.cgroups.limits import key_of, optional_files, v1_files, v2_files
+from pycompose.engine.errors import CgroupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pycompose.engine.config import Limits
+
+REMOVE_S = 2.0
+_REALTIME = ("cpu.rt_period_us", "cpu.rt_runtime_us")
+_V1_NAMES = {"io": "blkio"}
+
+
+class Cgroup:
+    """The directories of one container or exec; made by `create`, found again by `open_existing`.
+
+    `unified` is the cgroup2 directory, `leaves` are those of v1 controllers that processes are put into,
+    `freezer` is the v1 group to stop and kill by where there is no cgroup2. `own` are the directories that
+    `remove` removes. `warnings` are sentences about keys that have no effect here.
+    """
+
+    def __init__(
+        self,
+        *,
+        unified: Path | None,
+        leaves: dict[str, Path],
+        own: tuple[Path, ...],
+        warnings: tuple[str, ...] = (),
+        parents: tuple[Path, ...] = (),
+    ) -> None:
+        self.unified = unified
+        self.leaves = leaves
+        self.own = own
+        self.warnings = warnings
+        self._parents = parents
+        self._fd: int | None = None
+
+    @property
+    def freezer(self) -> Path | None:
+        """The v1 freezer group, where it is what we kill and freeze by."""
+        return None if self.unified else self.leaves.get("freezer")
+
+    def leaf_fd(self) -> int | None:
+        """Return the descriptor for CLONE_INTO_CGROUP, None on pure v1; it stays ours, see `close`."""
+        if self._fd is None and self.unified is not None:
+            self._fd = files.open_file(self.unified, ".", os.O_RDONLY | os.O_DIRECTORY)
+        return self._fd
+
+    def close(self) -> None:
+        """Close the descriptor of `leaf_fd`; the groups stay."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def attach(self, pid: int, *, unified: bool = False) -> None:
+        """Put a process into every v1 group, and with `unified` (no CLONE_INTO_CGROUP) into the cgroup2 one.
+
+        Raises CgroupError, also when the process is gone.
+        """
+        groups = list(dict.fromkeys(self.leaves.values()))
+        if unified and self.unified:
+            groups.append(self.unified)
+        for group in groups:
+            try:
+                files.write(group, "cgroup.procs", str(pid))
+            except OSError as exc:
+                raise CgroupError(f"cgroup {group}: cannot take in process {pid}: {exc.strerror}") from exc
+
+    def kill(self) -> bool:
+        """SIGKILL every process, frozen or not; False where this machine has nothing to do it by.
+
+        Returns when the signals are sent; the caller reaps. Raises CgroupError.
+        """
+        return self._run("kill", v2.kill, v1.kill)
+
+    def freeze(self, timeout_s: float = 5.0) -> bool:
+        """Stop every process and wait until all have; False where this machine has no freezer.
+
+        Raises CgroupError when some don't stop within `timeout_s`; then none is left frozen.
+        """
+        return self._run(
+            "freeze",
+            lambda group: v2.freeze(group, frozen=True, timeout_s=timeout_s),
+            lambda group: v1.freeze(group, frozen=True, timeout_s=timeout_s),
+        )
+
+    def thaw(self) -> bool:
+        """Undo `freeze`; no error when nothing is frozen."""
+        return self._run(
+            "thaw",
+            lambda group: v2.freeze(group, frozen=False),
+            lambda group: v1.freeze(group, frozen=False),
+        )
+
+    def populated(self) -> bool:
+        """Tell whether any process is in it or below."""
+        if self.unified:
+            with contextlib.suppress(OSError):
+                return bool(files.read_flat(self.unified, "cgroup.events").get("populated"))
+            return False
+        return bool(self.procs())
+
+    def wait_empty(self, timeout_s: float) -> bool:
+        """Wait until no process is left; False after `timeout_s`. The caller must reap its own."""
+        if self.unified:
+            with contextlib.suppress(OSError):
+                return v2.wait_event(self.unified, "populated", value=0, timeout_s=timeout_s)
+            return True
+        deadline = time.monotonic() + timeout_s
+        while self.procs():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(files.RETRY_S)
+        return True
+
+    def procs(self) -> list[int]:
+        """Return the pids in it and below, as seen from our pid namespace."""
+        group = self.unified or self.freezer or next(iter(self.leaves.values()), None)
+        return files.processes(group) if group else []
+
+    def oom_kills(self) -> int:
+        """Return how many processes the memory limit has killed, 0 where nothing counts it."""
+        group, name = (
+            (self.leaves["memory"], "memory.oom_control")
+            if "memory" in self.leaves
+            else (self.unified, "memory.events")
+        )
+        if group:
+            with contextlib.suppress(OSError):
+                return files.read_flat(group, name).get("oom_kill", 0)
+        return 0
+
+    def update(self, limits: Limits) -> None:
+        """Write the limits that are set, leave the others alone.
+
+        Raises CgroupError; also for a memory limit below what is in use, which would kill.
+        """
+        if limits.memory_bytes and limits.memory_bytes > 0:
+            self._refuse_below_usage(limits.memory_bytes)
+        write_limits(self.unified, self.leaves, limits)
+
+    def exec_leaf(self, exec_id: str) -> Cgroup:
+        """Create a group for one exec or probe below this one: same limits, and can be killed alone.
+
+        Raises CgroupError.
+        """
+        leaves, own = dict(self.leaves), []
+        unified = self.unified / f"exec-{exec_id}" if self.unified else None
+        if self.freezer:
+            leaves["freezer"] = self.freezer / f"exec-{exec_id}"
+        for group in (unified, None if unified else leaves.get("freezer")):
+            if group:
+                try:
+                    group.mkdir()
+                except OSError as exc:
+                    raise CgroupError(f"cgroup {group}: cannot create: {exc.strerror}") from exc
+                own.append(group)
+        return Cgroup(unified=unified, leaves=leaves, own=tuple(own))
+
+    def remove(self, timeout_s: float = REMOVE_S) -> None:
+        """Remove it and everything below; dying processes get `timeout_s` to go, nothing is left frozen.
+
+        Raises CgroupError that names the processes that are left. A second call does nothing.
+        """
+        self.close()
+        with contextlib.suppress(OSError, CgroupError):
+            self.thaw()
+        deadline = time.monotonic() + timeout_s
+        failures = []
+        for group in self.own:
+            try:
+                files.remove_tree(group, deadline)
+            except CgroupError as exc:
+                failures.append(exc)
+        for parent in self._parents:
+            with contextlib.suppress(OSError):  # still used by other containers
+                parent.rmdir()
+        if failures:
+            raise failures[0]
+
+    def _run(self, verb: str, unified: Callable[[Path], None], freezer: Callable[[Path], None]) -> bool:
+        group, action = (self.unified, unified) if self.unified else (self.freezer, freezer)
+        if group is None:
+            return False
+        try:
+            action(group)
+        except OSError as exc:
+            raise CgroupError(f"cgroup {group}: cannot {verb}: {exc.strerror}") from exc
+        return True
+
+    def _refuse_below_usage(self, limit: int) -> None:
+        group, name = (
+            (self.leaves["memory"], "memory.usage_in_bytes")
+            if "memory" in self.leaves
+            else (self.unified, "memory.current")
+        )
+        if group is None:
+            return
+        with contextlib.suppress(OSError):
+            used = int(files.read(group, name))
+            if used > limit:
+                raise CgroupError(
+                    f"mem_limit: cannot set {limit}: {used} bytes are in use", hint="raise mem_limit"
+                )
+
+
+def write_limits(unified: Path | None, leaves: dict[str, Path], limits: Limits) -> None:
+    """Write `limits`, each to the side, v1 or v2, that has its controller.
+
+    Raises CgroupError that names key, value and reason, also when neither side has it.
+    """
+    optional = optional_files(limits)
+    bfq = "blkio" in leaves and (leaves["blkio"] / "blkio.bfq.weight").exists()
+    for controller, entries in (v1_files(limits, bfq=bfq) if leaves else {}).items():
+        if controller in leaves:
+            group = leaves[controller]
+            realtime = {name: entries[name] for name in _REALTIME if name in entries}
+            if realtime:
+                v1.grant_realtime(detect().v1["cpu"], group, realtime)
+            files.apply(group, entries, optional)
+    if "cpu" in leaves:
+        limits = dataclasses.replace(limits, cpu_rt_runtime_us=None, cpu_rt_period_us=None)
+    bfq = unified is not None and (unified / "io.bfq.weight").exists()
+    entries = {
+        name: text
+        for name, text in v2_files(limits, bfq=bfq).items()
+        if _V1_NAMES.get(_controller(name), _controller(name)) not in leaves
+    }
+    if entries:
+        _apply_unified(unified, entries, optional)
+
+
+def _controller(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _apply_unified(unified: Path | None, entries: dict[str, str], optional: frozenset[str]) -> None:
+    available = files.read(unified, "cgroup.controllers").split() if unified else []
+    for name, text in entries.items():
+        if _controller(name) not in available and name not in optional:
+            raise CgroupError(
+                f"{key_of(name)}: cannot set {name} to {text}: no {_controller(name)} controller here",
+                hint="enable or delegate the controller on this machine, or remove the key from the service",
+            )
+    if unified:
+        files.apply(
+            unified,
+            {name: text for name, text in entries.items() if _controller(name) in available},
+            optional,
+        )

@@ -1,0 +1,89 @@
+"""The v1 side: one directory per mounted controller, the freezer as the only way to stop a group.
+
+Kernel: Documentation/admin-guide/cgroup-v1/ (cpusets.rst, freezer-subsystem.rst, memory.rst).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from pycompose.engine.cgroups import files
+from pycompose.engine.errors import CgroupError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_ROUNDS = 100
+
+
+def create(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...]) -> Path:
+    """Create the group `parts` below the mount point of `controllers`, ready to be attached to.
+
+    An empty one that an earlier run left is replaced. Raises OSError, and CgroupError when it is in use.
+    """
+    group = mount.joinpath(*parts)
+    for _ in range(_ROUNDS):
+        try:
+            level = mount
+            for part in parts:
+                level /= part
+                new = files.make(level)
+                if new:
+                    _prepare(level, controllers)
+        except FileNotFoundError:
+            continue  # the parent was removed meanwhile
+        if new:
+            return group
+        if files.processes(group):
+            raise CgroupError(f"cgroup {group}: cannot create: it exists and holds processes")
+        files.remove_tree(group, time.monotonic())
+    raise CgroupError(f"cgroup {group}: cannot create: others remove it again and again")
+
+
+def grant_realtime(mount: Path, group: Path, wanted: Mapping[str, str]) -> None:
+    """Raise the real-time budget of our parents of `group`: the kernel wants it there first."""
+    parents = [parent for parent in group.parents if mount in parent.parents]
+    for parent in reversed(parents):
+        for name, text in wanted.items():
+            with contextlib.suppress(OSError):
+                if int(files.read(parent, name)) < int(text):
+                    files.write(parent, name, text)
+
+
+def freeze(group: Path, *, frozen: bool, timeout_s: float = 5.0) -> None:
+    """Freeze or thaw, and wait for it; raises OSError, and CgroupError (thawed again) after `timeout_s`."""
+    wanted = "FROZEN" if frozen else "THAWED"
+    deadline = time.monotonic() + timeout_s
+    while True:
+        files.write(group, "freezer.state", wanted)  # again each time: a fork may have slipped through
+        if files.read(group, "freezer.state") == wanted:
+            return
+        if time.monotonic() >= deadline:
+            files.write(group, "freezer.state", "THAWED")
+            raise CgroupError(f"cgroup {group}: cannot freeze: not within {timeout_s} s")
+        time.sleep(files.RETRY_S)
+
+
+def kill(group: Path) -> None:
+    """SIGKILL everything in a freezer group, while it is frozen so that nobody forks away."""
+    try:
+        freeze(group, frozen=True)
+        for pid in files.processes(group):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    finally:
+        freeze(group, frozen=False)
+
+
+def _prepare(group: Path, controllers: tuple[str, ...]) -> None:
+    """Fill a new cpuset from its parent (it starts empty and takes nobody in); never run a release agent."""
+    files.write(group, "notify_on_release", "0")
+    if "cpuset" in controllers:
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            if not files.read(group, name):
+                files.write(group, name, files.read(group.parent, name))
