@@ -1,0 +1,81 @@
+"""An empty volume takes over the image's directory; a used one is left alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pycompose.engine.config import RootfsTree
+from pycompose.engine.paths import StatePaths
+from pycompose.volumes.copyup import copy_up
+from pycompose.volumes.store import VolumeSpec, VolumeStore
+
+
+def make_image(root: Path) -> tuple[RootfsTree, ...]:
+    """Return an image of two layers with a data directory in both."""
+    lower, upper = root / "lower", root / "upper"
+    (lower / "srv/data/sub").mkdir(parents=True)
+    (upper / "srv/data").mkdir(parents=True)
+    (lower / "srv/data/old").write_text("old")
+    (lower / "srv/data/sub/file").write_text("x" * 100_000)
+    os.link(lower / "srv/data/sub/file", lower / "srv/data/twin")
+    (upper / "srv/data/new").write_text("new")
+    (upper / "srv/data/link").symlink_to("/etc/passwd")
+    for layer in (lower, upper):
+        (layer / "srv/data").chmod(0o2750)
+        os.chown(layer / "srv/data", 999, 998)
+    return (RootfsTree(lowers=(str(upper), str(lower))),)
+
+
+def test_content_owner_mode_links_and_symlinks_arrive(host_paths: StatePaths, tmp_path: Path) -> None:
+    """The volume looks like the merged directory of both layers."""
+    store = VolumeStore(host_paths)
+    store.ensure(VolumeSpec(name="v"))
+    copied = copy_up(host_paths.volume("v"), make_image(tmp_path), "/srv/data", name="v")
+    data = store.data("v")
+
+    assert copied
+    assert sorted(os.listdir(data)) == ["link", "new", "old", "sub", "twin"]
+    assert (data / "link").readlink() == Path("/etc/passwd")
+    assert (data / "twin").stat().st_ino == (data / "sub/file").stat().st_ino
+    assert (data.stat().st_uid, data.stat().st_gid, data.stat().st_mode & 0o7777) == (999, 998, 0o2750)
+
+
+def test_a_used_volume_is_left_alone(host_paths: StatePaths, tmp_path: Path) -> None:
+    """What is in the volume wins over the image."""
+    store = VolumeStore(host_paths)
+    store.ensure(VolumeSpec(name="v"))
+    (store.data("v") / "mine").write_text("1")
+
+    assert not copy_up(host_paths.volume("v"), make_image(tmp_path), "/srv/data", name="v")
+    assert os.listdir(store.data("v")) == ["mine"]
+
+
+def test_a_copy_that_was_cut_off_is_done_again(host_paths: StatePaths, tmp_path: Path) -> None:
+    """Half a copy is not taken for data."""
+    store = VolumeStore(host_paths)
+    store.ensure(VolumeSpec(name="v"))
+    (store.data("v") / "half").write_text("torn")
+    (host_paths.volume("v") / "copying").touch()
+
+    assert copy_up(host_paths.volume("v"), make_image(tmp_path), "/srv/data", name="v")
+    assert "half" not in os.listdir(store.data("v"))
+
+
+def test_a_missing_directory_copies_nothing(host_paths: StatePaths, tmp_path: Path) -> None:
+    """The image need not have the target."""
+    VolumeStore(host_paths).ensure(VolumeSpec(name="v"))
+
+    assert not copy_up(host_paths.volume("v"), make_image(tmp_path), "/nowhere", name="v")
+
+
+def test_removed_volumes_are_gone_and_the_name_is_free(host_paths: StatePaths) -> None:
+    """Removing is by name; a second volume of the name starts empty."""
+    store = VolumeStore(host_paths)
+    store.ensure(VolumeSpec(name="v"))
+    (store.data("v") / "x").write_text("1")
+    store.remove("v")
+    store.ensure(VolumeSpec(name="v"))
+
+    assert os.listdir(store.data("v")) == []
+    assert os.listdir(host_paths.volumes) == ["v"]

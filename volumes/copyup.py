@@ -1,0 +1,190 @@
+"""Filling an empty volume from the image's directory, as Docker does for named and anonymous volumes (engine.md 5.6).
+
+Databases and web images rely on it: content, owners, modes and extended attributes of the directory at the mount
+target appear in the volume before its first use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from pycompose.engine.errors import VolumeError
+from pycompose.engine.linux.fs import open_in_root
+from pycompose.engine.linux.mounts import new_filesystem
+from pycompose.engine.store import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pycompose.engine.config import RootfsTree
+
+_CHUNK_BYTES = 1 << 30
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def copy_up(volume: Path, trees: Sequence[RootfsTree], target: str, *, name: str) -> bool:
+    """Fill `volume`/_data from `target` in the image if it is empty; return whether something was copied.
+
+    Guarded by the lock of the volume's directory, so parallel replicas don't copy twice. A copy that was cut off
+    leaves a marker and is done again from the start. Raises VolumeError.
+    """
+    marker = volume / "copying"
+    data = volume / "_data"
+    try:
+        with locked(volume):
+            if marker.exists():
+                _empty(data)
+            elif os.listdir(data):
+                return False
+            with _image_directory(trees, target) as source:
+                if source is None:
+                    return False
+                marker.touch()
+                destination = os.open(data, _DIRECTORY)
+                try:
+                    _Copy(destination).tree(source, destination)
+                finally:
+                    os.close(destination)
+                marker.unlink()
+                return True
+    except OSError as exc:
+        where = f" ({exc.filename})" if exc.filename else ""
+        raise VolumeError(f"volume {name}: cannot copy {target} of the image into it: {exc.strerror}{where}") from exc
+
+
+@contextlib.contextmanager
+def _image_directory(trees: Sequence[RootfsTree], target: str) -> Iterator[int | None]:
+    """Yield a descriptor of the directory at `target` in the image, None when there is none."""
+    inside = [tree for tree in trees if (target + "/").startswith(tree.target.rstrip("/") + "/")]
+    tree = max(inside, key=lambda item: len(item.target))
+    root = _merged(tree.lowers)
+    try:
+        relative = target[len(tree.target.rstrip("/")) :].lstrip("/") or "."
+        try:
+            found = open_in_root(root, relative, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            yield None
+            return
+        try:
+            yield found
+        finally:
+            os.close(found)
+    finally:
+        os.close(root)
+
+
+def _merged(lowers: Sequence[str]) -> int:
+    """Return a descriptor of the merged view of an image's layers: a read-only overlay that is mounted nowhere."""
+    if len(lowers) == 1:
+        return os.open(lowers[0], _DIRECTORY)
+    fds = [os.open(lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for lower in lowers]
+    try:
+        try:
+            return new_filesystem("overlay", [("lowerdir+", fd) for fd in fds])
+        except OSError as exc:
+            if exc.errno not in (errno.EINVAL, errno.EBADF):
+                raise
+            names = ":".join(f"/proc/self/fd/{fd}" for fd in fds)
+            return new_filesystem("overlay", [("lowerdir", names)])
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+class _Copy:
+    """One copy into the volume whose root is `root`; remembers inodes, so that hard links stay hard links."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._links: dict[tuple[int, int], str] = {}
+
+    def tree(self, source: int, destination: int, prefix: str = "") -> None:
+        """Copy the content and then the attributes of one directory; `prefix` is its path in the volume."""
+        for name in sorted(os.listdir(source)):
+            info = os.stat(name, dir_fd=source, follow_symlinks=False)
+            if stat.S_ISDIR(info.st_mode):
+                self._directory(source, destination, name, f"{prefix}{name}/")
+            elif stat.S_ISREG(info.st_mode):
+                self._file(source, destination, name, prefix, info)
+            elif stat.S_ISLNK(info.st_mode):
+                os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=destination)
+                os.chown(name, info.st_uid, info.st_gid, dir_fd=destination, follow_symlinks=False)
+            elif stat.S_ISFIFO(info.st_mode):
+                os.mkfifo(name, 0o600, dir_fd=destination)
+                os.chown(name, info.st_uid, info.st_gid, dir_fd=destination, follow_symlinks=False)
+            # Devices and sockets have no place in a volume.
+        _copy_attributes(source, destination, os.fstat(source))
+
+    def _directory(self, source: int, destination: int, name: str, prefix: str) -> None:
+        os.mkdir(name, 0o700, dir_fd=destination)
+        child_source = os.open(name, _DIRECTORY, dir_fd=source)
+        child = os.open(name, _DIRECTORY, dir_fd=destination)
+        try:
+            self.tree(child_source, child, prefix)
+        finally:
+            os.close(child_source)
+            os.close(child)
+
+    def _file(self, source: int, destination: int, name: str, prefix: str, info: os.stat_result) -> None:
+        key = (info.st_dev, info.st_ino)
+        if info.st_nlink > 1:
+            first = self._links.setdefault(key, f"{prefix}{name}")
+            if first != f"{prefix}{name}":
+                os.link(first, name, src_dir_fd=self._root, dst_dir_fd=destination, follow_symlinks=False)
+                return
+        _copy_file(source, destination, name, info)
+
+
+def _copy_file(source: int, destination: int, name: str, info: os.stat_result) -> None:
+    reading = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        writing = os.open(name, flags, 0o600, dir_fd=destination)
+        try:
+            left = info.st_size
+            while left > 0:
+                count = _copy_chunk(reading, writing, min(left, _CHUNK_BYTES))
+                if count == 0:
+                    break
+                left -= count
+            _copy_attributes(reading, writing, info)
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+
+
+def _copy_chunk(reading: int, writing: int, count: int) -> int:
+    """Copy up to `count` bytes, as a reflink where the filesystem can (copy_file_range(2))."""
+    try:
+        return os.copy_file_range(reading, writing, count)
+    except OSError as exc:
+        if exc.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+    return os.sendfile(writing, reading, None, count)  # type: ignore[arg-type]
+
+
+def _copy_attributes(source: int, destination: int, info: os.stat_result) -> None:
+    os.fchown(destination, info.st_uid, info.st_gid)
+    os.fchmod(destination, stat.S_IMODE(info.st_mode))
+    for name in os.listxattr(source):
+        if name.startswith(("trusted.", "user.overlay.", "security.selinux")):
+            continue
+        with contextlib.suppress(OSError):
+            os.setxattr(destination, name, os.getxattr(source, name))
+    os.utime(destination, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def _empty(directory: Path) -> None:
+    import shutil  # noqa: PLC0415 - only after a crash
+
+    for entry in list(os.scandir(directory)):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
