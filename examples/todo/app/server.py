@@ -12,8 +12,9 @@ PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>todo</title>
 <style>
   body {{ font: 1.1rem system-ui, sans-serif; max-width: 32em; margin: 3em auto; color: #223 }}
-  ul {{ list-style: none; padding: 0 }}
-  li {{ display: flex; gap: .6em; padding: .5em 0; border-bottom: 1px solid #dde }} li span {{ flex: 1 }} .done span {{ text-decoration: line-through; color: #99a }}
+  ul {{ list-style: none; padding: 0 }} li span {{ flex: 1 }}
+  li {{ display: flex; gap: .6em; padding: .5em 0; border-bottom: 1px solid #dde }}
+  .done span {{ text-decoration: line-through; color: #99a }}
   form {{ display: contents }} input {{ flex: 1; font: inherit; padding: .4em }} button {{ font: inherit }}
 </style>
 <h1>To do</h1>
