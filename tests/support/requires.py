@@ -13,14 +13,32 @@ from pathlib import Path
 
 import pytest
 
+# Where each thing that a test may ask for comes from on Debian; "" is the kernel, or part of every Debian.
+DEBIAN = {
+    "root": "",
+    "overlay": "",
+    "tmpfs": "",
+    "cgroup1": "",
+    "cgroup2": "",
+    "host-python": "python3",
+    "static-busybox": "busybox-static",
+    "docker-registry": "docker-registry",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "nginx": "nginx",
+    "postgres": "postgresql",
+    "redis-server": "redis-server",
+    "skopeo": "skopeo",
+    "tini": "tini",
+}
 SEARCH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 
 def requires(*names: str) -> pytest.MarkDecorator:
     """Mark a test (or, as `pytestmark`, a module) with what it needs.
 
-    root, overlay, tmpfs, cgroup1, cgroup2, host-python (the machine's /usr/bin/python3), static-busybox; any
-    other name is a program.
+    The names are those of DEBIAN: host-python is a Python that containers of `image: host` see (below /usr);
+    what is no kernel feature is a program.
     """
     return pytest.mark.requires(*names)
 
@@ -43,7 +61,7 @@ def lack(name: str) -> str:
     probe = _PROBES.get(name)
     if probe is not None:
         return probe()
-    return "" if shutil.which(name, path=SEARCH) else f"the program {name}"
+    return "" if shutil.which(name, path=SEARCH) else f"the program {name} (Debian: {DEBIAN[name]})"
 
 
 def _root() -> str:
@@ -76,7 +94,8 @@ def _static_busybox() -> str:
 
 
 def _host_python() -> str:
-    return "" if Path("/usr/bin/python3").exists() else "/usr/bin/python3 (Debian: python3)"
+    found = shutil.which("python3", path="/usr/local/bin:/usr/bin")
+    return "" if found else "a python3 below /usr (Debian: python3)"
 
 
 _PROBES = {

@@ -1,0 +1,71 @@
+"""What each command and process loads: every import on the way is paid for at every start.
+
+CPU seconds above a bare interpreter, measured: pyroute2 0.2-0.3, networkx 0.2, watchfiles 0.06-0.09,
+asyncio 0.06, http and urllib3 0.05.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"networkx", "pyroute2", "watchfiles", "urllib3", "dnslib", "numpy", "asyncio", "http", "ssl"}
+# Commands that only look: they read state files and /proc.
+LIGHT_COMMANDS = (
+    ("--help",),
+    ("up", "--help"),
+    ("version",),
+    ("ls",),
+    ("ps",),
+    ("logs",),
+)
+RUN = """
+import sys
+sys.argv = ["pycompose", *sys.argv[1:]]
+from pycompose.cli.main import main
+try:
+    code = main()
+except SystemExit as end:
+    code = end.code
+print("\\x00".join(["", *sys.modules]), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("command", LIGHT_COMMANDS, ids=" ".join)
+def test_light_commands_load_nothing_heavy(command: tuple[str, ...], tmp_path: Path) -> None:
+    """`pycompose ps` answers before pyroute2 would be imported."""
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: host}}\n", encoding="utf-8")
+    environment = {
+        **os.environ,
+        "PYCOMPOSE_ROOT": str(tmp_path / "root"),
+        "PYCOMPOSE_RUN": str(tmp_path / "run"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *command],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    text, *loaded = done.stderr.rstrip("\n").split("\0")
+
+    assert loaded, text
+    assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
+
+
+def test_the_keeper_loads_only_the_standard_library() -> None:
+    """One keeper runs per project for as long as it is up, and forks every container: its memory counts."""
+    script = "import pycompose.engine.keeper, sys; print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
+    tops = {name.partition(".")[0] for name in done.stdout.split()}
+
+    foreign = {
+        name for name in tops - sys.stdlib_module_names - {"__main__", "pycompose"} if "editable" not in name
+    }
+    assert {name for name in foreign if not name.startswith(("_distutils", "sitecustomize"))} == set()
+    assert (
+        tops & {"asyncio", "threading", "logging", "subprocess", "socketserver", "ssl", "http", "yaml"}
+        == set()
+    )
