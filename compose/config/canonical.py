@@ -1,0 +1,271 @@
+"""Short forms → long forms, by path. Runs on each file after the schema has accepted it.
+
+What a rule returns keeps the marks of what it was made from: new mappings and lists get the place of the short form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pycompose.config.mounts import clean, parse_device, parse_volume
+from pycompose.config.patterns import Trie, compile_table
+from pycompose.config.ports import parse_port
+from pycompose.config.remarks import Warnings
+from pycompose.config.source import Map, Path, Seq, locate, marks
+from pycompose.errors import ConfigError, ConfigErrors, SchemaError
+
+Rule = Callable[[Any, Any], Any]
+
+
+def canonical(root: Map, warnings: Warnings, *, lenient: bool = False) -> Map:
+    """Rewrite `root` in place. `lenient` leaves what cannot be parsed (uninterpolated files).
+
+    Raises SchemaError, several as ConfigErrors.
+    """
+    walk = _Walk(root, lenient=lenient)
+    walk.children(root, (), _RULES)
+    for kind in ("volumes", "networks", "secrets", "configs"):
+        _externals(root, kind, warnings)
+    if walk.errors:
+        raise walk.errors[0] if len(walk.errors) == 1 else ConfigErrors(walk.errors)
+    return root
+
+
+class _Walk:
+    def __init__(self, root: Map, *, lenient: bool) -> None:
+        self._root = root
+        self._lenient = lenient
+        self.errors: list[ConfigError] = []
+
+    def children(self, node: Any, path: Path, rules: Trie[Rule]) -> None:
+        if isinstance(node, Map):
+            for key, value in node.items():
+                below = rules.key(key)
+                if below is not None:
+                    node[key] = self._node(value, (*path, key), below, marks(node, key)[1])
+        elif isinstance(node, Seq) and rules.items is not None:
+            for index, value in enumerate(node):
+                node[index] = self._node(value, (*path, index), rules.items, marks(node, index)[1])
+
+    def _node(self, value: Any, path: Path, rules: Trie[Rule], mark: Any) -> Any:
+        if rules.rule is not None:
+            try:
+                value = rules.rule(value, mark)
+            except ValueError as error:
+                if not (self._lenient and "$" in str(value)):
+                    place = path
+                    if isinstance(error, ItemError):
+                        place = (*path, error.index)
+                    self.errors.append(SchemaError(str(error), location=locate(self._root, place)))
+                return value
+        self.children(value, path, rules)
+        return value
+
+
+class ItemError(ValueError):
+    """A list rule's complaint about one item."""
+
+    def __init__(self, index: int | str, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+
+
+def made(mapping: dict[str, Any], mark: Any) -> Map:
+    """Return `mapping` as a Map, all of whose values stand at `mark`; nested dicts too."""
+    out = Map()
+    for key, value in mapping.items():
+        out[key] = made(value, mark) if type(value) is dict else value
+        out.at[key] = (mark, mark)
+    return out
+
+
+def made_list(items: list[Any], mark: Any) -> Seq:
+    """Return `items` as a Seq whose items stand at `mark`."""
+    out = Seq(items)
+    out.at = [mark] * len(items)
+    return out
+
+
+def _string_list(value: Any, mark: Any) -> Any:
+    return made_list([value], mark) if isinstance(value, str) else value
+
+
+def _names_to_map(value: Any, _mark: Any) -> Any:
+    """`[a, b]` → `{a: null, b: null}`: networks and models of a service."""
+    if not isinstance(value, list):
+        return value
+    out = Map()
+    for index, name in enumerate(value):
+        out[name] = None
+        out.at[name] = marks(value, index)
+    return out
+
+
+def _depends_on(value: Any, _mark: Any) -> Any:
+    if isinstance(value, list):
+        out = Map()
+        for index, name in enumerate(value):
+            mark = marks(value, index)[1]
+            out[name] = made({"condition": "service_started", "required": True}, mark)
+            out.at[name] = (mark, mark)
+        return out
+    if isinstance(value, dict):
+        for dependency in value.values():
+            if isinstance(dependency, dict):
+                dependency.setdefault("required", True)
+    return value
+
+
+def _env_file(value: Any, mark: Any) -> Any:
+    if isinstance(value, str):
+        return made_list([made({"path": value, "required": True}, mark)], mark)
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, str):
+                value[index] = made({"path": item, "required": True}, marks(value, index)[1])
+            elif isinstance(item, dict):
+                item.setdefault("required", True)
+    return value
+
+
+def _extends(value: Any, mark: Any) -> Any:
+    return made({"service": value}, mark) if isinstance(value, str) else value
+
+
+def _gpus(value: Any, mark: Any) -> Any:
+    if value == "all":
+        return made_list([made({"count": "all"}, mark)], mark)
+    return value
+
+
+def _volume(value: Any, mark: Any) -> Any:
+    if isinstance(value, str):
+        return made(parse_volume(value), mark)
+    if isinstance(value, dict) and isinstance(value.get("target"), str):
+        value["target"] = clean(value["target"])
+    return value
+
+
+def _device(value: Any, mark: Any) -> Any:
+    if isinstance(value, str):
+        return made(parse_device(value), mark)
+    if isinstance(value, dict):
+        value.setdefault("target", value.get("source", ""))
+        value.setdefault("permissions", "rwm")
+    return value
+
+
+def _file_mount(value: Any, mark: Any) -> Any:
+    return made({"source": value}, mark) if isinstance(value, str) else value
+
+
+def _build(value: Any, mark: Any) -> Any:
+    return made({"context": value}, mark) if isinstance(value, str) else value
+
+
+def _ssh(value: Any, mark: Any) -> Any:
+    """`[default, id=path]` → `{default: null, id: path}`."""
+    if not isinstance(value, list):
+        return value
+    out = Map()
+    for index, item in enumerate(value):
+        key, equals, path = item.partition("=")
+        if not equals and key != "default":
+            raise ItemError(index, f'invalid ssh key {item!r}: "default" or ID=PATH')
+        out[key] = path if equals else None
+        out.at[key] = (mark, mark)
+    return out
+
+
+def _key_values(value: Any, _mark: Any) -> Any:
+    """`[k=v]` → `{k: v}` where the value is required."""
+    if not isinstance(value, list):
+        return value
+    out = Map()
+    for index, item in enumerate(value):
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise ItemError(index, f"invalid value {item!r}: expected key=value")
+        out[key] = text
+        out.at[key] = marks(value, index)
+    return out
+
+
+def _ulimit(value: Any, mark: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return made({"single": value}, mark)
+    if isinstance(value, str):
+        try:
+            return made({"single": int(value)}, mark)
+        except ValueError:
+            raise ValueError(f"{value!r} is not a number") from None
+    return value
+
+
+def _ports(value: Any, _mark: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    out = Seq()
+    for index, item in enumerate(value):
+        mark = marks(value, index)[1]
+        if isinstance(item, dict):
+            item.setdefault("mode", "ingress")
+            item.setdefault("protocol", "tcp")
+            if isinstance(published := item.get("published"), int):
+                item["published"] = str(published)
+            out.append(item)
+            out.at.append(mark)
+            continue
+        try:
+            parsed = parse_port(str(item))
+        except ValueError as error:
+            raise ItemError(index, str(error)) from None
+        for port in parsed:
+            out.append(made(port, mark))
+            out.at.append(mark)
+    return out
+
+
+def _externals(root: Map, kind: str, warnings: Warnings) -> None:
+    """`external: {name: n}` → `external: true` and `name: n`, with the warning that it is deprecated."""
+    for key, value in (root.get(kind) or {}).items():
+        external = value.get("external") if isinstance(value, dict) else None
+        if not isinstance(external, dict):
+            continue
+        where = locate(root, (kind, key, "external"))
+        if "name" in external:
+            warnings.add("external.name is deprecated: set name and external: true", where)
+            if value.get("name") not in (None, external["name"]):
+                raise ConfigError("name and external.name conflict", location=where, hint="only use name")
+            value["name"] = external["name"]
+        value["external"] = True
+
+
+_RULES = compile_table(
+    {
+        "services.*.build": _build,
+        "services.*.build.additional_contexts": _key_values,
+        "services.*.build.secrets.[]": _file_mount,
+        "services.*.build.ssh": _ssh,
+        "services.*.build.ulimits.*": _ulimit,
+        "services.*.configs.[]": _file_mount,
+        "services.*.depends_on": _depends_on,
+        "services.*.develop.watch.[].ignore": _string_list,
+        "services.*.develop.watch.[].include": _string_list,
+        "services.*.devices.[]": _device,
+        "services.*.dns": _string_list,
+        "services.*.dns_search": _string_list,
+        "services.*.env_file": _env_file,
+        "services.*.extends": _extends,
+        "services.*.gpus": _gpus,
+        "services.*.label_file": _string_list,
+        "services.*.models": _names_to_map,
+        "services.*.networks": _names_to_map,
+        "services.*.ports": _ports,
+        "services.*.secrets.[]": _file_mount,
+        "services.*.tmpfs": _string_list,
+        "services.*.ulimits.*": _ulimit,
+        "services.*.volumes.[]": _volume,
+    }
+)

@@ -1,0 +1,142 @@
+"""Variables in values, never in keys; then the casts that Compose makes by path (`scale: "${N}"` is a number)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pycompose.config.patterns import Trie, compile_table
+from pycompose.config.source import Map, Path, Seq, locate
+from pycompose.config.template import Lookup, TemplateError, substitute
+from pycompose.config.remarks import Warnings
+from pycompose.errors import ConfigError, ConfigErrors, InterpolationError, SchemaError
+
+Cast = Callable[[str], object]
+
+_INTEGER = re.compile(r"[-+]?[0-9]+\Z", re.ASCII)
+_TRUE = frozenset({"true", "1", "t", "y", "yes", "on"})
+_FALSE = frozenset({"false", "0", "f", "n", "no", "off"})
+
+
+def to_int(text: str) -> int:
+    """Return a decimal integer. Raises ValueError."""
+    if not _INTEGER.match(text) or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(f"{text!r} is not an integer")
+    return int(text)
+
+
+def to_float(text: str) -> float:
+    """Return a number. Raises ValueError."""
+    try:
+        return float(text.replace("_", "x"))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def to_bool(text: str) -> bool:
+    """Return a boolean; the YAML 1.1 words are allowed where a boolean is expected. Raises ValueError."""
+    lower = text.lower()
+    if lower in _TRUE:
+        return True
+    if lower in _FALSE:
+        return False
+    raise ValueError(f"{text!r} is not a boolean: true or false")
+
+
+_S = "services.*."
+CASTS: dict[str, Cast] = {
+    **{
+        _S + key: to_int
+        for key in (
+            "cpu_count", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "oom_score_adj",
+            "pids_limit", "scale", "deploy.replicas", "deploy.update_config.parallelism",
+            "deploy.rollback_config.parallelism", "deploy.restart_policy.max_attempts",
+            "deploy.placement.max_replicas_per_node", "healthcheck.retries", "ports.[].target",
+            "ulimits.*", "ulimits.*.hard", "ulimits.*.soft",
+        )
+    },
+    **{
+        _S + key: to_float
+        for key in (
+            "cpu_percent", "cpus", "deploy.update_config.max_failure_ratio", "deploy.rollback_config.max_failure_ratio",
+        )
+    },
+    **{
+        _S + key: to_bool
+        for key in (
+            "init", "healthcheck.disable", "oom_kill_disable", "privileged", "read_only", "stdin_open", "tty",
+            "volumes.[].read_only", "volumes.[].volume.nocopy",
+        )
+    },
+    **{f"networks.*.{key}": to_bool for key in ("attachable", "enable_ipv4", "enable_ipv6", "external", "internal")},
+    **{f"{kind}.*.external": to_bool for kind in ("volumes", "secrets", "configs")},
+}  # fmt: skip
+
+_CASTS = compile_table(CASTS)
+
+
+def interpolate(root: Map, lookup: Lookup, warnings: Warnings) -> Map:
+    """Replace variables in place and cast. Raises InterpolationError or SchemaError, several as ConfigErrors."""
+    walk = _Walk(root, lookup, warnings)
+    walk.mapping(root, (), _CASTS)
+    if walk.errors:
+        raise walk.errors[0] if len(walk.errors) == 1 else ConfigErrors(walk.errors)
+    return root
+
+
+class _Walk:
+    def __init__(self, root: Map, lookup: Lookup, warnings: Warnings) -> None:
+        self._root = root
+        self._lookup = lookup
+        self._warnings = warnings
+        self.errors: list[ConfigError] = []
+
+    def mapping(self, node: Map, path: Path, casts: Trie[Cast] | None) -> None:
+        for key, value in node.items():
+            below = casts.key(key) if casts else None
+            if isinstance(value, str):
+                if "$" in value or (below and below.rule):
+                    node[key] = self._scalar(value, (*path, key), below)
+            elif isinstance(value, Map):
+                self.mapping(value, (*path, key), below)
+            elif isinstance(value, Seq):
+                self._sequence(value, (*path, key), below)
+
+    def _sequence(self, node: Seq, path: Path, casts: Trie[Cast] | None) -> None:
+        below = casts.items if casts else None
+        for index, value in enumerate(node):
+            if isinstance(value, str):
+                if "$" in value:
+                    node[index] = self._scalar(value, (*path, index), below)
+            elif isinstance(value, Map):
+                self.mapping(value, (*path, index), below)
+            elif isinstance(value, Seq):
+                self._sequence(value, (*path, index), below)
+
+    def _scalar(self, text: str, path: Path, casts: Trie[Cast] | None) -> Any:
+        def on_unset(name: str) -> None:
+            where = locate(self._root, path)
+            self._warnings.add(f'the "{name}" variable is not set: using an empty string', where, once=f"unset:{name}")
+
+        try:
+            value = substitute(text, self._lookup, on_unset)
+        except TemplateError as error:
+            hint = None
+            if str(error).startswith("invalid interpolation"):
+                hint = "write $$ for a literal $"
+            self.errors.append(InterpolationError(str(error), location=locate(self._root, path), hint=hint))
+            return text
+        if casts is None or casts.rule is None:
+            return value
+        try:
+            result = casts.rule(value)
+        except ValueError as error:
+            shown = f"{error}" if value == text else f"{error} (from {text!r})"
+            self.errors.append(SchemaError(shown, location=locate(self._root, path)))
+            return value
+        if casts.rule is to_bool and value.lower() not in ("true", "false"):
+            self._warnings.add(
+                f"{value!r} for a boolean is not YAML 1.2: write {str(result).lower()}", locate(self._root, path)
+            )
+        return result

@@ -1,0 +1,70 @@
+"""The short forms of `ports:` (compose-spec.md 2): `[[ip:]host:]container[/protocol]`, with ranges and `[v6]`."""
+
+from __future__ import annotations
+
+import ipaddress
+
+PROTOCOLS = frozenset({"tcp", "udp", "sctp"})
+
+
+def parse_port(text: str) -> list[dict[str, object]]:
+    """Return the long forms of one short form, in the order that Compose gives them. Raises ValueError."""
+    host_ip, published, container = _split(text)
+    container, _, protocol = container.partition("/")
+    protocol = (protocol.partition("/")[0] or "tcp").lower()
+    host_ip = _address(host_ip, text)
+    if not container:
+        raise ValueError(f"no container port in {text!r}")
+    first, last = port_range(container, "container port")
+    if published:
+        host_first, host_last = port_range(published, "host port")
+        if last - first != host_last - host_first and first != last:
+            raise ValueError(f"the ranges {published} (host) and {container} (container) differ in length")
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"invalid protocol {protocol!r}: allowed are tcp, udp, sctp")
+    ports: list[dict[str, object]] = []
+    for port in sorted(range(first, last + 1), key=str):
+        entry: dict[str, object] = {"mode": "ingress"}
+        if host_ip:
+            entry["host_ip"] = host_ip
+        entry["target"] = port
+        if published:
+            single = first == last and host_first != host_last
+            entry["published"] = f"{host_first}-{host_last}" if single else str(host_first + port - first)
+        entry["protocol"] = protocol
+        ports.append(entry)
+    return ports
+
+
+def port_range(text: str, what: str) -> tuple[int, int]:
+    """Return (first, last) of "80" or "8000-8010". Raises ValueError naming `what`."""
+    first, dash, last = text.partition("-")
+    if not first.isdecimal() or not first.isascii() or int(first) > 0xFFFF:
+        raise ValueError(f"invalid {what} {text!r}: 0 to 65535 or a range such as 8000-8010")
+    if not dash:
+        return int(first), int(first)
+    if not last.isdecimal() or not last.isascii() or int(last) > 0xFFFF:
+        raise ValueError(f"invalid {what} {text!r}: 0 to 65535 or a range such as 8000-8010")
+    if int(last) < int(first):
+        raise ValueError(f"invalid {what} range {text!r}: it ends before it begins")
+    return int(first), int(last)
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    parts = text.split(":")
+    if len(parts) == 1:
+        return "", "", parts[0]
+    return ":".join(parts[:-2]), parts[-2], parts[-1]
+
+
+def _address(host_ip: str, text: str) -> str:
+    if host_ip.startswith("[") and host_ip.endswith("]"):
+        host_ip = host_ip[1:-1]
+    elif ":" in host_ip:
+        raise ValueError(f"invalid IP address in {text!r}: write an IPv6 address in brackets, [::1]:80:80")
+    if host_ip:
+        try:
+            ipaddress.ip_address(host_ip)
+        except ValueError:
+            raise ValueError(f"invalid IP address {host_ip!r} in {text!r}") from None
+    return host_ip

@@ -1,0 +1,34 @@
+"""What a load has to say without failing: collected here, shown by the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pycompose.errors import Location
+
+
+@dataclass(frozen=True, slots=True)
+class Warning:  # noqa: A001 - config.Warning is what callers see
+    """One remark about the compose files, and where it comes from."""
+
+    text: str
+    location: Location
+
+
+class Warnings:
+    """The warnings of one load, each said once."""
+
+    def __init__(self) -> None:
+        self._items: list[Warning] = []
+        self._seen: set[object] = set()
+
+    def add(self, text: str, location: Location, *, once: str | None = None) -> None:
+        """Add a warning, unless the same one, or one with the same `once`, is there."""
+        key = once or (text, location)
+        if key not in self._seen:
+            self._seen.add(key)
+            self._items.append(Warning(text, location))
+
+    def all(self) -> tuple[Warning, ...]:
+        """Return them in the order of their discovery."""
+        return tuple(self._items)

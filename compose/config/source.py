@@ -1,0 +1,380 @@
+"""YAML text → trees that remember where every key and value stood.
+
+`Map` and `Seq` are dict and list with the marks of their children beside them, so scalars stay plain Python values.
+Events come from libyaml; the resolver is ours (scalars.py). Duplicate keys, keys that aren't strings, cyclic aliases,
+alias bombs and deep nesting are errors. `!reset` and `!override` are taken out and returned as paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from yaml._yaml import CParser
+
+from pycompose.config.scalars import HINTS, resolve
+from pycompose.errors import ConfigError, ConfigErrors, Location, YamlError
+
+MAX_DEPTH = 100
+MAX_ALIASED_NODES = 400_000
+TAG = "tag:yaml.org,2002:"
+
+Key = str | int
+Path = tuple[Key, ...]
+
+
+class Map(dict[str, Any]):
+    """A mapping; `at` holds (mark of the key, mark of the value) for the keys that come from a file."""
+
+    __slots__ = ("at",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.at: dict[str, tuple[Any, Any]] = {}
+
+
+class Seq(list[Any]):
+    """A sequence; `at` holds the mark of each item, as far as known (it may be shorter than the list)."""
+
+    __slots__ = ("at",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.at: list[Any] = []
+
+
+class Tagged:
+    """A value under `!reset` or `!override`, until `_take_tags` has recorded its path."""
+
+    __slots__ = ("tag", "value")
+
+    def __init__(self, tag: str, value: Any) -> None:
+        self.tag = tag
+        self.value = value
+
+
+@dataclass(slots=True)
+class Document:
+    """One YAML document: its tree, the paths that it resets or overrides, and the mark of its start."""
+
+    root: Any
+    resets: list[Path] = field(default_factory=list)
+    mark: Any = None
+
+
+class _Stream:
+    """The bytes under a name: libyaml puts the name into every mark."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        self.name = name
+        self._data = data
+
+    def read(self, _size: int) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+
+def parse(data: bytes, name: str) -> list[Document]:
+    """Return the documents of `data`; `name` is the file as messages show it. Raises YamlError, ConfigErrors."""
+    return list(_Builder(data, name).documents())
+
+
+def clone(node: Any) -> Any:
+    """Return a copy of the tree that shares nothing that changes."""
+    if isinstance(node, dict):
+        copy = Map()
+        for key, value in node.items():
+            copy[key] = clone(value) if isinstance(value, (dict, list, Tagged)) else value
+        copy.at = dict(getattr(node, "at", ()))
+        return copy
+    if isinstance(node, list):
+        items = Seq([clone(item) if isinstance(item, (dict, list, Tagged)) else item for item in node])
+        items.at = list(getattr(node, "at", ()))
+        return items
+    if isinstance(node, Tagged):
+        return Tagged(node.tag, clone(node.value))
+    return node
+
+
+def marks(container: Any, key: Key) -> tuple[Any, Any]:
+    """Return the marks (key, value) of a child; each may be None."""
+    at = getattr(container, "at", None)
+    if at is None:
+        return None, None
+    if isinstance(at, dict):
+        return at.get(key, (None, None)) if isinstance(key, str) else (None, None)
+    if isinstance(key, int) and 0 <= key < len(at):
+        return at[key], at[key]
+    return None, None
+
+
+def render_path(path: Path) -> str:
+    """Return `services.web.ports[0]`."""
+    text = ""
+    for key in path:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        else:
+            text += f".{key}" if text else key
+    return text
+
+
+def locate(root: Any, path: Path, *, of_key: bool = False) -> Location:
+    """Return the place of the node at `path`: of its value, or of its key with `of_key`; else of the nearest parent."""
+    found = None
+    node = root
+    for index, key in enumerate(path):
+        key_mark, value_mark = marks(node, key)
+        last = index == len(path) - 1
+        found = (key_mark if of_key and last else value_mark) or found
+        try:
+            node = node[key]
+        except (KeyError, IndexError, TypeError):
+            break
+    return location(found, path)
+
+
+def location(mark: Any, path: Path = ()) -> Location:
+    """Return the Location of a libyaml mark."""
+    if mark is None:
+        return Location(path=render_path(path))
+    return Location(mark.name, mark.line + 1, mark.column + 1, render_path(path))
+
+
+class _Builder:
+    """Turns the events of one stream into documents; iterative, so that depth costs no stack."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        self._name = name
+        self._parser = CParser(_Stream(data, name))
+        self._errors: list[ConfigError] = []
+        self._aliased = 0
+
+    def documents(self) -> Iterator[Document]:
+        while True:
+            event = self._next()
+            if event is None or isinstance(event, yaml.StreamEndEvent):
+                break
+            if isinstance(event, yaml.DocumentStartEvent):
+                document = Document(self._document(), mark=event.start_mark)
+                if self._errors:
+                    raise self._errors[0] if len(self._errors) == 1 else ConfigErrors(self._errors)
+                document.root = _take_tags(document.root, (), document.resets)
+                yield document
+
+    def _next(self) -> Any:
+        try:
+            return self._parser.get_event()
+        except yaml.MarkedYAMLError as error:
+            raise _syntax_error(error) from None
+        except yaml.YAMLError as error:
+            raise YamlError(f"not YAML: {_reader_reason(error)}", location=Location(self._name)) from None
+
+    def _document(self) -> Any:
+        """Return the root value of the document whose start event was read."""
+        stack: list[_Open] = []
+        anchors: dict[str, Any] = {}
+        while True:
+            event = self._next()
+            kind = type(event)
+            if kind is yaml.ScalarEvent:
+                value = self._scalar(event)
+            elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+                if len(stack) >= MAX_DEPTH:
+                    raise YamlError(f"nested deeper than {MAX_DEPTH} levels", location=location(event.start_mark))
+                is_map = kind is yaml.MappingStartEvent
+                stack.append(_Open(Map() if is_map else Seq(), event, is_map=is_map))
+                if event.anchor:
+                    anchors[event.anchor] = stack[-1]
+                continue
+            elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+                done = stack.pop()
+                value, event = done.finish(self._errors), done.event
+            elif kind is yaml.AliasEvent:
+                value = self._alias(event, anchors)
+            elif kind is yaml.DocumentEndEvent:
+                return None
+            else:
+                continue
+            if kind is not yaml.AliasEvent:
+                if event.tag in ("!reset", "!override"):
+                    value = Tagged(event.tag, value)
+                if event.anchor:
+                    anchors[event.anchor] = value
+            if not stack:
+                self._next()  # the document's end
+                return value
+            stack[-1].add(value, event, self._errors)
+
+    def _scalar(self, event: Any) -> Any:
+        text: str = event.value
+        if event.tag is None or event.tag in ("!reset", "!override"):
+            if event.style or (text and text[0] not in HINTS):
+                return text
+            return resolve(text)
+        return self._tagged_scalar(event, text)
+
+    def _tagged_scalar(self, event: Any, text: str) -> Any:
+        tag: str = event.tag
+        if tag in ("!", TAG + "str", TAG + "binary"):
+            return text
+        value = resolve(text)
+        wanted = {"int": int, "float": float, "bool": bool, "null": type(None)}.get(tag.removeprefix(TAG))
+        if wanted is float and type(value) is int:
+            return float(value)
+        if wanted is not None and type(value) is wanted:
+            return value
+        shown = tag.replace(TAG, "!!")
+        raise YamlError(
+            f"cannot read {text!r} as {shown}",
+            location=location(event.start_mark),
+            hint="tags that compose files know: !reset, !override, !!str, !!int, !!float, !!bool, !!null",
+        )
+
+    def _alias(self, event: Any, anchors: dict[str, Any]) -> Any:
+        if event.anchor not in anchors:
+            raise YamlError(f"unknown anchor {event.anchor!r}", location=location(event.start_mark))
+        value = anchors[event.anchor]
+        if isinstance(value, _Open):
+            raise YamlError(f"anchor {event.anchor!r} contains itself", location=location(event.start_mark))
+        self._aliased += _size(value)
+        if self._aliased > MAX_ALIASED_NODES:
+            raise YamlError(
+                f"aliases expand to more than {MAX_ALIASED_NODES} nodes",
+                location=location(event.start_mark),
+                hint="this looks like an alias bomb; repeat less, or write the values out",
+            )
+        return clone(value)
+
+
+class _Open:
+    """A mapping or sequence whose end hasn't come yet."""
+
+    __slots__ = ("event", "is_map", "key", "key_mark", "merges", "node", "waiting")
+
+    def __init__(self, node: Any, event: Any, *, is_map: bool) -> None:
+        self.node = node
+        self.event = event
+        self.is_map = is_map
+        self.waiting = True
+        self.key: Any = None
+        self.key_mark: Any = None
+        self.merges: list[tuple[Any, Any]] = []
+
+    def add(self, value: Any, event: Any, errors: list[ConfigError]) -> None:
+        """Take the next item, key or value."""
+        mark = event.start_mark
+        if not self.is_map:
+            self.node.append(value)
+            self.node.at.append(mark)
+        elif self.waiting:
+            self.waiting = False
+            self.key, self.key_mark = value, event
+        else:
+            self.waiting = True
+            self._entry(value, mark, errors)
+
+    def _entry(self, value: Any, mark: Any, errors: list[ConfigError]) -> None:
+        key, event = self.key, self.key_mark
+        if key == "<<" and not getattr(event, "style", None):
+            self.merges.append((value, mark))
+            return
+        if type(key) is not str:
+            shown = "a mapping or sequence" if isinstance(key, (dict, list)) else _plain(event)
+            where = location(event.start_mark)
+            errors.append(YamlError(f"key {shown} is not a string", location=where, hint="put it in quotes"))
+            return
+        at = self.node.at
+        if key in self.node:
+            first = at[key][0]
+            errors.append(
+                YamlError(
+                    f'key "{key}" is already defined at line {first.line + 1}', location=location(event.start_mark)
+                )
+            )
+            return
+        self.node[key] = value
+        at[key] = (event.start_mark, mark)
+
+    def finish(self, errors: list[ConfigError]) -> Any:
+        """Return the container, with its `<<` merged in: keys written out win, then earlier sources."""
+        for value, mark in self.merges:
+            sources = value if isinstance(value, list) else [value]
+            for source in sources:
+                plain = source.value if isinstance(source, Tagged) else source
+                if not isinstance(plain, dict):
+                    errors.append(YamlError("<< takes a mapping or a list of mappings", location=location(mark)))
+                    return self.node
+                self._merge(plain, mark)
+        return self.node
+
+    def _merge(self, source: Any, mark: Any) -> None:
+        for key, value in source.items():
+            if key not in self.node:
+                self.node[key] = value
+                self.node.at[key] = source.at.get(key, (mark, mark))
+            elif isinstance(value, Tagged) and not isinstance(self.node[key], Tagged):
+                self.node[key] = Tagged("!override", self.node[key])
+
+
+def _plain(event: Any) -> str:
+    return f'"{event.value}"'
+
+
+def _size(node: Any) -> int:
+    """Count the nodes of a tree."""
+    count, todo = 0, [node]
+    while todo:
+        current = todo.pop()
+        count += 1
+        if isinstance(current, dict):
+            todo.extend(current.values())
+        elif isinstance(current, list):
+            todo.extend(current)
+        elif isinstance(current, Tagged):
+            todo.append(current.value)
+    return count
+
+
+def _take_tags(node: Any, path: Path, resets: list[Path]) -> Any:
+    """Return the tree without `Tagged`; what was `!reset` is left out. Their paths go to `resets`."""
+    if isinstance(node, Tagged):
+        resets.append(path)
+        return None if node.tag == "!reset" else _take_tags(node.value, path, resets)
+    if isinstance(node, dict):
+        for key, value in list(node.items()):
+            if isinstance(value, (dict, list)):
+                _take_tags(value, (*path, key), resets)
+            elif isinstance(value, Tagged):
+                plain = _take_tags(value, (*path, key), resets)
+                if value.tag == "!reset":
+                    del node[key]
+                else:
+                    node[key] = plain
+    elif isinstance(node, list):
+        for index in range(len(node) - 1, -1, -1):
+            value = node[index]
+            if isinstance(value, Tagged) and value.tag == "!reset":
+                del node[index], node.at[index]
+            elif isinstance(value, (dict, list, Tagged)):
+                node[index] = _take_tags(value, (*path, index), resets)
+    return node
+
+
+def _syntax_error(error: yaml.MarkedYAMLError) -> YamlError:
+    mark = error.problem_mark or error.context_mark
+    parts = [str(part) for part in (error.context, error.problem) if part]
+    hint = None
+    if "cannot start any token" in parts[-1]:
+        hint = "YAML is indented with spaces, never tabs; quote values that begin with @, ` or %"
+    elif "mapping values are not allowed" in parts[-1]:
+        hint = "put values that contain ': ' in quotes, and check the indentation"
+    return YamlError(f"not YAML: {', '.join(parts)}", location=location(mark), hint=hint)
+
+
+def _reader_reason(error: yaml.YAMLError) -> str:
+    reason = str(getattr(error, "reason", error)).splitlines()[0]
+    position = getattr(error, "position", None)
+    return f"{reason} at byte {position}" if position is not None else reason

@@ -1,0 +1,146 @@
+"""The `${VAR:-word}` grammar (compose-spec.md 9), for values of compose files and of env files.
+
+    text  := (literal | "$$" | "$" NAME | "${" NAME [op word] "}")*
+    op    := ":-" | "-" | ":?" | "?" | ":+" | "+"
+    word  := text                          (nested to any depth)
+
+`$` before anything else stays as it is; a malformed `${…}` is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+MAX_NESTING = 100
+
+_NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_OPERATOR = re.compile(r":?[-?+]")
+
+Lookup = Callable[[str], str | None]
+
+
+class TemplateError(ValueError):
+    """A `${…}` that isn't well formed, or a required variable without a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One use of a variable: what `config --variables` prints."""
+
+    name: str
+    required: bool = False
+    default: str = ""
+    alternate: str = ""
+
+
+def substitute(text: str, lookup: Lookup, on_unset: Callable[[str], None], depth: int = 0) -> str:
+    """Return `text` with its variables replaced.
+
+    `lookup` gives None for a variable that isn't set; `on_unset` is told the name of each one that is used without
+    an operator. Raises TemplateError.
+    """
+    if "$" not in text:
+        return text
+    parts: list[str] = []
+    for piece in _pieces(text, depth):
+        if isinstance(piece, str):
+            parts.append(piece)
+            continue
+        name, operator, word = piece
+        value = lookup(name)
+        if not operator:
+            if value is None:
+                on_unset(name)
+            parts.append(value or "")
+            continue
+        present = bool(value) if operator[0] == ":" else value is not None
+        if operator[-1] == "+":
+            parts.append(substitute(word, lookup, on_unset, depth + 1) if present else "")
+        elif present:
+            parts.append(value or "")
+        elif operator[-1] == "-":
+            parts.append(substitute(word, lookup, on_unset, depth + 1))
+        else:
+            reason = substitute(word, lookup, on_unset, depth + 1)
+            raise TemplateError(f"required variable {name} is missing a value" + (f": {reason}" if reason else ""))
+    return "".join(parts)
+
+
+def variables(text: str, depth: int = 0) -> Iterator[Variable]:
+    """Yield the variables that `text` uses, also those inside of defaults."""
+    if "$" not in text:
+        return
+    for piece in _pieces(text, depth):
+        if isinstance(piece, str):
+            continue
+        name, operator, word = piece
+        kind = operator[-1:]
+        yield Variable(
+            name, kind == "?", word if kind == "-" else "", word if kind == "+" else ""
+        )
+        if kind in ("-", "+"):
+            yield from variables(word, depth + 1)
+
+
+def _pieces(text: str, depth: int) -> Iterator[str | tuple[str, str, str]]:
+    """Yield literals and (name, operator, word)."""
+    if depth > MAX_NESTING:
+        raise TemplateError(f"variables are nested deeper than {MAX_NESTING} levels")
+    position = 0
+    while True:
+        dollar = text.find("$", position)
+        if dollar < 0:
+            yield text[position:]
+            return
+        yield text[position:dollar]
+        following = text[dollar + 1 : dollar + 2]
+        if following == "$":
+            yield "$"
+            position = dollar + 2
+        elif following == "{":
+            end = _closing(text, dollar)
+            yield _braced(text[dollar : end + 1])
+            position = end + 1
+        elif name := _NAME.match(text, dollar + 1):
+            yield name[0], "", ""
+            position = name.end()
+        else:
+            yield "$"
+            position = dollar + 1
+
+
+def _closing(text: str, start: int) -> int:
+    """Return the index of the brace that closes the `${` at `start`: every `${` opens, every `}` closes.
+
+    A line break ends the search: Compose doesn't take one inside of `${…}`.
+    """
+    opened, position = 0, start
+    while position < len(text) and text[position] != "\n":
+        if text.startswith("${", position):
+            opened += 1
+            position += 2
+            continue
+        if text[position] == "}":
+            opened -= 1
+            if not opened:
+                return position
+        position += 1
+    raise TemplateError(f"invalid interpolation format {text[start:]!r}: no closing brace")
+
+
+def _braced(text: str) -> tuple[str, str, str]:
+    """Take `${NAME}` or `${NAME<op>word}` apart."""
+    name = _NAME.match(text, 2)
+    if not name:
+        raise TemplateError(f"invalid interpolation format {text!r}: no variable name after ${{")
+    rest = text[name.end() : -1]
+    if not rest:
+        return name[0], "", ""
+    operator = _OPERATOR.match(rest)
+    if not operator:
+        raise TemplateError(
+            f"invalid interpolation format {text!r}: after the name comes }} or one of :- - :? ? :+ +"
+        )
+    return name[0], operator[0], rest[operator.end() :]

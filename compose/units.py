@@ -1,0 +1,124 @@
+"""Sizes, durations and processor counts as compose files write them, and back as Docker Compose prints them.
+
+compose-spec.md 1: durations as str2duration reads them (also d and w), bytes with base 1024 and optional fractions.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from decimal import Decimal
+
+_BYTES = re.compile(r"\s*(?P<number>-?[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[kmgtp]?)(?:i?b)?\s*\Z", re.ASCII | re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+_DURATION_PART = re.compile(r"(?P<number>[0-9]*\.?[0-9]*)(?P<unit>ns|us|µs|μs|ms|s|m|h|d|w)", re.ASCII)
+_NS = {
+    "ns": 1,
+    "us": 1000,
+    "µs": 1000,
+    "μs": 1000,
+    "ms": 1000_000,
+    "s": 1000_000_000,
+    "m": 60_000_000_000,
+    "h": 3600_000_000_000,
+    "d": 24 * 3600_000_000_000,
+    "w": 7 * 24 * 3600_000_000_000,
+}
+_NS_PER_S = 1_000_000_000
+
+
+def parse_bytes(text: str | float) -> int:
+    """Return bytes for "1.5g", "64M", "10kb", "1024", 1024 or "-1" (base 1024). Raises ValueError."""
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        return int(text)
+    found = _BYTES.match(text) if isinstance(text, str) else None
+    if not found:
+        raise ValueError(f"invalid size: {text!r}")
+    size = Decimal(found["number"]) * 1024 ** _POWERS[found["unit"].lower()]
+    if size < 0 and size != -1:
+        raise ValueError(f"invalid size: {text!r}")
+    return int(size)
+
+
+def parse_duration_ns(text: str) -> int:
+    """Return nanoseconds for "1h5m30s20ms" (units ns us ms s m h d w); "0" needs no unit. Raises ValueError."""
+    body = text.strip()
+    sign = 1
+    if body[:1] in ("-", "+"):
+        sign = -1 if body[0] == "-" else 1
+        body = body[1:]
+    if body == "0":
+        return 0
+    total, position = 0, 0
+    while position < len(body):
+        found = _DURATION_PART.match(body, position)
+        if not found or found["number"] in ("", "."):
+            raise ValueError(f"invalid duration: {text!r}")
+        total += int(Decimal(found["number"]) * _NS[found["unit"]])
+        position = found.end()
+    if not body:
+        raise ValueError(f"invalid duration: {text!r}")
+    return sign * total
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds for a compose duration such as "1m30s". Raises ValueError."""
+    return parse_duration_ns(text) / _NS_PER_S
+
+
+def format_duration_ns(value_ns: int) -> str:
+    """Return Go's text of a duration: "1h0m0s", "1m30s", "1.5s", "500ms", "0s"."""
+    if value_ns == 0:
+        return "0s"
+    sign, rest = ("-", -value_ns) if value_ns < 0 else ("", value_ns)
+    if rest < _NS_PER_S:
+        for unit, size in (("ms", 1_000_000), ("µs", 1000), ("ns", 1)):
+            if rest >= size:
+                return f"{sign}{_decimal(rest, size)}{unit}"
+    minutes, seconds_ns = divmod(rest, 60 * _NS_PER_S)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{_decimal(seconds_ns, _NS_PER_S)}s"
+    if hours:
+        return f"{sign}{hours}h{minutes}m{seconds}"
+    return f"{sign}{minutes}m{seconds}" if minutes else f"{sign}{seconds}"
+
+
+def _decimal(value: int, unit: int) -> str:
+    """Return value / unit, exact, without trailing zeros."""
+    whole, part = divmod(value, unit)
+    if not part:
+        return str(whole)
+    digits = len(str(unit)) - 1
+    return f"{whole}.{part:0{digits}d}".rstrip("0")
+
+
+def format_float(value: float) -> str:
+    """Return a float as Go's %v prints it: "1", "1.1", "1e+21", "+Inf"."""
+    if value != value:  # noqa: PLR0124 - NaN is the one value that differs from itself
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "+Inf" if value > 0 else "-Inf"
+    if value == 0:
+        return "-0" if str(value)[0] == "-" else "0"
+    digits, exponent = f"{value:e}", 0
+    mantissa = repr(abs(value))
+    if "e" in mantissa or abs(value) >= 1e21 or abs(value) < 1e-4:
+        exponent = int(digits.split("e")[1])
+        if exponent < -4 or exponent >= 21:
+            scaled = Decimal(repr(value)).normalize()
+            sign, figures, _ = scaled.as_tuple()
+            text = "".join(map(str, figures))
+            body = text[0] + ("." + text[1:] if len(text) > 1 else "")
+            return f"{'-' if sign else ''}{body}e{'+' if exponent >= 0 else '-'}{abs(exponent):02d}"
+    text = format(Decimal(repr(value)), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def single(value: float) -> float:
+    """Round to a 32-bit float and give the shortest decimal that means it, as Go prints float32 values."""
+    narrow: float = struct.unpack("f", struct.pack("f", value))[0]
+    for digits in range(1, 10):
+        text = f"{narrow:.{digits}g}"
+        if struct.unpack("f", struct.pack("f", float(text)))[0] == narrow:
+            return float(text)
+    return narrow
