@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pycompose.engine.paths import StatePaths
+from pycompose.engine.paths import DEFAULT_ROOT, StatePaths
 
 from tests.support.leftovers import Watch
 from tests.support.namespaces import CLONE_FS, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, setns, unshare
@@ -74,17 +74,17 @@ class Host:
     """One private machine: mounts, network, processes and state roots of its own.
 
     With `neighbour`, a second machine is on the same wire: this one has HOST_ADDRESS, the other
-    NEIGHBOUR_ADDRESS.
+    NEIGHBOUR_ADDRESS. The state root is a tmpfs unless `root` is another directory.
     """
 
-    def __init__(self, folder: Path, *, neighbour: bool = False) -> None:
+    def __init__(self, folder: Path, *, neighbour: bool = False, root: Path = DEFAULT_ROOT) -> None:
         self.folder = folder
-        self.paths = StatePaths(cgroup_parent=f"pycompose-e{os.getpid()}-{next(_numbers)}")
+        self.paths = StatePaths(root=root, cgroup_parent=f"pycompose-e{os.getpid()}-{next(_numbers)}")
         self.environment = {
             "PATH": f"{PYCOMPOSE.parent}:{SEARCH}",
             "HOME": str(folder),
             "LANG": "C.UTF-8",
-            "PYCOMPOSE_CGROUP": self.paths.cgroup_parent,
+            **self.paths.to_environment(),
         }
         self._exit = ExitStack()
         try:
