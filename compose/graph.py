@@ -1,0 +1,153 @@
+"""The dependency graph of a project: order, waves, selection, cycles as a sentence, the chain that takes longest.
+
+An edge goes from a service to what it needs. Pure: the same project gives the same answer, ties are broken by
+name.
+
+networkx lives here, and costs 0.2 s to import: it answers the questions that need an algorithm (shortest
+cycle, longest chain, fewest arrows). What every `up` asks (order, waves, selection) is a walk, and is written
+as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+from pycompose.errors import DependencyCycle, UnknownService
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from pycompose.model import Service
+
+Services = Mapping[str, "Service"]
+
+
+def needs(services: Services, name: str) -> list[str]:
+    """Return what `name` needs directly, sorted; a dependency that isn't enabled (optional) is left out."""
+    return sorted({d.service for d in services[name].depends_on if d.service in services})
+
+
+def waves(services: Services) -> list[list[str]]:
+    """Return the services in waves: all that a wave needs is in earlier ones. Raises DependencyCycle."""
+    sorter = TopologicalSorter({name: needs(services, name) for name in sorted(services)})
+    try:
+        sorter.prepare()
+    except CycleError:
+        raise cycle_error(services) from None
+    found = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        found.append(ready)
+        sorter.done(*ready)
+    return found
+
+
+def order(services: Services) -> list[str]:
+    """Return the services so that each comes after what it needs. Raises DependencyCycle."""
+    return [name for wave in waves(services) for name in wave]
+
+
+def select(services: Services, names: Iterable[str], *, dependencies: bool = True) -> list[str]:
+    """Return `names` (none: all) and, unless switched off, all that they need, in starting order.
+
+    Raises UnknownService, DependencyCycle.
+    """
+    wanted: set[str] = set()
+    todo = list(names)
+    if not todo:
+        return order(services)
+    for name in todo:
+        if name not in services:
+            raise UnknownService(f"no such service: {name}", hint=near(name, services))
+    while todo:
+        name = todo.pop()
+        if name not in wanted:
+            wanted.add(name)
+            todo += needs(services, name) if dependencies else []
+    return [name for name in order(services) if name in wanted]
+
+
+def dependants(services: Services, name: str, *, restart: bool = False) -> set[str]:
+    """Return every service that needs `name`, directly or not; with `restart` only along `restart: true`."""
+    above: dict[str, set[str]] = {}
+    for service in services.values():
+        for dependency in service.depends_on:
+            if dependency.restart or not restart:
+                above.setdefault(dependency.service, set()).add(service.name)
+    found: set[str] = set()
+    todo = [name]
+    while todo:
+        fresh = above.get(todo.pop(), set()) - found
+        found |= fresh
+        todo += fresh
+    return found - {name}
+
+
+def near(name: str, services: Services) -> str | None:
+    """Return the hint for a misspelt service."""
+    found = get_close_matches(name, list(services), n=1)
+    return f"did you mean {found[0]!r}?" if found else None
+
+
+def cycle(services: Services) -> list[str]:
+    """Return one of the shortest cycles, from its first name in the alphabet, [] when there is none."""
+    import networkx as nx  # noqa: PLC0415 - see above
+
+    graph = digraph(services)
+    for component in sorted(nx.strongly_connected_components(graph), key=sorted):
+        if len(component) == 1 and not any(graph.has_edge(node, node) for node in component):
+            continue
+        found: list[str] = min(
+            nx.simple_cycles(graph.subgraph(component), length_bound=_girth(graph, component)),
+            key=lambda nodes: sorted(nodes),
+        )
+        start = found.index(min(found))
+        return [*found[start:], *found[:start]]
+    return []
+
+
+def _girth(graph: nx.DiGraph[str], component: set[str]) -> int:
+    """Return the length of a shortest cycle, so that not all of a dense knot's cycles are listed."""
+    import networkx as nx  # noqa: PLC0415 - see above
+
+    lengths = []
+    for node in component:
+        distances = nx.single_source_shortest_path_length(graph, node)
+        lengths += [distances[end] + 1 for end in graph.predecessors(node) if end in distances]
+    return int(min(lengths))
+
+
+def cycle_error(services: Services) -> DependencyCycle:
+    """Return the error for services that wait for each other; its message is the path."""
+    nodes = cycle(services)
+    return DependencyCycle(
+        f"dependency cycle: {' -> '.join([*nodes, *nodes[:1]])}",
+        hint="one of these depends_on (or links, volumes_from, network_mode) has to go",
+    )
+
+
+def digraph(services: Services) -> nx.DiGraph[str]:
+    """Return the graph for networkx: nodes are names, an edge goes to what is needed."""
+    import networkx as nx  # noqa: PLC0415 - see above
+
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(sorted(services))
+    graph.add_edges_from((name, need) for name in sorted(services) for need in needs(services, name))
+    return graph
+
+
+def longest_chain(services: Services) -> list[str]:
+    """Return the longest chain of services that start one after the other, the first one first."""
+    import networkx as nx  # noqa: PLC0415 - see above
+
+    return [str(name) for name in reversed(nx.dag_longest_path(digraph(services)))]
+
+
+def essential_edges(services: Services) -> set[tuple[str, str]]:
+    """Return the edges (service, what it needs) that don't follow from others (transitive reduction)."""
+    import networkx as nx  # noqa: PLC0415 - see above
+
+    return {(str(a), str(b)) for a, b in nx.transitive_reduction(digraph(services)).edges}
