@@ -1,4 +1,4 @@
-"""The dependency graph of a project: order, waves, selection, cycles as a sentence, the chain that takes longest.
+"""The dependency graph of a project: order, waves, selection, cycles as a sentence, the longest chain.
 
 An edge goes from a service to what it needs. Pure: the same project gives the same answer, ties are broken by
 name.
@@ -19,7 +19,6 @@ from pycompose.errors import DependencyCycle, UnknownService
 
 if TYPE_CHECKING:
     import networkx as nx
-
     from pycompose.model import Service
 
 Services = Mapping[str, "Service"]
@@ -102,7 +101,7 @@ def cycle(services: Services) -> list[str]:
             continue
         found: list[str] = min(
             nx.simple_cycles(graph.subgraph(component), length_bound=_girth(graph, component)),
-            key=lambda nodes: sorted(nodes),
+            key=sorted,
         )
         start = found.index(min(found))
         return [*found[start:], *found[:start]]

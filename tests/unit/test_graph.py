@@ -6,7 +6,6 @@ import networkx as nx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from pycompose import graph
 from pycompose.errors import DependencyCycle, UnknownService
 from pycompose.model import Dependency, Service
@@ -60,7 +59,7 @@ def test_a_disabled_optional_dependency_is_no_edge() -> None:
 def test_a_cycle_is_told_as_a_path_of_the_shortest_one() -> None:
     knot = services(a="b", b="c", c="d x", d="a", x="c", free="")
 
-    with pytest.raises(DependencyCycle, match="^dependency cycle: c -> x -> c$"):
+    with pytest.raises(DependencyCycle, match=r"^dependency cycle: c -> x -> c$"):
         graph.order(knot)
 
 

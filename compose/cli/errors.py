@@ -1,0 +1,97 @@
+"""How an error is shown: what, why, what to do, on standard error; a place in a file with line and caret."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import IO
+
+from pycompose.cli import style
+from pycompose.engine.errors import PycomposeError
+
+MAX_SHOWN = 20
+
+
+def flatten(error: BaseException) -> Iterator[BaseException]:
+    """Yield the single errors of a group, or of a loader's collection."""
+    parts = getattr(error, "errors", None) if isinstance(error, PycomposeError) else None
+    if isinstance(error, BaseExceptionGroup):
+        parts = error.exceptions
+    if not parts:
+        yield error
+        return
+    for part in parts:
+        yield from flatten(part)
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of an error; of several, the first."""
+    first = next(flatten(error))
+    return first.exit_code if isinstance(first, PycomposeError) else 1
+
+
+def report(error: BaseException, *, stream: IO[str], colour: bool, debug: bool = False) -> None:
+    """Print `error`: two lines each on a pipe, the offending line and a caret between them on a terminal."""
+    if debug:
+        traceback.print_exception(error, file=stream)
+    found = list(flatten(error))
+    for one in found[:MAX_SHOWN]:
+        print(f"{style.paint('error:', style.BOLD, style.RED, on=colour)} {message(one)}", file=stream)
+        if style.is_terminal(stream):
+            for line in snippet(one):
+                print(style.paint(line, style.DIM, on=colour), file=stream)
+        hint = hint_of(one)
+        if hint:
+            print(f"{style.paint('hint:', style.CYAN, on=colour)} {style.clean(hint)}", file=stream)
+    if len(found) > MAX_SHOWN:
+        print(f"… and {len(found) - MAX_SHOWN} more errors", file=stream)
+
+
+def report_json(error: BaseException, stream: IO[str]) -> None:
+    """Print each error as one JSON object per line."""
+    for one in flatten(error):
+        value: dict[str, object] = {"error": True, "message": message(one)}
+        if isinstance(one, PycomposeError):
+            value |= one.to_json()
+        print(json.dumps(value, ensure_ascii=False), file=stream)
+
+
+def message(error: BaseException) -> str:
+    """Return the text of one error; one that isn't ours is a defect of pycompose and says so."""
+    if isinstance(error, PycomposeError):
+        return style.clean(str(error))
+    if isinstance(error, OSError):
+        return style.clean(f"{error.filename or 'system call'}: {error.strerror or error}")
+    return style.clean(f"internal error: {type(error).__name__}: {error}")
+
+
+def hint_of(error: BaseException) -> str:
+    """Return what to do about one error, "" when nobody knows."""
+    if isinstance(error, PycomposeError):
+        return error.hint or ""
+    return "run again with --debug for the traceback"
+
+
+def snippet(error: BaseException) -> list[str]:
+    """Return the line of the compose file that `error` points at, a caret below; [] when it can't be read."""
+    place = getattr(error, "location", None)
+    if place is None or not getattr(place, "line", 0) or not place.file:
+        return []
+    try:
+        with open(place.file, encoding="utf-8", errors="replace") as file:
+            text = next((line for number, line in enumerate(file, 1) if number == place.line), "")
+    except OSError:
+        return []
+    text = style.clean(text.rstrip("\n").replace("\t", " "))
+    margin = f"{place.line:>6} | "
+    caret = " " * (len(margin) + max(place.column - 1, 0)) + "^"
+    return [margin + text, caret]
+
+
+def quiet_stdout() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush cannot fail on a closed pipe."""
+    with open(os.devnull, "w", encoding="utf-8") as sink:
+        os.dup2(sink.fileno(), sys.stdout.fileno())

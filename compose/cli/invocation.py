@@ -1,0 +1,182 @@
+"""What stands before the command: the global flags, and what every command derives from them.
+
+The loader, the use cases and the renderers are imported by the method that needs them: `--help` pays for
+none of them.
+"""
+
+# ruff: noqa: PLC0415 - see above
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+from pycompose.cli import style
+from pycompose.engine.errors import PycomposeError
+
+if TYPE_CHECKING:
+    from pycompose.app import Context
+    from pycompose.cli.progress import Renderer
+    from pycompose.config.load import Loaded, LoadOptions
+    from pycompose.events import Event
+
+TRUE_WORDS = frozenset({"1", "t", "true", "y", "yes", "on"})
+
+
+@dataclass(slots=True, kw_only=True)
+class Invocation:
+    """The global flags as given; a flag beats its variable, None means "not given"."""
+
+    files: tuple[str, ...] = ()
+    project_name: str | None = None
+    project_directory: str | None = None
+    profiles: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    progress: str = "auto"
+    ansi: str = "auto"
+    parallel: int | None = None
+    dry_run: bool = False
+    all_resources: bool = False
+    compatibility: bool = False
+    debug: bool = False
+    json_errors: bool = False
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def fill(self, params: Mapping[str, Any]) -> None:
+        """Take the parsed global flags over."""
+        env = self.environment
+        self.files = params["files"]
+        self.project_name = params["project_name"]
+        self.project_directory = params["project_directory"]
+        self.profiles = params["profiles"]
+        self.env_files = params["env_files"]
+        self.progress = params["progress"] or env.get("COMPOSE_PROGRESS") or "auto"
+        self.ansi = params["ansi"] or env.get("COMPOSE_ANSI") or "auto"
+        limit = params["parallel"]
+        if limit is None:
+            limit = number(env.get("COMPOSE_PARALLEL_LIMIT", ""), "COMPOSE_PARALLEL_LIMIT")
+        self.parallel = limit if limit is not None and limit > 0 else None
+        self.dry_run = params["dry_run"]
+        self.all_resources = params["all_resources"]
+        self.compatibility = params["compatibility"] or self.switch("COMPOSE_COMPATIBILITY")
+        self.debug = params["debug"]
+
+    def switch(self, variable: str, *, default: bool = False) -> bool:
+        """Return a boolean variable of the environment, `default` when it isn't set."""
+        text = self.environment.get(variable, "")
+        return text.strip().lower() in TRUE_WORDS if text else default
+
+    def load_options(self) -> LoadOptions:
+        """Return what the loader needs to find and read the compose files."""
+        from pycompose.config.load import LoadOptions
+
+        environment = dict(self.environment)
+        if self.compatibility:
+            environment["COMPOSE_COMPATIBILITY"] = "true"
+        return LoadOptions(
+            files=self.files,
+            project_name=self.project_name,
+            project_directory=self.project_directory,
+            profiles=self.profiles,
+            env_files=self.env_files,
+            environment=environment,
+            working_dir=os.getcwd(),
+        )
+
+    def load(self) -> Loaded:
+        """Read the compose files and show the loader's warnings. Raises ConfigError."""
+        from pycompose.config.load import load
+
+        loaded = load(self.load_options())
+        for warning in loaded.warnings:
+            self.warn(str(warning))
+        return loaded
+
+    def load_or_name(self) -> tuple[str, Loaded | None]:
+        """Return the project's name, and its compose files where they can be read.
+
+        With `-p` (or COMPOSE_PROJECT_NAME) existing containers can be handled without a readable file.
+        """
+        from pycompose.errors import ConfigError
+
+        name = self.project_name or self.environment.get("COMPOSE_PROJECT_NAME") or None
+        try:
+            loaded = self.load()
+        except ConfigError:
+            if name is None:
+                raise
+            return checked_name(name), None
+        return loaded.project.name, loaded
+
+    def name(self) -> str:
+        """Return only the project's name, reading no more of the compose files than that takes."""
+        name = self.project_name or self.environment.get("COMPOSE_PROJECT_NAME")
+        if name:
+            return checked_name(name)
+        from pycompose.config.load import project_name
+
+        return project_name(self.load_options())
+
+    def context(self, sink: Callable[[Event], None] | None = None) -> Context:
+        """Return the context of one call of a use case; without `sink` its events go nowhere."""
+        from pycompose.app import Context
+        from pycompose.engine.paths import StatePaths
+
+        return Context(
+            paths=StatePaths.from_environment(self.environment),
+            sink=sink or _ignore,
+            environment=dict(self.environment),
+        )
+
+    @contextmanager
+    def showing(self, title: str, *, kind: str | None = None) -> Iterator[Renderer]:
+        """Show the events of a block: the renderer is a Sink, and is finished when the block ends."""
+        from pycompose.cli.progress import renderer
+
+        stream = sys.stdout if self.switch("COMPOSE_STATUS_STDOUT") else sys.stderr
+        shown = renderer(
+            kind or self.progress, stream, title=title, colour=self.colour(stream), dry_run=self.dry_run
+        )
+        try:
+            yield shown
+        finally:
+            shown.finish()
+
+    def colour(self, stream: IO[str]) -> bool:
+        """Tell whether ANSI codes may be written to `stream`."""
+        return style.wants_colour(self.ansi, stream, self.environment)
+
+    def warn(self, text: str) -> None:
+        """Print one warning line on standard error."""
+        label = style.paint("WARN", style.YELLOW, on=self.colour(sys.stderr))
+        print(f"{label} {style.clean(text)}", file=sys.stderr)
+
+
+def _ignore(_event: Event) -> None:
+    return None
+
+
+def number(text: str, what: str) -> int | None:
+    """Return the integer in `text`, None for "". Raises PycomposeError naming `what`."""
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise PycomposeError(f"{what}: cannot use {text!r}: not a number") from None
+
+
+def checked_name(name: str) -> str:
+    """Return `name`, or raise PycomposeError when it can't be a project's name (compose-spec, "Name")."""
+    allowed = "abcdefghijklmnopqrstuvwxyz0123456789_-"
+    if name and name[0] not in "_-" and all(char in allowed for char in name):
+        return name
+    raise PycomposeError(
+        f"project name {name!r}: cannot be used: only lower-case letters, digits, dashes and underscores, "
+        "starting with a letter or digit",
+        hint="set another one with -p or COMPOSE_PROJECT_NAME",
+    )

@@ -1,0 +1,179 @@
+"""The entry point: global flags, the table of commands, the place where errors become text and codes.
+
+A command's module is imported only when that command is asked for.
+"""
+
+# ruff: noqa: PLC0415 - see above
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from pycompose.cli.errors import exit_code, quiet_stdout, report, report_json
+from pycompose.cli.invocation import Invocation
+
+# name -> (module with a click command called `command`, one line for --help), in the order of --help.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("pycompose.cli.up", "Create and start containers"),
+    "down": ("pycompose.cli.down", "Stop and remove containers and networks"),
+    "ps": ("pycompose.cli.ps", "List containers"),
+    "logs": ("pycompose.cli.logs", "View output from containers"),
+    "exec": ("pycompose.cli.exec", "Execute a command in a running container"),
+    "graph": ("pycompose.cli.graph", "Show what depends on what"),
+    "ls": ("pycompose.cli.ls", "List projects"),
+    "completion": ("pycompose.cli.completion", "Print the script for shell completion"),
+    "version": ("pycompose.cli.version", "Show the version"),
+}
+SIGPIPE_EXIT = 141
+INTERRUPTED_EXIT = 130
+
+
+class Commands(click.Group):
+    """A group that knows its commands by name and imports one when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command's module, None when there is no such command."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = importlib.import_module(entry[0]).command
+        assert isinstance(command, click.Command)  # noqa: S101 - what the table promises
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one gets a suggestion."""
+        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(args[0], list(COMMANDS), n=1)
+            raise click.UsageError(
+                f"unknown command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the table of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete command names and global flags without importing the commands."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+)
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(),
+    help="Compose file (repeat; - is stdin).",
+)
+@click.option("-p", "--project-name", metavar="NAME", help="Project name.")
+@click.option(
+    "--project-directory",
+    "--workdir",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Base of relative paths (default: where the first compose file is).",
+)
+@click.option(
+    "--profile", "profiles", multiple=True, metavar="NAME", help="Profile to enable (repeat; * is all)."
+)
+@click.option("--env-file", "env_files", multiple=True, metavar="FILE", type=click.Path(),
+              help="Environment file for interpolation (repeat; later ones win).")  # fmt: skip
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "tty", "plain", "json", "quiet", "none"]),
+    help="How progress is shown on standard error (default: tty on a terminal, else plain).",
+)
+@click.option("--ansi", type=click.Choice(["never", "always", "auto"]), help="Colours and cursor codes.")
+@click.option("--no-ansi", is_flag=True, hidden=True)
+@click.option("--parallel", type=int, metavar="N", help="Most engine calls at the same time (-1: no limit).")
+@click.option("--dry-run", is_flag=True, help="Show the steps, change nothing.")
+@click.option("--all-resources", is_flag=True, help="Include networks and volumes that no service uses.")
+@click.option("--compatibility", is_flag=True, help="Names with underscores, as Compose v1 made them.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("--verbose", is_flag=True, hidden=True)
+@click.option("-v", "--version", is_flag=True, help="Show the version and exit.")
+@click.pass_context
+def cli(ctx: click.Context, **params: Any) -> None:
+    """Run compose files on Linux without Docker."""
+    if params["no_ansi"]:
+        params["ansi"] = "never"
+    ctx.obj.fill(params)
+    if params["version"]:
+        from pycompose.cli.version import pretty
+
+        click.echo(pretty())
+        ctx.exit(0)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code (cli.md 3: usage errors are 1, as in Compose)."""
+    invocation = Invocation()
+    try:
+        result = cli.main(
+            args=None if argv is None else list(argv),
+            prog_name="pycompose",
+            standalone_mode=False,
+            obj=invocation,
+        )
+        sys.stdout.flush()
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return INTERRUPTED_EXIT
+    except BrokenPipeError:
+        quiet_stdout()
+        return SIGPIPE_EXIT
+    except click.exceptions.Exit as exc:
+        return int(exc.exit_code)
+    except click.ClickException as exc:
+        _usage(exc, invocation)
+        return 1
+    except Exception as exc:  # noqa: BLE001 - the boundary: whatever it is becomes two lines
+        _report(exc, invocation)
+        return exit_code(exc)
+    return result if isinstance(result, int) else 0
+
+
+def _usage(error: click.ClickException, invocation: Invocation) -> None:
+    colour = invocation.colour(sys.stderr)
+    from pycompose.engine.errors import PycomposeError
+
+    text = error.format_message().rstrip(".")
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "pycompose"
+    shown = PycomposeError(text[:1].lower() + text[1:], hint=f"see '{path} --help'")
+    report(shown, stream=sys.stderr, colour=colour)
+
+
+def _report(error: Exception, invocation: Invocation) -> None:
+    if invocation.json_errors or invocation.progress == "json":
+        report_json(error, sys.stderr)
+        return
+    debug = invocation.debug or bool(os.environ.get("PYCOMPOSE_DEBUG"))
+    report(error, stream=sys.stderr, colour=invocation.colour(sys.stderr), debug=debug)

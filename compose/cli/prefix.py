@@ -1,0 +1,134 @@
+"""Container output on the screen: `web-1  | GET /`, aligned, coloured by first appearance (cli.md 4).
+
+Output goes through as the bytes it is: people want their programs' colours. Only the prefix is ours.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import IO
+
+from pycompose.cli import style
+from pycompose.cli.humanize import moment
+from pycompose.views import LogLine
+
+FLUSH_BYTES = 1 << 16
+
+
+def short_name(container: str, project: str, service: str, number: int) -> str:
+    """Return the container's name without the project, or as it is when the service chose its own name."""
+    for separator in ("-", "_"):
+        if container == f"{project}{separator}{service}{separator}{number}":
+            return container[len(project) + 1 :]
+    return container
+
+
+class LogPrinter:
+    """Writes lines of many containers to two byte streams; may be called from several threads.
+
+    `live` flushes after every line (someone is watching), else by blocks. `footer` is drawn below the last
+    line of a terminal and taken away before the next one (the menu of `up`).
+    """
+
+    def __init__(  # noqa: PLR0913 - all of it is how to print
+        self,
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        *,
+        project: str,
+        colour: bool = False,
+        prefix: bool = True,
+        timestamps: bool = False,
+        live: bool = True,
+    ) -> None:
+        self._streams = {"stdout": stdout, "stderr": stderr}
+        self._project = project
+        self._colour = colour
+        self._prefix = prefix
+        self._timestamps = timestamps
+        self._live = live
+        self._width = 0
+        self._colours: dict[str, int] = {}
+        self._prefixes: dict[str, bytes] = {}
+        self._names: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._footer = b""
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Make the prefix wide enough for these (short) names from the start."""
+        with self._lock:
+            for name in names:
+                self._grow(name)
+
+    def line(self, line: LogLine) -> None:
+        """Write one line of output."""
+        name = self._names.get(line.container)
+        if name is None:
+            name = short_name(line.container, self._project, line.service, line.number)
+            self._names[line.container] = name
+        head = self._head(name) if self._prefix else b""
+        if self._timestamps:
+            head += moment(line.stamp_ns).encode() + b" "
+        self._write(line.stream, head + line.data + b"\n")
+
+    def status(self, container: str, service: str, number: int, sentence: str) -> None:
+        """Write a line about a container, in its colour; `{}` in `sentence` becomes its name."""
+        name = short_name(container, self._project, service, number)
+        with self._lock:
+            self._grow(name)
+        text = style.paint(sentence.format(name), self._colours[name], on=self._colour)
+        self._write("stdout", text.encode() + b"\n")
+
+    def text(self, text: str, *, stream: str = "stdout") -> None:
+        """Write a line of our own."""
+        self._write(stream, text.encode() + b"\n")
+
+    def footer(self, text: str) -> None:
+        """Show `text` below the output from now on, "" takes it away. Only for terminals."""
+        with self._lock:
+            stream = self._streams["stdout"]
+            if self._footer:
+                stream.write(b"\r\x1b[K")
+            self._footer = text.encode()
+            stream.write(self._footer)
+            stream.flush()
+
+    def flush(self) -> None:
+        """Let everything out."""
+        with self._lock:
+            for stream in self._streams.values():
+                stream.flush()
+
+    def _write(self, which: str, data: bytes) -> None:
+        stream = self._streams[which]
+        with self._lock:
+            if self._footer:
+                menu = self._streams["stdout"]
+                menu.write(b"\r\x1b[K")
+                if stream is not menu:
+                    menu.flush()
+            stream.write(data)
+            if self._footer:
+                if stream is not menu:
+                    stream.flush()
+                menu.write(self._footer)
+                menu.flush()
+            elif self._live:
+                stream.flush()
+
+    def _head(self, name: str) -> bytes:
+        head = self._prefixes.get(name)
+        if head is None:
+            with self._lock:
+                self._grow(name)
+                text = style.paint(f"{name:<{self._width}}  | ", self._colours[name], on=self._colour)
+                head = self._prefixes[name] = text.encode()
+        return head
+
+    def _grow(self, name: str) -> None:
+        if name not in self._colours:
+            self._colours[name] = style.LOG_COLOURS[len(self._colours) % len(style.LOG_COLOURS)]
+        if len(name) > self._width:
+            self._width = len(name)
+            self._prefixes.clear()
