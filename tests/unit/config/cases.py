@@ -6,14 +6,15 @@ A case file `corpus/TOPIC.case` holds many small projects:
     # why it is here              comments, only before the first file
     $ A=1 -f b.yaml config        a command line: environment, global options, command; several are allowed,
                                   none means `config`
-    ! compose.yaml:3:5 services.web.foo | part of the message      an expected error (invalid cases only)
+    ! services.web.foo | part of the message      an expected error (invalid cases only); its place is where the
+                                  first ▸ stands in the files, of the second error the second
     ? did you mean "image"        part of the hint that goes with the error above
-    @@ compose.yaml               a file of the project, up to the next @@ or @@@; a name that ends in / is a folder,
-    services: …                   `name -> target` a link; `@@ <stdin>` is standard input
+    @@ compose.yaml               a file of the project, up to the next @@ or @@@; a name that ends in / is a
+    services: …                   folder, `name -> target` a link; `@@ <stdin>` is standard input
 
-`@` can't start a plain YAML scalar, so nothing has to be escaped. Commands run in the folder `project` of an empty
-directory; files may lie beside it (`../other/compose.yaml`). The oracle's answers are in `corpus/TOPIC.json`,
-made by regenerate.py.
+`@` can't start a plain YAML scalar, so nothing has to be escaped. Commands run in the folder `project` of an
+empty directory; files may lie beside it (`../other/compose.yaml`). The oracle's answers are in
+`corpus/TOPIC.json`, made by regenerate.py.
 """
 
 from __future__ import annotations
@@ -28,21 +29,23 @@ from typing import Any
 
 CORPUS = Path(__file__).parent / "corpus"
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
-EXPECTED = re.compile(r"! (?P<place>\S+)(?: (?P<path>[^|\s]\S*))? \| (?P<text>.+)")
+EXPECTED = re.compile(r"! (?P<path>[^|]*)\| (?P<text>.+)")
+MARK = "▸"
 # What makes `config` print something else than the project.
-LISTINGS = (
-    "--services --volumes --networks --images --models --profiles --variables --environment --hash --quiet -q --format"
-).split()
+LISTINGS = {
+    *("--services", "--volumes", "--networks", "--images", "--models", "--profiles"),
+    *("--variables", "--environment", "--hash", "--quiet", "-q", "--format"),
+}
 
 
 @dataclass(slots=True)
 class Expected:
     """An error that the case must give: where, and words of the message and of its hint."""
 
-    place: str
     path: str
     text: str
     hint: str = ""
+    place: str = ""
 
 
 @dataclass(slots=True)
@@ -117,7 +120,18 @@ def parse(topic: str, text: str) -> list[Case]:
             _header(cases[-1], line.strip())
     for case in cases:
         case.commands = case.commands or ["config"]
+        _take_marks(case)
     return cases
+
+
+def _take_marks(case: Case) -> None:
+    """Take the marks out of the files and note their places, `file:line:column`, in the expected errors."""
+    waiting = iter(case.expected)
+    for name in case.files:
+        while (at := case.files[name].find(MARK)) >= 0:
+            before = case.files[name][:at]
+            next(waiting).place = f"{name}:{before.count(chr(10)) + 1}:{at - before.rfind(chr(10))}"
+            case.files[name] = before + case.files[name][at + 1 :]
 
 
 def _header(case: Case, line: str) -> None:
@@ -127,7 +141,7 @@ def _header(case: Case, line: str) -> None:
     elif kind == "$":
         case.commands.append(rest)
     elif kind == "!" and (found := EXPECTED.fullmatch(line)):
-        case.expected.append(Expected(found["place"], found["path"] or "", found["text"].strip()))
+        case.expected.append(Expected(found["path"].strip(), found["text"].strip()))
     elif kind == "?":
         case.expected[-1].hint = rest
     else:

@@ -1,7 +1,7 @@
 """Make the stored answers of the corpus again: `python -m tests.unit.config.regenerate [TOPIC…]`.
 
-Runs every command of every case with the oracle, writes `corpus/TOPIC.json`, and says what changed. Ends with 1 when a
-case that must be valid is rejected or an invalid one accepted, unless differences.toml lists it.
+Runs every command of every case with the oracle, writes `corpus/TOPIC.json`, and says what changed. Ends
+with 1 when a case that must be valid is rejected or an invalid one accepted.
 """
 
 from __future__ import annotations
