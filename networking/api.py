@@ -1,0 +1,337 @@
+"""The facade: networks, the wires of containers, firewall and ports. Synchronous, usable from any thread.
+
+Every call is idempotent and leaves, when it fails or the process is killed, files from which the same call
+again, or `cleanup`, gets to a clean end.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pycompose.engine.errors import NetworkError
+from pycompose.networking import (
+    attach,
+    bridge,
+    conntrack,
+    firewall,
+    foreign,
+    forwarding,
+    ipam,
+    leases,
+    leftovers,
+    netlink,
+    netns,
+)
+from pycompose.networking.attach import Wire, veth_name
+from pycompose.networking.dns import sockets
+from pycompose.networking.model import (
+    Attachment,
+    EndpointSpec,
+    EndpointState,
+    NetworkSpec,
+    NetworkState,
+    PublishedPort,
+    check_name,
+)
+from pycompose.networking.nfnetlink import Netfilter
+from pycompose.networking.registry import Record, Registry
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from pycompose.engine.paths import StatePaths
+
+POOLS_VARIABLE = "PYCOMPOSE_ADDRESS_POOLS"
+
+log = logging.getLogger(__name__)
+
+
+class Networking:
+    """All networks below one state root, in the network namespace of the calling threads."""
+
+    def __init__(self, paths: StatePaths, *, pools: tuple[ipam.AddressPool, ...] | None = None) -> None:
+        """`pools` are where subnets come from; by default PYCOMPOSE_ADDRESS_POOLS, else Docker's."""
+        self.paths = paths
+        self._registry = Registry(paths)
+        self._lock = threading.Lock()
+        self._opened: Netfilter | None = None
+        text = os.environ.get(POOLS_VARIABLE, "")
+        self._pools = pools or (ipam.parse_pools(text) if text else ipam.DEFAULT_POOLS)
+
+    @staticmethod
+    def prepare() -> None:
+        """Import what the first network would import (about 25 ms CPU), on a thread to spare."""
+        netlink.preload()
+
+    # networks
+
+    def ensure_network(self, spec: NetworkSpec) -> NetworkState:
+        """Return the network `spec.name`, created with its bridge and forwarding if it is not there.
+
+        One that exists is returned as it is (its bridge repaired), whatever its settings: comparing them is
+        the caller's. Raises NetworkError, AddressesExhausted; an external network must exist.
+        """
+        check_name(spec.name)
+        with self._registry.locked():
+            record = self._registry.load(spec.name)
+            if record is None:
+                if spec.external:
+                    raise NetworkError(
+                        f"network {spec.name}: declared as external, but there is none of that name",
+                        hint="start the project that owns it first, or remove `external: true`",
+                    )
+                record = Record(state=bridge.new_state(spec, self._pools, self._taken()))
+                self._refuse_foreign_bridge(record.state)
+                self._registry.save(record)
+            bridge.ensure(record.state)
+            if not record.state.internal:
+                forwarding.enable(self._netfilter(), self.paths.networks, ipv6=bool(record.state.subnet6))
+        return record.state
+
+    def inspect(self, name: str) -> NetworkState | None:
+        """Return the network `name`, None when there is none."""
+        record = self._registry.load(check_name(name))
+        return record.state if record else None
+
+    def list_networks(self, project: str | None = None) -> list[NetworkState]:
+        """Return all networks, or those of one project, by name."""
+        states = [record.state for record in self._registry.all()]
+        return [state for state in states if project is None or state.project == project]
+
+    def connected(self, name: str) -> dict[str, Attachment]:
+        """Return who is connected to the network `name`, by container id."""
+        record = self._registry.load(check_name(name))
+        return record.attachments if record else {}
+
+    def remove_network(self, name: str) -> None:
+        """Remove a network with its bridge and leases; no error when there is none.
+
+        Raises NetworkError while a container that exists is connected.
+        """
+        with self._registry.locked():
+            record = self._registry.load(check_name(name))
+            if record is None:
+                return
+            if living := [key for key in record.attachments if self._alive(key)]:
+                names = ", ".join(sorted(record.attachments[key].lease_key for key in living))
+                raise NetworkError(f"network {name}: remove: has active endpoints: {names}")
+            attach.delete([*(item.veth for item in record.attachments.values()), record.state.bridge])
+            self._registry.delete(name)
+            if not self._registry.all():
+                forwarding.restore(self._netfilter(), self.paths.networks)
+
+    # containers
+
+    def connect(
+        self, container_id: str, endpoints: Sequence[EndpointSpec], *, hostname: str = ""
+    ) -> list[EndpointState]:
+        """Give the container a pinned namespace and a wire to each network; return the wires.
+
+        The pin is paths.netns(id). With no endpoints there is only loopback. Interfaces are eth0… in the
+        order of priority, then network name. Raises NetworkError; what was done stays for the next call, or
+        for `disconnect`.
+        """
+        with self._registry.locked():
+            wires = self._register(container_id, endpoints)
+        log.debug(
+            "connect %s (%s): %s", container_id[:12], hostname, ", ".join(w.network.name for w in wires)
+        )
+        attach.connect(self.paths.netns(container_id), wires)
+        return [_endpoint(wire) for wire in wires]
+
+    def endpoints(self, container_id: str) -> list[EndpointState]:
+        """Return how a container is connected according to the files, by interface."""
+        found = [
+            (record.state, record.attachments[container_id])
+            for record in self._registry.all()
+            if container_id in record.attachments
+        ]
+        return sorted(
+            (
+                EndpointState(
+                    network=state.name, ip=one.ip, ip6=one.ip6, mac=one.mac, interface=one.interface
+                )
+                for state, one in found
+            ),
+            key=lambda endpoint: endpoint.interface,
+        )
+
+    def disconnect(self, *container_ids: str) -> None:
+        """Remove the wires and the pinned namespaces of containers, if there are any; leases stay.
+
+        Several at once take hardly longer than one: the kernel waits 15 to 40 ms for readers of what it
+        deletes, once per request.
+        """
+        ours = set(container_ids)
+        records = [record for record in self._registry.all() if ours & record.attachments.keys()]
+        veths = [one.veth for record in records for key, one in record.attachments.items() if key in ours]
+        attach.delete(veths)
+        for container_id in container_ids:
+            netns.remove(self.paths.netns(container_id))
+        if not records:
+            return
+        with self._registry.locked():
+            for name in [record.state.name for record in records]:
+                if (record := self._registry.load(name)) is not None:
+                    for container_id in ours & record.attachments.keys():
+                        del record.attachments[container_id]
+                    self._registry.save(record)
+
+    def release(self, lease_key: str, network: str | None = None) -> None:
+        """Forget the addresses of a lease key, on one network or on all; not while it is connected."""
+        with self._registry.locked():
+            for record in self._registry.all():
+                if network in (None, record.state.name) and leases.release(record, lease_key):
+                    self._registry.save(record)
+
+    def dns_sockets(self, container_id: str) -> tuple[socket.socket, socket.socket]:
+        """Return UDP and TCP sockets inside the container's namespace: its 127.0.0.11:53.
+
+        A second call makes new ones that replace the first. Raises NetworkError.
+        """
+        return sockets.open_pair(self.paths.netns(container_id))
+
+    # firewall
+
+    def apply_firewall(
+        self, project: str, networks: Sequence[NetworkState], published: Sequence[PublishedPort]
+    ) -> tuple[str, ...]:
+        """Replace the project's rules by those for `networks` and `published`, in one step.
+
+        Returns warnings about other firewalls of the machine that will get in the way. Raises NetworkError.
+        """
+        netfilter = self._netfilter()
+        firewall.apply(netfilter, project, networks, published)
+        firewall.allow_loopback(networks, published)
+        conntrack.forget_stale(netfilter, published)
+        return foreign.warnings(netfilter)
+
+    def remove_firewall(self, project: str) -> None:
+        """Remove the project's rules; no error when there are none."""
+        firewall.remove(self._netfilter(), project)
+
+    # whatever is left
+
+    def cleanup(self, project: str, container_ids: Sequence[str] = ()) -> None:
+        """Remove everything of a project whose containers are gone: by files, and by names in the kernel.
+
+        `container_ids` adds containers that had no network (network_mode none). Raises ExceptionGroup.
+        """
+        leftovers.cleanup(self, self._registry, project, container_ids)
+
+    # helpers
+
+    def _netfilter(self) -> Netfilter:
+        """Return the one socket to nftables, opened by whoever needs it first."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = Netfilter()
+            return self._opened
+
+    def _taken(self) -> list[ipam.Network]:
+        subnets = [
+            ipaddress.ip_network(text)
+            for record in self._registry.all()
+            for text in (record.state.subnet, record.state.subnet6)
+            if text
+        ]
+        with netlink.Netlink() as kernel:
+            return [*subnets, *kernel.routes()]
+
+    @staticmethod
+    def _refuse_foreign_bridge(state: NetworkState) -> None:
+        with netlink.Netlink() as kernel:
+            if kernel.index(state.bridge):
+                raise NetworkError(
+                    f"network {state.name}: create: an interface {state.bridge} exists already",
+                    hint="choose another com.docker.network.bridge.name",
+                )
+
+    def _alive(self, container_id: str) -> bool:
+        """Tell whether a container's directory or its namespace is there."""
+        return self.paths.container(container_id).exists() or netns.is_pinned(self.paths.netns(container_id))
+
+    def _register(self, container_id: str, endpoints: Sequence[EndpointSpec]) -> list[Wire]:
+        """Write leases and attachments down; the caller holds the lock."""
+        ordered = sorted(endpoints, key=lambda spec: (-spec.priority, spec.network))
+        records: list[tuple[EndpointSpec, Record]] = []
+        for spec in ordered:
+            record = self._registry.load(check_name(spec.network))
+            if record is None:
+                raise NetworkError(f"network {spec.network}: connect {container_id[:12]}: no such network")
+            records.append((spec, record))
+        wires, changed = [], []
+        for (spec, record), interface in zip(records, _interfaces(container_id, records), strict=True):
+            attachment = record.attachments.get(container_id)
+            if attachment is None:
+                leases.grant(record, spec, container_id, self._alive)
+                veth = veth_name(container_id, record.state.name)
+                attachment = leases.attach(record, container_id, spec, veth=veth, interface=interface)
+                changed.append(record)
+            wires.append((spec, Wire(network=record.state, attachment=attachment)))
+        for record in changed:
+            self._registry.save(record)
+        return _with_gateways(wires)
+
+
+def _interfaces(container_id: str, records: Sequence[tuple[EndpointSpec, Record]]) -> list[str]:
+    """Return an interface for each endpoint: the one it has, or asks for, or the next free number."""
+    names = []
+    for spec, record in records:
+        old = record.attachments.get(container_id)
+        names.append(old.interface if old else spec.interface_name)
+    used = {name for name in names if name}
+    if len(used) != sum(1 for name in names if name):
+        raise NetworkError(f"container {container_id[:12]}: connect: two networks ask for one interface_name")
+    for place, (spec, record) in enumerate(records):
+        if names[place]:
+            _check_interface(spec, names[place])
+            continue
+        number = 0
+        while (name := f"{record.state.interface_prefix}{number}") in used:
+            number += 1
+        names[place] = name
+        used.add(name)
+    return names
+
+
+def _check_interface(spec: EndpointSpec, name: str) -> None:
+    if len(name) > 15 or name in {"lo", ".", ".."} or any(char in "/:" or char.isspace() for char in name):
+        raise NetworkError(
+            f"network {spec.network}: interface_name {name!r} is not an interface name",
+            hint="15 characters at most, without '/', ':' and blanks",
+        )
+
+
+def _with_gateways(wires: Sequence[tuple[EndpointSpec, Wire]]) -> list[Wire]:
+    """Choose the default gateways: highest gw_priority, then network name; internal networks have none."""
+    ranked = sorted(
+        (place for place, (_spec, wire) in enumerate(wires) if not wire.network.internal),
+        key=lambda place: (-wires[place][0].gw_priority, wires[place][0].network),
+    )
+    result = [wire for _spec, wire in wires]
+    for family in ("gateway", "gateway6"):
+        for place in ranked:
+            if gateway := getattr(result[place].network, family):
+                result[place] = replace(result[place], **{family: gateway})
+                break
+    return result
+
+
+def _endpoint(wire: Wire) -> EndpointState:
+    one = wire.attachment
+    return EndpointState(
+        network=wire.network.name,
+        ip=one.ip,
+        ip6=one.ip6,
+        mac=one.mac,
+        interface=one.interface,
+        gateway=wire.gateway,
+        gateway6=wire.gateway6,
+    )

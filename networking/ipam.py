@@ -1,0 +1,210 @@
+"""Choosing subnets and addresses: pure, so that the rules can be tested without a kernel.
+
+The pools and their order are Docker's. The last one is ours: Docker stops after 31 networks with "no
+available, non-overlapping IPv4 address pool", we go on with /24s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from pycompose.engine.errors import AddressesExhausted, NetworkError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from pycompose.networking.model import Pool
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# A route this wide is a default route in disguise (VPNs route 0.0.0.0/1 and 128.0.0.0/1), not a neighbour.
+WIDEST_ROUTE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPool:
+    """A block that is cut into subnets of prefix length `size`."""
+
+    base: ipaddress.IPv4Network
+    size: int
+
+
+def parse_pools(text: str) -> tuple[AddressPool, ...]:
+    """Return the pools of "10.0.0.0/8/24,192.168.0.0/16/20": base and size of each, comma separated.
+
+    Raises NetworkError.
+    """
+    pools = []
+    for item in text.split(","):
+        base, _, size = item.strip().rpartition("/")
+        try:
+            pool = AddressPool(ipaddress.IPv4Network(base), int(size))
+        except ValueError as exc:
+            raise NetworkError(
+                f"address pool {item.strip()!r}: parse: {exc}", hint="write BASE/PREFIX/SIZE: 10.0.0.0/8/24"
+            ) from exc
+        if not pool.base.prefixlen <= pool.size <= 30:
+            raise NetworkError(
+                f"address pool {item.strip()!r}: parse: size must be {pool.base.prefixlen} to 30"
+            )
+        pools.append(pool)
+    return tuple(pools)
+
+
+DEFAULT_POOLS = parse_pools(
+    "172.17.0.0/16/16,172.18.0.0/16/16,172.19.0.0/16/16,172.20.0.0/14/16,172.24.0.0/14/16,172.28.0.0/14/16,"
+    "192.168.0.0/16/20,10.128.0.0/9/24"
+)
+
+
+def choose_subnet(pools: Iterable[AddressPool], taken: Collection[Network]) -> ipaddress.IPv4Network:
+    """Return the first subnet of the pools that overlaps nothing in `taken` (networks and routes).
+
+    Raises AddressesExhausted.
+    """
+    ranges = sorted(
+        (int(net.network_address), int(net.broadcast_address))
+        for net in taken
+        if isinstance(net, ipaddress.IPv4Network) and net.prefixlen >= WIDEST_ROUTE
+    )
+    for pool in pools:
+        step = 1 << (32 - pool.size)
+        first, last = int(pool.base.network_address), int(pool.base.broadcast_address)
+        while first <= last:
+            clash = max((high for low, high in ranges if low < first + step and high >= first), default=None)
+            if clash is None:
+                return ipaddress.IPv4Network((first, pool.size))
+            first = max(first + step, (clash // step + 1) * step)
+    raise AddressesExhausted(
+        "address pools: choose subnet: every one overlaps a network or a route of this machine",
+        hint="remove unused networks (pycompose down), or set PYCOMPOSE_ADDRESS_POOLS=BASE/PREFIX/SIZE,…",
+    )
+
+
+def derive_subnet6(project: str, name: str) -> ipaddress.IPv6Network:
+    """Return the unique local /64 (RFC 4193) of a network that asks for IPv6 without giving a subnet."""
+    digest = hashlib.sha256(f"{project}\0{name}".encode()).digest()
+    return ipaddress.IPv6Network((b"\xfd" + digest[:7] + bytes(8), 64))
+
+
+def usable(subnet: Network) -> tuple[int, int]:
+    """Return the first and last address (as numbers) that a host may have in `subnet`."""
+    first, last = int(subnet.network_address), int(subnet.broadcast_address)
+    if subnet.num_addresses <= 2:
+        return first, last
+    # IPv6 has no broadcast address, but the all-zero one is the subnet-router anycast address.
+    return first + 1, last - (1 if subnet.version == 4 else 0)
+
+
+def choose_gateway(subnet: Network, avoid: Collection[str]) -> str:
+    """Return the first usable address that is not in `avoid`; raises AddressesExhausted."""
+    return choose_address(subnet, subnet, avoid)
+
+
+def choose_address(subnet: Network, ip_range: Network, taken: Collection[str]) -> str:
+    """Return the lowest usable address of `ip_range` that is not in `taken`.
+
+    Raises AddressesExhausted.
+    """
+    low, high = usable(subnet)
+    low = max(low, int(ip_range.network_address))
+    high = min(high, int(ip_range.broadcast_address))
+    family, kind = (
+        (socket.AF_INET, ipaddress.IPv4Address)
+        if subnet.version == 4
+        else (socket.AF_INET6, ipaddress.IPv6Address)
+    )
+    # inet_pton, because ip_address() takes ten times as long and this runs over every lease.
+    used = {
+        int.from_bytes(socket.inet_pton(family, text), "big")
+        for text in taken
+        if (":" in text) == (family == socket.AF_INET6)
+    }
+    number = low
+    while number in used:
+        number += 1
+    if number > high:
+        raise AddressesExhausted(
+            f"subnet {ip_range}: lease address: all {max(high - low + 1, 0)} are taken",
+            hint="give the network a larger ipam subnet or ip_range",
+        )
+    return str(kind(number))
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One family's part of a network, checked: what `ipam.config` means."""
+
+    subnet: Network
+    ip_range: Network
+    gateway: str
+    reserved: tuple[str, ...]
+
+
+def check_pool(name: str, pool: Pool, subnet: Network | None = None) -> Block:
+    """Return what `pool` means for the network `name`; `subnet` stands in when the pool has none.
+
+    Raises NetworkError naming the entry that does not fit.
+    """
+    try:
+        net = subnet or ipaddress.ip_network(pool.subnet, strict=False)
+        inner = ipaddress.ip_network(pool.ip_range, strict=False) if pool.ip_range else net
+    except ValueError as exc:
+        raise NetworkError(f"network {name}: ipam: {exc}") from exc
+    if net.num_addresses < 4:
+        raise NetworkError(f"network {name}: ipam: subnet {net} has no room for a gateway and a container")
+    if inner.version != net.version or not _inside(int(inner[0]), net) or not _inside(int(inner[-1]), net):
+        raise NetworkError(f"network {name}: ipam: ip_range {inner} is not inside subnet {net}")
+    aux = tuple(_member(name, f"aux_addresses {key}", value, net) for key, value in pool.aux.items())
+    gateway = _member(name, "gateway", pool.gateway, net) if pool.gateway else choose_gateway(net, aux)
+    return Block(net, inner, gateway, aux)
+
+
+def check_static(name: str, address: str, subnet: str, taken: Collection[str], *, allowed: bool) -> str:
+    """Return the address a service asked for, in canonical form. Raises NetworkError if it can't be."""
+    if not subnet or not allowed:
+        raise NetworkError(
+            f"network {name}: lease {address}: a fixed address needs a subnet",
+            hint="give the network ipam.config[].subnet in the compose file",
+        )
+    text = _member(name, "lease", address, ipaddress.ip_network(subnet))
+    if text in taken:
+        raise NetworkError(f"network {name}: lease {text}: the address is taken")
+    return text
+
+
+def random_mac() -> str:
+    """Return a random locally administered unicast MAC address."""
+    first, *rest = os.urandom(6)
+    return ":".join(f"{byte:02x}" for byte in ((first & 0xFC) | 0x02, *rest))
+
+
+def routes_between(
+    subnets: Iterable[Network], routes: Iterable[Network]
+) -> Iterator[tuple[Network, Network]]:
+    """Yield each pair of a subnet and a narrow enough route that overlap."""
+    for subnet in subnets:
+        for route in routes:
+            if route.version == subnet.version and route.prefixlen >= WIDEST_ROUTE and subnet.overlaps(route):
+                yield subnet, route
+
+
+def _inside(number: int, net: Network) -> bool:
+    return int(net.network_address) <= number <= int(net.broadcast_address)
+
+
+def _member(name: str, what: str, text: str, net: Network) -> str:
+    try:
+        address: Address = ipaddress.ip_address(text)
+    except ValueError as exc:
+        raise NetworkError(f"network {name}: {what}: {exc}") from exc
+    low, high = usable(net)
+    if address.version != net.version or not low <= int(address) <= high:
+        raise NetworkError(f"network {name}: {what}: {text} is not a host address of {net}")
+    return str(address)

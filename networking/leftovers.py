@@ -1,0 +1,71 @@
+"""Cleaning up after processes that were killed: by the files, then by the names in the kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycompose.engine.errors import PycomposeError
+from pycompose.networking import attach
+from pycompose.networking.netlink import Netlink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pycompose.networking.api import Networking
+    from pycompose.networking.registry import Registry
+
+
+def cleanup(networking: Networking, registry: Registry, project: str, container_ids: Sequence[str]) -> None:
+    """Remove the wires, namespaces, rules, networks and leases of `project`, whose containers are gone.
+
+    Raises ExceptionGroup when something could not be removed; everything else is.
+    """
+    failures: list[Exception] = []
+
+    def attempt(what: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except (PycomposeError, OSError) as exc:
+            exc.add_note(f"while {what}")
+            failures.append(exc)
+
+    records = registry.all()
+    ours = {
+        container_id
+        for record in records
+        for container_id, attachment in record.attachments.items()
+        if _belongs(attachment.lease_key, project)
+    }
+    attempt("disconnecting", lambda: networking.disconnect(*sorted({*ours, *container_ids})))
+    attempt("removing the firewall", lambda: networking.remove_firewall(project))
+    for record in records:
+        for key in [key for key in record.leases if _belongs(key, project)]:
+            attempt(f"releasing {key}", lambda key=key: networking.release(key))  # type: ignore[misc]
+        if record.state.project == project:
+            name = record.state.name
+            attempt(f"removing network {name}", lambda name=name: networking.remove_network(name))  # type: ignore[misc]
+    attempt("removing stray links", lambda: _stray_links(registry, project))
+    if failures:
+        raise ExceptionGroup(f"project {project}: networks: clean up: something is left behind", failures)
+
+
+def _belongs(lease_key: str, project: str) -> bool:
+    return lease_key.partition("/")[0] == project
+
+
+def _stray_links(registry: Registry, project: str) -> None:
+    """Delete links that carry the project's name but are in no file."""
+    with registry.locked():
+        known = {record.state.bridge for record in registry.all()}
+        known |= {one.veth for record in registry.all() for one in record.attachments.values()}
+        with Netlink() as netlink:
+            stray = [
+                link.name
+                for link in netlink.links()
+                if link.name not in known
+                and (
+                    (link.kind == "bridge" and link.alias.startswith(f"pycompose {project} "))
+                    or (link.kind == "veth" and link.alias.startswith(f"{project}/"))
+                )
+            ]
+        attach.delete(stray)
