@@ -54,6 +54,13 @@ def host(hosts: Hosts) -> Host:
     return hosts()
 
 
+@pytest.fixture
+def busy(host: Host, busybox_tar: Path) -> Host:
+    """Return a machine that has the image `busybox`."""
+    host.run("image", "import", busybox_tar, "busybox").ok()
+    return host
+
+
 @pytest.fixture(scope="session")
 def busybox_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build a root filesystem archive of static busybox, for `pycompose image import`."""

@@ -9,6 +9,7 @@ and the command, so exit codes, signals and terminals are the command's own.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -198,6 +199,15 @@ class Host:
             running.resize(24, 80)
         self._exit.callback(running.close)
         return running
+
+    def processes(self, text: str) -> list[int]:
+        """Return the pids, as seen from here, of processes whose command line contains `text`."""
+        found = []
+        for pid in self.watch.processes():
+            with contextlib.suppress(OSError):
+                raw = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+                found += [pid] if text in raw.decode(errors="replace") else []
+        return found
 
     def pid_outside(self, pid: int) -> int:
         """Return how this process sees the machine's process `pid`; 0 when there is none (NSpid, proc(5))."""

@@ -64,6 +64,13 @@ class Running:
             pass
         return self.process.wait(max(0.1, deadline - time.monotonic()))
 
+    def sleep(self, seconds: float) -> None:
+        """Read for `seconds`, so that the program never blocks on a full pipe meanwhile."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if not self._open or not self._read(left):
+                time.sleep(max(0.0, deadline - time.monotonic()))
+
     def send(self, text: str) -> None:
         """Type `text` on the terminal, or write it to stdin."""
         if self.terminal >= 0:

@@ -1,0 +1,176 @@
+"""`up` in the foreground, `logs -f` and `exec`, on terminals and on pipes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.scenario import Host, eventually
+
+TALKING = """
+services:
+  web:
+    image: busybox
+    command: [sh, -c, "echo hello; echo oops >&2; trap 'echo bye; exit 3' TERM; sleep 1000 & wait"]
+  database:
+    image: busybox
+    command: [sh, -c, "echo ready; trap exit TERM; sleep 1000 & wait"]
+"""
+STUBBORN = """
+services:
+  app:
+    image: busybox
+    command: [sh, -c, "trap 'echo not yet' TERM; echo up; while true; do sleep 1; done"]
+    stop_grace_period: 30s
+"""
+SHORT = """
+services:
+  one: {image: busybox, command: [sh, -c, "echo one; exit 4"]}
+  two: {image: busybox, command: [sh, -c, "echo two"]}
+"""
+
+
+def states(host: Host, project: Path) -> set[str]:
+    """Return the states of all containers of the project."""
+    found = host.run("ps", "-a", "--format", "json", cwd=project).ok().json()
+    return {entry["State"] for entry in (found if isinstance(found, list) else [found])}
+
+
+@pytest.mark.parametrize("tty", (True, False), ids=("terminal", "pipe"))
+def test_ctrl_c_stops_everything(busy: Host, tty: bool) -> None:  # noqa: FBT001
+    """Logs carry the service's name; Ctrl+C lets services end by themselves; the containers stay."""
+    project = busy.project({"compose.yaml": TALKING})
+    up = busy.spawn("up", cwd=project, tty=tty)
+    up.expect(r"^\S*web-1 +\| .*hello")
+    up.expect(r"^\S*database-1 +\| .*ready")
+    up.expect(r"oops")
+
+    up.interrupt()
+
+    up.expect(r"bye")
+    assert up.wait() == 130
+    assert states(busy, project) == {"exited"}
+    busy.run("down", cwd=project).ok()
+
+
+def test_ctrl_c_twice_kills(busy: Host) -> None:
+    """Nobody has to wait for a long grace period."""
+    project = busy.project({"compose.yaml": STUBBORN})
+    up = busy.spawn("up", cwd=project, tty=True)
+    up.expect(r"\| .*up\r?$")
+
+    up.interrupt()
+    up.expect("not yet")
+    up.interrupt()
+
+    assert up.wait(10) == 130
+    assert states(busy, project) == {"exited"}
+    busy.run("down", cwd=project).ok()
+
+
+def test_sigterm_is_a_ctrl_c(busy: Host) -> None:
+    """A process manager that runs `up` stops it so."""
+    project = busy.project({"compose.yaml": TALKING})
+    up = busy.spawn("up", cwd=project)
+    up.expect("hello")
+
+    up.process.send_signal(signal.SIGTERM)
+
+    assert up.wait() == 130
+    assert states(busy, project) == {"exited"}
+    busy.run("down", cwd=project).ok()
+
+
+def test_up_ends_when_all_have_ended(busy: Host) -> None:
+    """With 0, whatever their exit codes; it says each of them."""
+    project = busy.project({"compose.yaml": SHORT})
+    result = busy.run("up", cwd=project).ok()
+
+    assert "one-1  | one\n" in result.stdout
+    assert "two-1  | two\n" in result.stdout
+    assert "one-1 exited with code 4" in result.stdout + result.stderr
+    busy.run("down", cwd=project).ok()
+
+
+def test_the_streams_of_services_stay_apart(busy: Host) -> None:
+    """Standard output to standard output, errors to errors, and progress never to standard output."""
+    project = busy.project({"compose.yaml": TALKING})
+    up = busy.spawn("up", cwd=project)
+    up.expect("hello")
+    up.expect("oops")
+
+    assert "oops" in up.errors
+    assert "oops" not in up.output
+    assert all(" | " in line or line.startswith("Attaching") for line in up.output.splitlines())
+    up.interrupt()
+    up.wait()
+    busy.run("down", cwd=project).ok()
+
+
+def test_logs_can_be_followed(busy: Host) -> None:
+    """What was written before and what comes; the end of the container is the end."""
+    project = busy.project({"compose.yaml": TALKING})
+    busy.run("up", "-d", cwd=project).ok()
+    logs = busy.spawn("logs", "-f", "web", cwd=project)
+    logs.expect(r"web-1 +\| hello")
+
+    busy.run("stop", "web", cwd=project)
+    busy.run("down", cwd=project).ok()
+
+    logs.expect("bye")
+    assert logs.wait() == 0
+
+
+def test_exec_passes_input_output_and_the_exit_code(busy: Host) -> None:
+    """On pipes: no terminal, both streams, the command's own code."""
+    project = busy.project({"compose.yaml": TALKING})
+    busy.run("up", "-d", cwd=project).ok()
+
+    result = busy.run("exec", "-T", "web", "sh", "-c", "cat; echo err >&2; exit 5", cwd=project, stdin="in\n")
+    assert (result.code, result.stdout, result.stderr) == (5, "in\n", "err\n")
+    assert busy.run("exec", "-T", "web", "nothing-like-it", cwd=project).code == 127
+    assert busy.run("exec", "-T", "web", "/etc/passwd", cwd=project).code == 126
+    assert busy.run("exec", "-T", "web", "sh", "-c", "kill -KILL $$", cwd=project).code == 137
+    assert "nobody" in busy.run("exec", "-T", "nobody", "true", cwd=project).exited(1).stderr
+
+    busy.run("down", cwd=project).ok()
+
+
+def test_exec_gives_a_terminal(busy: Host) -> None:
+    """Its size follows ours, Ctrl+C reaches the command, and our terminal is left as it was."""
+    project = busy.project({"compose.yaml": TALKING})
+    busy.run("up", "-d", cwd=project).ok()
+    shell = busy.spawn("exec", "web", "sh", cwd=project, tty=True)
+    shell.expect(r"[#$] $")
+
+    shell.send("tty; stty size\n")
+    shell.expect(r"/dev/pts/\d+\r?\n24 80")
+    shell.resize(40, 100)
+    shell.send("sleep 0.2; stty size\n")
+    shell.expect(r"^40 100")
+    shell.send("sleep 100\n")
+    shell.expect(r"sleep 100\r?\n")
+    eventually(lambda: busy.processes("sleep 100"))
+    shell.interrupt()
+    shell.send("echo back $?\n")
+    shell.expect(r"^back 130")
+    shell.send("exit 9\n")
+
+    assert shell.wait() == 9
+    busy.run("down", cwd=project).ok()
+
+
+def test_a_killed_up_leaves_the_services_running(busy: Host) -> None:
+    """The terminal may be closed; the containers belong to the project."""
+    project = busy.project({"compose.yaml": TALKING})
+    up = busy.spawn("up", cwd=project)
+    up.expect("hello")
+
+    os.kill(up.process.pid, signal.SIGKILL)
+    up.wait()
+
+    assert states(busy, project) == {"running"}
+    busy.run("down", cwd=project).ok()

@@ -1,0 +1,130 @@
+"""What is wrong is said in one place, with its place; nothing is left behind and the exit code is 1."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.scenario import Host, Result
+
+# name -> (compose file or None, what stderr has to match)
+BAD: dict[str, tuple[str | None, str]] = {
+    "no compose file": (None, r"error: .*no .*(compose|configuration) file.*\nhint: "),
+    "bad YAML": ("services:\n  web: [image\n", r"error: compose\.yaml:\d+:\d+: .*"),
+    "tab": ("services:\n\tweb:\n", r"error: compose\.yaml:2:1: .*tab"),
+    "unknown key": (
+        "services:\n  web:\n    imagee: host\n",
+        r'error: compose\.yaml:3:5: services\.web.*imagee.*\nhint: .*"?image',
+    ),
+    "wrong type": (
+        "services:\n  web:\n    image: host\n    ports: 80\n",
+        r"error: compose\.yaml:4:\d+: services\.web\.ports: ",
+    ),
+    "unknown image": (
+        "services:\n  web:\n    image: nobody/has-this:9\n",
+        r"error: .*nobody/has-this:9.*\nhint: ",
+    ),
+    "missing rootfs": ("services:\n  web:\n    image: rootfs:./nowhere\n", r"error: .*nowhere"),
+    "cycle": (
+        "services: {a: {image: host, depends_on: [b]}, b: {image: host, depends_on: [a]}}",
+        r"error: .*compose\.yaml:\d+:\d+: .*a -> b -> a",
+    ),
+    "undefined dependency": (
+        "services:\n  web:\n    image: host\n    depends_on: [wbe]\n",
+        r"error: compose\.yaml:4:\d+: .*wbe",
+    ),
+    "missing bind source": (
+        "services:\n  web:\n    image: host\n    volumes: [{type: bind, source: ./nowhere, target: /data}]\n",
+        r"error: (compose\.yaml:4:\d+: )?.*nowhere",
+    ),
+    "undefined volume": (
+        "services:\n  web:\n    image: host\n    volumes: ['data:/data']\n",
+        r"error: compose\.yaml:4:\d+: .*data",
+    ),
+    "missing variable": (
+        "services:\n  web:\n    image: ${IMAGE:?which one}\n",
+        r"error: compose\.yaml:3:\d+: .*IMAGE.*which one",
+    ),
+    "command not found": (
+        "services:\n  web:\n    image: host\n    command: [no-such-program]\n",
+        r"error: .*web.*no-such-program",
+    ),
+    "external network": (
+        "services: {web: {image: host}}\nnetworks: {default: {external: true, name: elsewhere}}\n",
+        r"error: .*elsewhere",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_explained(host: Host, case: str) -> None:
+    """One error, its place, no traceback; `down` afterwards leaves an empty machine."""
+    text, pattern = BAD[case]
+    project = host.project({"compose.yaml": text} if text is not None else {"README": ""})
+
+    result = host.run("up", "-d", cwd=project, env={"COLUMNS": "200"}).exited(1)
+
+    assert re.search(pattern, result.stderr), result.stderr
+    well_formed(result)
+    if text is not None:
+        host.run("-p", "demo", "down").ok()
+
+
+def test_root_is_asked_for(host: Host) -> None:
+    """Without root there is one clear line, before anything is tried."""
+    project = host.project({"compose.yaml": "services: {web: {image: host}}"})
+    # The interpreter may lie in a folder that only root can read: keep that one capability.
+    drop = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=+dac_override"]
+    result = host.command(
+        [*drop, "--ambient-caps=+dac_override", "pycompose", "up", "-d"], cwd=project
+    ).exited(1)
+
+    first, *_rest = result.stderr.splitlines()
+    assert re.match(r"error: .*root", first)
+    well_formed(result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pattern"),
+    (
+        (("upp",), r"error: unknown command 'upp'; did you mean 'up'\?"),
+        (("up", "--detatch"), r"error: .*--detatch"),
+        (("up", "wbe"), r"error: .*no such service: wbe"),
+        (("exec", "web", "true"), r"error: .*web.*not running"),
+        (("-f", "nowhere.yaml", "up"), r"error: .*nowhere\.yaml"),
+    ),
+    ids=("command", "flag", "service", "not running", "file"),
+)
+def test_bad_arguments_are_explained(host: Host, arguments: tuple[str, ...], pattern: str) -> None:
+    """The exit code of a usage error is 1, as Docker Compose has it."""
+    project = host.project({"compose.yaml": "services: {web: {image: host}}"})
+
+    result = host.run(*arguments, cwd=project).exited(1)
+
+    assert re.search(pattern, result.stderr), result.stderr
+    well_formed(result)
+
+
+def well_formed(result: Result) -> None:
+    """Errors go to stderr, look the same everywhere, and never show our insides."""
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert "internal error" not in result.stderr
+    assert re.search(r"^error: [a-z0-9\"'./\[-]", result.stderr, re.MULTILINE), result.stderr
+
+
+def test_a_failed_up_leaves_the_running_project_alone(busy: Host) -> None:
+    """A typo in the file doesn't touch what runs."""
+    text = "services: {web: {image: busybox, command: [sleep, '1000'], stop_signal: SIGKILL}}"
+    project = busy.project({"compose.yaml": text})
+    busy.run("up", "-d", cwd=project).ok()
+    before = busy.run("ps", "-q", cwd=project).ok().stdout
+
+    (project / "compose.yaml").write_text(text.replace("image", "imagee"))
+    busy.run("up", "-d", cwd=project).exited(1)
+    Path(project / "compose.yaml").write_text(text)
+
+    assert busy.run("ps", "-q", cwd=project).ok().stdout == before
+    busy.run("down", cwd=project).ok()

@@ -1,0 +1,127 @@
+"""Whatever is killed at whatever moment: the next command carries on or cleans up, and nothing is left.
+
+Six combinations (who, during what) of five rounds each. The moment is random; the seed is printed, and
+PYCOMPOSE_KILL_SEED repeats it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.scenario import Host, eventually
+from tests.support.terminal import Running
+
+ROUNDS = 5
+SEED = int(os.environ.get("PYCOMPOSE_KILL_SEED") or random.SystemRandom().randrange(10**6))
+COMPOSE = """
+services:
+  web:
+    image: busybox
+    command: &wait [sh, -c, "trap exit TERM; sleep 1000 & wait"]
+    ports: ["8080:80"]
+    depends_on:
+      db: {condition: service_healthy}
+  db:
+    image: busybox
+    command: *wait
+    volumes: ["data:/data"]
+    healthcheck: {test: [CMD, "true"], interval: 100ms}
+  worker:
+    image: busybox
+    command: *wait
+    networks: [default, back]
+    mem_limit: 32m
+networks:
+  back:
+volumes:
+  data:
+"""
+# How the command line of each victim is recognised.
+VICTIMS = {"cli": "", "supervisor": "pycompose.supervisor", "keeper": "pycompose.engine.keeper"}
+
+
+def victim_pid(host: Host, running: Running, victim: str) -> int:
+    """Return whom to kill, 0 when there is nobody (yet, or any more)."""
+    if victim == "cli":
+        return running.process.pid if running.process.poll() is None else 0
+    found = host.processes(VICTIMS[victim])
+    return found[0] if found else 0
+
+
+def kill_during(host: Host, command: Callable[[], Running], victim: str, delay_s: float) -> None:
+    """Start `command` and kill the victim `delay_s` after it was first seen; wait for the command."""
+    running = command()
+    while not (pid := victim_pid(host, running, victim)) and running.process.poll() is None:
+        time.sleep(0.002)
+    running.sleep(delay_s)
+    pid = victim_pid(host, running, victim) or pid
+    if pid:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            print("too late: the victim had ended")
+    code = running.wait(30)
+    print(f"exit code {code}\n{running.transcript()}")
+    running.close()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("during", ("up", "down"))
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_kill(busy: Host, victim: str, during: str) -> None:
+    """After the kill, `up -d` gives a project that runs as a whole, and `down` an empty machine."""
+    print(f"PYCOMPOSE_KILL_SEED={SEED}")
+    dice = random.Random(f"{SEED} {victim} {during}")  # noqa: S311
+    project = busy.project({"compose.yaml": COMPOSE})
+    start = time.monotonic()
+    busy.run("up", "-d", cwd=project).ok()
+    took = {"up": time.monotonic() - start}
+    start = time.monotonic()
+    busy.run("down", cwd=project).ok()
+    took["down"] = time.monotonic() - start
+
+    for number in range(ROUNDS):
+        delay = dice.uniform(0, took[during])
+        print(f"--- round {number}: kill -9 {victim} {delay:.3f} s into {during}")
+        if during == "down":
+            busy.run("up", "-d", cwd=project).ok()
+        words = ["up", "-d"] if during == "up" else ["down"]
+        kill_during(busy, lambda words=words: busy.spawn(*words, cwd=project), victim, delay)
+
+        if dice.random() < 0.5:  # carry on first, or clean up at once
+            busy.run("up", "-d", cwd=project).ok()
+            eventually(lambda: states(busy, project) == ["running"] * 3)
+        busy.run("down", cwd=project).ok()
+        assert busy.watch.wait() == []
+    busy.run("down", "-v", cwd=project).ok()
+
+
+def states(host: Host, project: Path) -> list[str]:
+    """Return the states of the containers."""
+    found = host.run("ps", "-a", "--format", "json", cwd=project).ok().json()
+    return [entry["State"] for entry in (found if isinstance(found, list) else [found])]
+
+
+@pytest.mark.parametrize("victim", ("supervisor", "keeper"))
+def test_services_survive_and_are_looked_after_again(busy: Host, victim: str) -> None:
+    """Killed in the quiet: containers go on running; the next command finds them, with their pids."""
+    project = busy.project({"compose.yaml": COMPOSE})
+    busy.run("up", "-d", cwd=project).ok()
+    before = sorted(busy.processes("sleep 1000"))
+    (pid,) = busy.processes(VICTIMS[victim])
+
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{pid}").exists())
+
+    assert states(busy, project) == ["running"] * 3
+    busy.run("up", "-d", cwd=project).ok()
+    assert sorted(busy.processes("sleep 1000")) == before
+    assert busy.run("exec", "-T", "web", "echo", "fine", cwd=project).ok().stdout == "fine\n"
+    busy.run("down", "-v", cwd=project).ok()
