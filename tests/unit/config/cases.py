@@ -6,8 +6,8 @@ A case file `corpus/TOPIC.case` holds many small projects:
     # why it is here              comments, only before the first file
     $ A=1 -f b.yaml config        a command line: environment, global options, command; several are allowed,
                                   none means `config`
-    ! services.web.foo | part of the message      an expected error (invalid cases only); its place is where the
-                                  first ▸ stands in the files, of the second error the second
+    ! services.web.foo | part of the message      an expected error (invalid cases only); its place is where
+                                  the first ▸ stands in the files, of the second error the second
     ? did you mean "image"        part of the hint that goes with the error above
     @@ compose.yaml               a file of the project, up to the next @@ or @@@; a name that ends in / is a
     services: …                   folder, `name -> target` a link; `@@ <stdin>` is standard input
