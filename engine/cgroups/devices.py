@@ -7,7 +7,6 @@ The last rule that matches decides, for each of read, write and mknod alone. Def
 from __future__ import annotations
 
 import os
-import re
 import stat
 import struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 ACCESS_BITS = {"m": 1, "r": 2, "w": 4}
 KIND_NUMBERS = {"b": 1, "c": 2}
-_RULE = re.compile(r"(?P<kind>[abc]) (?P<major>\d+|\*):(?P<minor>\d+|\*) (?P<access>[rwm]{1,3})", re.ASCII)
 _MAX_NUMBER = 2**20
 
 
@@ -76,19 +74,19 @@ def rules_for(devices: Sequence[Device], device_rules: Sequence[str]) -> list[De
 
 def parse_rule(text: str) -> DeviceRule:
     """Return the rule that "c 1:3 mr" or "a *:* rwm" is (cgroup-v1/devices.rst); raises CgroupError."""
-    match = _RULE.fullmatch(" ".join(text.split()))
-    if match is None:
+    kind, numbers, access = (*text.split(), "", "", "")[:3]
+    major, colon, minor = numbers.partition(":")
+    if len(text.split()) != 3 or kind not in ("a", "b", "c") or not colon:
         raise CgroupError(
             f'device_cgroup_rules: cannot use "{text}": not of the form "type major:minor access"',
             hint='such as "c 189:* rmw"',
         )
-    major, minor = (None if match[name] == "*" else int(match[name]) for name in ("major", "minor"))
-    if max(major or 0, minor or 0) >= _MAX_NUMBER:
-        raise CgroupError(f'device_cgroup_rules: cannot use "{text}": number too large')
-    access = _access("device_cgroup_rules", match["access"])
-    if match["kind"] == "a":  # v1 takes it as everything, whatever follows
-        major, minor, access = None, None, "rwm"
-    return DeviceRule(allow=True, kind=match["kind"], major=major, minor=minor, access=access)
+    _access("device_cgroup_rules", access)
+    if kind == "a":  # v1 takes it as everything, whatever follows
+        return DeviceRule(allow=True, kind="a", major=None, minor=None, access="rwm")
+    return DeviceRule(
+        allow=True, kind=kind, major=_number(text, major), minor=_number(text, minor), access=access
+    )
 
 
 def host_nodes(source: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -145,6 +143,16 @@ def attach(group_fd: int, rules: Sequence[DeviceRule]) -> None:
 def v1_writes(rules: Sequence[DeviceRule]) -> list[tuple[str, str]]:
     """Return (file, line) in the order of writing."""
     return [("devices.allow" if rule.allow else "devices.deny", str(rule)) for rule in rules]
+
+
+def _number(rule: str, text: str) -> int | None:
+    if text == "*":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) < _MAX_NUMBER):
+        raise CgroupError(
+            f'device_cgroup_rules: cannot use "{rule}": {text or "nothing"} is no device number'
+        )
+    return int(text)
 
 
 def _access(key: str, text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
@@ -57,7 +56,7 @@ def parse_mountinfo(text: str) -> Hierarchies:
         fields, rest = before.split(" "), after.split(" ")
         if not dash or len(fields) < 6 or len(rest) < 3 or "ro" in fields[5].split(","):
             continue
-        mount = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4]))
+        mount = Path(_unescape(fields[4]))
         if rest[0] == "cgroup2":
             unified = unified or mount
         elif rest[0] == "cgroup":
@@ -65,3 +64,10 @@ def parse_mountinfo(text: str) -> Hierarchies:
                 if name in V1_CONTROLLERS:
                     v1.setdefault(name, mount)
     return Hierarchies(unified=unified, v1=v1)
+
+
+def _unescape(text: str) -> str:
+    """Undo the kernel's escapes for blank, tab, newline and backslash."""
+    for escape, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(escape, character)
+    return text
