@@ -11,6 +11,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,7 @@ def test_kill(busy: Host, victim: str, during: str) -> None:
         if during == "down":
             busy.run("up", "-d", cwd=project).ok()
         words = ["up", "-d"] if during == "up" else ["down"]
-        kill_during(busy, lambda words=words: busy.spawn(*words, cwd=project), victim, delay)
+        kill_during(busy, partial(busy.spawn, *words, cwd=project), victim, delay)
 
         if dice.random() < 0.5:  # carry on first, or clean up at once
             busy.run("up", "-d", cwd=project).ok()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_udp_comes_and_goes(hosts: Hosts) -> None:
         (host.inside, HOST_ADDRESS),
         (host.outside, HOST_ADDRESS),
     ):
-        answer = eventually(lambda run=run, address=address: run(lambda: ask(address, 5353)))
+        answer = eventually(partial(run, partial(ask, address, 5353)))
         assert answer == b"HELLO"
 
     host.run("down", cwd=project).ok()

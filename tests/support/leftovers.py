@@ -13,6 +13,7 @@ import stat
 import subprocess
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,7 @@ class Watch:
             time.sleep(0.02)
         for point in sorted(self._new_mounts(), reverse=True):
             with contextlib.suppress(OSError):
-                self.inside(lambda point=point: umount(point))
+                self.inside(partial(umount, point))
         for name in self._new_links():
             self._run("ip", "link", "delete", name)
         for family, name in self._tables():

@@ -23,6 +23,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -299,9 +300,9 @@ class Host:
             (self.inside, HOST_ADDRESS, NEIGHBOUR_ADDRESS),
             (thread_run(thread), NEIGHBOUR_ADDRESS, HOST_ADDRESS),
         ):
-            run(lambda own=own: _ip("address", "add", f"{own}/24", "dev", "eth0"))
-            run(lambda: _ip("link", "set", "eth0", "up"))
-            run(lambda other=other: _ip("route", "add", "default", "via", other))
+            run(partial(_ip, "address", "add", f"{own}/24", "dev", "eth0"))
+            run(partial(_ip, "link", "set", "eth0", "up"))
+            run(partial(_ip, "route", "add", "default", "via", other))
         return thread
 
     def _enter(self, pid: int, *kinds: int) -> ThreadPoolExecutor:

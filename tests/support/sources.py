@@ -65,8 +65,8 @@ def _visit(node: ast.AST, found: list[Import], *, typing_only: bool, late: bool)
             _visit(child, found, typing_only=True, late=late)
         return
     inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-    for child in ast.iter_child_nodes(node):
-        _visit(child, found, typing_only=typing_only, late=late or inside)
+    for inner in ast.iter_child_nodes(node):
+        _visit(inner, found, typing_only=typing_only, late=late or inside)
 
 
 def _names(node: ast.Import | ast.ImportFrom) -> list[str]:
