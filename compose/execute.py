@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from pycompose.plan import Node, Plan
 
 
-async def execute(plan: Plan, perform: Callable[[Node], Awaitable[None]], *, parallel: int | None = None) -> None:
+async def execute(
+    plan: Plan, perform: Callable[[Node, asyncio.Event], Awaitable[None]], *, parallel: int | None = None
+) -> None:
     """Perform all nodes of `plan`, at most `parallel` at the same time.
 
-    When one fails, those under way are finished, no further one starts, and its error is raised; more than one
-    failure raises the first with the others as notes. Cancelling cancels the nodes under way.
+    When one fails, no further one starts, those that only wait are told by the event that `perform` gets, those that
+    work are finished, and the error is raised with later ones as notes. Cancelling cancels the nodes under way.
     """
+    abort = asyncio.Event()
     limit = asyncio.Semaphore(parallel) if parallel and parallel > 0 else None
     failures: list[PycomposeError] = []
     done = {node.number: asyncio.Event() for node in plan.nodes}
@@ -29,12 +32,13 @@ async def execute(plan: Plan, perform: Callable[[Node], Awaitable[None]], *, par
         if not failures:
             try:
                 if limit is None:
-                    await perform(node)
+                    await perform(node, abort)
                 else:
                     async with limit:
-                        await perform(node)
+                        await perform(node, abort)
             except PycomposeError as exc:
                 failures.append(exc)
+                abort.set()
         done[node.number].set()
 
     async with asyncio.TaskGroup() as group:

@@ -136,6 +136,11 @@ def projects(paths: StatePaths) -> Iterator[str]:
         yield from sorted(entry.name for entry in paths.projects.iterdir() if entry.is_dir())
 
 
+def applied(paths: StatePaths, project: str) -> dict[str, Any]:
+    """Return what the last `up` noted of the project (directory, files), {} when there is nothing."""
+    return _optional(paths.project(project) / "project.json")
+
+
 def _optional(path: Any) -> dict[str, Any]:
     try:
         return read_json(path)

@@ -1,0 +1,330 @@
+"""The use cases: what every command does, one function each, for the command line and for tests.
+
+What changes something is sent to the project's supervisor, its only writer; what only looks reads the state files
+(views_of.py). Nothing here prints: events go to the sink of the context.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from pycompose.control import Connection, Launch, connect, connect_or_start
+from pycompose.engine.config import plain
+from pycompose.engine.errors import PycomposeError
+from pycompose.errors import NotRunning, UnknownService
+from pycompose.events import Event, Phase
+from pycompose.graph import near, select
+from pycompose.observe import applied, claims, projects
+from pycompose.query import (
+    follow,
+    images,
+    logs,
+    ls,
+    port,
+    ps,
+)
+from pycompose.sessions import attach, exec_, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pycompose.config.load import Loaded
+    from pycompose.engine.images.store import Image
+    from pycompose.engine.paths import StatePaths
+    from pycompose.events import Sink
+    from pycompose.model import Project
+    from pycompose.options import (
+        CreateOptions,
+        DownOptions,
+        KillOptions,
+        PauseOptions,
+        RestartOptions,
+        RmOptions,
+        ScaleOptions,
+        StartOptions,
+        StopOptions,
+        UpOptions,
+    )
+
+__all__ = [
+    "Context", "attach", "create", "down", "exec_", "follow", "images", "kill", "logs", "ls", "pause", "port",
+    "prepare", "ps", "restart", "rm", "run", "scale", "start", "stop", "unpause", "up",
+]  # fmt: skip
+
+DOWN_WAIT_S = 20.0
+
+
+@dataclass(slots=True)
+class Context:
+    """Where state lies, where events go, and the caller's environment."""
+
+    paths: StatePaths
+    sink: Sink
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+_prepared: list[Launch] = []
+
+
+def prepare(context: Context, project_name: str | None = None) -> None:
+    """Start a supervisor that will be given its project later, unless one seems to be there already.
+
+    Its imports take longer than reading a compose file; this way both happen at the same time. Does nothing when the
+    project (or, without a name, the project of the working directory) has a supervisor.
+    """
+    require_root()
+    here = os.getcwd()
+    for name in projects(context.paths):
+        if not context.paths.control_socket(name).exists():
+            continue
+        if name == project_name or (project_name is None and applied(context.paths, name).get("directory") == here):
+            return
+    _prepared.append(Launch(context.paths))
+
+
+def require_root() -> None:
+    """Raise PycomposeError when we lack what starting containers takes."""
+    if os.geteuid() != 0:
+        raise PycomposeError(
+            "pycompose: needs root: namespaces, mounts and networks can't be made by "
+            f"user {os.geteuid()}", hint="run it with sudo",
+        )
+
+
+# ---------------------------------------------------------------------- building up
+
+
+def up(context: Context, loaded: Loaded, options: UpOptions) -> None:
+    """Create and start the services and what they need; raises what went wrong first."""
+    _apply(
+        context,
+        loaded.project,
+        options,
+        {"start": not options.no_start, "wait": options.wait, "wait_timeout_s": options.wait_timeout_s},
+    )
+
+
+def create(context: Context, project_name: str, loaded: Loaded, options: CreateOptions) -> None:
+    """Create containers without starting them."""
+    del project_name
+    _apply(context, loaded.project, options, {"start": False})
+
+
+def scale(context: Context, project_name: str, loaded: Loaded, options: ScaleOptions) -> None:
+    """Change the number of replicas of running services, leaving everything else as it is."""
+    from pycompose.options import UpOptions  # noqa: PLC0415 - an import cycle of types only
+
+    del project_name
+    up_options = UpOptions(
+        services=tuple(name for name, _ in options.scale),
+        scale=options.scale,
+        no_deps=options.no_deps,
+        no_recreate=True,
+        dry_run=options.dry_run,
+        parallel=options.parallel,
+    )
+    _apply(context, loaded.project, up_options, {"start": True})
+
+
+def _apply(context: Context, project: Project, options: CreateOptions, extra: dict[str, Any]) -> None:
+    require_root()
+    project = scaled(enabled(project, options.services), options.scale)
+    if not project.services:
+        raise PycomposeError("no service selected", hint="the compose file has no enabled service")
+    chosen = select(project.services, options.services, dependencies=not options.no_deps)
+    images = find_images(context, project, chosen, options)
+    message = {
+        "op": "apply",
+        "project": plain(project),
+        "images": {key: plain(image) for key, image in images.items()},
+        "services": chosen,
+        "named": list(options.services),
+        "recreate": "force" if options.force_recreate else "never" if options.no_recreate else "diverged",
+        "recreate_dependencies": _dependencies_policy(options),
+        "renew_volumes": options.renew_anon_volumes,
+        "remove_orphans": options.remove_orphans,
+        "ignore_orphans": options.ignore_orphans,
+        "timeout_s": options.timeout_s,
+        "parallel": options.parallel,
+        "dry_run": options.dry_run,
+        **extra,
+    }
+    with _connection(context, project.name) as connection:
+        result, _ = connection.call(message, context.sink)
+    _show_plan(context, result)
+
+
+def _dependencies_policy(options: CreateOptions) -> str:
+    if options.no_recreate:
+        return "never"
+    if options.always_recreate_deps or (options.force_recreate and not options.services):
+        return "force"
+    return "diverged"
+
+
+def enabled(project: Project, names: Iterable[str]) -> Project:
+    """Return the project with the services of `names` that profiles switch off enabled; raises UnknownService."""
+    services, disabled = dict(project.services), dict(project.disabled_services)
+    for name in names:
+        if name in disabled:
+            services[name] = disabled.pop(name)
+        elif name not in services:
+            raise UnknownService(f"no such service: {name}", hint=near(name, {**services, **disabled}))
+    return replace(project, services=services, disabled_services=disabled)
+
+
+def scaled(project: Project, counts: Iterable[tuple[str, int]]) -> Project:
+    """Return the project with other replica counts; raises UnknownService, PycomposeError."""
+    services = dict(project.services)
+    for name, count in counts:
+        if name not in services:
+            raise UnknownService(f"no such service: {name}", hint=near(name, services))
+        services[name] = replace(services[name], replicas=count)
+    for service in services.values():
+        if service.container_name and service.replicas > 1:
+            raise PycomposeError(
+                f'service {service.name}: cannot run {service.replicas} containers: container_name '
+                f'"{service.container_name}" can only be given to one',
+                hint="remove container_name",
+            )
+    return replace(project, services=services)
+
+
+def find_images(
+    context: Context, project: Project, services: Iterable[str], options: CreateOptions
+) -> dict[str, Image]:
+    """Return the image of each service, and of each image that is mounted under "image:REFERENCE"."""
+    from pycompose.images import ensure_images  # noqa: PLC0415 - not for commands that look
+
+    return ensure_images(context, project, list(services), options)
+
+
+# ---------------------------------------------------------------------- taking down
+
+
+def down(context: Context, project_name: str, loaded: Loaded | None, options: DownOptions) -> None:
+    """Stop and remove containers and networks, with `volumes` the data too; a project that isn't there is no error."""
+    require_root()
+    message = {
+        "op": "down",
+        "project": plain(loaded.project) if loaded else None,
+        "services": list(options.services),
+        "remove_orphans": options.remove_orphans,
+        "timeout_s": options.timeout_s,
+        "volumes": options.volumes,
+        "parallel": options.parallel,
+        "dry_run": options.dry_run,
+    }
+    with _connection(context, project_name) as connection:
+        result, _ = connection.call(message, context.sink)
+        if result.get("ends"):
+            # It removes its own state as its last act; afterwards really nothing is left.
+            connection.socket.settimeout(DOWN_WAIT_S)
+            with contextlib.suppress(NotRunning, TimeoutError):
+                connection.receive()
+    _show_plan(context, result)
+    if result.get("nothing") and not options.dry_run:
+        text = f"No resource found to remove for project {project_name!r}"
+        context.sink(Event(subject="", text=text, phase=Phase.WARNING))
+
+
+def stop(context: Context, project_name: str, loaded: Loaded | None, options: StopOptions) -> None:
+    """Stop running containers, dependants first."""
+    check_known(loaded, options.services)
+    _ask(context, project_name, {"op": "stop", "services": list(options.services), "timeout_s": options.timeout_s})
+
+
+def start(context: Context, project_name: str, loaded: Loaded | None, options: StartOptions) -> None:
+    """Start existing containers, dependencies first."""
+    check_known(loaded, options.services)
+    _ask(
+        context,
+        project_name,
+        {
+            "op": "start",
+            "services": list(options.services),
+            "wait": options.wait,
+            "wait_timeout_s": options.wait_timeout_s,
+        },
+    )
+
+
+def restart(context: Context, project_name: str, loaded: Loaded | None, options: RestartOptions) -> None:
+    """Stop and start containers; changes of the compose file are not picked up."""
+    check_known(loaded, options.services)
+    message = {
+        "op": "restart",
+        "services": list(options.services),
+        "timeout_s": options.timeout_s,
+        "no_deps": options.no_deps,
+    }
+    _ask(context, project_name, message)
+
+
+def kill(context: Context, project_name: str, loaded: Loaded | None, options: KillOptions) -> None:
+    """Send a signal to running containers."""
+    check_known(loaded, options.services)
+    message = {"op": "kill", "services": list(options.services), "signal": options.signal}
+    if _ask(context, project_name, message).get("nothing"):
+        context.sink(Event(subject="", text="No container to kill", phase=Phase.WARNING))
+
+
+def rm(context: Context, project_name: str, loaded: Loaded | None, options: RmOptions) -> None:
+    """Remove stopped containers."""
+    check_known(loaded, options.services)
+    message = {
+        "op": "rm",
+        "services": list(options.services),
+        "stop": options.stop,
+        "volumes": options.volumes,
+    }
+    if _ask(context, project_name, message).get("nothing"):
+        context.sink(Event(subject="", text="No stopped containers", phase=Phase.WARNING))
+
+
+def pause(context: Context, project_name: str, loaded: Loaded | None, options: PauseOptions) -> None:
+    """Freeze running containers."""
+    check_known(loaded, options.services)
+    _ask(context, project_name, {"op": "pause", "services": list(options.services), "pause": True})
+
+
+def unpause(context: Context, project_name: str, loaded: Loaded | None, options: PauseOptions) -> None:
+    """Let paused containers go on."""
+    check_known(loaded, options.services)
+    _ask(context, project_name, {"op": "pause", "services": list(options.services), "pause": False})
+
+
+def check_known(loaded: Loaded | None, services: Iterable[str]) -> None:
+    """Raise UnknownService for a name that the compose file, if there is one, doesn't have."""
+    if loaded is not None:
+        enabled(loaded.project, services)
+
+
+# ---------------------------------------------------------------------- talking to the supervisor
+
+
+def _connection(context: Context, project_name: str) -> Connection:
+    return connect_or_start(context.paths, project_name, _prepared.pop() if _prepared else None)
+
+
+def _ask(context: Context, project_name: str, message: dict[str, Any]) -> dict[str, Any]:
+    """Perform an operation on existing containers; without any there is nothing to do."""
+    require_root()
+    if not claims(context.paths, project_name):
+        return {"nothing": True}
+    try:
+        connection = connect(context.paths, project_name)
+    except NotRunning:
+        connection = connect_or_start(context.paths, project_name)
+    with connection:
+        result, _ = connection.call(message, context.sink)
+    return result
+
+
+def _show_plan(context: Context, result: dict[str, Any]) -> None:
+    """Show the plan of a dry run, a line per step."""
+    for line in str(result.get("plan", "")).splitlines():
+        context.sink(Event(subject="", text=line, phase=Phase.DONE))

@@ -1,0 +1,389 @@
+"""The containers of one project while they live: exits, restarts, health, and everybody who waits for them.
+
+All of it runs on the supervisor's event loop; what blocks is done by runtime.py on threads. State is a claim here too:
+`adopt` builds it from the files of containers that an earlier supervisor left running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from pycompose.blocking import blocking
+from pycompose.engine.config import plain
+from pycompose.engine.errors import EngineError, PycomposeError
+from pycompose.engine.linux.process import signal_handled
+from pycompose.engine.state import Status
+from pycompose.engine.store import write_json
+from pycompose.health import HEALTHY, UNHEALTHY, HealthState, after_probe, next_delay
+from pycompose.model import Condition
+from pycompose.restart import RestartState, after_exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycompose.engine.config import ContainerConfig
+    from pycompose.engine.state import ContainerState
+    from pycompose.execs import Execs
+    from pycompose.model import Hook
+    from pycompose.record import ServiceRecord
+    from pycompose.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+KILL_WAIT_S = 30.0
+
+
+class DependencyFailed(EngineError):  # noqa: N818
+    """A condition that can't be met any more; the message says which, why, and the hint shows the last output."""
+
+
+@dataclass(slots=True)
+class Tracked:
+    """One container. `run` counts its starts, so that a late exit of an earlier run is told from the present one."""
+
+    config: ContainerConfig
+    record: ServiceRecord
+    status: Status = Status.CREATED
+    pid: int = 0
+    exit_code: int = 0
+    run: int = 0
+    started_s: float = 0.0
+    stopped: bool = False
+    health: HealthState | None = None
+    restart: RestartState = field(default_factory=RestartState)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    health_task: asyncio.Task[None] | None = None
+    restart_task: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the container."""
+        return self.config.name
+
+    @property
+    def service(self) -> str:
+        """Key of its service."""
+        return self.record.service.name
+
+    @property
+    def active(self) -> bool:
+        """Whether it runs or is about to run again."""
+        return self.status in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
+
+
+class Lifecycle:
+    """All tracked containers of the project."""
+
+    def __init__(self, runtime: Runtime, execs: Execs, notify: Callable[[str, Tracked, dict[str, str]], None]) -> None:
+        self._runtime = runtime
+        self._execs = execs
+        self._notify = notify
+        self._changed = asyncio.Event()
+        self._background: set[asyncio.Task[None]] = set()
+        self.tracked: dict[str, Tracked] = {}
+
+    # ------------------------------------------------------------------ looking
+
+    def of_service(self, service: str, *, oneoff: bool = False) -> list[Tracked]:
+        """Return the service's containers, by number."""
+        found = [t for t in self.tracked.values() if t.service == service and t.record.oneoff == oneoff]
+        return sorted(found, key=lambda t: t.record.number)
+
+    @property
+    def anything_active(self) -> bool:
+        """Whether some container runs or will."""
+        return any(t.active for t in self.tracked.values())
+
+    # ------------------------------------------------------------------ coming and going
+
+    def add(self, config: ContainerConfig, record: ServiceRecord) -> Tracked:
+        """Track a container that has just been created."""
+        tracked = self.tracked[config.id] = Tracked(config=config, record=record)
+        self._notify("create", tracked, {})
+        return tracked
+
+    def adopt(self, config: ContainerConfig, record: ServiceRecord, state: ContainerState, *, stopped: bool) -> None:
+        """Track a container that was there before this supervisor."""
+        tracked = Tracked(config=config, record=record, status=state.status, stopped=stopped)
+        tracked.pid, tracked.exit_code = state.pid, state.exit_code
+        tracked.restart = RestartState(total=state.restart_count)
+        self.tracked[config.id] = tracked
+        if state.status in (Status.RUNNING, Status.PAUSED):
+            tracked.started_s = time.monotonic() - max(0.0, (time.time_ns() - state.started_ns) / 1e9)
+            self._begin_health(tracked)
+        else:
+            tracked.ended.set()
+            if state.status is Status.EXITED:
+                self._settle(tracked, self._decide(tracked))
+
+    def forget(self, container_id: str) -> None:
+        """Stop tracking a container that is being removed."""
+        tracked = self.tracked.pop(container_id, None)
+        if tracked is not None:
+            self._cancel(tracked)
+            self._notify("destroy", tracked, {})
+            self._announce()
+
+    async def start(self, tracked: Tracked) -> None:
+        """Start a container and run its post_start hooks; raises what the engine or a hook says."""
+        self._cancel(tracked)
+        tracked.stopped = False
+        tracked.run += 1
+        run = tracked.run
+        tracked.ended.clear()
+        tracked.health = None
+        try:
+            state = await blocking(self._runtime.start, tracked.config, tracked.record, tracked.restart.total)
+        except PycomposeError:
+            tracked.status = Status.EXITED if tracked.run > 1 else Status.CREATED
+            tracked.ended.set()
+            await blocking(self._runtime.ended, tracked.config, stopped=True)
+            self._announce()
+            raise
+        tracked.pid = state.pid
+        tracked.started_s = time.monotonic()
+        if tracked.run == run and not tracked.ended.is_set():
+            tracked.status = Status.RUNNING
+            self._begin_health(tracked)
+        self._notify("start", tracked, {})
+        self._announce()
+        for hook in tracked.record.service.post_start:
+            await self._hook(tracked, hook, "post_start")
+
+    async def stop(self, tracked: Tracked, timeout_s: float | None) -> None:
+        """Stop a container: its signal, its grace period, then SIGKILL to the whole cgroup.
+
+        Process 1 of a pid namespace ignores signals it has no handler for (pid_namespaces(7)), so waiting for it to
+        react would be waiting for nothing.
+        """
+        tracked.stopped = True
+        self._cancel(tracked, keep_health=True)
+        if tracked.status is Status.RESTARTING:
+            tracked.status = Status.EXITED
+            await blocking(self._runtime.ended, tracked.config, stopped=True)
+            self._announce()
+        if tracked.status not in (Status.RUNNING, Status.PAUSED):
+            return
+        for hook in tracked.record.service.pre_stop:
+            await self._hook(tracked, hook, "pre_stop")
+        await blocking(self._runtime.mark_stopped, tracked.config.id)
+        config = tracked.config
+        if tracked.status is Status.PAUSED:
+            await self.unpause(tracked)
+        own_pid_namespace = config.namespaces.pid == "private"
+        deaf = own_pid_namespace and not config.process.init and not signal_handled(tracked.pid, config.stop_signal)
+        grace_s = config.stop_grace_s if timeout_s is None else timeout_s
+        if not deaf and grace_s > 0:
+            await blocking(self._runtime.keeper.signal, config.id, config.stop_signal)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(tracked.ended.wait(), grace_s)
+        if not tracked.ended.is_set():
+            await blocking(self._runtime.keeper.kill, config.id)
+            try:
+                await asyncio.wait_for(tracked.ended.wait(), KILL_WAIT_S)
+            except TimeoutError:
+                raise EngineError(
+                    f"container {tracked.name}: cannot stop: still there {KILL_WAIT_S:.0f} s after SIGKILL",
+                    hint="a process of it hangs inside the kernel (state D); see `ps axo pid,stat,wchan:30,cmd`",
+                ) from None
+        self._notify("stop", tracked, {})
+
+    async def signal(self, tracked: Tracked, number: int) -> None:
+        """Send a signal to process 1; SIGKILL goes to all processes and counts as a manual stop."""
+        if tracked.status not in (Status.RUNNING, Status.PAUSED):
+            return
+        if number == 9:
+            tracked.stopped = True
+            await blocking(self._runtime.mark_stopped, tracked.config.id)
+            await blocking(self._runtime.keeper.kill, tracked.config.id)
+            await tracked.ended.wait()
+        else:
+            await blocking(self._runtime.keeper.signal, tracked.config.id, number)
+        self._notify("kill", tracked, {"signal": str(number)})
+
+    async def pause(self, tracked: Tracked) -> None:
+        """Freeze all processes of a running container."""
+        if tracked.status is Status.RUNNING:
+            await blocking(self._runtime.keeper.pause, tracked.config.id)
+            tracked.status = Status.PAUSED
+            self._notify("pause", tracked, {})
+            self._announce()
+
+    async def unpause(self, tracked: Tracked) -> None:
+        """Let a paused container go on."""
+        if tracked.status is Status.PAUSED:
+            await blocking(self._runtime.keeper.unpause, tracked.config.id)
+            tracked.status = Status.RUNNING
+            self._notify("unpause", tracked, {})
+            self._announce()
+
+    def exited(self, event: dict[str, Any]) -> None:
+        """Take the keeper's word that process 1 of a container has ended."""
+        tracked = self.tracked.get(event["container"])
+        if tracked is None:
+            return
+        tracked.exit_code = int(event["exit_code"])
+        tracked.ended.set()
+        if tracked.health_task is not None:
+            tracked.health_task.cancel()
+            tracked.health_task = None
+        delay_s = self._decide(tracked)
+        if event.get("oom_killed"):
+            self._notify("oom", tracked, {})
+        attributes = {"exitCode": str(tracked.exit_code)}
+        self._notify("die", tracked, attributes if delay_s is None else {**attributes, "restarting": "true"})
+        self._settle(tracked, delay_s)
+
+    # ------------------------------------------------------------------ waiting
+
+    async def wait_for(self, service: str, condition: Condition, abort: asyncio.Event) -> None:
+        """Wait until all containers of a service meet `condition`; raises DependencyFailed when they can't any more."""
+        await self.wait_until(lambda: all([self._met(t, condition) for t in self.of_service(service)]), abort)
+
+    async def wait_until(self, done: Callable[[], bool], abort: asyncio.Event) -> None:
+        """Wait until `done()`, asked after every change; returns early when `abort` is set."""
+        while not abort.is_set():
+            changed = self._changed
+            if done():
+                return
+            waits = [asyncio.ensure_future(changed.wait()), asyncio.ensure_future(abort.wait())]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+
+    def ready(self, tracked: Tracked) -> bool:
+        """Tell whether `up --wait` is content: running, or healthy where there is a healthcheck, or done with 0."""
+        if tracked.status is Status.EXITED and tracked.exit_code == 0:
+            return True
+        return self._met(tracked, Condition.HEALTHY if tracked.record.health else Condition.STARTED)
+
+    def _met(self, tracked: Tracked, condition: Condition) -> bool:
+        ended = tracked.status is Status.EXITED and tracked.restart_task is None
+        if condition is Condition.COMPLETED:
+            if ended and tracked.exit_code != 0:
+                raise self._failure(
+                    f'service "{tracked.service}" didn\'t complete successfully: exit {tracked.exit_code}', tracked
+                )
+            return ended
+        if ended:
+            raise self._failure(f"container {tracked.name} exited ({tracked.exit_code})", tracked)
+        if condition is Condition.STARTED:
+            return tracked.status is Status.RUNNING
+        if tracked.record.health is None:
+            raise DependencyFailed(
+                f"container {tracked.name} has no healthcheck configured",
+                hint=f"add a healthcheck to service {tracked.service}, or depend on service_started",
+            )
+        if tracked.health is not None and tracked.health.status == UNHEALTHY:
+            raise self._failure(f"container {tracked.name} is unhealthy", tracked)
+        return tracked.health is not None and tracked.health.status == HEALTHY
+
+    def _failure(self, text: str, tracked: Tracked) -> DependencyFailed:
+        lines = self._runtime.last_lines(tracked.config.id, 10)
+        if tracked.health is not None and tracked.health.results and not lines:
+            lines = tracked.health.results[-1].output.splitlines()[-10:]
+        shown = "".join(f"\n  {tracked.name} | {line}" for line in lines)
+        return DependencyFailed(text, hint=f"its last output:{shown}" if shown else None)
+
+    # ------------------------------------------------------------------ inside
+
+    def _announce(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def _cancel(self, tracked: Tracked, *, keep_health: bool = False) -> None:
+        current = asyncio.current_task()
+        if tracked.restart_task is not None and tracked.restart_task is not current:
+            tracked.restart_task.cancel()
+        tracked.restart_task = None
+        if tracked.health_task is not None and not keep_health:
+            tracked.health_task.cancel()
+            tracked.health_task = None
+
+    def _decide(self, tracked: Tracked) -> float | None:
+        """Set the status after an exit; return the seconds until the next start, None without one."""
+        ran_s = time.monotonic() - tracked.started_s if tracked.started_s else 0.0
+        tracked.restart, delay_s = after_exit(
+            tracked.record.service.restart,
+            tracked.restart,
+            exit_code=tracked.exit_code,
+            ran_s=ran_s,
+            stopped=tracked.stopped or tracked.record.oneoff,
+        )
+        tracked.status = Status.EXITED if delay_s is None else Status.RESTARTING
+        return delay_s
+
+    def _settle(self, tracked: Tracked, delay_s: float | None) -> None:
+        """Restart later, or take down what only a running container needs."""
+        if delay_s is None:
+            self._spawn(blocking(self._runtime.ended, tracked.config, stopped=tracked.stopped))
+        else:
+            tracked.restart_task = self._spawn(self._restart(tracked, delay_s))
+            self._spawn(blocking(self._runtime.mark_restarting, tracked.config.id, tracked.restart.total))
+        self._announce()
+
+    async def _restart(self, tracked: Tracked, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        try:
+            await self.start(tracked)
+        except PycomposeError as exc:
+            log.warning("container %s: cannot restart: %s", tracked.name, exc)
+            tracked.exit_code = exc.exit_code if exc.exit_code > 1 else 128
+            tracked.started_s = 0.0
+            self._settle(tracked, self._decide(tracked))
+        else:
+            self._notify("restart", tracked, {})
+
+    def _begin_health(self, tracked: Tracked) -> None:
+        if tracked.record.health is not None:
+            tracked.health = HealthState()
+            tracked.health_task = self._spawn(self._probe(tracked))
+
+    async def _probe(self, tracked: Tracked) -> None:
+        """Probe a container until it ends (the task is cancelled then)."""
+        spec = tracked.record.health
+        if spec is None:
+            return
+        state = HealthState()
+        self._write_health(tracked, state)
+        while True:
+            await asyncio.sleep(next_delay(spec, state, since_start_s=time.monotonic() - tracked.started_s))
+            if tracked.status is Status.PAUSED:
+                await self.wait_until(lambda: tracked.status is not Status.PAUSED, asyncio.Event())
+            result = await self._execs.probe(tracked.config, spec)
+            old, state = state, after_probe(spec, state, result, since_start_s=time.monotonic() - tracked.started_s)
+            tracked.health = state
+            self._write_health(tracked, state)
+            if state.status != old.status:
+                self._notify(f"health_status: {state.status}", tracked, {})
+                self._announce()
+
+    def _write_health(self, tracked: Tracked, state: HealthState) -> None:
+        shown = replace(state, backoff_s=0.0, counted_s=0.0, succeeded=False)
+        directory = self._runtime.paths.container_run(tracked.config.id)
+        with contextlib.suppress(FileNotFoundError):
+            write_json(directory / "health.json", {"status": state.status, **plain(shown)}, durable=False)
+
+    async def _hook(self, tracked: Tracked, hook: Hook, kind: str) -> None:
+        code, output = await self._execs.hook(tracked.config, hook)
+        if code != 0:
+            tail = output[-2048:].decode(errors="replace").splitlines()[-10:]
+            shown = "".join(f"\n  {tracked.name} -> | {line}" for line in tail)
+            raise EngineError(
+                f"container {tracked.name}: {kind} hook {' '.join(hook.command)!r} exited with {code}",
+                hint=f"its output:{shown}" if shown else None,
+            )
+

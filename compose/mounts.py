@@ -1,0 +1,203 @@
+"""From `volumes:`, `secrets:` and `configs:` of a service to the engine's mounts, making what has to exist."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pycompose.engine.config import Mount, MountKind
+from pycompose.engine.errors import VolumeError
+from pycompose.volumes.copyup import copy_up
+from pycompose.volumes.files import InjectedFile, read_source, write_files
+from pycompose.volumes.store import VolumeSpec, VolumeStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pycompose.engine.images.store import Image
+    from pycompose.engine.paths import StatePaths
+    from pycompose.model import FileObject, FileReference, Project, Service, ServiceVolume, Volume
+
+
+@dataclass(slots=True)
+class MountBuilder:
+    """Makes the mounts of one container. `inherited` maps target → anonymous volume of the one it replaces.
+
+    `anonymous` collects the anonymous volumes in use, new and inherited. `resolve_image` finds images to be mounted.
+    """
+
+    paths: StatePaths
+    project: Project
+    service: Service
+    image: Image
+    container_id: str
+    inherited: dict[str, str]
+    resolve_image: Callable[[str], Image]
+    anonymous: list[str] = field(default_factory=list)
+
+    def build(self) -> tuple[Mount, ...]:
+        """Return all mounts; raises VolumeError naming service, source and reason."""
+        mounts = [self._volume(volume) for volume in self.service.volumes]
+        taken = {os.path.normpath(mount.target) for mount in mounts}
+        taken |= {os.path.normpath(entry.partition(":")[0]) for entry in self.service.tmpfs}
+        for target in self.image.config.volumes:
+            if os.path.normpath(target) not in taken:
+                mounts.append(self._named(self._anonymous(target), target))
+        return (*mounts, *self._files())
+
+    def _volume(self, volume: ServiceVolume) -> Mount:
+        if volume.kind == "bind":
+            return self._bind(volume)
+        if volume.kind == "tmpfs":
+            return _tmpfs(volume)
+        if volume.kind == "image":
+            return self._image(volume)
+        if volume.kind != "volume":
+            raise VolumeError(
+                f"service {self.service.name}: volume type {volume.kind!r} doesn't exist on Linux",
+                hint="known: bind, volume, tmpfs, image",
+            )
+        name = self.project.volumes[volume.source].name if volume.source else self._anonymous(volume.target)
+        return self._named(
+            name, volume.target, read_only=volume.read_only, nocopy=volume.nocopy, subpath=volume.subpath
+        )
+
+    def _bind(self, volume: ServiceVolume) -> Mount:
+        what = f"service {self.service.name}: bind mount {volume.source} -> {volume.target}"
+        if not os.path.lexists(volume.source):
+            if not volume.create_host_path:
+                raise VolumeError(
+                    f"{what}: bind source path does not exist: {volume.source}",
+                    hint="create it, or set bind.create_host_path: true",
+                )
+            _make_host_directory(volume.source, what)
+        recursive = volume.recursive != "disabled"
+        return Mount(
+            kind=MountKind.BIND,
+            source=volume.source,
+            target=volume.target,
+            read_only=volume.read_only,
+            recursive=recursive,
+            propagation=volume.propagation or "rprivate",
+        )
+
+    def _named(
+        self, name: str, target: str, *, read_only: bool = False, nocopy: bool = False, subpath: str = ""
+    ) -> Mount:
+        store = VolumeStore(self.paths)
+        state = store.get(name)
+        if state is None:
+            raise VolumeError(f"volume {name}: not found", hint="create it, or take `external: true` away")
+        if not nocopy and not state.options.get("device"):
+            copy_up(self.paths.volume(name), self.image.trees, os.path.normpath(target), name=name)
+        return Mount(
+            kind=MountKind.BIND, source=str(store.data(name)), target=target, read_only=read_only, subpath=subpath
+        )
+
+    def _anonymous(self, target: str) -> str:
+        """Return the anonymous volume of `target`: the replaced container's, or a new one."""
+        name = self.inherited.get(os.path.normpath(target))
+        store = VolumeStore(self.paths)
+        if name is None or store.get(name) is None:
+            name = store.ensure_anonymous(self.project.name, {}).name
+        self.anonymous.append(name)
+        return name
+
+    def _image(self, volume: ServiceVolume) -> Mount:
+        image = self.resolve_image(volume.source)
+        if len(image.trees) != 1 or len(image.trees[0].lowers) != 1:
+            raise VolumeError(
+                f"service {self.service.name}: cannot mount image {volume.source}: it has more than one layer",
+                hint="only images of one layer can be mounted as a volume",
+            )
+        return Mount(
+            kind=MountKind.BIND,
+            source=image.trees[0].lowers[0],
+            target=volume.target,
+            subpath=volume.subpath,
+            read_only=True,
+        )
+
+    def _files(self) -> list[Mount]:
+        files = [self._file("secret", item, self.project.secrets) for item in self.service.secrets]
+        files += [self._file("config", item, self.project.configs) for item in self.service.configs]
+        return write_files(self.paths.container_run(self.container_id) / "files", files)
+
+    def _file(self, kind: str, reference: FileReference, objects: dict[str, FileObject]) -> InjectedFile:
+        found = objects[reference.source]
+        what = f"service {self.service.name}: {kind} {reference.source}"
+        if found.content is not None:
+            content = found.content.encode()
+        elif found.environment is not None:
+            content = found.environment.encode()
+        elif found.file is not None:
+            content = read_source(what, found.file)
+        else:
+            raise VolumeError(
+                f"{what}: external {kind}s need a cluster", hint="give it `file:`, `environment:` or `content:`"
+            )
+        try:
+            uid, gid = int(reference.uid), int(reference.gid)
+        except ValueError:
+            raise VolumeError(f"{what}: uid and gid have to be numbers") from None
+        return InjectedFile(
+            name=what, target=reference.target, content=content, uid=uid, gid=gid, mode=reference.mode
+        )
+
+
+def volume_spec(project: Project, volume: Volume) -> VolumeSpec:
+    """Return what volumes.store makes of a top-level volume."""
+    labels = {
+        **volume.labels,
+        "com.docker.compose.project": project.name,
+        "com.docker.compose.volume": volume.key,
+        "com.docker.compose.config-hash": volume.hash,
+    }
+    return VolumeSpec(name=volume.name, driver=volume.driver, options=volume.driver_opts, labels=labels)
+
+
+def ensure_volume(paths: StatePaths, project: Project, volume: Volume) -> None:
+    """Create a top-level volume unless it exists; an external one has to exist. Raises VolumeError."""
+    store = VolumeStore(paths)
+    if volume.external:
+        if store.get(volume.name) is None:
+            raise VolumeError(
+                f'external volume "{volume.name}" not found',
+                hint=f"create it with `pycompose volume create {volume.name}`, or remove `external: true`",
+            )
+        return
+    store.ensure(volume_spec(project, volume))
+
+
+def _tmpfs(volume: ServiceVolume) -> Mount:
+    options = ["noexec", "nosuid", "nodev"]
+    if volume.tmpfs_size_bytes is not None:
+        options.append(f"size={volume.tmpfs_size_bytes}")
+    if volume.tmpfs_mode is not None:
+        options.append(f"mode={volume.tmpfs_mode:o}")
+    return Mount(
+        kind=MountKind.TMPFS, target=volume.target, read_only=volume.read_only, options=tuple(options)
+    )
+
+
+def _make_host_directory(path: str, what: str) -> None:
+    """Create a missing bind source; it belongs to whoever called sudo, not to root (docker/compose #13612)."""
+    try:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+        if uid.isdigit() and gid.isdigit():
+            os.chown(path, int(uid), int(gid))
+    except OSError as exc:
+        raise VolumeError(f"{what}: cannot create the source directory: {exc.strerror}") from exc
+
+
+def anonymous_by_target(mounts: tuple[Mount, ...], anonymous: tuple[str, ...], volumes: Path) -> dict[str, str]:
+    """Return target → name of the anonymous volumes among `mounts`."""
+    found = {}
+    for mount in mounts:
+        name = os.path.relpath(mount.source, volumes).split("/")[0] if mount.source else ""
+        if name in anonymous:
+            found[os.path.normpath(mount.target)] = name
+    return found

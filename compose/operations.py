@@ -1,0 +1,239 @@
+"""What each operation of a plan does, and what people are told about it (Compose's words)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pycompose.blocking import blocking
+from pycompose.engine.errors import NetworkError, PycomposeError, StateError
+from pycompose.events import Event, Phase
+from pycompose.lifecycle import DependencyFailed
+from pycompose.model import Condition
+from pycompose.mounts import ensure_volume
+from pycompose.plan import (
+    AwaitService,
+    CreateContainer,
+    CreateNetwork,
+    CreateVolume,
+    Node,
+    RemoveContainer,
+    RemoveNetwork,
+    RemoveVolume,
+    StartContainer,
+    StopContainer,
+)
+from pycompose.volumes.store import VolumeStore
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from pycompose.engine.images.store import Image
+    from pycompose.events import Sink
+    from pycompose.lifecycle import Lifecycle, Tracked
+    from pycompose.model import Project, Service
+    from pycompose.runtime import Runtime
+    from pycompose.wiring import Wiring
+
+CONDITION_DONE = {Condition.STARTED: "Started", Condition.HEALTHY: "Healthy", Condition.COMPLETED: "Exited"}
+
+
+@dataclass(slots=True)
+class Operations:
+    """Performs the nodes of one plan. `project` is None for commands that work without a compose file."""
+
+    runtime: Runtime
+    wiring: Wiring
+    lifecycle: Lifecycle
+    sink: Sink
+    project: Project | None = None
+    images: dict[str, Image] = field(default_factory=dict)
+    created: dict[tuple[str, int], str] = field(default_factory=dict)
+
+    async def perform(self, node: Node, abort: asyncio.Event) -> None:
+        """Perform one node; raises PycomposeError after telling the sink."""
+        operation = node.operation
+        match operation:
+            case CreateNetwork():
+                await self._step(f"Network {operation.name}", "Creat", self._create_network(operation))
+            case CreateVolume():
+                await self._step(f"Volume {operation.name}", "Creat", self._create_volume(operation))
+            case RemoveNetwork():
+                await self._remove_network(operation)
+            case RemoveVolume():
+                await self._step(f"Volume {operation.name}", "Remov", self._remove_volume(operation))
+            case CreateContainer():
+                await self._create(operation)
+            case StartContainer():
+                await self._start(operation)
+            case AwaitService():
+                await self._await(operation, abort)
+            case StopContainer():
+                await self._stop(operation)
+            case RemoveContainer():
+                await self._remove(operation)
+
+    # ------------------------------------------------------------------ networks and volumes
+
+    async def _create_network(self, operation: CreateNetwork) -> None:
+        network = self._project().networks[operation.key]
+        await blocking(self.wiring.ensure_network, network)
+
+    async def _create_volume(self, operation: CreateVolume) -> None:
+        project = self._project()
+        await blocking(ensure_volume, self.runtime.paths, project, project.volumes[operation.key])
+
+    async def _remove_network(self, operation: RemoveNetwork) -> None:
+        subject = f"Network {operation.name}"
+        self._tell(subject, "Removing", Phase.WORKING)
+        try:
+            await blocking(self.wiring.remove_network, operation.name)
+        except NetworkError as exc:
+            if not operation.optional:
+                raise
+            self._tell(subject, "Resource is still in use", Phase.WARNING, str(exc))
+        else:
+            self._tell(subject, "Removed", Phase.DONE)
+
+    async def _remove_volume(self, operation: RemoveVolume) -> None:
+        await blocking(VolumeStore(self.runtime.paths).remove, operation.name)
+
+    # ------------------------------------------------------------------ containers
+
+    async def _create(self, operation: CreateContainer) -> None:
+        project = self._project()
+        service = project.services[operation.service]
+        subject = f"Container {operation.name}"
+        verb = "Recreat" if operation.replaces else "Creat"
+        self._tell(subject, "Recreate" if operation.replaces else "Creating", Phase.WORKING)
+        try:
+            config, record = await blocking(
+                self.runtime.create,
+                project,
+                service,
+                self.images[service.name],
+                number=operation.number,
+                name=operation.name,
+                replaces=operation.replaces,
+                renew_volumes=operation.renew_volumes,
+                joined=self._joined(service),
+                resolve_image=lambda reference: self.images[f"image:{reference}"],
+            )
+        except PycomposeError as exc:
+            self._tell(subject, "Error", Phase.ERROR, str(exc))
+            raise
+        self.lifecycle.add(config, record)
+        self.created[operation.service, operation.number] = config.id
+        self._tell(subject, f"{verb}ed", Phase.DONE)
+
+    async def create_oneoff(self, service: Service, *, name: str, auto_remove: bool, publish: bool) -> Tracked:
+        """Make the container of `run`: no replica, no restarts, its ports only when they are asked for."""
+        config, record = await blocking(
+            self.runtime.create,
+            self._project(),
+            service,
+            self.images[service.name],
+            number=1,
+            name=name,
+            replaces="",
+            renew_volumes=True,
+            joined=self._joined(service),
+            resolve_image=lambda reference: self.images[f"image:{reference}"],
+            oneoff=True,
+            auto_remove=auto_remove,
+            publish=publish,
+        )
+        return self.lifecycle.add(config, record)
+
+    def _joined(self, service: Service) -> dict[str, str]:
+        """Return the container ids behind "service:x" and "container:x" of the service's namespaces."""
+        found = {}
+        for mode in (service.network_mode, service.pid, service.ipc):
+            kind, _, name = mode.partition(":")
+            if kind == "service":
+                members = self.lifecycle.of_service(name)
+                new = next((t for t in members if t.config.id in self.created.values()), None)
+                target = new or next(iter(members), None)
+            elif kind == "container":
+                target = next((t for t in self.lifecycle.tracked.values() if t.name == name), None)
+            else:
+                continue
+            if target is None:
+                raise StateError(f"service {service.name}: cannot join the namespace of {mode}: no such container")
+            found[mode] = target.config.id
+        return found
+
+    async def _start(self, operation: StartContainer) -> None:
+        container_id = operation.id or self.created.get((operation.service, operation.number), "")
+        tracked = self._tracked(container_id, operation.name)
+        if tracked.active:
+            self._tell(f"Container {tracked.name}", "Running", Phase.DONE)
+            return
+        await self._step(f"Container {tracked.name}", "Start", self.lifecycle.start(tracked))
+
+    async def _await(self, operation: AwaitService, abort: asyncio.Event) -> None:
+        subjects = [f"Container {t.name}" for t in self.lifecycle.of_service(operation.service)]
+        for subject in subjects:
+            self._tell(subject, "Waiting", Phase.WORKING)
+        try:
+            await self.lifecycle.wait_for(operation.service, operation.condition, abort)
+        except DependencyFailed as exc:
+            if not operation.required:
+                for subject in subjects:
+                    self._tell(subject, "Skipped", Phase.WARNING, f"optional dependency: {exc}")
+                return
+            for subject in subjects:
+                self._tell(subject, "Error", Phase.ERROR, str(exc))
+            raise DependencyFailed(f"dependency failed to start: {exc}", hint=exc.hint) from exc
+        if not abort.is_set():
+            for subject in subjects:
+                self._tell(subject, CONDITION_DONE[operation.condition], Phase.DONE)
+
+    async def _stop(self, operation: StopContainer) -> None:
+        tracked = self.lifecycle.tracked.get(operation.id)
+        if tracked is not None:
+            await self._step(f"Container {operation.name}", "Stopp", self.lifecycle.stop(tracked, operation.timeout_s))
+
+    async def _remove(self, operation: RemoveContainer) -> None:
+        subject = f"Container {operation.name}"
+        if not operation.replaced:
+            self._tell(subject, "Removing", Phase.WORKING)
+        try:
+            await self.remove(operation.id, volumes=operation.volumes)
+        except PycomposeError as exc:
+            self._tell(subject, "Error", Phase.ERROR, str(exc))
+            raise
+        if not operation.replaced:
+            self._tell(subject, "Removed", Phase.DONE)
+
+    async def remove(self, container_id: str, *, volumes: bool) -> None:
+        """Remove a container that doesn't run."""
+        self.lifecycle.forget(container_id)
+        await blocking(self.runtime.remove, container_id, volumes=volumes)
+
+    # ------------------------------------------------------------------ helpers
+
+    def _project(self) -> Project:
+        if self.project is None:
+            raise StateError("plan: needs the compose file", hint="run the command where the compose file is")
+        return self.project
+
+    def _tracked(self, container_id: str, name: str) -> Tracked:
+        tracked = self.lifecycle.tracked.get(container_id)
+        if tracked is None:
+            raise StateError(f"container {name}: gone while it was to be started", hint="run the command again")
+        return tracked
+
+    async def _step(self, subject: str, stem: str, work: Awaitable[None]) -> None:
+        """Run `work` between "Starting" and "Started" (the stem is "Start"), or "Error"."""
+        self._tell(subject, f"{stem}ing", Phase.WORKING)
+        try:
+            await work
+        except PycomposeError as exc:
+            self._tell(subject, "Error", Phase.ERROR, str(exc))
+            raise
+        self._tell(subject, f"{stem}ed", Phase.DONE)
+
+    def _tell(self, subject: str, text: str, phase: Phase, details: str = "") -> None:
+        self.sink(Event(subject=subject, text=text, phase=phase, details=details))

@@ -1,0 +1,268 @@
+"""Makes, starts and removes containers of one project: volumes, network, engine, in that order; blocking.
+
+Called from threads of the supervisor. Every container is claimed on disk before anything of it exists, and `remove`
+takes away all of it from what the files say, however far its making had come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+from pycompose.assemble import Parts, container_config
+from pycompose.engine.config import plain
+from pycompose.engine.errors import AlreadyExists, EngineError, StateError
+from pycompose.engine.logread import read_logs
+from pycompose.engine.store import write_json
+from pycompose.health import make_spec
+from pycompose.model import Health
+from pycompose.mounts import MountBuilder, anonymous_by_target
+from pycompose.observe import read_container
+from pycompose.record import (
+    RuntimeRecord,
+    ServiceRecord,
+    read_runtime,
+    read_service,
+    write_runtime,
+    write_service,
+)
+from pycompose.volumes.store import VolumeStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycompose.engine.client import Keeper
+    from pycompose.engine.config import ContainerConfig
+    from pycompose.engine.images.store import Image
+    from pycompose.engine.paths import StatePaths
+    from pycompose.engine.state import ContainerState
+    from pycompose.model import Project, Service
+    from pycompose.wiring import Wiring
+
+
+class Runtime:
+    """One project's containers. `keeper` is replaced when the keeper process had to be."""
+
+    def __init__(self, paths: StatePaths, project: str, wiring: Wiring, version: str) -> None:
+        self.paths = paths
+        self.project = project
+        self._wiring = wiring
+        self._version = version
+        self._keeper: Keeper | None = None
+
+    @property
+    def keeper(self) -> Keeper:
+        """The project's keeper; raises StateError while there is none."""
+        if self._keeper is None:
+            raise StateError(f"project {self.project}: the keeper is not there", hint="run the command again")
+        return self._keeper
+
+    @keeper.setter
+    def keeper(self, keeper: Keeper | None) -> None:
+        self._keeper = keeper
+        self._wiring.keeper = keeper
+
+    # ------------------------------------------------------------------ creating
+
+    def create(
+        self,
+        project: Project,
+        service: Service,
+        image: Image,
+        *,
+        number: int,
+        name: str,
+        replaces: str,
+        renew_volumes: bool,
+        joined: dict[str, str],
+        resolve_image: Callable[[str], Image],
+        oneoff: bool = False,
+        auto_remove: bool = False,
+        publish: bool = True,
+    ) -> tuple[ContainerConfig, ServiceRecord]:
+        """Make a container, not started; raises VolumeError, EngineError, AlreadyExists. Leaves nothing when it fails."""
+        container_id = secrets.token_hex(32)
+        self._claim(container_id, name, replaces)
+        try:
+            directory = self.paths.container(container_id)
+            directory.mkdir(mode=0o710, parents=True)
+            inherited = {} if renew_volumes or not replaces else self._inherited(replaces)
+            builder = MountBuilder(self.paths, project, service, image, container_id, inherited, resolve_image)
+            mounts = builder.build()
+            files = {} if service.network_mode == "host" else {"/etc/hostname": "hostname"}
+            files |= {"/etc/hosts": "hosts", "/etc/resolv.conf": "resolv.conf"}
+            for file in files.values():
+                (directory / file).touch(mode=0o644)
+            parts = Parts(
+                id=container_id,
+                name=name,
+                number=number,
+                mounts=mounts,
+                files={target: file for target, file in files.items() if not _mounted(mounts, target)},
+                joined=joined,
+                created_ns=time.time_ns(),
+                oneoff=oneoff,
+                version=self._version,
+            )
+            config = container_config(project, service, image, parts)
+            record = ServiceRecord(
+                service=service,
+                networks={e.network: project.networks[e.network] for e in service.networks},
+                health=make_spec(service.health, _image_health(image)),
+                number=number,
+                oneoff=oneoff,
+                auto_remove=auto_remove,
+                publish=publish,
+                anonymous_volumes=tuple(builder.anonymous),
+            )
+            write_service(self.paths, container_id, record)
+            write_json(directory / "config.json", plain(config))
+        except OSError as exc:
+            self._discard_files(container_id, name)
+            raise EngineError(
+                f"container {name}: cannot create {exc.filename or self.paths.container(container_id)}: {exc.strerror}"
+            ) from exc
+        except BaseException:
+            self._discard_files(container_id, name)
+            raise
+        return config, record
+
+    def _claim(self, container_id: str, name: str, replaces: str) -> None:
+        """Write down that the container is ours, then take its name (from the one it replaces)."""
+        try:
+            claims = self.paths.project_claims(self.project)
+            claims.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (claims / container_id).write_text(name, encoding="utf-8")
+            self.paths.names.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = self.paths.names / name
+            temporary = self.paths.names / f".{container_id}"
+            temporary.write_text(container_id, encoding="ascii")
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                owner = path.read_text(encoding="ascii")
+                if owner != replaces and read_container(self.paths, owner) is not None:
+                    (claims / container_id).unlink()
+                    raise AlreadyExists(
+                        f"container {name}: cannot create: the name is in use by container {owner[:12]}",
+                        hint="remove that container, or change container_name",
+                    ) from None
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as exc:
+            raise EngineError(
+                f"container {name}: cannot write to {self.paths.root}: {exc.strerror}",
+                hint="pycompose needs a writable state directory; PYCOMPOSE_ROOT chooses another one",
+            ) from exc
+
+    def _inherited(self, container_id: str) -> dict[str, str]:
+        """Return target → anonymous volume of the container that is being replaced."""
+        old = read_container(self.paths, container_id)
+        if old is None:
+            return {}
+        record = read_service(self.paths, container_id)
+        return anonymous_by_target(old.config.mounts, record.anonymous_volumes, self.paths.volumes)
+
+    # ------------------------------------------------------------------ running
+
+    def start(self, config: ContainerConfig, record: ServiceRecord, restarts: int) -> ContainerState:
+        """Set up network and ports, start process 1; raises NetworkError, EngineError."""
+        runtime = self._wiring.connect(config, record)
+        write_runtime(
+            self.paths,
+            config.id,
+            RuntimeRecord(ports=runtime.ports, endpoints=runtime.endpoints, restarts=restarts),
+        )
+        state = self.keeper.start_container(config.id)
+        self._wiring.running(config, runtime)
+        return state
+
+    def ended(self, config: ContainerConfig, *, stopped: bool) -> None:
+        """Give back what only a running container needs: address, ports, name in the DNS."""
+        self._wiring.disconnect(config.id)
+        if self.paths.container(config.id).exists():
+            record = read_runtime(self.paths, config.id)
+            write_runtime(self.paths, config.id, RuntimeRecord(stopped=stopped, restarts=record.restarts))
+
+    def mark_stopped(self, container_id: str) -> None:
+        """Remember that somebody asked for the end, also for the supervisor after this one."""
+        record = read_runtime(self.paths, container_id)
+        write_runtime(
+            self.paths,
+            container_id,
+            RuntimeRecord(ports=record.ports, endpoints=record.endpoints, stopped=True, restarts=record.restarts),
+        )
+
+    def mark_restarting(self, container_id: str, restarts: int) -> None:
+        """Remember that the container waits for its next start."""
+        self._wiring.silence(container_id)
+        record = read_runtime(self.paths, container_id)
+        write_runtime(
+            self.paths,
+            container_id,
+            RuntimeRecord(ports=record.ports, endpoints=record.endpoints, restarting=True, restarts=restarts),
+        )
+
+    def last_lines(self, container_id: str, count: int) -> list[str]:
+        """Return the last lines that a container wrote, for messages."""
+        directory = self.paths.container(container_id) / "log"
+        if not directory.exists():
+            return []
+        return [line.data.decode(errors="replace") for line in read_logs(directory, tail=count)]
+
+    # ------------------------------------------------------------------ removing
+
+    def remove(self, container_id: str, *, volumes: bool) -> None:
+        """Remove a container and all that was made for it; idempotent, works on half-made and half-removed ones."""
+        config = read_container(self.paths, container_id)
+        anonymous: tuple[str, ...] = ()
+        with contextlib.suppress(FileNotFoundError, StateError):
+            anonymous = read_service(self.paths, container_id).anonymous_volumes
+        if self._keeper is not None:
+            self._keeper.discard(container_id)
+        self._wiring.disconnect(container_id)
+        if volumes:
+            store = VolumeStore(self.paths)
+            for name in anonymous:
+                store.remove(name)
+        name = config.name if config else ""
+        with contextlib.suppress(FileNotFoundError):
+            name = name or (self.paths.project_claims(self.project) / container_id).read_text(encoding="utf-8")
+        self._discard_files(container_id, name)
+
+    def _discard_files(self, container_id: str, name: str) -> None:
+        """Remove the files of a container, its claim last."""
+        for directory in (self.paths.container_run(container_id), self.paths.container(container_id)):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(directory)
+        if name:
+            path = self.paths.names / name
+            with contextlib.suppress(FileNotFoundError):
+                if path.read_text(encoding="ascii") == container_id:
+                    path.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            (self.paths.project_claims(self.project) / container_id).unlink()
+
+
+def _mounted(mounts: tuple[object, ...], target: str) -> bool:
+    return any(os.path.normpath(getattr(mount, "target", "")) == target for mount in mounts)
+
+
+def _image_health(image: Image) -> Health | None:
+    found = image.config.healthcheck
+    if found is None:
+        return None
+    return Health(
+        test=found.test or None,
+        interval_s=found.interval_s,
+        timeout_s=found.timeout_s,
+        start_period_s=found.start_period_s,
+        start_interval_s=found.start_interval_s,
+        retries=found.retries,
+    )
+

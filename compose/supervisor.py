@@ -1,0 +1,365 @@
+"""The process that looks after one project: `python -I -m pycompose.supervisor FD`.
+
+It holds the project's lock, listens on the control socket, is the only writer of the project's run-time state, and
+ends by itself when nothing runs and nobody talks to it. It loads its libraries before it is told its project, so
+that the command line can start it first and read the compose file meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from pycompose.blocking import blocking
+from pycompose.control import PROTOCOL, Message, Peer, receive, send, short_path
+from pycompose.engine.client import Keeper
+from pycompose.engine.errors import EngineError, PycomposeError
+from pycompose.engine.paths import StatePaths
+from pycompose.engine.state import boot_id, start_ticks
+from pycompose.engine.store import write_json
+from pycompose.errors import SupervisorError
+from pycompose.execs import Execs
+from pycompose.lifecycle import Lifecycle, Tracked
+from pycompose.networking.api import Networking
+from pycompose.observe import claims, observe_containers
+from pycompose.record import read_runtime, read_service
+from pycompose.requests import Requests
+from pycompose.runtime import Runtime
+from pycompose.wiring import Wiring
+
+if TYPE_CHECKING:
+    from pycompose.observe import ObservedContainer
+
+log = logging.getLogger("pycompose.supervisor")
+
+IDLE_S = 2.0
+LOCK_WAIT_S = 15.0
+
+
+class Supervisor:
+    """Everything of one project that lives in this process."""
+
+    def __init__(self, paths: StatePaths, project: str) -> None:
+        self.paths = paths
+        self.project = project
+        self.loop = asyncio.get_running_loop()
+        self.wiring = Wiring(paths, project, Networking(paths), self.loop)
+        self.runtime = Runtime(paths, project, self.wiring, version())
+        self.execs = Execs(self.runtime)
+        self.lifecycle = Lifecycle(self.runtime, self.execs, self._notify)
+        self.requests = Requests(self)
+        self.peers: dict[Peer, asyncio.Task[None] | None] = {}
+        self.subscribers: set[Peer] = set()
+        self.finished = asyncio.Event()
+        self._idle: asyncio.TimerHandle | None = None
+        self._keeper_lock = asyncio.Lock()
+
+    # ------------------------------------------------------------------ beginning and ending
+
+    async def begin(self) -> None:
+        """Connect to the keeper that is there or start one, and take over what runs."""
+        await self._get_keeper()
+        await blocking(self.wiring.adopt)
+        await self.sync()
+
+    async def _get_keeper(self) -> None:
+        def work() -> Keeper:
+            try:
+                return Keeper.connect(self.paths, self.project, on_event=self._from_keeper)
+            except EngineError:
+                log.debug("no keeper to connect to, starting one")
+            logfile = self.paths.project(self.project) / "supervisor.log"
+            return Keeper.start(self.paths, self.project, on_event=self._from_keeper, log=logfile)
+
+        async with self._keeper_lock:
+            self.runtime.keeper = await blocking(work)
+
+    async def sync(self) -> None:
+        """Track the containers on disk that aren't tracked yet, and clear away what never became one."""
+        known = set(self.lifecycle.tracked)
+        if not set(claims(self.paths, self.project)) - known:
+            return
+        containers, broken = await blocking(observe_containers, self.paths, self.project)
+        for container_id in broken:
+            log.info("container %s was never finished: removing it", container_id[:12])
+            await blocking(self.runtime.remove, container_id, volumes=True)
+        for container in containers:
+            if container.id not in known:
+                self._adopt(container)
+
+    def _adopt(self, container: ObservedContainer) -> None:
+        record = read_service(self.paths, container.id)
+        runtime = read_runtime(self.paths, container.id)
+        self.wiring.resume(container.config, record, runtime, running=container.running)
+        self.lifecycle.adopt(container.config, record, container.state, stopped=runtime.stopped)
+
+    def _from_keeper(self, event: dict[str, Any]) -> None:
+        """Called on the keeper client's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self.loop.call_soon_threadsafe(self._keeper_event, event)
+
+    def _keeper_event(self, event: dict[str, Any]) -> None:
+        kind = event.get("event")
+        if kind == "exit":
+            self.lifecycle.exited(event)
+            self.check_idle()
+        elif kind == "exec_exit":
+            self.execs.exited(event)
+        elif kind == "gone" and not self.finished.is_set():
+            log.warning("the keeper has ended: starting another one")
+            self.execs.lost()
+            self.requests.background(self._replace_keeper())
+
+    async def _replace_keeper(self) -> None:
+        """Start another keeper; it adopts what runs. What has ended meanwhile is told as an exit."""
+        self.runtime.keeper = None
+        await self._get_keeper()
+        await blocking(self.wiring.hold_again)
+        containers, _ = await blocking(observe_containers, self.paths, self.project)
+        states = {container.id: container.state for container in containers}
+        for container_id, tracked in list(self.lifecycle.tracked.items()):
+            state = states.get(container_id)
+            if tracked.pid and not tracked.ended.is_set() and state is not None and not state.pid == tracked.pid:
+                self.lifecycle.exited({"container": container_id, "exit_code": state.exit_code})
+
+    def check_idle(self) -> None:
+        """End soon when nothing runs and nobody is connected."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        if self.finished.is_set() or self.peers or self.requests.busy or self.lifecycle.anything_active:
+            return
+        delay_s = IDLE_S if self.lifecycle.tracked else 0.0
+        self._idle = self.loop.call_later(delay_s, self._finish_if_idle)
+
+    def _finish_if_idle(self) -> None:
+        if not (self.peers or self.requests.busy or self.lifecycle.anything_active):
+            self.finished.set()
+
+    def finish_after_down(self) -> bool:
+        """End now if the project is down; whoever asked is told by the end of the connection."""
+        if self.lifecycle.tracked or self.requests.others_busy:
+            return False
+        self.finished.set()
+        return True
+
+    async def end(self) -> None:
+        """Let go of everything; the state of a project without containers is removed."""
+        self.wiring.close()
+        with contextlib.suppress(PycomposeError):
+            await blocking(self.runtime.keeper.shutdown)
+        for peer in list(self.peers):
+            peer.close()
+
+    # ------------------------------------------------------------------ connections
+
+    def accept(self, sock: socket.socket) -> None:
+        """Take a new connection on the control socket."""
+        peer = Peer(sock, self.loop, self._message, self._closed)
+        if peer.uid() not in (0, os.geteuid()):
+            peer.fail(SupervisorError("control socket: another user's process is not allowed in"))
+            peer.close()
+            return
+        self.peers[peer] = None
+        if self._idle is not None:
+            self._idle.cancel()
+        peer.send({"hello": PROTOCOL, "pid": os.getpid()})
+
+    def _message(self, peer: Peer, message: Message, fds: list[int]) -> None:
+        if self.peers.get(peer) is None and "op" in message:
+            self.peers[peer] = self.requests.background(self._serve(peer, message, fds))
+        else:
+            self.requests.during(peer, message)
+            for fd in fds:
+                os.close(fd)
+
+    async def _serve(self, peer: Peer, message: Message, fds: list[int]) -> None:
+        try:
+            await self.requests.handle(peer, message, fds)
+        except PycomposeError as exc:
+            peer.fail(exc)
+        except asyncio.CancelledError:
+            peer.fail(SupervisorError(f"{message.get('op')}: interrupted", hint="run the command again"))
+        except Exception as exc:
+            log.exception("operation %s", message.get("op"))
+            peer.fail(
+                SupervisorError(
+                    f"{message.get('op')}: internal error: {type(exc).__name__}: {exc}",
+                    hint=f"details are in {self.paths.project(self.project) / 'supervisor.log'}",
+                )
+            )
+        finally:
+            for fd in fds:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+
+    def _closed(self, peer: Peer) -> None:
+        task = self.peers.pop(peer, None)
+        self.subscribers.discard(peer)
+        if task is not None and not task.done():
+            task.cancel()
+            task.add_done_callback(lambda _: self.check_idle())
+        self.check_idle()
+
+    def _notify(self, action: str, tracked: Tracked, attributes: dict[str, str]) -> None:
+        """Tell subscribers what has happened to a container."""
+        log.info("container %s: %s %s", tracked.name, action, attributes or "")
+        event = {
+            "time_ns": time.time_ns(),
+            "action": action,
+            "id": tracked.config.id,
+            "name": tracked.name,
+            "service": tracked.service,
+            "number": tracked.record.number,
+            "oneoff": tracked.record.oneoff,
+            "image": tracked.config.image,
+            "active": tracked.active,
+            "attributes": attributes,
+        }
+        self.requests.journal(event)
+        for peer in list(self.subscribers):
+            peer.send({"container": event})
+
+
+def version() -> str:
+    """Return our version."""
+    return metadata.version("pycompose-engine")
+
+
+def _lock(paths: StatePaths, project: str) -> int | None:
+    """Return the locked descriptor of the project's lock, None when a living supervisor answers in its place.
+
+    The directory goes with the project, so a lock counts only while its file is still the one that is there.
+    """
+    directory = paths.project_run(project)
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while time.monotonic() < deadline:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), os.stat(directory / "lock")):
+                    return fd
+        os.close(fd)
+        if _answers(paths, project):
+            return None
+        time.sleep(0.01)  # the holder is on its way out; there is nothing to wait on but its lock
+    raise SupervisorError(
+        f"project {project}: cannot lock {directory}: held by a supervisor that doesn't answer",
+        hint=f"see {paths.project(project) / 'supervisor.log'}",
+    )
+
+
+def _answers(paths: StatePaths, project: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe, contextlib.suppress(OSError):
+        with short_path(paths.control_socket(project)) as name:
+            probe.connect(name)
+        return True
+    return False
+
+
+def _listen(paths: StatePaths, project: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    paths.control_socket(project).unlink(missing_ok=True)
+    with short_path(paths.control_socket(project)) as name:
+        listener.bind(name)
+    listener.listen(64)
+    listener.setblocking(False)
+    return listener
+
+
+async def _run(paths: StatePaths, project: str, first: socket.socket) -> None:
+    supervisor = Supervisor(paths, project)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.finished.set)
+    try:
+        await supervisor.begin()
+        listener = _listen(paths, project)
+    except PycomposeError as exc:
+        send(first, {"error": exc.to_json()})
+        return
+    claim = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": boot_id(), "protocol": PROTOCOL}
+    write_json(paths.project_run(project) / "supervisor.json", claim, durable=False)
+
+    def acceptable() -> None:
+        with contextlib.suppress(BlockingIOError):
+            supervisor.accept(listener.accept()[0])
+
+    loop.add_reader(listener, acceptable)
+    send(first, {"ready": True})
+    supervisor.accept(first)
+    await supervisor.finished.wait()
+    loop.remove_reader(listener)
+    listener.close()
+    paths.control_socket(project).unlink(missing_ok=True)
+    await supervisor.end()
+
+
+def _forget(paths: StatePaths, project: str) -> None:
+    """Remove what is left of the project's own state, under its lock; containers that exist keep it."""
+    run = paths.project_run(project)
+    if claims(paths, project):
+        for name in ("supervisor.json",):
+            (run / name).unlink(missing_ok=True)
+        return
+    shutil.rmtree(paths.project(project), ignore_errors=True)
+    shutil.rmtree(run, ignore_errors=True)
+
+
+def _set_up_logging(paths: StatePaths, project: str) -> None:
+    directory = paths.project(project)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=directory / "supervisor.log",
+        level=logging.INFO,
+        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
+    )
+
+
+def main() -> int:
+    """Load, be told the project, serve it."""
+    first = socket.socket(fileno=int(sys.argv[1]))
+    paths = StatePaths.from_environment()
+    loader = threading.Thread(target=Networking.prepare, daemon=True)
+    loader.start()
+    message, _ = receive(first)
+    if message is None:
+        return 0
+    project = str(message["project"])
+    try:
+        lock = _lock(paths, project)
+        if lock is None:
+            send(first, {"taken": True})
+            return 0
+        _set_up_logging(paths, project)
+    except (PycomposeError, OSError) as exc:
+        error = exc if isinstance(exc, PycomposeError) else SupervisorError(
+            f"project {project}: cannot use the state directories: {exc.filename}: {exc.strerror}",
+            hint="pycompose needs root, or PYCOMPOSE_ROOT and PYCOMPOSE_RUN pointing to writable places",
+        )
+        send(first, {"error": error.to_json()})
+        return 1
+    asyncio.run(_run(paths, project, first))
+    _forget(paths, project)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

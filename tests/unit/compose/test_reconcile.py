@@ -1,0 +1,178 @@
+"""Every decision of `up` and `down` as the text of its plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pycompose.engine.config import ContainerConfig, Process, RootfsTree
+from pycompose.engine.state import ContainerState, Status
+from pycompose.model import Condition, Dependency, Endpoint, Network, Project, Service, ServiceVolume, Volume
+from pycompose.observe import CONFIG_HASH, DEPENDS_ON, NUMBER, SERVICE, Observed, ObservedContainer
+from pycompose.reconcile import ReconcileOptions, Recreate, down_plan, reconcile, stop_plan
+
+
+def service(name: str, **changes: object) -> Service:
+    return replace(Service(name=name, image="host", hash=f"{name}-1", networks=(Endpoint(network="default"),)), **changes)
+
+
+def project(*services: Service, volumes: dict[str, Volume] | None = None) -> Project:
+    return Project(
+        name="demo",
+        directory="/srv/demo",
+        services={item.name: item for item in services},
+        networks={"default": Network(key="default", name="demo_default")},
+        volumes=volumes or {},
+    )
+
+
+def container(
+    name: str, number: int = 1, *, hash_: str = "", status: Status = Status.RUNNING, depends: str = ""
+) -> ObservedContainer:
+    config = ContainerConfig(
+        id=f"{name}{number}".ljust(64, "0"),
+        name=f"demo-{name}-{number}",
+        project="demo",
+        rootfs=(RootfsTree(lowers=("/x",)),),
+        process=Process(args=("true",)),
+        labels={SERVICE: name, NUMBER: str(number), CONFIG_HASH: hash_ or f"{name}-1", DEPENDS_ON: depends},
+    )
+    return ObservedContainer(config=config, state=ContainerState(id=config.id, status=status))
+
+
+def observed(*containers: ObservedContainer, networks: tuple[str, ...] = ("demo_default",)) -> Observed:
+    return Observed(project="demo", containers=containers, networks=frozenset(networks))
+
+
+def plan(wanted: Project, there: Observed, **options: object) -> str:
+    order = tuple(options.pop("services", tuple(wanted.services)))
+    return str(reconcile(wanted, there, ReconcileOptions(services=order, **options)))
+
+
+def test_a_new_project_gets_network_container_and_start() -> None:
+    """Nothing there: create in the order of need."""
+    assert plan(project(service("web")), observed(networks=())) == (
+        "[] -> #1 CreateNetwork demo_default, not found\n"
+        "[1] -> #2 CreateContainer demo-web-1, no existing container\n"
+        "[2] -> #3 StartContainer demo-web-1, created by #2\n"
+    )
+
+
+def test_an_unchanged_project_has_nothing_to_do() -> None:
+    """A second `up` is empty."""
+    assert plan(project(service("web")), observed(container("web"))) == ""
+
+
+def test_a_changed_service_is_replaced_and_its_neighbour_left_alone() -> None:
+    """The new one is made before the old one is stopped."""
+    there = observed(container("web", hash_="old"), container("db"))
+
+    assert plan(project(service("db"), service("web")), there) == (
+        "[] -> #1 CreateContainer demo-web-1, configuration changed\n"
+        "[1] -> #2 StopContainer demo-web-1, replaced by #1\n"
+        "[2] -> #3 RemoveContainer demo-web-1, replaced by #1\n"
+        "[3] -> #4 StartContainer demo-web-1, created by #3\n"
+    )
+
+
+def test_a_healthy_dependency_is_waited_for_once() -> None:
+    """Two dependants share one wait."""
+    needs = (Dependency(service="db", condition=Condition.HEALTHY),)
+    wanted = project(service("db"), service("api", depends_on=needs), service("web", depends_on=needs))
+
+    assert plan(wanted, observed()) == (
+        "[] -> #1 CreateContainer demo-db-1, no existing container\n"
+        "[1] -> #2 StartContainer demo-db-1, created by #1\n"
+        "[] -> #3 CreateContainer demo-api-1, no existing container\n"
+        "[2] -> #4 AwaitService db service_healthy, a dependant needs it\n"
+        "[3,4] -> #5 StartContainer demo-api-1, created by #3\n"
+        "[] -> #6 CreateContainer demo-web-1, no existing container\n"
+        "[4,6] -> #7 StartContainer demo-web-1, created by #6\n"
+    )
+
+
+def test_stopped_containers_are_only_started() -> None:
+    """Exited and unchanged: no recreation."""
+    assert plan(project(service("web")), observed(container("web", status=Status.EXITED))) == (
+        "[] -> #1 StartContainer demo-web-1, exited\n"
+    )
+
+
+def test_scaling_down_removes_the_highest_numbers() -> None:
+    """The low-numbered replicas stay."""
+    there = observed(container("web", 1), container("web", 2), container("web", 3))
+
+    assert plan(project(service("web")), there) == (
+        "[] -> #1 StopContainer demo-web-3, scaled down\n"
+        "[1] -> #2 RemoveContainer demo-web-3, scaled down\n"
+        "[] -> #3 StopContainer demo-web-2, scaled down\n"
+        "[3] -> #4 RemoveContainer demo-web-2, scaled down\n"
+    )
+
+
+def test_scaling_up_fills_the_gaps() -> None:
+    """Number 2 is free, so it is used before 4."""
+    there = observed(container("web", 1), container("web", 3))
+
+    assert "CreateContainer demo-web-2, no existing container" in plan(project(service("web", replicas=3)), there)
+
+
+def test_no_recreate_leaves_a_diverged_container() -> None:
+    """`--no-recreate` wins over the hash."""
+    there = observed(container("web", hash_="old"))
+
+    assert plan(project(service("web")), there, recreate=Recreate.NEVER) == ""
+
+
+def test_force_recreate_is_for_the_named_services_only() -> None:
+    """Dependencies follow their own policy."""
+    wanted = project(service("db"), service("web", depends_on=(Dependency(service="db"),)))
+    there = observed(container("db"), container("web"))
+    text = plan(wanted, there, named=frozenset({"web"}), recreate=Recreate.FORCE)
+
+    assert "demo-web-1, recreation was asked for" in text
+    assert "demo-db-1" not in text
+
+
+def test_a_new_volume_recreates_its_users() -> None:
+    """A container that holds a removed volume must not go on with it."""
+    wanted = project(
+        service("db", volumes=(ServiceVolume(kind="volume", source="data", target="/data"),)),
+        volumes={"data": Volume(key="data", name="demo_data")},
+    )
+
+    assert "volume demo_data is new" in plan(wanted, observed(container("db")))
+
+
+def test_orphans_go_only_when_asked() -> None:
+    """A service that left the file keeps running otherwise."""
+    there = observed(container("old"), container("web"))
+
+    assert plan(project(service("web")), there) == ""
+    assert "RemoveContainer demo-old-1, orphan" in plan(project(service("web")), there, remove_orphans=True)
+
+
+def test_down_stops_dependants_first_then_networks_then_volumes() -> None:
+    """The order is the containers' own."""
+    there = replace(
+        observed(container("db"), container("web", depends="db:service_started:false")),
+        volumes=frozenset({"demo_data"}),
+    )
+    text = str(
+        down_plan(there, containers=there.containers, networks=["demo_default", "gone"], volumes=["demo_data"])
+    )
+
+    assert text == (
+        "[] -> #1 StopContainer demo-web-1, asked for\n"
+        "[1] -> #2 RemoveContainer demo-web-1, asked for\n"
+        "[1] -> #3 StopContainer demo-db-1, asked for\n"
+        "[3] -> #4 RemoveContainer demo-db-1, asked for\n"
+        "[2,4] -> #5 RemoveNetwork demo_default, asked for\n"
+        "[2,4] -> #6 RemoveVolume demo_data, asked for\n"
+    )
+
+
+def test_a_cycle_in_labels_still_stops_everything() -> None:
+    """Labels can say anything; nothing may be left running."""
+    there = observed(container("a", depends="b:x:false"), container("b", depends="a:x:false"))
+
+    assert str(stop_plan(there.containers)).count("StopContainer") == 2
