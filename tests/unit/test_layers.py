@@ -81,7 +81,7 @@ KEEPER_SIDE = (
 )
 KEEPER_MAY_IMPORT = (
     "__future__", "collections", "contextlib", "ctypes", "dataclasses", "enum", "errno", "fcntl", "functools",
-    "io", "json", "math", "os", "pathlib", "select", "signal", "socket", "stat", "struct", "sys", "time",
+    "gc", "io", "json", "math", "os", "pathlib", "select", "signal", "socket", "stat", "struct", "sys", "time",
     "types", "typing",
 )  # fmt: skip
 # Each third-party library has one home.

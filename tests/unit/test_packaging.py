@@ -25,18 +25,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
         shutil.copy2(REPOSITORY / name, copy / name)
     target = tmp_path_factory.mktemp("wheel")
     # No build isolation: the test extra brings setuptools, so no network is needed.
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "-w",
-        target,
-        copy,
-    ]
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    command += ["--wheel-dir", str(target), str(copy)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (path,) = target.iterdir()
