@@ -81,8 +81,8 @@ KEEPER_SIDE = (
 )
 KEEPER_MAY_IMPORT = (
     "__future__", "collections", "contextlib", "ctypes", "dataclasses", "enum", "errno", "fcntl", "functools",
-    "gc", "io", "json", "math", "os", "pathlib", "select", "signal", "socket", "stat", "struct", "sys", "time",
-    "types", "typing",
+    "gc", "io", "json", "math", "os", "pathlib", "select", "signal", "socket", "stat", "struct", "sys",
+    "time", "types", "typing",
 )  # fmt: skip
 # Each third-party library has one home.
 HOMES: dict[str, tuple[str, ...]] = {
