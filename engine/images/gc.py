@@ -175,14 +175,15 @@ def remove_tree(path: Path) -> int:
     except FileNotFoundError:
         return 0
     try:
-        freed = _empty(top)
+        freed = empty_directory(top)
     finally:
         os.close(top)
     os.rmdir(path)
     return freed
 
 
-def _empty(top: int) -> int:
+def empty_directory(top: int) -> int:
+    """Remove everything in the directory behind `top`, return the bytes of the files."""
     freed = number = 0
     unique = secrets.token_hex(8)
     pending = [""]

@@ -41,6 +41,13 @@ DENIED = frozenset({
     "at.deny", "machine-id", "hostname", "hosts", "resolv.conf", "resolvconf", "mtab", "fstab",
     "exports",
 })  # fmt: skip
+# Not secret, but nothing a container uses, and each file costs 0.1 ms to make.
+USELESS = frozenset({
+    "init.d", "rc0.d", "rc1.d", "rc2.d", "rc3.d", "rc4.d", "rc5.d", "rc6.d", "rcS.d", "systemd", "udev",
+    "apparmor.d", "grub.d", "initramfs-tools", "kernel", "modprobe.d", "modules-load.d", "logrotate.d",
+    "PackageKit", "polkit-1", "dhcp", "gdb", "acpi", "alsa", "pulse", "bluetooth", "sane.d", "sensors.d",
+    "X11", "gtk-2.0", "gtk-3.0",
+})  # fmt: skip
 DENIED_SSH_KEYS = "ssh_host_"
 
 _DIRECTORIES = (
@@ -190,8 +197,10 @@ def _copy_etc(source: Path, target: Path) -> list[str]:
         with os.scandir(directory) as entries:
             for entry in entries:
                 name = prefix + entry.name
-                if name in DENIED or entry.name.startswith(DENIED_SSH_KEYS):
+                if name in DENIED or name in USELESS or entry.name.startswith(DENIED_SSH_KEYS):
                     continue
+                if prefix == "alternatives/" and entry.name.endswith(".gz"):
+                    continue  # manual pages, three quarters of that directory
                 destination = f"{copy}/{entry.name}"
                 if entry.is_symlink():
                     os.symlink(os.readlink(entry.path), destination)

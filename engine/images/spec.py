@@ -147,7 +147,8 @@ class _Reader:
 def config_from_oci(document: dict[str, Any], what: str) -> ImageConfig:
     """Return the run-time part of the image configuration `document`.
 
-    image-spec config.md, and Docker's fields. `what` begins error messages. Raises ImageError for a field of the wrong type.
+    image-spec config.md, and Docker's fields. `what` begins error messages. Raises ImageError for a field of
+    the wrong type.
     """
     outer = _Reader(document, what)
     reader = _Reader(outer.get("config", dict, {}), f"{what}: config")

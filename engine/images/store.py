@@ -245,7 +245,8 @@ class ImageStore:
     def remove(self, reference: str, *, force: bool = False) -> Removed:
         """Take a name away, and the image with its last name.
 
-        An id takes all names, several of them only with `force`. Raises NoSuchImage, and ImageError when a container uses the image and `force` is not given.
+        An id takes all names, several of them only with `force`. Raises NoSuchImage, and ImageError when a
+        container uses the image and `force` is not given.
         """
         stored = self.get(reference)
         same = [e for e in self.layout.index() if e.digest == stored.entry.digest]
@@ -265,7 +266,8 @@ class ImageStore:
         self.layout.change_index(lambda entries: [e for e in entries if e not in gone])
         reclaimed = gc.sweep(self.layout, self.paths, young_s=0.0) if last else gc.Reclaimed()
         untagged = tuple(str(_parse_key(e.annotations[REF_NAME])) for e in gone if REF_NAME in e.annotations)
-        return Removed(untagged=untagged, deleted=(stored.image.id,) if last else (), reclaimed=reclaimed)
+        left = any(item.image.id == stored.image.id for item in self.list())
+        return Removed(untagged=untagged, deleted=() if left else (stored.image.id,), reclaimed=reclaimed)
 
     def _names(self, reference: str, stored: StoredImage) -> bool:
         """Tell whether `reference` is the name of the entry, not a prefix of its id."""
@@ -286,7 +288,8 @@ class ImageStore:
     def prune(self, *, everything: bool = False, before: float | None = None) -> Removed:
         """Remove images without a name, and what nothing refers to.
 
-        With `everything` also named images that no container uses. `before` (seconds since the epoch) spares images stored later.
+        With `everything` also named images that no container uses. `before` (seconds since the epoch) spares
+        images stored later.
         """
         gone: list[StoredImage] = [
             item

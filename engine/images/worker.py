@@ -1,0 +1,149 @@
+"""A process that unpacks layers: `python -I -m pycompose.engine.images.worker`, its socket is descriptor 0.
+
+```
+parent                                            worker
+{"unpack": DIFF, "report": FILE, "blob": FILE,
+ "compression": "gzip", "have": BYTES, "end": false}  -->
+{"have": BYTES, "end": bool}  (as the download grows) -->
+                                                  <-- {"diff_id": …, "entries": …, "bytes": …}
+                                                      or {"error": …, "hint": …, "full": errno}
+```
+One JSON object per line. The worker reads the blob from the file while it grows, so that a broken download
+needs no rewinding here. It ends with its socket. A hostile archive meets a process with six capabilities and
+a memory limit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pycompose.engine.errors import ArchiveError
+from pycompose.engine.images.compress import Budget, pieces
+from pycompose.engine.images.tarstream import TarReader
+from pycompose.engine.images.tree import OPEN_DIRECTORY
+from pycompose.engine.images.unpack import Unpacker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MEMORY_BYTES = 2 * 1024**3
+
+
+class Channel:
+    """JSON lines over the socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._file = connection.makefile("rb")
+
+    def receive(self) -> dict[str, Any] | None:
+        """Return the next message, None when the parent has gone."""
+        line = self._file.readline()
+        if not line:
+            return None
+        value: dict[str, Any] = json.loads(line)
+        return value
+
+    def send(self, message: dict[str, object]) -> None:
+        """Send one message."""
+        self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+
+class GrowingFile:
+    """Reads a file that somebody else still writes; the channel says how far it may go."""
+
+    def __init__(self, fd: int, channel: Channel, *, have: int, end: bool) -> None:
+        self._fd = fd
+        self._channel = channel
+        self._have = have
+        self._end = end
+        self._position = 0
+
+    def read(self, size: int = 65536, /) -> bytes:
+        """Return up to `size` bytes, waiting for them; b"" at the end. Exits when the parent has gone."""
+        while self._position >= self._have:
+            if self._end:
+                return b""
+            message = self._channel.receive()
+            if message is None:
+                sys.exit(1)
+            self._have, self._end = message["have"], message["end"]
+        data = os.pread(self._fd, min(size, self._have - self._position), self._position)
+        if not data:
+            raise ArchiveError("the blob is shorter than announced")
+        self._position += len(data)
+        return data
+
+    def drain(self) -> None:
+        """Take the messages that are still to come for this file."""
+        while not self._end:
+            message = self._channel.receive()
+            if message is None:
+                sys.exit(1)
+            self._end = message["end"]
+
+
+def _hashed(source: Iterator[bytes], digest: Any) -> Iterator[bytes]:
+    for piece in source:
+        digest.update(piece)
+        yield piece
+
+
+def unpack(job: dict[str, Any], channel: Channel) -> dict[str, object]:
+    """Do one job, return the answer. Raises ArchiveError, OSError."""
+    os.mkdir(job["unpack"], 0o755)
+    root = os.open(job["unpack"], OPEN_DIRECTORY)
+    blob = os.open(job["blob"], os.O_RDONLY | os.O_CLOEXEC)
+    source = GrowingFile(blob, channel, have=job["have"], end=job["end"])
+    try:
+        digest = hashlib.sha256()
+        stream = _hashed(pieces(source, job["compression"], Budget(**job.get("budget", {}))), digest)
+        report = Unpacker(root).unpack(TarReader(stream))
+        with open(job["report"], "w", encoding="ascii") as file:
+            json.dump(report.to_json(), file)
+    except (ArchiveError, OSError, MemoryError):
+        source.drain()
+        raise
+    finally:
+        os.close(blob)
+        os.close(root)
+    source.drain()
+    return {"diff_id": f"sha256:{digest.hexdigest()}", "entries": report.entries, "bytes": report.bytes}
+
+
+def serve(channel: Channel) -> None:
+    """Answer jobs until the parent goes."""
+    while (job := channel.receive()) is not None:
+        try:
+            answer = unpack(job, channel)
+        except ArchiveError as exc:
+            answer = {"error": exc.message, "hint": exc.hint}
+        except MemoryError:
+            answer = {
+                "error": f"unpacking needs more than {MEMORY_BYTES} bytes of memory: refused",
+                "hint": None,
+            }
+        except OSError as exc:
+            answer = {
+                "error": f"{os.fsdecode(exc.filename or '')}: {exc.strerror}",
+                "hint": None,
+                "full": exc.errno,
+            }
+        channel.send(answer)
+
+
+def main() -> None:
+    """Serve on descriptor 0."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    serve(Channel(socket.socket(fileno=0)))
+
+
+if __name__ == "__main__":
+    main()
