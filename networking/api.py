@@ -26,6 +26,7 @@ from pycompose.networking import (
     leftovers,
     netlink,
     netns,
+    ports,
 )
 from pycompose.networking.attach import Wire, veth_name
 from pycompose.networking.dns import sockets
@@ -61,6 +62,7 @@ class Networking:
         self._registry = Registry(paths)
         self._lock = threading.Lock()
         self._opened: Netfilter | None = None
+        self._udp: dict[str, frozenset[PublishedPort]] = {}
         text = os.environ.get(POOLS_VARIABLE, "")
         self._pools = pools or (ipam.parse_pools(text) if text else ipam.DEFAULT_POOLS)
 
@@ -209,12 +211,25 @@ class Networking:
         netfilter = self._netfilter()
         firewall.apply(netfilter, project, networks, published)
         firewall.allow_loopback(networks, published)
-        conntrack.forget_stale(netfilter, published)
+        udp = frozenset(port for port in published if port.protocol == "udp")
+        if udp - self._udp.get(project, frozenset()):  # looking through all flows takes the kernel 10 ms
+            conntrack.forget_stale(netfilter, published)
+        self._udp[project] = udp
         return foreign.warnings(netfilter)
 
     def remove_firewall(self, project: str) -> None:
         """Remove the project's rules; no error when there are none."""
         firewall.remove(self._netfilter(), project)
+        self._udp.pop(project, None)
+
+    def reserve_port(
+        self, host_ip: str, published: tuple[int, int] | None, protocol: str
+    ) -> ports.Reservation:
+        """Return a host port of the inclusive range `published` (None: any) as bound sockets to keep open.
+
+        See ports.reserve. Raises PortInUse, NetworkError.
+        """
+        return ports.reserve(host_ip, published, protocol)
 
     # whatever is left
 

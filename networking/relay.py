@@ -1,0 +1,238 @@
+"""Copies what the kernel can't redirect: IPv6 to containers without it, and everything to [::1].
+
+Also the way out on kernels without nftables. One asyncio loop serves all ports; a container sees the
+gateway as the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+UDP_IDLE_S = 90.0
+UDP_FLOWS = 1024
+UDP_WAITING = 32
+
+log = logging.getLogger(__name__)
+
+
+class Relay:
+    """Serves listening sockets until they are stopped. All methods belong to the loop's thread."""
+
+    def __init__(self) -> None:
+        self._servers: dict[Hashable, list[_TcpServer | _UdpServer]] = {}
+
+    async def serve(self, key: Hashable, sock: socket.socket, target: tuple[str, int]) -> None:
+        """Relay what comes to `sock` (TCP listening, or UDP) to `target`, until `stop(key)`.
+
+        `sock` is duplicated; the caller keeps and closes its own. Raises OSError.
+        """
+        copy = sock.dup()
+        copy.setblocking(False)
+        kind = _TcpServer if sock.type == socket.SOCK_STREAM else _UdpServer
+        server = kind(copy, target)
+        self._servers.setdefault(key, []).append(server)
+        await server.start()
+
+    def stop(self, key: Hashable) -> None:
+        """Close everything under `key`, connections too; no error when there is nothing."""
+        for server in self._servers.pop(key, []):
+            server.close()
+
+    def close(self) -> None:
+        """Stop everything."""
+        for key in list(self._servers):
+            self.stop(key)
+
+
+class _TcpServer:
+    def __init__(self, sock: socket.socket, target: tuple[str, int]) -> None:
+        self._sock = sock
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._ends: set[_End] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _End(self._ends, self._accepted), sock=self._sock)
+
+    def _accepted(self, client: _End) -> None:
+        task = asyncio.get_running_loop().create_task(self._connect(client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, client: _End) -> None:
+        """Open the other half; a client whose container doesn't answer is reset."""
+        loop = asyncio.get_running_loop()
+        try:
+            _transport, server = await loop.create_connection(lambda: _End(self._ends), *self._target)
+        except OSError as exc:
+            log.debug("relay to %s:%d: %s", *self._target, exc.strerror)
+            client.transport.abort()
+            return
+        client.pair(server)
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._sock.close()
+        for task in self._tasks:
+            task.cancel()
+        for end in list(self._ends):
+            end.transport.abort()
+
+
+class _End(asyncio.Protocol):
+    """One half of a connection. Reading stops while the other half can't write: no buffer grows without bound."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, ends: set[_End], accepted: Any = None) -> None:
+        self._ends = ends
+        self._accepted = accepted
+        self._peer: _End | None = None
+        self._lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._ends.add(self)
+        self.transport.pause_reading()
+        if self._accepted is not None:
+            self._accepted(self)
+
+    def pair(self, other: _End) -> None:
+        """Join two halves and let the data flow."""
+        if self._lost or other._lost:
+            self.transport.abort()
+            other.transport.abort()
+            return
+        for one, two in ((self, other), (other, self)):
+            one._peer = two  # noqa: SLF001
+            one.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        if self._peer is not None:
+            self._peer.transport.write(data)
+
+    def eof_received(self) -> bool:
+        """Pass half a close on; the other direction stays open."""
+        if self._peer is not None and self._peer.transport.can_write_eof():
+            self._peer.transport.write_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        if self._peer is not None and not self._peer._lost:  # noqa: SLF001
+            self._peer.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._peer is not None and not self._peer._lost:  # noqa: SLF001
+            self._peer.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._ends.discard(self)
+        if self._peer is not None:
+            if exc is None:
+                self._peer.transport.close()
+            else:
+                self._peer.transport.abort()
+
+
+class _UdpServer(asyncio.DatagramProtocol):
+    """A flow per client address, closed after 90 s of silence, as the kernel forgets its own."""
+
+    def __init__(self, sock: socket.socket, target: tuple[str, int]) -> None:
+        self._sock = sock
+        self._target = target
+        self._transport: asyncio.DatagramTransport | None = None
+        self._flows: dict[Any, _UdpFlow] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=self._sock)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        flow = self._flows.get(addr)
+        if flow is None:
+            if len(self._flows) >= UDP_FLOWS:
+                return
+            flow = self._flows[addr] = _UdpFlow(self, addr)
+            loop = asyncio.get_running_loop()
+            task = loop.create_task(self._open(flow, addr))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        flow.send(data)
+
+    async def _open(self, flow: _UdpFlow, addr: Any) -> None:
+        try:
+            await asyncio.get_running_loop().create_datagram_endpoint(lambda: flow, remote_addr=self._target)
+        except OSError:
+            self._flows.pop(addr, None)
+
+    def answer(self, data: bytes, addr: Any) -> None:
+        if self._transport is not None:
+            self._transport.sendto(data, addr)
+
+    def forget(self, addr: Any) -> None:
+        self._flows.pop(addr, None)
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for flow in list(self._flows.values()):
+            flow.close()
+        if self._transport is not None:
+            self._transport.close()
+        else:
+            self._sock.close()
+
+
+class _UdpFlow(asyncio.DatagramProtocol):
+    def __init__(self, server: _UdpServer, client: Any) -> None:
+        self._server = server
+        self._client = client
+        self._transport: asyncio.DatagramTransport | None = None
+        self._waiting: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+        for data in self._waiting:
+            self._transport.sendto(data)
+        self._waiting.clear()
+        self._touch()
+
+    def send(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.sendto(data)
+            self._touch()
+        elif len(self._waiting) < UDP_WAITING:
+            self._waiting.append(data)
+
+    def datagram_received(self, data: bytes, _addr: Any) -> None:
+        self._server.answer(data, self._client)
+        self._touch()
+
+    def error_received(self, _exc: OSError) -> None:
+        """Ignore that nobody listens (ICMP): UDP has no way to tell the client."""
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._server.forget(self._client)
+        if self._transport is not None:
+            self._transport.close()
+
+    def _touch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(UDP_IDLE_S, self.close)
