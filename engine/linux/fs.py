@@ -6,10 +6,12 @@ in a shared volume between two looks.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import stat
+from collections.abc import Callable
 
 from pycompose.engine.linux.libc import AT_FDCWD, call, syscall
 
@@ -27,6 +29,7 @@ CGROUP_SUPER_MAGIC = 0x27E0EB
 CGROUP2_SUPER_MAGIC = 0x63677270
 
 _RETRIES = 128
+_MAX_LINKS = 40
 
 
 class _OpenHow(ctypes.Structure):
@@ -76,38 +79,14 @@ def split(path: str) -> list[str]:
 
 
 def make_directories(root_fd: int, path: str, mode: int = 0o755) -> int:
-    """Create what is missing of directory `path` inside `root_fd`, return an O_PATH descriptor of it.
+    """Return an O_PATH descriptor of directory `path` inside `root_fd`; what is missing of it is made.
 
-    One component at a time, each in the descriptor of the last: a symlink of the image is followed inside the
-    root only, a dangling one is an error. Raises OSError (ENOTDIR when a file is in the way).
+    Raises OSError, ENOTDIR when a file is in the way.
     """
-    parts = split(path)
-    current = os.dup(root_fd)
     try:
-        for index, name in enumerate(parts):
-            child = _enter(root_fd, current, "/".join(parts[: index + 1]), name, mode)
-            os.close(current)
-            current = child
-    except OSError:
-        os.close(current)
-        raise
-    return current
-
-
-def _enter(root_fd: int, parent_fd: int, path: str, name: str, mode: int) -> int:
-    """Return the directory `name` of `parent_fd`, made if missing; `path` is the place seen from the root."""
-    flags = os.O_PATH | os.O_DIRECTORY
-    for _ in range(_RETRIES):
-        try:
-            return open_in_root(root_fd, path, flags)
-        except FileNotFoundError:
-            pass
-        try:
-            os.mkdir(name, mode, dir_fd=parent_fd)
-        except FileExistsError:
-            if stat.S_ISLNK(os.stat(name, dir_fd=parent_fd, follow_symlinks=False).st_mode):
-                raise OSError(errno.ENOENT, "symbolic link to nowhere", path) from None
-    raise OSError(errno.EAGAIN, "directory appears and disappears", path)
+        return open_in_root(root_fd, path, os.O_PATH | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return _walk(root_fd, path, lambda name, parent_fd: os.mkdir(name, mode, dir_fd=parent_fd))
 
 
 def make_file(root_fd: int, path: str, mode: int = 0o644) -> int:
@@ -115,17 +94,67 @@ def make_file(root_fd: int, path: str, mode: int = 0o644) -> int:
 
     Anything that isn't a directory will do as a place to mount a file on. Raises OSError.
     """
-    parts = split(path)
-    parent = make_directories(root_fd, "/".join(parts[:-1]))
+
+    def create(name: str, parent_fd: int) -> None:
+        flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
+        os.close(os.open(name, flags, mode, dir_fd=parent_fd))
+
     try:
-        try:
-            return open_in_root(root_fd, "/".join(parts))
-        except FileNotFoundError:
-            flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
-            os.close(os.open(parts[-1], flags, mode, dir_fd=parent))
-        return os.open(parts[-1], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        return open_in_root(root_fd, path)
+    except FileNotFoundError:
+        return _walk(root_fd, path, create)
+
+
+def _walk(root_fd: int, path: str, create_last: Callable[[str, int], None]) -> int:
+    """Follow `path` from `root_fd` one component at a time and make what is missing.
+
+    Symbolic links are read and their text is followed inside the root, dangling ones too (images have
+    /etc/resolv.conf pointing into an empty /run). `..` goes back along the descriptors that we came by, so
+    that no rename can lead out of the root.
+    """
+    todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+    opened = [os.dup(root_fd)]
+    links = 0
+    try:
+        while todo:
+            name = todo.pop()
+            if name == "..":
+                if len(opened) > 1:
+                    os.close(opened.pop())
+                continue
+            is_last = not todo
+            fd = _open_or_make(name, opened[-1], create_last if is_last else _make_directory)
+            if not stat.S_ISLNK(os.fstat(fd).st_mode):
+                opened.append(fd)
+                continue
+            text = os.readlink("", dir_fd=fd)
+            os.close(fd)
+            links += 1
+            if links > _MAX_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            if text.startswith("/"):
+                while len(opened) > 1:
+                    os.close(opened.pop())
+            todo.extend(part for part in reversed(text.split("/")) if part not in ("", "."))
+        return opened.pop()
     finally:
-        os.close(parent)
+        for fd in opened:
+            os.close(fd)
+
+
+def _make_directory(name: str, parent_fd: int) -> None:
+    os.mkdir(name, 0o755, dir_fd=parent_fd)
+
+
+def _open_or_make(name: str, parent_fd: int, create: Callable[[str, int], None]) -> int:
+    """Return an O_PATH descriptor of `name` itself, a symbolic link not followed; raises OSError."""
+    flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, dir_fd=parent_fd)
+    except FileNotFoundError:
+        with contextlib.suppress(FileExistsError):
+            create(name, parent_fd)
+        return os.open(name, flags, dir_fd=parent_fd)
 
 
 def filesystem(fd: int) -> int:

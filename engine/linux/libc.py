@@ -30,8 +30,22 @@ _NUMBERS: dict[str, int] = {
     "mount_setattr": 442,
 }
 _OLD_NUMBERS: dict[str, dict[str, int]] = {
-    "x86_64": {"pivot_root": 155, "keyctl": 250, "capget": 125, "capset": 126, "bpf": 321, "seccomp": 317},
-    "aarch64": {"pivot_root": 41, "keyctl": 219, "capget": 90, "capset": 91, "bpf": 280, "seccomp": 277},
+    "x86_64": {
+        "rt_sigaction": 13,
+        "capset": 126,
+        "pivot_root": 155,
+        "keyctl": 250,
+        "seccomp": 317,
+        "bpf": 321,
+    },
+    "aarch64": {
+        "rt_sigaction": 134,
+        "capset": 91,
+        "pivot_root": 41,
+        "keyctl": 219,
+        "seccomp": 277,
+        "bpf": 280,
+    },
 }
 NUMBERS = {**_NUMBERS, **_OLD_NUMBERS.get(os.uname().machine, {})}
 

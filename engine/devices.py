@@ -1,0 +1,129 @@
+"""Device nodes of a container: the six that every program expects, and those the user asked for."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pycompose.engine.config import Device
+from pycompose.engine.errors import EngineError
+from pycompose.engine.linux.fs import make_directories, split
+
+NULL = os.makedev(1, 3)
+PTMX = os.makedev(5, 2)
+SYMLINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+)
+# Directories of the host's /dev that are mounts or links of the host alone.
+_HOST_ONLY = frozenset({"pts", "shm", "mqueue", "hugepages", "fd", "console", "log", ".lxc", ".lxd-mounts"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One node: `path` in the container, type and permissions in `mode`, numbers in `device`."""
+
+    path: str
+    mode: int
+    device: int
+    uid: int = 0
+    gid: int = 0
+
+
+DEFAULT_NODES = tuple(
+    Node(path=f"/dev/{name}", mode=stat.S_IFCHR | 0o666, device=os.makedev(major, minor))
+    for name, major, minor in (
+        ("null", 1, 3),
+        ("zero", 1, 5),
+        ("full", 1, 7),
+        ("random", 1, 8),
+        ("urandom", 1, 9),
+        ("tty", 5, 0),
+    )
+)
+
+
+def host_nodes(devices: Iterable[Device]) -> list[Node]:
+    """Return the nodes of `devices:`, with the type, numbers, permissions and owner they have on the host.
+
+    A directory (`/dev/snd`) stands for every device in it. Raises EngineError for what isn't a device.
+    """
+    nodes: list[Node] = []
+    for device in devices:
+        try:
+            info = os.stat(device.source)
+            if stat.S_ISDIR(info.st_mode):
+                nodes += _directory(device.source, device.target)
+                continue
+        except OSError as exc:
+            raise EngineError(f"device {device.source}: cannot use: {exc.strerror}") from exc
+        if not (stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode)):
+            raise EngineError(f"device {device.source}: cannot use: not a device node")
+        nodes.append(_node(device.target.rstrip("/"), info))
+    return nodes
+
+
+def all_host_nodes() -> list[Node]:
+    """Return every device of the host's /dev: what `privileged: true` gets."""
+    return list(_directory("/dev", "/dev"))
+
+
+def _directory(source: str, target: str) -> Iterator[Node]:
+    for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
+        if entry.is_symlink() or (source == "/dev" and entry.name in _HOST_ONLY):
+            continue
+        place = f"{target.rstrip('/')}/{entry.name}"
+        info = entry.stat(follow_symlinks=False)
+        if stat.S_ISDIR(info.st_mode):
+            yield from _directory(entry.path, place)
+        elif stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode):
+            yield _node(place, info)
+
+
+def _node(path: str, info: os.stat_result) -> Node:
+    return Node(path=path, mode=info.st_mode, device=info.st_rdev, uid=info.st_uid, gid=info.st_gid)
+
+
+def make_node(dir_fd: int, name: str, node: Node) -> None:
+    """Create `node` as `name` in the directory `dir_fd`, exactly so and no symlink; raises OSError."""
+    os.mknod(name, node.mode, node.device, dir_fd=dir_fd)
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        info = os.fstat(fd)
+        if stat.S_IFMT(info.st_mode) != stat.S_IFMT(node.mode) or info.st_rdev != node.device:
+            raise OSError(5, "somebody put another device in its place", node.path)
+        os.chmod(f"/proc/self/fd/{fd}", stat.S_IMODE(node.mode))
+        if node.uid or node.gid:
+            os.chown(f"/proc/self/fd/{fd}", node.uid, node.gid)
+    finally:
+        os.close(fd)
+
+
+def fill_dev(dev_fd: int, nodes: Iterable[Node]) -> None:
+    """Put the default nodes, the usual links and those of `nodes` that belong in /dev into the empty tmpfs.
+
+    The tmpfs isn't attached anywhere yet, so no name of the image is ever followed (CVE-2026-41579).
+    """
+    for name in ("pts", "mqueue", "shm"):
+        os.mkdir(name, 0o755, dir_fd=dev_fd)
+    for name, target in SYMLINKS:
+        os.symlink(target, name, dir_fd=dev_fd)
+    if os.path.exists("/proc/kcore"):
+        os.symlink("/proc/kcore", "core", dir_fd=dev_fd)
+    wanted = {node.path: node for node in (*DEFAULT_NODES, *nodes) if node.path.startswith("/dev/")}
+    for node in wanted.values():
+        place(dev_fd, node, split(node.path)[1:])
+
+
+def place(root_fd: int, node: Node, parts: list[str]) -> None:
+    """Create `node` at `parts` below `root_fd`, with the directories on the way; raises OSError."""
+    parent = make_directories(root_fd, "/".join(parts[:-1]) or "/")
+    try:
+        make_node(parent, parts[-1], node)
+    finally:
+        os.close(parent)

@@ -1,0 +1,503 @@
+"""The keeper: a small process per project that clones containers, is their parent, outlives its supervisor.
+
+It has no policy. It starts and executes what it is told, copies output to log files, writes down how
+processes ended, and holds descriptors (terminals, input pipes, sockets of DNS and published ports) that a new
+supervisor takes over. One thread, for it clones without any of libc's fork handlers; nothing it does waits.
+When it dies the containers go on, and the next keeper adopts them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pycompose.engine import adopt, output, spawn, wire
+from pycompose.engine.cgroups.base import create, open_existing
+from pycompose.engine.config import ContainerConfig, Process, from_json
+from pycompose.engine.errors import CgroupError, EngineError, NoSuchContainer, PycomposeError, StateError
+from pycompose.engine.linux import caps, process
+from pycompose.engine.loop import Loop
+from pycompose.engine.paths import StatePaths
+from pycompose.engine.running import Container, Execution
+from pycompose.engine.state import Status, boot_id, read_state
+from pycompose.engine.store import read_json
+
+LISTENER_FD = 3
+OOM_SCORE = "-900"
+_MAX_QUEUE = 4096
+_UCRED = struct.Struct("3i")
+
+
+class Reply:
+    """The answer to one request; given once, now or later."""
+
+    def __init__(self, client: Client, number: int) -> None:
+        self._client = client
+        self._number = number
+
+    def ok(self, result: dict[str, Any] | None = None, fds: Sequence[int] = ()) -> None:
+        """Answer; the descriptors are copied."""
+        self._client.send({"id": self._number, "result": result or {}}, fds)
+
+    def fail(self, exc: BaseException) -> None:
+        """Answer with an error."""
+        self._client.send({"id": self._number, "error": wire.error_to_json(exc)})
+
+
+class Client:
+    """One connection. What it doesn't read is queued; one that never reads is dropped."""
+
+    def __init__(self, sock: socket.socket, keeper: Keeper) -> None:
+        self._sock = sock
+        self._keeper = keeper
+        self._queue: deque[tuple[bytes, list[int]]] = deque()
+        self.greeted = False
+        sock.setblocking(False)
+        keeper.loop.watch(sock.fileno(), self._on_ready)
+
+    def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        """Send `message`, now or when the client reads again."""
+        if self._sock.fileno() < 0:
+            return
+        try:
+            data = wire.encode(message)
+        except EngineError as exc:
+            data = wire.encode({"id": message.get("id"), "error": wire.error_to_json(exc)})
+        self._queue.append((data, [os.dup(fd) for fd in fds]))
+        self._flush()
+        if len(self._queue) > _MAX_QUEUE:
+            self.close()
+
+    def _flush(self) -> None:
+        try:
+            while self._queue:
+                data, fds = self._queue[0]
+                wire.send(self._sock, data, fds)
+                self._queue.popleft()
+                for fd in fds:
+                    os.close(fd)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+            return
+        events = select.EPOLLIN | (select.EPOLLOUT if self._queue else 0)
+        self._keeper.loop.watch(self._sock.fileno(), self._on_ready, events)
+
+    def _on_ready(self, events: int) -> None:
+        if events & select.EPOLLOUT:
+            self._flush()
+        if self._sock.fileno() < 0 or not events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+            return
+        try:
+            received = wire.receive(self._sock)
+        except BlockingIOError:
+            return
+        except (OSError, EngineError):
+            received = None
+        if received is None:
+            self.close()
+            return
+        message, fds = received
+        self._keeper.handle(self, message, fds)
+
+    def close(self) -> None:
+        """Forget this client; what it started goes on."""
+        if self._sock.fileno() < 0:
+            return
+        self._keeper.loop.forget(self._sock.fileno())
+        self._keeper.clients.discard(self)
+        for _data, fds in self._queue:
+            for fd in fds:
+                os.close(fd)
+        self._queue.clear()
+        self._sock.close()
+
+
+class Keeper:
+    """What it keeps, and one method `op_NAME` per request."""
+
+    def __init__(self, paths: StatePaths, project: str) -> None:
+        self.loop = Loop()
+        self.clients: set[Client] = set()
+        self._paths = paths
+        self._project = project
+        self._launcher = spawn.Launcher(paths)
+        self._containers: dict[str, Container] = {}
+        self._executions: dict[str, Execution] = {}
+        self._held: dict[str, list[int]] = {}
+        self._at_exit: dict[str, list[Callable[[], None]]] = {}
+
+    def serve(self, listener: socket.socket) -> None:
+        """Adopt what runs, then serve until `shutdown`."""
+        for container in adopt.adopt_all(self._paths, self._project, self.loop, self._on_exit):
+            self._containers[container.config.id] = container
+        listener.setblocking(False)
+        self.loop.watch(listener.fileno(), lambda _events: self._accept(listener))
+        # What exists now is shared with every child; nothing may make the pages of it private.
+        gc.disable()
+        gc.collect()
+        gc.freeze()
+        self.loop.run()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            sock, _address = listener.accept()
+            credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+            _pid, uid, _gid = _UCRED.unpack(credentials)
+            if uid in (0, os.geteuid()):
+                self.clients.add(Client(sock, self))
+            else:
+                sock.close()
+
+    def handle(self, client: Client, message: dict[str, Any], fds: list[int]) -> None:
+        """Carry out one request; an error is its answer. The descriptors are ours to close."""
+        number, name = message.get("id"), str(message.get("op"))
+        reply = Reply(client, number if isinstance(number, int) else -1)
+        operation = getattr(self, f"op_{name}", None)
+        try:
+            if not client.greeted and name != "hello":
+                raise EngineError("keeper: cannot serve: no hello")
+            if operation is None:
+                raise EngineError(f"keeper: cannot serve: unknown operation {name}")
+            if name == "hello":
+                client.greeted = True
+            operation(message, fds, reply)
+        except PycomposeError as exc:
+            reply.fail(exc)
+        except (OSError, KeyError, TypeError, ValueError) as exc:
+            reply.fail(EngineError(f"keeper: cannot {name}: {type(exc).__name__}: {exc}"))
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def broadcast(self, event: dict[str, Any]) -> None:
+        """Tell every client."""
+        for client in list(self.clients):
+            if client.greeted:
+                client.send(event)
+
+    # Containers
+
+    def op_hello(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Compare protocol numbers."""
+        if message["protocol"] != wire.PROTOCOL:
+            raise EngineError(
+                f"keeper of {self._project}: speaks protocol {wire.PROTOCOL}, not {message['protocol']}",
+                hint="it was started by another version of pycompose: take the project down with that one",
+            )
+        reply.ok({"pid": os.getpid(), "project": self._project})
+
+    def op_prepare(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Clone a container and answer when it is ready to execute."""
+        container_id = message["container"]
+        if container_id in self._containers:
+            raise StateError(f"container {container_id[:12]}: cannot start: it is running already")
+        config = from_json(ContainerConfig, read_json(self._paths.container(container_id) / "config.json"))
+        container = self._clone(config)
+        self._containers[container_id] = container
+        container.done = lambda error: reply.fail(error) if error else reply.ok()
+
+    def _clone(self, config: ContainerConfig) -> Container:
+        """Make everything that a container has outside and clone it; leave nothing behind when that fails."""
+        directory = self._paths.container_run(config.id)
+        restarts = read_state(self._paths, config.id).restart_count
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (directory / "exit.json").unlink(missing_ok=True)
+        with contextlib.ExitStack() as undo:
+            copy = output.Output(self.loop, self._paths.container(config.id) / "log", config.log)
+            undo.callback(copy.close)
+            pipes = spawn.make_pipes(directory, config.process)
+            for fd, stream in ((pipes.stdout, "stdout"), (pipes.stderr, "stderr")):
+                if fd >= 0:
+                    copy.add(fd, stream)
+            group = create(
+                self._paths,
+                config.id,
+                config.limits,
+                parent=config.cgroup_parent,
+                devices=config.devices,
+                device_rules=config.device_cgroup_rules,
+                privileged=config.security.privileged,
+            )
+            undo.callback(_quietly(group.remove))
+            try:
+                child = self._launcher.container(config, group, pipes)
+            finally:
+                for fd in pipes.child:
+                    if fd >= 0:
+                        os.close(fd)
+            container = Container(
+                self.loop, config, group, copy, directory, child=child, on_exit=self._on_exit
+            )
+            container.stdin = pipes.stdin
+            container.state = dataclasses.replace(container.state, restart_count=restarts)
+            undo.pop_all()
+        return container
+
+    def op_go(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Let a prepared container execute; answer its state."""
+        container = self._container(message)
+
+        def done(error: EngineError | None) -> None:
+            if error:
+                reply.fail(error)
+            else:
+                reply.ok()
+
+        container.release(done)
+
+    def op_exec(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+        """Execute a process in a running container; answer when it has executed."""
+        container = self._container(message)
+        if container.state.status is not Status.RUNNING:
+            raise StateError(f"container {container.config.name}: cannot execute: it is {container.status}")
+        wanted = from_json(Process, message["process"])
+        given = iter(fds)
+        stdio = [next(given) if there else -1 for there in message["streams"]]
+        exec_id = os.urandom(8).hex()
+        group = container.group.exec_leaf(exec_id)
+        try:
+            child = self._launcher.execution(
+                container.config,
+                wanted,
+                group,
+                container.pidfd,
+                stdio=(stdio[0], stdio[1], stdio[2]),
+                size=(message["rows"], message["columns"]),
+            )
+        except BaseException:
+            _quietly(group.remove)()
+            raise
+        finally:
+            group.close()
+
+        def done(error: EngineError | None) -> None:
+            if error:
+                reply.fail(error)
+                return
+            master = [execution.terminal] if execution.terminal >= 0 else []
+            reply.ok({"exec": exec_id, "pid": execution.pid}, master)
+
+        execution = Execution(
+            self.loop, exec_id, container, group, child, done=done, on_exit=self._on_exec_exit
+        )
+        self._executions[exec_id] = execution
+
+    def op_signal(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Signal the first process of a container."""
+        self._container(message).signal(message["signal"])
+        reply.ok()
+
+    def op_signal_exec(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Signal an executed process."""
+        self._execution(message).signal(message["signal"])
+        reply.ok()
+
+    def op_kill(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """SIGKILL a whole container."""
+        self._container(message).kill()
+        reply.ok()
+
+    def op_kill_exec(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """SIGKILL an executed process and what it started."""
+        self._execution(message).kill()
+        reply.ok()
+
+    def op_pause(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Freeze a container."""
+        self._container(message).pause(paused=True)
+        reply.ok()
+
+    def op_unpause(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Thaw a container."""
+        self._container(message).pause(paused=False)
+        reply.ok()
+
+    def op_resize(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Set the size of a terminal."""
+        name = message["target"]
+        target = self._executions.get(name) or self._containers.get(name)
+        if target is None:
+            raise NoSuchContainer(f"container {name[:12]}: cannot resize: not running here")
+        target.resize(message["rows"], message["columns"])
+        reply.ok()
+
+    def op_attach(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Hand out the input and the terminal of a container."""
+        container = self._container(message)
+        ends = {"stdin": container.stdin, "terminal": container.terminal}
+        there = [name for name, fd in ends.items() if fd >= 0]
+        reply.ok({"streams": there}, [ends[name] for name in there])
+
+    def op_close_stdin(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Close our end of a container's input."""
+        self._container(message).close_stdin()
+        reply.ok()
+
+    def op_list(self, _message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Tell which containers there are."""
+        reply.ok(
+            {
+                "containers": [
+                    {"id": name, "pid": container.pid, "status": container.status}
+                    for name, container in self._containers.items()
+                ]
+            }
+        )
+
+    def op_discard(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Kill a container if it runs, and remove all it has at run time."""
+        container_id = message["container"]
+        container = self._containers.get(container_id)
+
+        def finish() -> None:
+            self._remove_run_time(container_id)
+            reply.ok()
+
+        if container is None:
+            finish()
+            return
+        self._at_exit.setdefault(container_id, []).append(finish)
+        container.kill()
+
+    def _remove_run_time(self, container_id: str) -> None:
+        with contextlib.suppress(PycomposeError, FileNotFoundError):
+            config = from_json(
+                ContainerConfig, read_json(self._paths.container(container_id) / "config.json")
+            )
+            open_existing(self._paths, container_id, parent=config.cgroup_parent).remove()
+        directory = self._paths.container_run(container_id)
+        with contextlib.suppress(FileNotFoundError):
+            (directory / "rootfs").rmdir()
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(directory):
+                (directory / name).unlink()
+            directory.rmdir()
+
+    # Descriptors
+
+    def op_hold(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+        """Keep descriptors under a key, in place of those it had."""
+        self._drop(message["key"])
+        self._held[message["key"]] = [os.dup(fd) for fd in fds]
+        reply.ok()
+
+    def op_take(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Hand out copies of what is held."""
+        if message["key"] not in self._held:
+            raise EngineError(f"keeper: cannot take {message['key']}: nothing held under this key")
+        reply.ok({}, self._held[message["key"]])
+
+    def op_drop(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Close what is held."""
+        self._drop(message["key"])
+        reply.ok()
+
+    def op_held(self, _message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Tell the keys."""
+        reply.ok({"keys": sorted(self._held)})
+
+    def _drop(self, key: str) -> None:
+        for fd in self._held.pop(key, []):
+            os.close(fd)
+
+    # The end
+
+    def op_shutdown(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """End this process, when it has no containers, or after killing them."""
+
+        def finish() -> None:
+            if not self._containers:
+                self._paths.keeper_socket(self._project).unlink(missing_ok=True)
+                reply.ok()
+                self.loop.stop()
+
+        if self._containers and not message["force"]:
+            count = len(self._containers)
+            raise StateError(f"keeper of {self._project}: cannot end: it has {count} containers")
+        for container_id, container in self._containers.items():
+            self._at_exit.setdefault(container_id, []).append(finish)
+            container.kill()
+        finish()
+
+    def _on_exit(self, container: Container) -> None:
+        container_id = container.config.id
+        self._containers.pop(container_id, None)
+        if container.executed:
+            state = container.state
+            self.broadcast(
+                {
+                    "event": "exit",
+                    "container": container_id,
+                    "exit_code": state.exit_code,
+                    "oom_killed": state.oom_killed,
+                    "finished_ns": state.finished_ns,
+                    "exit_code_known": state.exit_code_known,
+                }
+            )
+        for action in self._at_exit.pop(container_id, []):
+            action()
+
+    def _on_exec_exit(self, execution: Execution, code: int) -> None:
+        self._executions.pop(execution.exec_id, None)
+        if execution.executed:
+            self.broadcast({"event": "exec_exit", "exec": execution.exec_id, "exit_code": code})
+
+    def _container(self, message: dict[str, Any]) -> Container:
+        container = self._containers.get(message["container"])
+        if container is None:
+            raise NoSuchContainer(f"container {message['container'][:12]}: not running here")
+        return container
+
+    def _execution(self, message: dict[str, Any]) -> Execution:
+        execution = self._executions.get(message["exec"])
+        if execution is None:
+            raise NoSuchContainer(f"exec {message['exec']}: not running here")
+        return execution
+
+
+def _quietly(remove: Callable[[], None]) -> Callable[[], None]:
+    """Return `remove` for use while another error is on its way."""
+
+    def action() -> None:
+        with contextlib.suppress(CgroupError):
+            remove()
+
+    return action
+
+
+def main(project: str) -> None:
+    """Run the keeper of `project`; the listening socket is descriptor 3, errors go to descriptor 2."""
+    process.close_all_but([LISTENER_FD])
+    os.set_inheritable(LISTENER_FD, False)
+    process.set_dumpable(dumpable=False)
+    process.set_name("pycompose-keep")
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    os.umask(0o077)
+    os.chdir("/")
+    if os.geteuid() == 0:
+        with contextlib.suppress(PermissionError):  # without CAP_SYS_RESOURCE, as in many containers
+            Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
+    # Read now what a child could not read any more.
+    caps.permitted()
+    boot_id()
+    from_json(ContainerConfig, dataclasses.asdict(_sample()))
+    listener = socket.socket(fileno=LISTENER_FD)
+    Keeper(StatePaths.from_environment(), project).serve(listener)
+    sys.exit(0)
+
+
+def _sample() -> ContainerConfig:
+    return ContainerConfig(id="", name="", project="", rootfs=(), process=Process(args=()))

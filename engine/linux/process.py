@@ -1,0 +1,212 @@
+"""Processes: clone3(2), pidfds, prctl(2), signals, limits, and what execve leaves open."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from pycompose.engine.errors import EngineError
+from pycompose.engine.linux.libc import call, syscall
+
+CLONE_PIDFD = 0x1000
+CLONE_PARENT = 0x8000
+CLONE_INTO_CGROUP = 0x200000000
+CLOSE_RANGE_CLOEXEC = 4
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
+_PR_SET_NAME = 15
+_PR_SET_NO_NEW_PRIVS = 38
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+_SIGACTION_BYTES = 32
+_SIGSET_BYTES = 8
+_LAST_SIGNAL = 64
+_LAST_FD = 0xFFFFFFFF
+
+# ioctl _IOWR(0xFF, 11, struct pidfd_info) of linux/pidfd.h; the first version of the struct is 64 bytes long.
+_PIDFD_GET_INFO = 0xC040FF0B
+_PIDFD_INFO_EXIT = 1 << 3
+_PIDFD_INFO = struct.Struct("=QQ12I")
+_PIDFD_INFO_SIZE = 64
+
+RLIMITS = {
+    "cpu": 0,
+    "fsize": 1,
+    "data": 2,
+    "stack": 3,
+    "core": 4,
+    "rss": 5,
+    "nproc": 6,
+    "nofile": 7,
+    "memlock": 8,
+    "as": 9,
+    "locks": 10,
+    "sigpending": 11,
+    "msgqueue": 12,
+    "nice": 13,
+    "rtprio": 14,
+    "rttime": 15,
+}
+_RLIM_INFINITY = 2**64 - 1
+
+
+class _CloneArgs(ctypes.Structure):
+    """Struct clone_args of clone3(2), with the field `cgroup` of Linux 5.7."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in (
+            "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls",
+            "set_tid", "set_tid_size", "cgroup",
+        )
+    )  # fmt: skip
+
+
+class _Rlimit(ctypes.Structure):
+    """Struct rlimit64 of prlimit(2)."""
+
+    _fields_ = (("soft", ctypes.c_uint64), ("hard", ctypes.c_uint64))
+
+
+def clone3(flags: int, *, cgroup_fd: int | None = None, exit_signal: int = signal.SIGCHLD) -> tuple[int, int]:
+    """Fork with `flags`; returns (0, -1) in the child and (pid, pidfd) in the parent.
+
+    With `cgroup_fd` the child is born in that cgroup2 group. Only a process with one thread may call this:
+    no handler of fork runs, neither libc's nor Python's. Raises OSError.
+    """
+    pidfd = ctypes.c_int(-1)
+    args = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=exit_signal)
+    if cgroup_fd is not None:
+        args.flags |= CLONE_INTO_CGROUP
+        args.cgroup = cgroup_fd
+    pid = syscall("clone3", ctypes.byref(args), ctypes.sizeof(args))
+    return pid, pidfd.value
+
+
+def exit_code(status: os.waitid_result) -> int:
+    """Return the code of a reaped process: its own, or 128+n when signal n ended it."""
+    return status.si_status if status.si_code == os.CLD_EXITED else 128 + status.si_status
+
+
+def exit_code_of_other(pidfd: int) -> int | None:
+    """Return the exit code of a process that somebody else reaped, None while it isn't known.
+
+    Needs Linux 6.15 (PIDFD_INFO_EXIT); a kernel without never knows.
+    """
+    request = bytearray(_PIDFD_INFO_SIZE)
+    struct.pack_into("=Q", request, 0, _PIDFD_INFO_EXIT)
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, request)
+    except OSError:
+        return None
+    mask, _cgroup, *numbers = _PIDFD_INFO.unpack(request)
+    if not mask & _PIDFD_INFO_EXIT:
+        return None
+    status = numbers[-1]
+    return status >> 8 & 0xFF if status & 0x7F == 0 else 128 + (status & 0x7F)
+
+
+def signal_handled(pid: int, signum: int) -> bool:
+    """Tell whether `pid` has a handler for `signum` (SigCgt of proc_pid_status(5)).
+
+    The kernel drops signals to a pid 1 that has none, so waiting for a reaction would be in vain. False when
+    there is no such process.
+    """
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    for line in text.splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (signum - 1) & 1)
+    return False
+
+
+def reset_signals() -> None:
+    """Give every signal its default action and block none.
+
+    Python ignores SIGPIPE and SIGXFSZ, and posix_spawn ignores libc's own 32 and 33; execve would hand that
+    on. By the system call, for libc refuses to touch its own two.
+    """
+    default = ctypes.create_string_buffer(_SIGACTION_BYTES)  # all zero: SIG_DFL, no flags, empty mask
+    for number in range(1, _LAST_SIGNAL + 1):
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            syscall("rt_sigaction", number, default, None, _SIGSET_BYTES)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def close_all_but(keep: Iterable[int]) -> None:
+    """Close every descriptor above 2 that isn't in `keep`; raises OSError."""
+    first = 3
+    for fd in sorted({fd for fd in keep if fd > 2}):
+        if fd > first:
+            syscall("close_range", first, fd - 1, 0)
+        first = fd + 1
+    syscall("close_range", first, _LAST_FD, 0)
+
+
+def close_on_exec_from(first: int) -> None:
+    """Mark every descriptor from `first` on to be closed by execve; raises OSError."""
+    syscall("close_range", first, _LAST_FD, CLOSE_RANGE_CLOEXEC)
+
+
+def set_dumpable(*, dumpable: bool) -> None:
+    """Allow or forbid that others trace this process and read its memory, PR_SET_DUMPABLE."""
+    call("prctl", _PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)
+
+
+def set_parent_death_signal(signum: int) -> None:
+    """Have `signum` sent to this process when its parent ends; 0 is none."""
+    call("prctl", _PR_SET_PDEATHSIG, signum, 0, 0, 0)
+
+
+def set_keep_capabilities(*, keep: bool) -> None:
+    """Keep the permitted capabilities over a change of the user id, PR_SET_KEEPCAPS."""
+    call("prctl", _PR_SET_KEEPCAPS, int(keep), 0, 0, 0)
+
+
+def set_no_new_privileges() -> None:
+    """Let no execve of this process and its children ever add privileges."""
+    call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def set_name(name: str) -> None:
+    """Set what ps calls this thread, at most 15 bytes."""
+    call("prctl", _PR_SET_NAME, name)
+
+
+def join_new_keyring() -> None:
+    """Leave the session keyring of whoever started us; kernels without keyrings and full quotas are fine."""
+    with contextlib.suppress(OSError):
+        syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
+def set_rlimit(name: str, soft: int, hard: int) -> None:
+    """Set a limit of this process by its short name ("nofile"); -1 is infinity.
+
+    Raises OSError, EngineError for a name that isn't in RLIMITS.
+    """
+    number = RLIMITS.get(name.lower().removeprefix("rlimit_"))
+    if number is None:
+        raise EngineError(f"ulimit {name}: cannot set: unknown", hint="known: " + " ".join(sorted(RLIMITS)))
+    limit = _Rlimit(soft if soft >= 0 else _RLIM_INFINITY, hard if hard >= 0 else _RLIM_INFINITY)
+    call("prlimit64", 0, number, ctypes.byref(limit), None, path=name)
+
+
+def set_default_rlimit(name: str, soft: int, hard: int) -> None:
+    """Set a limit of this process as far as the hard limit that it has allows it; raises OSError."""
+    now = _Rlimit()
+    call("prlimit64", 0, RLIMITS[name], None, ctypes.byref(now), path=name)
+    try:
+        set_rlimit(name, soft, hard)
+    except PermissionError:
+        soft = now.hard if soft < 0 else min(soft, now.hard)
+        limit = _Rlimit(soft, now.hard)
+        call("prlimit64", 0, RLIMITS[name], ctypes.byref(limit), None, path=name)

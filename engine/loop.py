@@ -1,0 +1,54 @@
+"""The keeper's loop: descriptors that became readable, and deadlines. One thread, nothing that blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import time
+from collections.abc import Callable
+
+Handler = Callable[[int], None]
+
+
+class Loop:
+    """Calls a handler with the epoll events of its descriptor, and timers when they are due."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        self._timers: list[tuple[float, Callable[[], None]]] = []
+        self._running = True
+
+    def watch(self, fd: int, handler: Handler, events: int = select.EPOLLIN) -> None:
+        """Call `handler` while `fd` is ready for `events`; EPOLLHUP and EPOLLERR always count."""
+        if fd in self._handlers:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+        self._handlers[fd] = handler
+
+    def forget(self, fd: int) -> None:
+        """Stop watching `fd`; to be called before it is closed. No error if it isn't watched."""
+        if self._handlers.pop(fd, None):
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(fd)
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call `action` once, `seconds` from now."""
+        self._timers.append((time.monotonic() + seconds, action))
+        self._timers.sort(key=lambda timer: timer[0])
+
+    def stop(self) -> None:
+        """Make `run` return after this turn."""
+        self._running = False
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        while self._running:
+            wait = max(self._timers[0][0] - time.monotonic(), 0) if self._timers else -1
+            for fd, events in self._epoll.poll(wait, 64):
+                handler = self._handlers.get(fd)
+                if handler:  # one that ran before it in this turn may have closed it
+                    handler(events)
+            while self._timers and self._timers[0][0] <= time.monotonic():
+                self._timers.pop(0)[1]()

@@ -1,0 +1,66 @@
+"""Copying what a container prints into its log, a bounded amount per turn of the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from pathlib import Path
+
+from pycompose.engine.config import LogConfig
+from pycompose.engine.logs import LogWriter
+from pycompose.engine.loop import Loop
+
+TURN_BYTES = 64 * 1024
+# More than what a pipe and a terminal can still hold when their last writer has gone.
+DRAIN_BYTES = 4 << 20
+
+
+class Output:
+    """The readers of one container's streams; `add` them, `finish` when its processes are gone."""
+
+    def __init__(self, loop: Loop, directory: Path, config: LogConfig) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._loop = loop
+        self._log = LogWriter(directory, config)
+        self._streams: dict[int, str] = {}
+
+    def add(self, fd: int, stream: str) -> None:
+        """Copy from `fd`, which is ours from now on, as "stdout" or "stderr"."""
+        self._streams[fd] = stream
+        self._loop.watch(fd, lambda _events: self._copy(fd))
+
+    def _copy(self, fd: int) -> bool:
+        """Copy what is there, at most TURN_BYTES; False when there is nothing or nothing will come."""
+        try:
+            data = os.read(fd, TURN_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:  # EIO: the last process has closed the terminal
+            data = b""
+        if data:
+            self._log.write(self._streams[fd], data)
+            return True
+        # Every writer has closed it. Nobody can open it again, for it has no name inside.
+        self._loop.forget(fd)
+        return False
+
+    def finish(self) -> None:
+        """Copy what is left to the last byte, end the log, close everything."""
+        for fd in self._streams:
+            left = DRAIN_BYTES
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            while left > 0 and poll.poll(0) and self._copy(fd):
+                left -= TURN_BYTES
+        self._log.finish()
+        self.close()
+
+    def close(self) -> None:
+        """Close everything and copy nothing more."""
+        for fd in self._streams:
+            self._loop.forget(fd)
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        self._streams.clear()
+        self._log.close()

@@ -1,0 +1,244 @@
+"""What is mounted in a container, as data: which filesystem or bind goes where, when, with which flags.
+
+Nothing here touches the system; engine/mounting.py carries it out inside the child. Types, flags and order
+are Docker's (engine defaults of moby, runtime-spec config-linux.md "Default Filesystems").
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pycompose.engine.config import ContainerConfig, Mount, MountKind
+from pycompose.engine.errors import MountError
+from pycompose.engine.linux import mounts as m
+from pycompose.engine.linux.fs import split
+
+QUIET = m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NODEV | m.MOUNT_ATTR_NOEXEC
+INIT_TARGET = "/sbin/docker-init"
+
+MASKED = (
+    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+    "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
+    "/sys/devices/virtual/powercap", "/sys/firmware",
+)  # fmt: skip
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+# What lxcfs puts over single files of /proc; runc allows exactly these.
+_PROC_FILES = frozenset(
+    "/proc/" + name
+    for name in (
+        "cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo",
+        "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled",
+    )
+)  # fmt: skip
+_WRITABLE = frozenset({"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})  # noqa: S108 - inside
+_ATTRIBUTES = {
+    "ro": (m.MOUNT_ATTR_RDONLY, True),
+    "rw": (m.MOUNT_ATTR_RDONLY, False),
+    "nosuid": (m.MOUNT_ATTR_NOSUID, True),
+    "suid": (m.MOUNT_ATTR_NOSUID, False),
+    "nodev": (m.MOUNT_ATTR_NODEV, True),
+    "dev": (m.MOUNT_ATTR_NODEV, False),
+    "noexec": (m.MOUNT_ATTR_NOEXEC, True),
+    "exec": (m.MOUNT_ATTR_NOEXEC, False),
+    "noatime": (m.MOUNT_ATTR_NOATIME, True),
+    "atime": (m.MOUNT_ATTR_NOATIME, False),
+    "strictatime": (m.MOUNT_ATTR_STRICTATIME, True),
+    "relatime": (m.MOUNT_ATTR_STRICTATIME | m.MOUNT_ATTR_NOATIME, False),
+}
+PROPAGATIONS = {
+    "private": (m.MS_PRIVATE, False),
+    "rprivate": (m.MS_PRIVATE, True),
+    "slave": (m.MS_SLAVE, False),
+    "rslave": (m.MS_SLAVE, True),
+    "shared": (m.MS_SHARED, False),
+    "rshared": (m.MS_SHARED, True),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filesystem:
+    """A new filesystem at `target`. `strict`: the target must be a real directory, reached by no symlink.
+
+    `read_only` is set when everything is in place, so that mounts below it still get their directories.
+    """
+
+    target: str
+    fstype: str
+    options: tuple[m.Option, ...] = ()
+    attributes: int = 0
+    strict: bool = False
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """A file or directory of the host at `target`; `subpath` is followed inside `source` only."""
+
+    target: str
+    source: str
+    subpath: str = ""
+    attributes: int = 0
+    recursive: bool = True
+    propagation: str = "rprivate"
+    create_source: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedMemory:
+    """The /dev/shm of whose IPC namespace the container joins."""
+
+    target: str = "/dev/shm"  # noqa: S108 - in the container
+
+
+Step = Filesystem | Bind | SharedMemory
+
+
+def plan(config: ContainerConfig, directory: Path, init_binary: str = "") -> list[Step]:
+    """Return everything to be mounted on the rootfs, parents first.
+
+    `directory` holds the generated files; `init_binary` is the host's reaper for `init: true`. A mount of the
+    user replaces a default one at the same place, and one on /dev everything below it. The control groups
+    come later (mounting.cgroups), when the container is in them. Raises MountError for a target no mount may
+    have.
+    """
+    wanted = [user_mount(mount) for mount in config.mounts]
+    taken = {step.target for step in wanted}
+    base: list[Step] = [*default_filesystems(config)]
+    read_only = m.MOUNT_ATTR_RDONLY if config.security.read_only_rootfs else 0
+    base += [
+        Bind(target=clean(target), source=str(directory / name), attributes=read_only)
+        for target, name in config.files.items()
+    ]
+    if init_binary:
+        base.append(Bind(target=INIT_TARGET, source=init_binary, attributes=m.MOUNT_ATTR_RDONLY))
+    kept = [
+        step
+        for step in base
+        if step.target not in taken and not ("/dev" in taken and step.target.startswith("/dev/"))
+    ]
+    return sorted([*kept, *wanted], key=lambda step: len(split(step.target)))
+
+
+def default_filesystems(config: ContainerConfig) -> list[Step]:
+    """Return the filesystems of every container, as `config` changes them."""
+    privileged = config.security.privileged
+    sys_attributes = QUIET | (0 if privileged else m.MOUNT_ATTR_RDONLY)
+    steps: list[Step] = [
+        Filesystem(target="/proc", fstype="proc", attributes=QUIET, strict=True),
+        Filesystem(
+            target="/dev",
+            fstype="tmpfs",
+            options=(("mode", "755"), ("size", "65536k")),
+            attributes=m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_STRICTATIME,
+            strict=True,
+        ),
+        Filesystem(target="/sys", fstype="sysfs", attributes=sys_attributes, strict=True),
+        Filesystem(
+            target="/dev/pts",
+            fstype="devpts",
+            options=(("newinstance", None), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")),
+            attributes=m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NOEXEC,
+            strict=True,
+        ),
+        Filesystem(target="/dev/mqueue", fstype="mqueue", attributes=QUIET, strict=True),
+    ]
+    if config.namespaces.ipc in ("private", "shareable"):
+        options = (("mode", "1777"), ("size", str(config.shm_bytes)))
+        steps.append(
+            Filesystem(
+                target=SharedMemory().target, fstype="tmpfs", options=options, attributes=QUIET, strict=True
+            )
+        )
+    elif config.namespaces.ipc != "none":
+        steps.append(SharedMemory())
+    return steps
+
+
+def user_mount(mount: Mount) -> Step:
+    """Return the step for a mount of the user; raises MountError."""
+    target = clean(mount.target)
+    if not mount.target.startswith("/"):
+        raise MountError(f"mount {mount.target}: cannot mount: the target must be absolute")
+    if target == "/":
+        raise MountError(f"mount {mount.source or 'tmpfs'}: cannot mount on /: it is the image's place")
+    if (target == "/proc" or target.startswith("/proc/")) and target not in _PROC_FILES:
+        raise MountError(
+            f"mount {target}: cannot mount: it is inside /proc",
+            hint="programs in the container trust what they read there",
+        )
+    attributes, data = parse_options(mount.options)
+    if mount.kind is MountKind.TMPFS:
+        # Docker's defaults; the user's options come later and win (moby: MergeTmpfsOptions).
+        attributes, data = parse_options(("noexec", "nosuid", "nodev", *mount.options))
+        read_only = mount.read_only or bool(attributes & m.MOUNT_ATTR_RDONLY)
+        return Filesystem(
+            target=target,
+            fstype="tmpfs",
+            options=tuple(data),
+            attributes=attributes & ~m.MOUNT_ATTR_RDONLY,
+            read_only=read_only,
+        )
+    if data:
+        raise MountError(f"mount {target}: cannot mount: unknown option {data[0][0]}")
+    if mount.propagation not in PROPAGATIONS:
+        raise MountError(
+            f"mount {target}: cannot mount: unknown propagation {mount.propagation}",
+            hint="one of " + ", ".join(PROPAGATIONS),
+        )
+    return Bind(
+        target=target,
+        source=mount.source,
+        subpath=mount.subpath,
+        attributes=attributes | (m.MOUNT_ATTR_RDONLY if mount.read_only else 0),
+        recursive=mount.recursive,
+        propagation=mount.propagation,
+        create_source=mount.create_source,
+    )
+
+
+def parse_options(options: tuple[str, ...]) -> tuple[int, list[tuple[str, str | None]]]:
+    """Return MOUNT_ATTR_* flags and the filesystem's own options; the last of a contradicting pair wins."""
+    attributes = 0
+    data: dict[str, str | None] = {}
+    for option in options:
+        if option in _ATTRIBUTES:
+            flag, on = _ATTRIBUTES[option]
+            attributes = attributes | flag if on else attributes & ~flag
+        else:
+            key, equals, value = option.partition("=")
+            data[key] = value if equals else None
+    return attributes, list(data.items())
+
+
+def protections(config: ContainerConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the masked and the read-only paths of a container."""
+    security = config.security
+    if security.privileged or security.system_paths_unconfined:
+        return (), ()
+    return (*MASKED, *thermal_paths()), READ_ONLY
+
+
+@cache
+def thermal_paths() -> tuple[str, ...]:
+    """Return the directories in which processors tell how hot they ran, where this machine has them."""
+    base = "/sys/devices/system/cpu"
+    try:
+        names = sorted(os.listdir(base))
+    except OSError:
+        return ()
+    paths = (f"{base}/{name}/thermal_throttle" for name in names if name[3:].isdigit())
+    return tuple(path for path in paths if os.path.isdir(path))
+
+
+def stays_writable(step: Step) -> bool:
+    """Tell whether `read_only: true` leaves this default filesystem alone."""
+    return step.target in _WRITABLE
+
+
+def clean(target: str) -> str:
+    """Return `target` absolute, without `.`, `..` and empty components."""
+    return "/" + "/".join(split(target))

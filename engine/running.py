@@ -1,0 +1,374 @@
+"""The processes that a keeper looks after: containers and what is executed in them.
+
+Each is a small machine driven by two descriptors: the sync socket (what the child says until it executes) and
+the pidfd (its end). The keeper's loop calls in; nothing here waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pycompose.engine import failure, init, terminal
+from pycompose.engine.cgroups.base import Cgroup
+from pycompose.engine.config import ContainerConfig, plain
+from pycompose.engine.errors import CgroupError, ChildError, EngineError, ExecError
+from pycompose.engine.linux import process
+from pycompose.engine.loop import Loop
+from pycompose.engine.output import Output
+from pycompose.engine.spawn import Child
+from pycompose.engine.state import ContainerState, Status, boot_id, start_ticks
+from pycompose.engine.store import write_json
+
+# How long the new parent of an orphan gets to reap it before its exit code counts as unknown.
+ORPHAN_S = 2.0
+
+Done = Callable[["EngineError | None"], None]
+
+
+class Process:
+    """One process that the keeper waits for. The sync socket, if any, is its only word until it executes."""
+
+    def __init__(self, loop: Loop, pid: int, pidfd: int, sync: socket.socket | None) -> None:
+        self.loop = loop
+        self.pid = pid
+        self.pidfd = pidfd
+        self.terminal = -1
+        self.error: EngineError | None = None
+        self._sync = sync
+        self._is_child = sync is not None
+        self._patient = False
+        if sync is not None:
+            loop.watch(sync.fileno(), self._on_sync)
+        if pidfd >= 0:
+            loop.watch(pidfd, self._on_pidfd)
+
+    def signal(self, signum: int) -> None:
+        """Send a signal; one to a process that has just ended is lost, as by kill(2). Raises EngineError."""
+        if self.pidfd < 0:
+            return
+        try:
+            signal.pidfd_send_signal(self.pidfd, signum)
+        except ProcessLookupError:
+            return
+        except (OSError, ValueError) as exc:
+            raise EngineError(f"process {self.pid}: cannot send signal {signum}: {exc}") from exc
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of its terminal; raises EngineError when it has none."""
+        if self.terminal < 0:
+            raise EngineError(f"process {self.pid}: cannot resize: it has no terminal")
+        try:
+            terminal.resize(self.terminal, rows, columns)
+        except OSError as exc:
+            raise EngineError(f"process {self.pid}: cannot resize: {exc.strerror}") from exc
+
+    def say(self, word: bytes) -> None:
+        """Send to the child; if it has just died, its end is about to be told."""
+        if self._sync is not None:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._sync.send(word)
+
+    def on_message(self, message: dict[str, Any], fds: list[int]) -> None:
+        """Handle what the child says."""
+        raise NotImplementedError
+
+    def on_silence(self) -> None:
+        """Handle the end of the sync socket: the child has executed, or it is dead."""
+        raise NotImplementedError
+
+    def on_end(self, code: int, *, known: bool) -> None:
+        """Handle the end of the process."""
+        raise NotImplementedError
+
+    def _on_sync(self, _events: int = 0) -> None:
+        while self._sync is not None:
+            try:
+                data, fds, _flags, _from = socket.recv_fds(self._sync, 8192, 1, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                data, fds = b"", []
+            if data:
+                self.on_message(json.loads(data), fds)
+            else:
+                self.loop.forget(self._sync.fileno())
+                self._sync.close()
+                self._sync = None
+                self.on_silence()
+
+    def _on_pidfd(self, events: int) -> None:
+        self._on_sync()  # what it said before it ended comes first
+        if self._is_child:
+            result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+            if result is not None:
+                self._ended(process.exit_code(result), known=True)
+            return
+        # Somebody else's child: the kernel tells the code once its parent has reaped it, which is EPOLLHUP.
+        code = process.exit_code_of_other(self.pidfd)
+        if code is not None or events & select.EPOLLHUP:
+            self._ended(255 if code is None else code, known=code is not None)
+        elif not self._patient:
+            self._patient = True
+            self.loop.watch(self.pidfd, self._on_pidfd, 0)
+            self.loop.after(ORPHAN_S, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.pidfd >= 0:
+            self._ended(255, known=False)
+
+    def _ended(self, code: int, *, known: bool) -> None:
+        self.loop.forget(self.pidfd)
+        os.close(self.pidfd)
+        self.pidfd = -1
+        self.on_end(code, known=known)
+
+
+class Container(Process):
+    """A container from its clone, or its adoption, to its end.
+
+    `done` belongs to the request that waits for the child and is called once. `on_exit` is called when all
+    is over and written down; `self.executed` tells whether it ever ran.
+    """
+
+    def __init__(  # noqa: PLR0913 - its parts
+        self,
+        loop: Loop,
+        config: ContainerConfig,
+        group: Cgroup,
+        output: Output,
+        directory: Path,
+        *,
+        child: Child,
+        on_exit: Callable[[Container], None],
+    ) -> None:
+        super().__init__(loop, child.pid, child.pidfd, child.sync)
+        self.config = config
+        self.group = group
+        self.output = output
+        self.directory = directory
+        self.stdin = -1
+        self.done: Done | None = None
+        self.released = False
+        self.executed = False
+        self.state = ContainerState(
+            id=config.id,
+            status=Status.CREATED,
+            pid=child.pid,
+            start_ticks=start_ticks(child.pid),
+            boot_id=boot_id(),
+        )
+        self._on_exit = on_exit
+        self._oom_kills = group.oom_kills()
+
+    def adopt(self, state: ContainerState) -> None:
+        """Go on with a container that another keeper started."""
+        status = Status.PAUSED if state.status is Status.PAUSED else Status.RUNNING
+        self.released = self.executed = True
+        self.write(dataclasses.replace(state, status=status))
+
+    @property
+    def status(self) -> str:
+        """What `list` says: preparing, ready, running, paused or exited."""
+        if self.state.status is not Status.CREATED:
+            return self.state.status.value
+        return "ready" if self.done is None else "preparing"
+
+    def release(self, done: Done) -> None:
+        """Let the prepared child execute; raises EngineError when it isn't ready."""
+        if self.released or self.done is not None or self.error is not None:
+            raise EngineError(f"container {self.config.name}: cannot start: it is {self.status}")
+        self.released = True
+        self.done = done
+        self.say(init.GO)
+
+    def kill(self) -> None:
+        """SIGKILL everything in the container; raises CgroupError."""
+        if not self.group.kill():
+            self.signal(signal.SIGKILL)
+
+    def pause(self, *, paused: bool) -> None:
+        """Freeze or thaw the container; raises EngineError."""
+        wanted, other = (Status.PAUSED, Status.RUNNING) if paused else (Status.RUNNING, Status.PAUSED)
+        verb = "pause" if paused else "unpause"
+        if self.state.status is not other:
+            raise EngineError(f"container {self.config.name}: cannot {verb}: it is {self.status}")
+        if not (self.group.freeze() if paused else self.group.thaw()):
+            raise EngineError(f"container {self.config.name}: cannot {verb}: no freezer on this machine")
+        self.write(dataclasses.replace(self.state, status=wanted))
+
+    def close_stdin(self) -> None:
+        """Give the container the end of its input."""
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
+
+    def write(self, state: ContainerState) -> None:
+        """Remember `state` and write it down."""
+        self.state = state
+        write_json(self.directory / "state.json", plain(state), durable=False)
+
+    def on_message(self, message: dict[str, Any], fds: list[int]) -> None:
+        """Take READY, the terminal, or a failure."""
+        if "errno" in message:
+            self.error = failure.to_error(f"container {self.config.name}", message)
+        elif fds:
+            self.terminal = fds[0]
+            self.output.add(os.dup(fds[0]), "stdout")
+        else:
+            self.write(self.state)
+            self._answer(None)
+
+    def on_silence(self) -> None:
+        """Conclude that it has executed, if it was released and didn't complain; or else it is dying."""
+        if self.released and self.error is None:
+            self.executed = True
+            self.write(dataclasses.replace(self.state, status=Status.RUNNING, started_ns=time.time_ns()))
+            self._answer(None)
+
+    def on_end(self, code: int, *, known: bool) -> None:
+        """Save the last output and the exit code, then let go of everything."""
+        if self.config.namespaces.pid != "private":
+            with contextlib.suppress(CgroupError):
+                self.kill()
+        oom_killed = code == 128 + signal.SIGKILL and self.group.oom_kills() > self._oom_kills
+        self.output.finish()
+        ended = dataclasses.replace(
+            self.state,
+            status=Status.EXITED,
+            finished_ns=time.time_ns(),
+            exit_code=code,
+            exit_code_known=known,
+            oom_killed=oom_killed,
+        )
+        if self.executed:
+            self.state = ended
+            write_json(self.directory / "exit.json", plain(ended), durable=False)
+        else:
+            self._never_ran(code, oom_killed=oom_killed)
+        self.close()
+        self._on_exit(self)
+        self._answer(self.error)
+
+    def _never_ran(self, code: int, *, oom_killed: bool) -> None:
+        name = f"container {self.config.name}"
+        if self.error is None and oom_killed:
+            self.error = ChildError(
+                f"{name}: cannot start: out of memory while starting",
+                step="start",
+                errno=errno.ENOMEM,
+                hint="raise mem_limit",
+            )
+        elif self.error is None:
+            self.error = ChildError(f"{name}: cannot start: ended with {code} before it ran", step="start")
+        self.write(
+            ContainerState(
+                id=self.config.id,
+                status=Status.CREATED,
+                exit_code=self.error.exit_code if isinstance(self.error, ExecError) else 128,
+                restart_count=self.state.restart_count,
+                error=self.error.message,
+            )
+        )
+
+    def close(self) -> None:
+        """Close the descriptors and remove the control group, as far as its processes are gone."""
+        self.close_stdin()
+        if self.terminal >= 0:
+            os.close(self.terminal)
+            self.terminal = -1
+        self.remove_group()
+
+    def remove_group(self) -> None:
+        """Remove the control group; what is still dying is tried again by the loop."""
+        try:
+            self.group.remove(timeout_s=0)
+        except CgroupError:
+            self.loop.after(0.02, self.remove_group)
+
+    def _answer(self, error: EngineError | None) -> None:
+        done, self.done = self.done, None
+        if done is not None:
+            done(error)
+
+
+class Execution(Process):
+    """One process executed in a container. First its helper runs, then the process, whose pidfd it sends."""
+
+    def __init__(  # noqa: PLR0913 - its parts
+        self,
+        loop: Loop,
+        exec_id: str,
+        container: Container,
+        group: Cgroup,
+        child: Child,
+        *,
+        done: Done,
+        on_exit: Callable[[Execution, int], None],
+    ) -> None:
+        super().__init__(loop, child.pid, child.pidfd, child.sync)
+        self.exec_id = exec_id
+        self.container = container
+        self.group = group
+        self.executed = False
+        self._helper = child.pid
+        self._done: Done | None = done
+        self._on_exit = on_exit
+
+    def kill(self) -> None:
+        """SIGKILL the process and all that it started; raises CgroupError."""
+        if not self.group.own or not self.group.kill():
+            self.signal(signal.SIGKILL)
+
+    def on_message(self, message: dict[str, Any], fds: list[int]) -> None:
+        """Take the pid, the terminal, or a failure."""
+        if "errno" in message:
+            self.error = failure.to_error(f"container {self.container.config.name}", message)
+        elif "pid" in message:
+            self._switch(message["pid"], fds[0])
+        else:
+            self.terminal = fds[0]
+
+    def _switch(self, pid: int, pidfd: int) -> None:
+        """Reap the helper, which exits right after its message, and watch the real process."""
+        self.loop.forget(self.pidfd)
+        os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        os.close(self.pidfd)
+        self.pid, self.pidfd = pid, pidfd
+        self.loop.watch(pidfd, self._on_pidfd)
+
+    def on_silence(self) -> None:
+        """Conclude that it has executed, if it is the real process and didn't complain."""
+        if self.pid != self._helper and self.error is None:
+            self.executed = True
+            self._answer(None)
+
+    def on_end(self, code: int, *, known: bool) -> None:  # noqa: ARG002 - always our child
+        """Let go of everything; the group stays while what the process left behind still runs in it."""
+        if not self.executed and self.error is None:
+            name = self.container.config.name
+            self.error = ChildError(
+                f"container {name}: cannot execute: ended with {code} before it ran", step="exec"
+            )
+        if self.terminal >= 0:
+            os.close(self.terminal)
+            self.terminal = -1
+        with contextlib.suppress(CgroupError):
+            self.group.remove(timeout_s=0)
+        self._answer(self.error)
+        self._on_exit(self, code)
+
+    def _answer(self, error: EngineError | None) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(error)
