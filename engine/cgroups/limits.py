@@ -152,7 +152,7 @@ def parse_cpus(text: str) -> frozenset[int]:
     found: set[int] = set()
     for part in text.strip().split(","):
         first, dash, last = part.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        if not text.isascii() or not first.isdecimal() or (dash and not last.isdecimal()):
             raise ValueError(f"{part!r} is not a processor or a range")
         low, high = int(first), int(last or first)
         if low > high or high > 65_535:
