@@ -157,11 +157,16 @@ def _labels(fields: Fields) -> dict[str, str]:
 
 def _value(word: str, fields: Fields) -> Any:
     if word[0] == '"':
-        return json.loads(word)
+        try:
+            return json.loads(word)
+        except ValueError:
+            raise PycomposeError(f"--format: cannot read the string {word}") from None
     if word[0] == "`":
         return word[1:-1]
-    if word[0].isdigit():
+    if word.isascii() and word.isdigit():
         return int(word)
+    if not word.startswith("."):
+        raise PycomposeError(f"--format: cannot use {word!r} in a template: not supported")
     value: Any = fields
     for name in filter(None, word.split(".")):
         if not isinstance(value, Mapping) or name not in value:
@@ -188,7 +193,7 @@ class Layout:
     columns: Sequence[str]
     titles: Mapping[str, str]
     array: bool = False
-    minimum: int = 0
+    minimum: int = table.MINIMUM
     hidden: frozenset[str] = frozenset()
 
 

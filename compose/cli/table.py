@@ -1,7 +1,7 @@
 """Tables in Docker's layout: a header in capitals, columns padded with spaces, no lines.
 
-Go's text/tabwriter as Docker sets it: `ps` pads to the widest cell plus three; `ls` and `images` use cells of
-at least 20. The last column is never padded.
+Go's text/tabwriter as Docker sets it: columns of at least 10 and of the widest cell plus three; `ls`
+and `images` use 20. The last column is never padded.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pycompose.cli.style import clean
 
 PADDING = 3
+MINIMUM = 10
 WIDE = 20
 
 
@@ -23,7 +24,7 @@ def width(text: str) -> int:
     return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
-def render(rows: Iterable[Sequence[str]], *, padding: int = PADDING, minimum: int = 0) -> str:
+def render(rows: Iterable[Sequence[str]], *, padding: int = PADDING, minimum: int = MINIMUM) -> str:
     """Return the rows as lines, each column as wide as its widest cell plus `padding`, at least `minimum`."""
     cells = [[clean(cell) for cell in row] for row in rows]
     if not cells:

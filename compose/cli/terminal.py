@@ -15,6 +15,7 @@ import signal
 import struct
 import termios
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -24,6 +25,7 @@ CHUNK = 1 << 16
 DETACH_KEYS = "ctrl-p,ctrl-q"
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 DETACHED = -1
+STUCK_S = 0.2
 
 
 class Session(Protocol):
@@ -182,7 +184,10 @@ class InputPump:
     def stop(self) -> None:
         """Make the thread let go of the terminal; one that is stuck in a write is left behind."""
         os.write(self._wake_write, b"x")
-        self._thread.join(0.2)
+        self._thread.join(STUCK_S)
+        if not self._thread.is_alive():
+            os.close(self._wake_read)
+            os.close(self._wake_write)
 
     def _run(self) -> None:
         target = self._session.terminal if self._session.terminal is not None else self._session.stdin
@@ -242,6 +247,7 @@ class Interaction:
         self._screen = stdout
         self._exit_code: int | None = None
         self._failure: BaseException | None = None
+        self._signalled: deque[int] = deque()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
 
@@ -257,11 +263,16 @@ class Interaction:
             if raw and self._stdin is not None:
                 stack.enter_context(raw_mode(self._stdin))
             stack.enter_context(self._signals())
-            threading.Thread(target=self._wait, name="session", daemon=True).start()
+            waiter = threading.Thread(target=self._wait, name="session", daemon=True)
+            waiter.start()
             if self._stdin is not None:
                 pump = InputPump(self._stdin, self._session, self._keys, self._detach)
                 stack.callback(pump.stop)
             self._copy()
+        if self._exit_code != DETACHED:  # after a detach the thread goes on waiting, and would write to it
+            waiter.join()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
         if self._failure is not None:
             raise self._failure
         return 0 if self._exit_code is None else self._exit_code
@@ -290,7 +301,10 @@ class Interaction:
             poll.register(fd, select.POLLIN)
         while self._exit_code is None:
             for fd, _ in poll.poll():
-                if fd != self._wake_read and not self._forward_output(fd):
+                if fd == self._wake_read:
+                    os.read(fd, CHUNK)
+                    self._pass_on()
+                elif not self._forward_output(fd):
                     poll.unregister(fd)
         if self._exit_code != DETACHED:
             self._drain()
@@ -319,8 +333,8 @@ class Interaction:
             return
         before = {number: signal.signal(number, self._on_signal) for number in self._forward}
         if self._session.terminal is not None:
-            before[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, self._on_resize)
-            self._on_resize(signal.SIGWINCH, None)
+            before[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, self._on_signal)
+            self._on_signal(signal.SIGWINCH, None)
         try:
             yield
         finally:
@@ -328,11 +342,17 @@ class Interaction:
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        with contextlib.suppress(PycomposeError, OSError):  # it has just ended: `wait` tells
-            self._session.signal(number)
+        """Only note the signal: a handler may run in the middle of anything, also of itself."""
+        self._signalled.append(number)
+        self._wake()
 
-    def _on_resize(self, _number: int, _frame: object) -> None:
-        rows, columns = size(self._screen)
-        if rows and columns:
-            with contextlib.suppress(PycomposeError, OSError):
-                self._session.resize(rows, columns)
+    def _pass_on(self) -> None:
+        while self._signalled:
+            number = self._signalled.popleft()
+            with contextlib.suppress(PycomposeError, OSError):  # it has just ended: `wait` tells
+                if number != signal.SIGWINCH:
+                    self._session.signal(number)
+                    continue
+                rows, columns = size(self._screen)
+                if rows and columns:
+                    self._session.resize(rows, columns)
