@@ -80,7 +80,9 @@ def prepare(context: Context, project_name: str | None = None) -> None:
     for name in projects(context.paths):
         if not context.paths.control_socket(name).exists():
             continue
-        if name == project_name or (project_name is None and applied(context.paths, name).get("directory") == here):
+        if name == project_name or (
+            project_name is None and applied(context.paths, name).get("directory") == here
+        ):
             return
     _prepared.append(Launch(context.paths))
 
@@ -89,8 +91,8 @@ def require_root() -> None:
     """Raise PycomposeError when we lack what starting containers takes."""
     if os.geteuid() != 0:
         raise PycomposeError(
-            "pycompose: needs root: namespaces, mounts and networks can't be made by "
-            f"user {os.geteuid()}", hint="run it with sudo",
+            f"pycompose: needs root: namespaces, mounts and networks can't be made by user {os.geteuid()}",
+            hint="run it with sudo",
         )
 
 
@@ -186,7 +188,7 @@ def scaled(project: Project, counts: Iterable[tuple[str, int]]) -> Project:
     for service in services.values():
         if service.container_name and service.replicas > 1:
             raise PycomposeError(
-                f'service {service.name}: cannot run {service.replicas} containers: container_name '
+                f"service {service.name}: cannot run {service.replicas} containers: container_name "
                 f'"{service.container_name}" can only be given to one',
                 hint="remove container_name",
             )
@@ -234,7 +236,11 @@ def down(context: Context, project_name: str, loaded: Loaded | None, options: Do
 def stop(context: Context, project_name: str, loaded: Loaded | None, options: StopOptions) -> None:
     """Stop running containers, dependants first."""
     check_known(loaded, options.services)
-    _ask(context, project_name, {"op": "stop", "services": list(options.services), "timeout_s": options.timeout_s})
+    _ask(
+        context,
+        project_name,
+        {"op": "stop", "services": list(options.services), "timeout_s": options.timeout_s},
+    )
 
 
 def start(context: Context, project_name: str, loaded: Loaded | None, options: StartOptions) -> None:

@@ -71,7 +71,9 @@ def container_config(project: Project, service: Service, image: Image, parts: Pa
         image_id=image.id,
         rootfs=image.trees,
         process=_process(service, image),
-        mounts=tuple(sorted((*parts.mounts, *tmpfs_mounts(service)), key=lambda m: m.target.rstrip("/").count("/"))),
+        mounts=tuple(
+            sorted((*parts.mounts, *tmpfs_mounts(service)), key=lambda m: m.target.rstrip("/").count("/"))
+        ),
         files=parts.files,
         hostname=service.hostname or ("" if service.uts == "host" else parts.id[:12]),
         domainname=service.domainname,
@@ -79,7 +81,9 @@ def container_config(project: Project, service: Service, image: Image, parts: Pa
         security=_security(service),
         limits=service.limits,
         cgroup_parent=service.cgroup_parent,
-        devices=tuple(Device(source=d.source, target=d.target, permissions=d.permissions) for d in service.devices),
+        devices=tuple(
+            Device(source=d.source, target=d.target, permissions=d.permissions) for d in service.devices
+        ),
         device_cgroup_rules=service.device_cgroup_rules,
         sysctls=service.sysctls,
         shm_bytes=DEFAULT_SHM_BYTES if service.shm_bytes is None else service.shm_bytes,
@@ -161,7 +165,9 @@ def signal_number(text: str) -> int:
         number = int(signal.Signals[f"SIG{base}"])
         return number + int(offset or 0)
     except (KeyError, ValueError):
-        raise EngineError(f"unknown signal {text!r}", hint="use a name such as SIGTERM, or a number") from None
+        raise EngineError(
+            f"unknown signal {text!r}", hint="use a name such as SIGTERM, or a number"
+        ) from None
 
 
 def _option(service: Service, name: str) -> str | None:
@@ -219,12 +225,15 @@ def _log(service: Service) -> LogConfig:
     driver = service.logging.driver or "json-file"
     if driver not in ("json-file", "local", "none", "journald"):
         raise EngineError(
-            f"service {service.name}: unknown logging driver {driver!r}", hint="known: json-file, local, none, journald"
+            f"service {service.name}: unknown logging driver {driver!r}",
+            hint="known: json-file, local, none, journald",
         )
     size = options.get("max-size")
     files = options.get("max-file", "1")
     if not files.isdigit() or int(files) < 1:
-        raise EngineError(f"service {service.name}: logging option max-file is {files!r}, not a count of at least 1")
+        raise EngineError(
+            f"service {service.name}: logging option max-file is {files!r}, not a count of at least 1"
+        )
     return LogConfig(driver=driver, max_bytes=parse_bytes(size) if size else 0, max_files=int(files))
 
 

@@ -211,7 +211,9 @@ class Launch:
         send(self._socket, {"project": project})
         answer, _ = receive(self._socket)
         if answer is None:
-            raise SupervisorError(f"project {project}: the supervisor ended while it started", hint="see supervisor.log")
+            raise SupervisorError(
+                f"project {project}: the supervisor ended while it started", hint="see supervisor.log"
+            )
         if "error" in answer:
             raise error_from_json(answer["error"])
         if answer.get("taken"):

@@ -79,7 +79,11 @@ class Execs:
         self._waiting.clear()
 
     async def start(
-        self, container_id: str, process: Process, fds: tuple[int | None, int | None, int | None], size: tuple[int, int] = (0, 0)
+        self,
+        container_id: str,
+        process: Process,
+        fds: tuple[int | None, int | None, int | None],
+        size: tuple[int, int] = (0, 0),
     ) -> tuple[Exec, asyncio.Future[int]]:
         """Start a command with (stdin, stdout, stderr); return it and the future of its exit code."""
 
@@ -139,7 +143,10 @@ class Execs:
         start_ns = time.time_ns()
         try:
             code, output = await self.capture(
-                config.id, exec_process(config, spec.args), timeout_s=spec.timeout_s, limit_bytes=OUTPUT_KEPT_BYTES
+                config.id,
+                exec_process(config, spec.args),
+                timeout_s=spec.timeout_s,
+                limit_bytes=OUTPUT_KEPT_BYTES,
             )
             text = output.decode(errors="replace")
         except PycomposeError as exc:

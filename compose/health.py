@@ -58,7 +58,9 @@ class HealthState:
     succeeded: bool = False
 
 
-def make_spec(service: Health | None, image: Health | None, shell: tuple[str, ...] = ("/bin/sh", "-c")) -> HealthSpec | None:
+def make_spec(
+    service: Health | None, image: Health | None, shell: tuple[str, ...] = ("/bin/sh", "-c")
+) -> HealthSpec | None:
     """Return the probe of a container: the service's healthcheck over the image's, or None without one.
 
     Docker's rule: each value that the service leaves out comes from the image; `disable` and ("NONE",) switch off.
@@ -94,11 +96,15 @@ def next_delay(spec: HealthSpec, state: HealthState, *, since_start_s: float) ->
     return min(state.backoff_s, spec.interval_s)
 
 
-def after_probe(spec: HealthSpec, state: HealthState, result: HealthResult, *, since_start_s: float) -> HealthState:
+def after_probe(
+    spec: HealthSpec, state: HealthState, result: HealthResult, *, since_start_s: float
+) -> HealthState:
     """Return the state after a probe that ended `since_start_s` seconds after the container's start."""
     results = (*state.results, result)[-RESULTS_KEPT:]
     if result.exit_code == 0:
-        return replace(state, status=HEALTHY, failing_streak=0, results=results, succeeded=True, counted_s=since_start_s)
+        return replace(
+            state, status=HEALTHY, failing_streak=0, results=results, succeeded=True, counted_s=since_start_s
+        )
     backoff_s = min(state.backoff_s * 2 if state.backoff_s else FIRST_BACKOFF_S, LONGEST_BACKOFF_S)
     state = replace(state, results=results, backoff_s=backoff_s)
     if not state.succeeded and since_start_s < spec.start_period_s:

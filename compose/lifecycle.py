@@ -79,7 +79,9 @@ class Tracked:
 class Lifecycle:
     """All tracked containers of the project."""
 
-    def __init__(self, runtime: Runtime, execs: Execs, notify: Callable[[str, Tracked, dict[str, str]], None]) -> None:
+    def __init__(
+        self, runtime: Runtime, execs: Execs, notify: Callable[[str, Tracked, dict[str, str]], None]
+    ) -> None:
         self._runtime = runtime
         self._execs = execs
         self._notify = notify
@@ -107,7 +109,9 @@ class Lifecycle:
         self._notify("create", tracked, {})
         return tracked
 
-    def adopt(self, config: ContainerConfig, record: ServiceRecord, state: ContainerState, *, stopped: bool) -> None:
+    def adopt(
+        self, config: ContainerConfig, record: ServiceRecord, state: ContainerState, *, stopped: bool
+    ) -> None:
         """Track a container that was there before this supervisor."""
         tracked = Tracked(config=config, record=record, status=state.status, stopped=stopped)
         tracked.pid, tracked.exit_code = state.pid, state.exit_code
@@ -176,7 +180,11 @@ class Lifecycle:
         if tracked.status is Status.PAUSED:
             await self.unpause(tracked)
         own_pid_namespace = config.namespaces.pid == "private"
-        deaf = own_pid_namespace and not config.process.init and not signal_handled(tracked.pid, config.stop_signal)
+        deaf = (
+            own_pid_namespace
+            and not config.process.init
+            and not signal_handled(tracked.pid, config.stop_signal)
+        )
         grace_s = config.stop_grace_s if timeout_s is None else timeout_s
         if not deaf and grace_s > 0:
             await blocking(self._runtime.keeper.signal, config.id, config.stop_signal)
@@ -269,7 +277,8 @@ class Lifecycle:
         if condition is Condition.COMPLETED:
             if ended and tracked.exit_code != 0:
                 raise self._failure(
-                    f'service "{tracked.service}" didn\'t complete successfully: exit {tracked.exit_code}', tracked
+                    f'service "{tracked.service}" didn\'t complete successfully: exit {tracked.exit_code}',
+                    tracked,
                 )
             return ended
         if ended:
@@ -364,7 +373,10 @@ class Lifecycle:
             if tracked.status is Status.PAUSED:
                 await self.wait_until(lambda: tracked.status is not Status.PAUSED, asyncio.Event())
             result = await self._execs.probe(tracked.config, spec)
-            old, state = state, after_probe(spec, state, result, since_start_s=time.monotonic() - tracked.started_s)
+            old, state = (
+                state,
+                after_probe(spec, state, result, since_start_s=time.monotonic() - tracked.started_s),
+            )
             tracked.health = state
             self._write_health(tracked, state)
             if state.status != old.status:
@@ -386,4 +398,3 @@ class Lifecycle:
                 f"container {tracked.name}: {kind} hook {' '.join(hook.command)!r} exited with {code}",
                 hint=f"its output:{shown}" if shown else None,
             )
-

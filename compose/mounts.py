@@ -93,7 +93,11 @@ class MountBuilder:
         if not nocopy and not state.options.get("device"):
             copy_up(self.paths.volume(name), self.image.trees, os.path.normpath(target), name=name)
         return Mount(
-            kind=MountKind.BIND, source=str(store.data(name)), target=target, read_only=read_only, subpath=subpath
+            kind=MountKind.BIND,
+            source=str(store.data(name)),
+            target=target,
+            read_only=read_only,
+            subpath=subpath,
         )
 
     def _anonymous(self, target: str) -> str:
@@ -136,7 +140,8 @@ class MountBuilder:
             content = read_source(what, found.file)
         else:
             raise VolumeError(
-                f"{what}: external {kind}s need a cluster", hint="give it `file:`, `environment:` or `content:`"
+                f"{what}: external {kind}s need a cluster",
+                hint="give it `file:`, `environment:` or `content:`",
             )
         try:
             uid, gid = int(reference.uid), int(reference.gid)
@@ -193,7 +198,9 @@ def _make_host_directory(path: str, what: str) -> None:
         raise VolumeError(f"{what}: cannot create the source directory: {exc.strerror}") from exc
 
 
-def anonymous_by_target(mounts: tuple[Mount, ...], anonymous: tuple[str, ...], volumes: Path) -> dict[str, str]:
+def anonymous_by_target(
+    mounts: tuple[Mount, ...], anonymous: tuple[str, ...], volumes: Path
+) -> dict[str, str]:
     """Return target → name of the anonymous volumes among `mounts`."""
     found = {}
     for mount in mounts:

@@ -76,7 +76,9 @@ class ObservedContainer:
     @property
     def dependencies(self) -> tuple[str, ...]:
         """Services it depends on, from its label `db:service_healthy:false,…`."""
-        return tuple(item.split(":", 1)[0] for item in self.config.labels.get(DEPENDS_ON, "").split(",") if item)
+        return tuple(
+            item.split(":", 1)[0] for item in self.config.labels.get(DEPENDS_ON, "").split(",") if item
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

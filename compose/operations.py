@@ -127,7 +127,9 @@ class Operations:
         self.created[operation.service, operation.number] = config.id
         self._tell(subject, f"{verb}ed", Phase.DONE)
 
-    async def create_oneoff(self, service: Service, *, name: str, auto_remove: bool, publish: bool) -> Tracked:
+    async def create_oneoff(
+        self, service: Service, *, name: str, auto_remove: bool, publish: bool
+    ) -> Tracked:
         """Make the container of `run`: no replica, no restarts, its ports only when they are asked for."""
         config, record = await blocking(
             self.runtime.create,
@@ -160,7 +162,9 @@ class Operations:
             else:
                 continue
             if target is None:
-                raise StateError(f"service {service.name}: cannot join the namespace of {mode}: no such container")
+                raise StateError(
+                    f"service {service.name}: cannot join the namespace of {mode}: no such container"
+                )
             found[mode] = target.config.id
         return found
 
@@ -193,7 +197,9 @@ class Operations:
     async def _stop(self, operation: StopContainer) -> None:
         tracked = self.lifecycle.tracked.get(operation.id)
         if tracked is not None:
-            await self._step(f"Container {operation.name}", "Stopp", self.lifecycle.stop(tracked, operation.timeout_s))
+            await self._step(
+                f"Container {operation.name}", "Stopp", self.lifecycle.stop(tracked, operation.timeout_s)
+            )
 
     async def _remove(self, operation: RemoveContainer) -> None:
         subject = f"Container {operation.name}"
@@ -222,7 +228,9 @@ class Operations:
     def _tracked(self, container_id: str, name: str) -> Tracked:
         tracked = self.lifecycle.tracked.get(container_id)
         if tracked is None:
-            raise StateError(f"container {name}: gone while it was to be started", hint="run the command again")
+            raise StateError(
+                f"container {name}: gone while it was to be started", hint="run the command again"
+            )
         return tracked
 
     async def _step(self, subject: str, stem: str, work: Awaitable[None]) -> None:

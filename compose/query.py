@@ -112,7 +112,9 @@ def port(context: Context, project_name: str, options: PortOptions) -> PortView:
     for view in views:
         if view.target == options.port and view.protocol == options.protocol:
             return view
-    known = ", ".join(f"{view.url}:{view.published}->{view.target}/{view.protocol}" for view in views) or "none"
+    known = (
+        ", ".join(f"{view.url}:{view.published}->{view.target}/{view.protocol}" for view in views) or "none"
+    )
     raise PycomposeError(
         f"no port {options.port}/{options.protocol} for container {replicas[0].name}: {known}",
         hint="add it to `ports:` of the service",
@@ -121,7 +123,9 @@ def port(context: Context, project_name: str, options: PortOptions) -> PortView:
 
 def _replicas(context: Context, project_name: str, service: str, index: int) -> list[ObservedContainer]:
     found, _ = observe_containers(context.paths, project_name)
-    replicas = [c for c in found if c.service == service and not c.oneoff and (not index or c.number == index)]
+    replicas = [
+        c for c in found if c.service == service and not c.oneoff and (not index or c.number == index)
+    ]
     if not replicas:
         which = f" (index {index})" if index else ""
         raise NoSuchContainer(f'service "{service}" has no container{which}', hint="see `pycompose ps -a`")
@@ -162,7 +166,9 @@ def images(context: Context, project_name: str, options: ImagesOptions) -> list[
         repository, tag = _repository_and_tag(container.config.image)
         size_bytes, platform = 0, ""
         with contextlib.suppress(PycomposeError):
-            image = store.resolve(container.config.image_id if repository not in ("host", "rootfs") else repository)
+            image = store.resolve(
+                container.config.image_id if repository not in ("host", "rootfs") else repository
+            )
             size_bytes, platform = image.size_bytes, image.platform
         views.append(
             ImageView(
@@ -327,7 +333,9 @@ class Tail:
 
     def _read(self) -> list[LogLine]:
         return [
-            _log_line(container, line) for container, follower in self._followers.values() for line in follower.read()
+            _log_line(container, line)
+            for container, follower in self._followers.values()
+            for line in follower.read()
         ]
 
     def _events(self) -> list[dict[str, Any]]:
@@ -414,4 +422,3 @@ def _followed_event(
         yield Exited(**who, exit_code=code, restarting=bool(event["attributes"].get("restarting")))
     elif action == "destroy":
         yield from tail.drop(event["id"])
-

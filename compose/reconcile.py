@@ -82,7 +82,9 @@ class _Planner:
     recreated: set[str] = field(default_factory=set)
 
     def plan(self) -> Plan:
-        services = [self.project.services[name] for name in self.options.services if name in self.project.services]
+        services = [
+            self.project.services[name] for name in self.options.services if name in self.project.services
+        ]
         self._resources(services)
         for service in services:
             self._service(service)
@@ -116,7 +118,9 @@ class _Planner:
             *(self.volumes.get(volume.source, 0) for volume in service.volumes if volume.kind == "volume"),
         ]
         starts: list[int] = []
-        free = iter(n for n in range(1, service.replicas + len(existing) + 1) if n not in {c.number for c in keep})
+        free = iter(
+            n for n in range(1, service.replicas + len(existing) + 1) if n not in {c.number for c in keep}
+        )
         for container in keep:
             cause = self._must_recreate(service, container)
             if cause:
@@ -125,7 +129,11 @@ class _Planner:
                 operation = StartContainer(
                     service=service.name, number=container.number, name=container.name, id=container.id
                 )
-                starts.append(self.result.add(operation, container.state.status.value, *resources, *self._conditions(service)))
+                starts.append(
+                    self.result.add(
+                        operation, container.state.status.value, *resources, *self._conditions(service)
+                    )
+                )
         for _ in range(service.replicas - len(keep)):
             number = next(free)
             starts += self._create(service, number, resources)
@@ -136,7 +144,13 @@ class _Planner:
     ) -> tuple[list[ObservedContainer], list[ObservedContainer]]:
         """Split into those to keep and those too many; up-to-date, running and low-numbered ones are kept first."""
         ranked = sorted(
-            existing, key=lambda c: (bool(self._must_recreate(service, c)), not c.running, c.number, c.config.created_ns)
+            existing,
+            key=lambda c: (
+                bool(self._must_recreate(service, c)),
+                not c.running,
+                c.number,
+                c.config.created_ns,
+            ),
         )
         kept: list[ObservedContainer] = []
         numbers: set[int] = set()
@@ -171,7 +185,9 @@ class _Planner:
                 return f"{mode.removeprefix('service:')}, whose namespace it shares, is recreated"
         return ""
 
-    def _replace(self, service: Service, old: ObservedContainer, cause: str, resources: list[int]) -> list[int]:
+    def _replace(
+        self, service: Service, old: ObservedContainer, cause: str, resources: list[int]
+    ) -> list[int]:
         self.recreated.add(service.name)
         create = self.result.add(
             CreateContainer(
@@ -186,7 +202,9 @@ class _Planner:
         )
         last = create
         if old.running:
-            stop = StopContainer(id=old.id, name=old.name, service=service.name, timeout_s=self.options.timeout_s)
+            stop = StopContainer(
+                id=old.id, name=old.name, service=service.name, timeout_s=self.options.timeout_s
+            )
             last = self.result.add(stop, f"replaced by #{create}", create)
         remove = RemoveContainer(id=old.id, name=old.name, service=service.name, replaced=True)
         last = self.result.add(remove, f"replaced by #{create}", last)
@@ -235,10 +253,15 @@ class _Planner:
         last = 0
         if container.running:
             stop = StopContainer(
-                id=container.id, name=container.name, service=container.service, timeout_s=self.options.timeout_s
+                id=container.id,
+                name=container.name,
+                service=container.service,
+                timeout_s=self.options.timeout_s,
             )
             last = self.result.add(stop, cause)
-        remove = RemoveContainer(id=container.id, name=container.name, service=container.service, volumes=True)
+        remove = RemoveContainer(
+            id=container.id, name=container.name, service=container.service, volumes=True
+        )
         self.result.add(remove, cause, last)
 
 
@@ -249,7 +272,11 @@ def orphans(project: Project, observed: Observed) -> list[ObservedContainer]:
 
 
 def stop_plan(
-    containers: Iterable[ObservedContainer], *, timeout_s: float | None = None, remove: bool = False, volumes: bool = False
+    containers: Iterable[ObservedContainer],
+    *,
+    timeout_s: float | None = None,
+    remove: bool = False,
+    volumes: bool = False,
 ) -> Plan:
     """Return the plan that stops (and with `remove` removes) containers, dependants before what they depend on.
 
@@ -271,11 +298,15 @@ def stop_plan(
         for container in by_service[service]:
             last = 0
             if container.running:
-                stop = StopContainer(id=container.id, name=container.name, service=service, timeout_s=timeout_s)
+                stop = StopContainer(
+                    id=container.id, name=container.name, service=service, timeout_s=timeout_s
+                )
                 last = plan.add(stop, "asked for", *dependants)
                 numbers.append(last)
             if remove:
-                operation = RemoveContainer(id=container.id, name=container.name, service=service, volumes=volumes)
+                operation = RemoveContainer(
+                    id=container.id, name=container.name, service=service, volumes=volumes
+                )
                 plan.add(operation, "asked for", last, *([] if last else dependants))
         stops[service] = numbers or dependants
     return plan

@@ -137,7 +137,9 @@ class Requests:
     # ------------------------------------------------------------------ changing
 
     @contextlib.asynccontextmanager
-    async def _exclusive(self, *, interrupts: bool = False, interruptible: bool = False) -> AsyncIterator[None]:
+    async def _exclusive(
+        self, *, interrupts: bool = False, interruptible: bool = False
+    ) -> AsyncIterator[None]:
         """Hold the project for the block. Cancels a holder that only builds up when this one takes down."""
         if interrupts and self._interruptible is not None:
             self._interruptible.cancel()
@@ -162,7 +164,9 @@ class Requests:
             broken=tuple(broken),
         )
 
-    def _operations(self, sink: Sink, project: Project | None = None, images: dict[str, Image] | None = None) -> Operations:
+    def _operations(
+        self, sink: Sink, project: Project | None = None, images: dict[str, Image] | None = None
+    ) -> Operations:
         supervisor = self._supervisor
         return Operations(
             runtime=supervisor.runtime,
@@ -213,7 +217,9 @@ class Requests:
                 await lifecycle.wait_until(lambda: all([lifecycle.ready(t) for t in waited]), never)
         except TimeoutError:
             late = ", ".join(t.name for t in waited if t.status is not Status.EXITED)
-            raise StateError(f"application not healthy after {timeout_s:g}s", hint=f"still waiting for: {late}") from None
+            raise StateError(
+                f"application not healthy after {timeout_s:g}s", hint=f"still waiting for: {late}"
+            ) from None
         for tracked in waited:
             text = "Healthy" if tracked.record.health or tracked.status is Status.RUNNING else "Exited"
             sink(Event(subject=f"Container {tracked.name}", text=text, phase=Phase.DONE))
@@ -334,12 +340,18 @@ class Requests:
             grown = False
             for container in observed.containers:
                 wants = tracked[container.id].record.service.depends_on if container.id in tracked else ()
-                if container.running and container.service not in services and any(
-                    dependency.restart and dependency.service in services for dependency in wants
+                if (
+                    container.running
+                    and container.service not in services
+                    and any(dependency.restart and dependency.service in services for dependency in wants)
                 ):
                     services.add(container.service)
                     grown = True
-        return [c for c in observed.containers if c.service in services and not c.oneoff and (c in chosen or c.running)]
+        return [
+            c
+            for c in observed.containers
+            if c.service in services and not c.oneoff and (c in chosen or c.running)
+        ]
 
     async def _kill(self, peer: Peer, message: Message, _: list[int]) -> None:
         number = signal_number(str(message["signal"]))
@@ -362,7 +374,9 @@ class Requests:
             chosen = _selected(await self._observe(), message["services"], oneoff=True)
             if not message.get("stop"):
                 chosen = [container for container in chosen if not container.running]
-            plan = stop_plan(chosen, timeout_s=message.get("timeout_s"), remove=True, volumes=bool(message.get("volumes")))
+            plan = stop_plan(
+                chosen, timeout_s=message.get("timeout_s"), remove=True, volumes=bool(message.get("volumes"))
+            )
             await execute(plan, self._operations(_sink(peer)).perform)
         peer.send({"result": {"nothing": not chosen}})
 
@@ -445,7 +459,10 @@ class Requests:
             for network in service.networks:
                 await blocking(supervisor.wiring.ensure_network, project.networks[network.network])
             tracked = await operations.create_oneoff(
-                service, name=str(message["name"]), auto_remove=bool(message["remove"]), publish=bool(message["publish"])
+                service,
+                name=str(message["name"]),
+                auto_remove=bool(message["remove"]),
+                publish=bool(message["publish"]),
             )
         try:
             await supervisor.lifecycle.start(tracked)
@@ -453,7 +470,16 @@ class Requests:
             await operations.remove(tracked.config.id, volumes=True)
             raise
         if message["detach"]:
-            peer.send({"result": {"container": tracked.config.id, "name": tracked.name, "terminal": False, "stdin": False}})
+            peer.send(
+                {
+                    "result": {
+                        "container": tracked.config.id,
+                        "name": tracked.name,
+                        "terminal": False,
+                        "stdin": False,
+                    }
+                }
+            )
             return
         try:
             await self._attached(peer, tracked)
@@ -475,7 +501,14 @@ class Requests:
         async def one(tracked: Tracked) -> None:
             await tracked.ended.wait()
             peer.send(
-                {"waited": {"id": tracked.config.id, "name": tracked.name, "service": tracked.service, "code": tracked.exit_code}}
+                {
+                    "waited": {
+                        "id": tracked.config.id,
+                        "name": tracked.name,
+                        "service": tracked.service,
+                        "code": tracked.exit_code,
+                    }
+                }
             )
 
         await _all(one(tracked) for tracked in chosen)
@@ -496,7 +529,9 @@ class Requests:
             return [t for t in lifecycle.tracked.values() if not t.record.oneoff]
         chosen = [t for service in services for t in lifecycle.of_service(service)]
         if not chosen:
-            raise NoSuchContainer(f"service {services[0]}: no container exists", hint="start it with `pycompose up`")
+            raise NoSuchContainer(
+                f"service {services[0]}: no container exists", hint="start it with `pycompose up`"
+            )
         return chosen
 
     def _replica(self, service: str, index: int) -> Tracked:
@@ -507,10 +542,14 @@ class Requests:
         running = [t for t in found if t.status in (Status.RUNNING, Status.PAUSED)]
         if running:
             if running[0].status is Status.PAUSED:
-                raise StateError(f"container {running[0].name}: is paused", hint="run `pycompose unpause` first")
+                raise StateError(
+                    f"container {running[0].name}: is paused", hint="run `pycompose unpause` first"
+                )
             return running[0]
         if found:
-            raise StateError(f'service "{service}" is not running', hint=f"start it with `pycompose start {service}`")
+            raise StateError(
+                f'service "{service}" is not running', hint=f"start it with `pycompose start {service}`"
+            )
         raise NoSuchContainer(
             f'service "{service}" has no container' + (f" number {index}" if index else ""),
             hint="see `pycompose ps -a` for what there is",
@@ -578,8 +617,9 @@ def _warn_about_orphans(sink: Sink, project: Project, observed: Observed) -> Non
 
 def _tell_running(sink: Sink, plan: Plan, observed: Observed, options: ReconcileOptions) -> None:
     """Say "Running" for what is left alone."""
-    touched = {getattr(node.operation, "id", "") or getattr(node.operation, "replaces", "") for node in plan.nodes}
+    touched = {
+        getattr(node.operation, "id", "") or getattr(node.operation, "replaces", "") for node in plan.nodes
+    }
     for container in observed.containers:
         if container.service in options.services and container.running and container.id not in touched:
             sink(Event(subject=f"Container {container.name}", text="Running", phase=Phase.DONE))
-

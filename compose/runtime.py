@@ -91,7 +91,9 @@ class Runtime:
             directory = self.paths.container(container_id)
             directory.mkdir(mode=0o710, parents=True)
             inherited = {} if renew_volumes or not replaces else self._inherited(replaces)
-            builder = MountBuilder(self.paths, project, service, image, container_id, inherited, resolve_image)
+            builder = MountBuilder(
+                self.paths, project, service, image, container_id, inherited, resolve_image
+            )
             mounts = builder.build()
             files = {} if service.network_mode == "host" else {"/etc/hostname": "hostname"}
             files |= {"/etc/hosts": "hosts", "/etc/resolv.conf": "resolv.conf"}
@@ -195,7 +197,9 @@ class Runtime:
         write_runtime(
             self.paths,
             container_id,
-            RuntimeRecord(ports=record.ports, endpoints=record.endpoints, stopped=True, restarts=record.restarts),
+            RuntimeRecord(
+                ports=record.ports, endpoints=record.endpoints, stopped=True, restarts=record.restarts
+            ),
         )
 
     def mark_restarting(self, container_id: str, restarts: int) -> None:
@@ -232,7 +236,9 @@ class Runtime:
                 store.remove(name)
         name = config.name if config else ""
         with contextlib.suppress(FileNotFoundError):
-            name = name or (self.paths.project_claims(self.project) / container_id).read_text(encoding="utf-8")
+            name = name or (self.paths.project_claims(self.project) / container_id).read_text(
+                encoding="utf-8"
+            )
         self._discard_files(container_id, name)
 
     def _discard_files(self, container_id: str, name: str) -> None:
@@ -265,4 +271,3 @@ def _image_health(image: Image) -> Health | None:
         start_interval_s=found.start_interval_s,
         retries=found.retries,
     )
-

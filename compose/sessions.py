@@ -239,4 +239,3 @@ def oneoff_service(context: Context, service: Service, options: RunOptions) -> S
     labels = dict(entry.partition("=")[::2] for entry in options.labels)
     changes["labels"] = {**service.labels, **labels}
     return replace(service, **changes)
-

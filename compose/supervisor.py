@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import shutil
@@ -131,7 +130,12 @@ class Supervisor:
         states = {container.id: container.state for container in containers}
         for container_id, tracked in list(self.lifecycle.tracked.items()):
             state = states.get(container_id)
-            if tracked.pid and not tracked.ended.is_set() and state is not None and not state.pid == tracked.pid:
+            if (
+                tracked.pid
+                and not tracked.ended.is_set()
+                and state is not None
+                and not state.pid == tracked.pid
+            ):
                 self.lifecycle.exited({"container": container_id, "exit_code": state.exit_code})
 
     def check_idle(self) -> None:
@@ -295,7 +299,12 @@ async def _run(paths: StatePaths, project: str, first: socket.socket) -> None:
     except PycomposeError as exc:
         send(first, {"error": exc.to_json()})
         return
-    claim = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": boot_id(), "protocol": PROTOCOL}
+    claim = {
+        "pid": os.getpid(),
+        "start_ticks": start_ticks(os.getpid()),
+        "boot_id": boot_id(),
+        "protocol": PROTOCOL,
+    }
     write_json(paths.project_run(project) / "supervisor.json", claim, durable=False)
 
     def acceptable() -> None:
@@ -350,9 +359,13 @@ def main() -> int:
             return 0
         _set_up_logging(paths, project)
     except (PycomposeError, OSError) as exc:
-        error = exc if isinstance(exc, PycomposeError) else SupervisorError(
-            f"project {project}: cannot use the state directories: {exc.filename}: {exc.strerror}",
-            hint="pycompose needs root, or PYCOMPOSE_ROOT and PYCOMPOSE_RUN pointing to writable places",
+        error = (
+            exc
+            if isinstance(exc, PycomposeError)
+            else SupervisorError(
+                f"project {project}: cannot use the state directories: {exc.filename}: {exc.strerror}",
+                hint="pycompose needs root, or PYCOMPOSE_ROOT and PYCOMPOSE_RUN pointing to writable places",
+            )
         )
         send(first, {"error": error.to_json()})
         return 1

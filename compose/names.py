@@ -1,0 +1,80 @@
+"""The embedded DNS server of a project, reached from threads while it lives on the supervisor's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+from pycompose.networking.dns.server import DnsServer
+from pycompose.networking.dns.table import Record, Table
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+    from pycompose.networking.model import NetworkState
+    from pycompose.record import EndpointRecord
+
+
+class DnsService:
+    """One server for all containers of the project; every container has a pair of sockets in its namespace."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, upstreams: tuple[str, ...]) -> None:
+        self._loop = loop
+        self._server = DnsServer(loop, upstreams)
+        self._lock = threading.Lock()
+        self._sockets: dict[str, tuple[socket.socket, socket.socket]] = {}
+
+    def serves(self, container_id: str) -> bool:
+        """Tell whether the container has its sockets."""
+        with self._lock:
+            return container_id in self._sockets
+
+    def sockets(self, container_id: str) -> tuple[socket.socket, ...]:
+        """Return the container's sockets, () when it has none."""
+        with self._lock:
+            return self._sockets.get(container_id, ())
+
+    def serve(self, container_id: str, udp: socket.socket, tcp: socket.socket) -> None:
+        """Answer on these sockets from now on."""
+        with self._lock:
+            self._sockets[container_id] = (udp, tcp)
+        self._loop.call_soon_threadsafe(self._server.serve, container_id, udp, tcp)
+
+    def stop(self, container_id: str) -> None:
+        """Answer a container no more and close its sockets."""
+        with self._lock:
+            found = self._sockets.pop(container_id, None)
+        if found is not None:
+            self._loop.call_soon_threadsafe(self._stop, container_id, found)
+
+    def _stop(self, container_id: str, sockets: tuple[socket.socket, ...]) -> None:
+        self._server.stop(container_id)
+        for sock in sockets:
+            sock.close()
+
+    def update(
+        self,
+        networks: Mapping[str, NetworkState],
+        containers: Mapping[str, tuple[tuple[EndpointRecord, ...], bool]],
+    ) -> None:
+        """Swap the table: who is on which network, and (where the flag says so) under which names."""
+        records = [
+            Record(
+                container_id=container_id,
+                network=endpoint.network,
+                ip=endpoint.ip,
+                ip6=endpoint.ip6,
+                names=endpoint.names if named else (),
+            )
+            for container_id, (endpoints, named) in containers.items()
+            for endpoint in endpoints
+        ]
+        table = Table(records, networks)
+        self._loop.call_soon_threadsafe(setattr, self._server, "table", table)
+
+    def close(self) -> None:
+        """Stop answering."""
+        for container_id in list(self._sockets):
+            self.stop(container_id)

@@ -1,0 +1,442 @@
+"""How the containers of one project are connected: networks, names, published ports, firewall.
+
+Blocking, called from threads of the supervisor; only the DNS server and the relays live on its loop. Sockets that must
+outlive a supervisor are held by the keeper too, under `dns/ID` and `ports/ID`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import socket
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pycompose.engine.errors import NetworkError, PycomposeError
+from pycompose.names import DnsService
+from pycompose.networking import hosts
+from pycompose.networking.model import EndpointSpec, NetworkSpec, Pool, PublishedPort
+from pycompose.networking.relay import Relay
+from pycompose.record import EndpointRecord, PublishedRecord, RuntimeRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycompose.engine.client import Keeper
+    from pycompose.engine.config import ContainerConfig
+    from pycompose.engine.paths import StatePaths
+    from pycompose.model import Endpoint, Network
+    from pycompose.networking.api import Networking
+    from pycompose.networking.model import NetworkState
+    from pycompose.networking.ports import Reservation
+    from pycompose.record import ServiceRecord
+
+log = logging.getLogger(__name__)
+
+LABEL_NETWORK = "com.docker.compose.network"
+
+
+@dataclass(slots=True)
+class _Wired:
+    """What one running container has: its addresses, its ports, whether its name is answered."""
+
+    endpoints: tuple[EndpointRecord, ...] = ()
+    ports: tuple[PublishedRecord, ...] = ()
+    reservations: list[Reservation] = field(default_factory=list)
+    named: bool = False
+
+
+class Wiring:
+    """The network side of one project."""
+
+    def __init__(
+        self, paths: StatePaths, project: str, networking: Networking, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._paths = paths
+        self._project = project
+        self._networking = networking
+        self._loop = loop
+        self._lock = threading.RLock()
+        self._wired: dict[str, _Wired] = {}
+        self._states: dict[str, NetworkState] = {}
+        self._dns = DnsService(loop, hosts.upstreams(hosts.machine_resolver()))
+        self._relays = Relay()
+        self.keeper: Keeper | None = None
+
+    # ------------------------------------------------------------------ networks
+
+    def network_names(self) -> list[str]:
+        """Return the names of all networks of the machine."""
+        return [state.name for state in self._networking.list_networks()]
+
+    def own_networks(self) -> list[str]:
+        """Return the names of the networks that this project has made."""
+        return [state.name for state in self._networking.list_networks(self._project)]
+
+    def ensure_network(self, network: Network) -> None:
+        """Create a network of the project unless it exists; raises NetworkError."""
+        spec = NetworkSpec(
+            name=network.name,
+            project=self._project,
+            driver=network.driver,
+            internal=network.internal,
+            enable_ipv4=network.enable_ipv4,
+            enable_ipv6=network.enable_ipv6,
+            pools=tuple(
+                Pool(subnet=p.subnet, ip_range=p.ip_range, gateway=p.gateway, aux=p.aux_addresses)
+                for p in network.ipam
+            ),
+            options=network.driver_opts,
+            labels={
+                **network.labels,
+                "com.docker.compose.project": self._project,
+                LABEL_NETWORK: network.key,
+                "com.docker.compose.config-hash": network.hash,
+            },
+            external=network.external,
+        )
+        state = self._networking.ensure_network(spec)
+        with self._lock:
+            self._states[state.name] = state
+            self._apply_firewall()
+
+    def remove_network(self, name: str) -> None:
+        """Remove a network; raises NetworkError while it is in use."""
+        self._networking.remove_network(name)
+        with self._lock:
+            self._states.pop(name, None)
+            self._apply_firewall()
+
+    def remove_all(self) -> None:
+        """Remove the firewall table and whatever a killed predecessor has left of the project's network."""
+        with self._lock:
+            self._states.clear()
+            self._networking.cleanup(self._project)
+            self._networking.remove_firewall(self._project)
+
+    # ------------------------------------------------------------------ containers
+
+    def connect(self, config: ContainerConfig, record: ServiceRecord) -> RuntimeRecord:
+        """Give a container its network before it starts; raises NetworkError, PortInUse. Idempotent."""
+        mode = config.namespaces.network
+        if mode == "host":
+            self._write_host_files(config, record)
+            return RuntimeRecord()
+        if mode.startswith("container:"):
+            self._share_files(config, mode.removeprefix("container:"))
+            return RuntimeRecord()
+        specs = [self._endpoint_spec(config, record, endpoint) for endpoint in record.service.networks]
+        for spec in specs:
+            self._refresh(record, spec.network)
+        states = self._networking.connect(config.id, specs, hostname=config.hostname)
+        names = {spec.network: spec.aliases for spec in specs}
+        endpoints = tuple(
+            EndpointRecord(
+                network=s.network, ip=s.ip, ip6=s.ip6, mac=s.mac, gateway=s.gateway, names=names[s.network]
+            )
+            for s in states
+        )
+        self._write_files(config, record, endpoints)
+        wired = _Wired(endpoints=endpoints)
+        with self._lock:
+            old = self._wired.get(config.id)
+            if old is not None:
+                self._release_ports(config.id, old)
+            self._wired[config.id] = wired
+        if endpoints:
+            self._serve_names(config.id)
+        if record.publish:
+            self._publish(config, record, wired)
+        return RuntimeRecord(ports=wired.ports, endpoints=endpoints)
+
+    def running(self, config: ContainerConfig, _runtime: RuntimeRecord) -> None:
+        """Answer for the container's names from now on."""
+        with self._lock:
+            wired = self._wired.get(config.id)
+            if wired is not None:
+                wired.named = True
+                self._update_names()
+
+    def silence(self, container_id: str) -> None:
+        """Answer for the container's names no more, until it runs again."""
+        with self._lock:
+            wired = self._wired.get(container_id)
+            if wired is not None:
+                wired.named = False
+                self._update_names()
+
+    def disconnect(self, container_id: str) -> None:
+        """Take a container off its networks and give its ports back; idempotent."""
+        with self._lock:
+            wired = self._wired.pop(container_id, None)
+            if wired is not None:
+                self._release_ports(container_id, wired)
+                self._update_names()
+                if wired.ports:
+                    self._apply_firewall()
+        self._dns.stop(container_id)
+        if self.keeper is not None:
+            with contextlib.suppress(PycomposeError):
+                self.keeper.drop(f"dns/{container_id}")
+        self._networking.disconnect(container_id)
+
+    # ------------------------------------------------------------------ coming back
+
+    def adopt(self) -> None:
+        """Read the project's networks as an earlier supervisor has left them."""
+        with self._lock:
+            self._states = {state.name: state for state in self._networking.list_networks(self._project)}
+
+    def resume(
+        self, config: ContainerConfig, record: ServiceRecord, runtime: RuntimeRecord, *, running: bool
+    ) -> None:
+        """Take over a container of an earlier supervisor: its sockets from the keeper, its names, its ports."""
+        if not running or not runtime.endpoints:
+            return
+        for endpoint in runtime.endpoints:
+            self._refresh(record, endpoint.network)
+        wired = _Wired(endpoints=runtime.endpoints, ports=runtime.ports, named=True)
+        with self._lock:
+            self._wired[config.id] = wired
+            keeper = self.keeper
+            if keeper is not None:
+                self._resume_sockets(keeper, config.id, wired)
+            self._apply_firewall()
+            self._update_names()
+
+    def _resume_sockets(self, keeper: Keeper, container_id: str, wired: _Wired) -> None:
+        dns = keeper.take(f"dns/{container_id}")
+        if len(dns) == 2:
+            self._dns.serve(container_id, *(socket.socket(fileno=fd) for fd in dns))
+        else:
+            self._serve_names(container_id)
+        held = [socket.socket(fileno=fd) for fd in keeper.take(f"ports/{container_id}")]
+        wired.reservations = _reservations(held, wired.ports)
+        target = self._target(wired)
+        for reservation in wired.reservations:
+            self._relay(container_id, reservation, target, wired.ports)
+
+    def hold_again(self) -> None:
+        """Give a new keeper the sockets that the old one held."""
+        with self._lock:
+            for container_id, wired in self._wired.items():
+                self._hold_ports(container_id, wired)
+                sockets = self._dns.sockets(container_id)
+                if sockets and self.keeper is not None:
+                    self.keeper.hold(f"dns/{container_id}", [item.fileno() for item in sockets])
+
+    def close(self) -> None:
+        """Stop answering and relaying; the sockets themselves stay with the keeper."""
+        self._dns.close()
+        self._relays.close()
+        with self._lock:
+            for wired in self._wired.values():
+                for reservation in wired.reservations:
+                    reservation.close()
+
+    # ------------------------------------------------------------------ names
+
+    def _serve_names(self, container_id: str) -> None:
+        if self._dns.serves(container_id):
+            return
+        udp, tcp = self._networking.dns_sockets(container_id)
+        if self.keeper is not None:
+            self.keeper.hold(f"dns/{container_id}", [udp.fileno(), tcp.fileno()])
+        self._dns.serve(container_id, udp, tcp)
+
+    def _update_names(self) -> None:
+        self._dns.update(
+            self._states, {key: (wired.endpoints, wired.named) for key, wired in self._wired.items()}
+        )
+
+    # ------------------------------------------------------------------ ports
+
+    def _publish(self, config: ContainerConfig, record: ServiceRecord, wired: _Wired) -> None:
+        """Reserve the host ports, then hand them to the container; raises PortInUse, NetworkError."""
+        target = self._target(wired)
+        if target is None or not record.service.ports:
+            return
+        from pycompose.networking import ports  # noqa: PLC0415 - most containers publish nothing
+
+        published: list[PublishedRecord] = []
+        try:
+            for port in record.service.ports:
+                host_ip = port.host_ip or self._states[target.network].host_binding
+                host_ip = "" if host_ip == ports.ANY4 else host_ip
+                reservation = ports.reserve(host_ip, port.published, port.protocol)
+                wired.reservations.append(reservation)
+                published += [
+                    PublishedRecord(
+                        host_ip=sock.getsockname()[0],
+                        host_port=reservation.host_port,
+                        protocol=port.protocol,
+                        target=port.target,
+                    )
+                    for sock in reservation.sockets
+                ]
+        except NetworkError as exc:
+            for reservation in wired.reservations:
+                reservation.close()
+            wired.reservations = []
+            raise type(exc)(f"container {config.name}: {exc}", hint=exc.hint) from exc
+        wired.ports = tuple(published)
+        for reservation in wired.reservations:
+            self._relay(config.id, reservation, target, wired.ports)
+        with self._lock:
+            self._hold_ports(config.id, wired)
+            self._apply_firewall()
+
+    def _target(self, wired: _Wired) -> EndpointRecord | None:
+        """Return the endpoint that published ports lead to: the first one with a way out."""
+        return next((e for e in wired.endpoints if e.ip and not self._is_internal(e.network)), None)
+
+    def _relay(
+        self,
+        container_id: str,
+        reservation: Reservation,
+        target: EndpointRecord | None,
+        published: Sequence[PublishedRecord],
+    ) -> None:
+        """Serve the connections that the kernel can't redirect."""
+        port = next((p.target for p in published if (p.host_port, p.protocol) == _key(reservation)), 0)
+        for sock in reservation.relayed(target.ip6) if target is not None else ():
+            work = self._relays.serve(container_id, sock, (target.ip if target else "", port))
+            asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _hold_ports(self, container_id: str, wired: _Wired) -> None:
+        fds = [sock.fileno() for reservation in wired.reservations for sock in reservation.sockets]
+        if fds and self.keeper is not None:
+            self.keeper.hold(f"ports/{container_id}", fds)
+
+    def _release_ports(self, container_id: str, wired: _Wired) -> None:
+        self._loop.call_soon_threadsafe(self._relays.stop, container_id)
+        for reservation in wired.reservations:
+            reservation.close()
+        wired.reservations = []
+        if self.keeper is not None and wired.ports:
+            with contextlib.suppress(PycomposeError):
+                self.keeper.drop(f"ports/{container_id}")
+
+    def _is_internal(self, network: str) -> bool:
+        state = self._states.get(network)
+        return state is not None and state.internal
+
+    def _apply_firewall(self) -> None:
+        """Replace the project's rules by what is true now; the caller holds the lock."""
+        published: list[PublishedPort] = []
+        for wired in self._wired.values():
+            target = self._target(wired)
+            for port in wired.ports if target is not None else ():
+                reservation = next(
+                    (r for r in wired.reservations if _key(r) == (port.host_port, port.protocol)), None
+                )
+                if reservation is not None and target is not None:
+                    published += reservation.published(target.ip, target.ip6, port.target)
+        published = list(dict.fromkeys(published))
+        if not self._states:
+            self._networking.remove_firewall(self._project)
+            return
+        for warning in self._networking.apply_firewall(self._project, list(self._states.values()), published):
+            log.warning("%s", warning)
+
+    # ------------------------------------------------------------------ endpoints
+
+    def _refresh(self, record: ServiceRecord, network: str) -> None:
+        """Make sure that a network which other projects own is known here (external ones), and one that vanished is back."""
+        with self._lock:
+            if network in self._states:
+                return
+        state = self._networking.inspect(network)
+        if state is None:
+            wanted = next((n for n in record.networks.values() if n.name == network), None)
+            if wanted is None:
+                raise NetworkError(f"network {network}: not found", hint="run `pycompose up` to create it")
+            self.ensure_network(wanted)
+            return
+        with self._lock:
+            self._states[network] = state
+
+    def _endpoint_spec(
+        self, config: ContainerConfig, record: ServiceRecord, endpoint: Endpoint
+    ) -> EndpointSpec:
+        service = record.service
+        names = [config.name, *endpoint.aliases, config.id[:12]]
+        if not record.oneoff:
+            names.insert(1, service.name)
+        if config.hostname:
+            names.append(config.hostname)
+        key = f"{self._project}/{service.name}/{record.number}"
+        mac = endpoint.mac_address or (service.mac_address if endpoint is service.networks[0] else "")
+        return EndpointSpec(
+            network=record.networks[endpoint.network].name,
+            lease_key=f"{key}/{config.id[:12]}" if record.oneoff else key,
+            aliases=tuple(dict.fromkeys(names)),
+            ipv4_address=endpoint.ipv4_address,
+            ipv6_address=endpoint.ipv6_address,
+            mac_address=mac,
+            interface_name=endpoint.interface_name,
+            priority=endpoint.priority,
+            gw_priority=endpoint.gw_priority,
+        )
+
+    # ------------------------------------------------------------------ files
+
+    def _write_files(
+        self, config: ContainerConfig, record: ServiceRecord, endpoints: Sequence[EndpointRecord]
+    ) -> None:
+        service = record.service
+        directory = self._paths.container(config.id)
+        gateways = [endpoint.gateway for endpoint in endpoints if endpoint.gateway]
+        text = hosts.hosts_text(
+            hostname=config.hostname,
+            domainname=config.domainname,
+            addresses=[ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6) if ip],
+            extra_hosts=hosts.resolve_extra_hosts(service.extra_hosts, gateways),
+            ipv6=any(endpoint.ip6 for endpoint in endpoints),
+        )
+        hosts.write_in_place(directory / "hosts", text)
+        hosts.write_in_place(directory / "hostname", hosts.hostname_text(config.hostname))
+        resolver = hosts.override(
+            hosts.machine_resolver(), dns=service.dns, search=service.dns_search, options=service.dns_opt
+        )
+        resolv = hosts.embedded_resolv(resolver) if endpoints else hosts.resolv_text(resolver)
+        hosts.write_in_place(directory / "resolv.conf", resolv)
+
+    def _write_host_files(self, config: ContainerConfig, record: ServiceRecord) -> None:
+        directory = self._paths.container(config.id)
+        extra = hosts.resolve_extra_hosts(record.service.extra_hosts, ["127.0.0.1"])
+        machine = Path("/etc/hosts").read_text(encoding="utf-8", errors="replace")
+        hosts.write_in_place(directory / "hosts", hosts.host_network_hosts(machine, extra))
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile("/etc/resolv.conf", directory / "resolv.conf")
+
+    def _share_files(self, config: ContainerConfig, other: str) -> None:
+        for name in ("hosts", "hostname", "resolv.conf"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(self._paths.container(other) / name, self._paths.container(config.id) / name)
+
+
+def _key(reservation: Reservation) -> tuple[int, str]:
+    return reservation.host_port, reservation.protocol
+
+
+def _reservations(held: Sequence[socket.socket], published: Sequence[PublishedRecord]) -> list[Reservation]:
+    """Return the reservations again that held sockets and the record of their ports came from."""
+    from pycompose.networking.ports import Reservation  # noqa: PLC0415 - only after a crash
+
+    found: dict[tuple[int, str], list[socket.socket]] = {}
+    for sock in held:
+        protocol = "tcp" if sock.type == socket.SOCK_STREAM else "udp"
+        found.setdefault((sock.getsockname()[1], protocol), []).append(sock)
+    result = []
+    for (number, protocol), sockets in found.items():
+        addresses = {p.host_ip for p in published if (p.host_port, p.protocol) == (number, protocol)}
+        host_ip = next(iter(addresses)) if len(addresses) == 1 and not addresses & {"0.0.0.0", "::"} else ""  # noqa: S104
+        result.append(
+            Reservation(host_ip=host_ip, host_port=number, protocol=protocol, sockets=tuple(sockets))
+        )
+    return result
