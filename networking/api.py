@@ -227,9 +227,9 @@ class Networking:
     ) -> ports.Reservation:
         """Return a host port of the inclusive range `published` (None: any) as bound sockets to keep open.
 
-        See ports.reserve. Raises PortInUse, NetworkError.
+        See ports.reserve_port. Raises PortInUse, NetworkError.
         """
-        return ports.reserve(host_ip, published, protocol)
+        return ports.reserve_port(host_ip, published, protocol)
 
     # whatever is left
 

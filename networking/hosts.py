@@ -45,16 +45,16 @@ class Resolver:
 
 
 def hosts_text(
+    addresses: Sequence[str],
     *,
     hostname: str,
     domainname: str = "",
-    addresses: Sequence[str] = (),
-    extra_hosts: Sequence[tuple[str, str]] = (),
+    extra: Sequence[tuple[str, str]] = (),
     ipv6: bool = True,
 ) -> str:
-    """Return /etc/hosts of a container with its own `addresses`; `extra_hosts` are (name, address)."""
+    """Return /etc/hosts of a container with its own `addresses`; `extra` hosts are (name, address)."""
     lines = [_LOCAL4, _LOCAL6 if ipv6 else ""]
-    lines += [f"{address}\t{name}\n" for name, address in extra_hosts]
+    lines += [f"{address}\t{name}\n" for name, address in extra]
     names = f"{hostname}.{domainname} {hostname}" if domainname else _fqdn_first(hostname)
     lines += [f"{address}\t{names}\n" for address in addresses]
     return "".join(lines)
@@ -64,7 +64,7 @@ def host_network_hosts(machine: str, extra_hosts: Sequence[tuple[str, str]]) -> 
     """Return /etc/hosts for `network_mode: host`: the machine's own text, unless there are extra hosts."""
     if not extra_hosts:
         return machine
-    return hosts_text(hostname="", extra_hosts=extra_hosts)
+    return hosts_text((), hostname="", extra=extra_hosts)
 
 
 def resolve_extra_hosts(
@@ -130,16 +130,24 @@ def override(
     )
 
 
-def embedded_resolv(resolver: Resolver) -> str:
-    """Return /etc/resolv.conf of a container on networks: our server, which asks `resolver` for the rest."""
-    options = resolver.options
-    if not any(option.startswith("ndots:") for option in options):
-        options = (*options, "ndots:0")
-    return resolv_text(replace(resolver, nameservers=(EMBEDDED_DNS,), options=options))
+def resolv_conf_text(
+    *,
+    embedded: bool,
+    dns: Sequence[str] = (),
+    search: Sequence[str] = (),
+    options: Sequence[str] = (),
+    machine: Resolver | None = None,
+) -> str:
+    """Return /etc/resolv.conf: naming our server when `embedded`, else `dns` or the machine's servers.
 
-
-def resolv_text(resolver: Resolver) -> str:
-    """Return a resolv.conf: of a container without networks, or with the machine's."""
+    `search` and `options` are a service's `dns_search` and `dns_opt`. `machine` is machine_resolver()
+    unless given.
+    """
+    resolver = override(machine or machine_resolver(), dns=dns, search=search, options=options)
+    if embedded:
+        resolver = replace(resolver, nameservers=(EMBEDDED_DNS,))
+        if not any(option.startswith("ndots:") for option in resolver.options):
+            resolver = replace(resolver, options=(*resolver.options, "ndots:0"))
     lines = ["# made by pycompose; kept as it is once it was changed\n"]
     lines += [f"nameserver {server}\n" for server in resolver.nameservers]
     if resolver.search:
@@ -149,9 +157,9 @@ def resolv_text(resolver: Resolver) -> str:
     return "".join(lines)
 
 
-def upstreams(resolver: Resolver) -> tuple[str, ...]:
-    """Return the servers to forward to; Docker's public ones when there is none."""
-    return resolver.nameservers or FALLBACK
+def upstreams(machine: Resolver | None = None) -> tuple[str, ...]:
+    """Return the servers that our server asks: the machine's, or Docker's public ones when it has none."""
+    return (machine or machine_resolver()).nameservers or FALLBACK
 
 
 def write_in_place(path: Path, text: str, *, known: str | None = None) -> bool:

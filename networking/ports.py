@@ -19,7 +19,10 @@ from pycompose.engine.errors import NetworkError, PortInUse
 from pycompose.networking.model import PublishedPort
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import asyncio
+    from collections.abc import Iterator, Sequence
+
+    from pycompose.networking.relay import Relay
 
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - what a published port without an address means
 PROTOCOLS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
@@ -30,7 +33,7 @@ BPF_RETURN = 0x06
 TCP_LISTEN = "0A"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Reservation:
     """A host port, ours as long as one copy of `sockets` is open; `host_ip` "" is every address."""
 
@@ -38,9 +41,35 @@ class Reservation:
     host_port: int
     protocol: str
     sockets: tuple[socket.socket, ...]
+    _relay: Relay | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The host addresses: 0.0.0.0 and, where the machine has IPv6, :: for a port without host_ip."""
+        return tuple(str(sock.getsockname()[0]) for sock in self.sockets)
+
+    def filenos(self) -> list[int]:
+        """Return the descriptors for somebody else to hold."""
+        return [sock.fileno() for sock in self.sockets]
+
+    def relay_to(self, loop: asyncio.AbstractEventLoop, ip: str, port: int, *, ip6: str = "") -> None:
+        """Relay, on `loop`, what the kernel can't redirect to the container's `ip` and `port`.
+
+        `ip6` is the container's IPv6 address, if it has one. For threads other than the loop's. Raises
+        OSError.
+        """
+        from pycompose.networking.relay import Relay  # noqa: PLC0415 - brings asyncio, most ports need none
+
+        if sockets := self.relayed(ip6):
+            self._relay = self._relay or Relay(loop)
+            for sock in sockets:
+                self._relay.start(sock, (ip, port))
 
     def close(self) -> None:
-        """Give the port up."""
+        """Give the port up, closing relayed connections."""
+        if self._relay is not None:
+            self._relay.stop()
+            self._relay = None
         for sock in self.sockets:
             sock.close()
 
@@ -67,7 +96,7 @@ class Reservation:
         ]
 
 
-def reserve(host_ip: str, published: tuple[int, int] | None, protocol: str) -> Reservation:
+def reserve_port(host_ip: str, published: tuple[int, int] | None, protocol: str) -> Reservation:
     """Return a reservation of the first free port of the inclusive range `published`, or of any (None).
 
     `host_ip` "" means 0.0.0.0 and [::], with the same number. Raises PortInUse naming the port, and who has
@@ -87,6 +116,25 @@ def reserve(host_ip: str, published: tuple[int, int] | None, protocol: str) -> R
         f"port {_range_text(published)}/{protocol}: publish on {host_ip or ANY4}: already in use{owner}",
         hint="stop what uses it, publish another host port, or none: `ports: ['80']` takes any free one",
     )
+
+
+def adopt_reservation(sockets: Sequence[socket.socket]) -> Reservation:
+    """Return the reservation that `sockets` (of one port) are, as an earlier process has made it."""
+    host_ip, number = sockets[0].getsockname()[:2]
+    protocol = "tcp" if sockets[0].type == socket.SOCK_STREAM else "udp"
+    addresses = {sock.getsockname()[0] for sock in sockets}
+    everywhere = addresses == {ANY4, ANY6}
+    return Reservation(
+        host_ip="" if everywhere else host_ip, host_port=number, protocol=protocol, sockets=tuple(sockets)
+    )
+
+
+def adopt_reservations(sockets: Sequence[socket.socket]) -> list[Reservation]:
+    """Return the reservations that `sockets` of several ports are, in the order of their first sockets."""
+    groups: dict[tuple[int, int], list[socket.socket]] = {}
+    for sock in sockets:
+        groups.setdefault((sock.type, sock.getsockname()[1]), []).append(sock)
+    return [adopt_reservation(group) for group in groups.values()]
 
 
 def _reserve_any(host_ip: str, protocol: str) -> Reservation:

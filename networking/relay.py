@@ -12,47 +12,64 @@ import socket
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Sequence
 
 UDP_IDLE_S = 90.0
 UDP_FLOWS = 1024
 UDP_WAITING = 32
+LOOP_ANSWERS_S = 10.0
 
 log = logging.getLogger(__name__)
 
 
 class Relay:
-    """Serves listening sockets until they are stopped. All methods belong to the loop's thread."""
+    """What is relayed to one container port; called from other threads, it waits for the loop."""
 
-    def __init__(self) -> None:
-        self._servers: dict[Hashable, list[_TcpServer | _UdpServer]] = {}
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._servers: list[_TcpServer | _UdpServer] = []
 
-    async def serve(self, key: Hashable, sock: socket.socket, target: tuple[str, int]) -> None:
-        """Relay what comes to `sock` (TCP listening, or UDP) to `target`, until `stop(key)`.
+    def start(self, sock: socket.socket, target: tuple[str, int]) -> None:
+        """Relay what comes to `sock` (TCP listening, or UDP) to `target`, until `stop`.
 
         `sock` is duplicated; the caller keeps and closes its own. Raises OSError.
         """
         copy = sock.dup()
         copy.setblocking(False)
-        kind = _TcpServer if sock.type == socket.SOCK_STREAM else _UdpServer
-        server = kind(copy, target)
-        self._servers.setdefault(key, []).append(server)
-        await server.start()
+        server = (_TcpServer if sock.type == socket.SOCK_STREAM else _UdpServer)(copy, target)
+        self._servers.append(server)
+        asyncio.run_coroutine_threadsafe(server.start(), self._loop).result(LOOP_ANSWERS_S)
 
-    def stop(self, key: Hashable) -> None:
-        """Close everything under `key`, connections too; no error when there is nothing."""
-        for server in self._servers.pop(key, []):
-            server.close()
+    def stop(self) -> None:
+        """Close the listening copies and all connections; afterwards the port is free."""
+        servers, self._servers = self._servers, []
+        if not self._loop.is_running():
+            for server in servers:
+                server.sock.close()
+            return
+        if _on(self._loop):
+            for server in servers:
+                server.close()
+            return
+        asyncio.run_coroutine_threadsafe(_close(servers), self._loop).result(LOOP_ANSWERS_S)
 
-    def close(self) -> None:
-        """Stop everything."""
-        for key in list(self._servers):
-            self.stop(key)
+
+def _on(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+async def _close(servers: Sequence[_TcpServer | _UdpServer]) -> None:
+    for server in servers:
+        server.close()
+    await asyncio.sleep(0)  # transports close their sockets in the loop's next round
 
 
 class _TcpServer:
     def __init__(self, sock: socket.socket, target: tuple[str, int]) -> None:
-        self._sock = sock
+        self.sock = sock
         self._target = target
         self._server: asyncio.Server | None = None
         self._ends: set[_End] = set()
@@ -60,7 +77,7 @@ class _TcpServer:
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _End(self._ends, self._accepted), sock=self._sock)
+        self._server = await loop.create_server(lambda: _End(self._ends, self._accepted), sock=self.sock)
 
     def _accepted(self, client: _End) -> None:
         task = asyncio.get_running_loop().create_task(self._connect(client))
@@ -81,7 +98,7 @@ class _TcpServer:
     def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        self._sock.close()
+        self.sock.close()
         for task in self._tasks:
             task.cancel()
         for end in list(self._ends):
@@ -89,7 +106,7 @@ class _TcpServer:
 
 
 class _End(asyncio.Protocol):
-    """One half of a connection. Reading stops while the other half can't write: no buffer grows without bound."""
+    """One half of a connection, read only while the other half can be written: no buffer grows."""
 
     transport: asyncio.Transport
 
@@ -148,14 +165,14 @@ class _UdpServer(asyncio.DatagramProtocol):
     """A flow per client address, closed after 90 s of silence, as the kernel forgets its own."""
 
     def __init__(self, sock: socket.socket, target: tuple[str, int]) -> None:
-        self._sock = sock
+        self.sock = sock
         self._target = target
         self._transport: asyncio.DatagramTransport | None = None
         self._flows: dict[Any, _UdpFlow] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=self._sock)
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=self.sock)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.DatagramTransport", transport)
@@ -193,7 +210,7 @@ class _UdpServer(asyncio.DatagramProtocol):
         if self._transport is not None:
             self._transport.close()
         else:
-            self._sock.close()
+            self.sock.close()
 
 
 class _UdpFlow(asyncio.DatagramProtocol):
