@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pycompose.config.load import Loaded
-    from pycompose.engine.images.store import Image
+    from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
     from pycompose.events import Sink
     from pycompose.model import Project
     from pycompose.options import (
         CreateOptions,
         DownOptions,
+        ImageOptions,
         KillOptions,
         PauseOptions,
         RestartOptions,
@@ -196,7 +197,7 @@ def scaled(project: Project, counts: Iterable[tuple[str, int]]) -> Project:
 
 
 def find_images(
-    context: Context, project: Project, services: Iterable[str], options: CreateOptions
+    context: Context, project: Project, services: Iterable[str], options: ImageOptions
 ) -> dict[str, Image]:
     """Return the image of each service, and of each image that is mounted under "image:REFERENCE"."""
     from pycompose.images import ensure_images  # noqa: PLC0415 - not for commands that look

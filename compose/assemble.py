@@ -23,7 +23,7 @@ from pycompose.engine.config import (
     User,
 )
 from pycompose.engine.errors import EngineError
-from pycompose.engine.linux.caps import CAPABILITIES
+from pycompose.engine.linux.caps import NAMES as CAPABILITIES
 from pycompose.observe import (
     CONFIG_FILES,
     CONFIG_HASH,
@@ -40,7 +40,7 @@ from pycompose.observe import (
 from pycompose.units import parse_bytes
 
 if TYPE_CHECKING:
-    from pycompose.engine.images.store import Image
+    from pycompose.engine.images.spec import Image
     from pycompose.model import Project, Service
 
 DEFAULT_GRACE_S = 10.0

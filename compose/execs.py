@@ -13,7 +13,7 @@ from pycompose.assemble import merge_environment
 from pycompose.blocking import blocking
 from pycompose.engine.config import User
 from pycompose.engine.errors import EngineError, PycomposeError
-from pycompose.engine.linux.caps import CAPABILITIES
+from pycompose.engine.linux.caps import NAMES as CAPABILITIES
 from pycompose.health import OUTPUT_KEPT_BYTES, HealthResult
 
 if TYPE_CHECKING:

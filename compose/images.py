@@ -75,8 +75,7 @@ def strictest(policies: Iterable[str]) -> str:
 def ensure_images(
     context: Context, project: Project, services: Iterable[str], options: ImageOptions
 ) -> dict[str, Image]:
-    """Return the image of each service, and of each image mount under "image:REFERENCE", all in the local
-    store.
+    """Return the image of each service, and of each image mount under "image:REFERENCE".
 
     Raises NoSuchImage, InvalidReference, ImageError, PullError with the services that want the image.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pycompose.engine.images.store import Image
+    from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
     from pycompose.model import FileObject, FileReference, Project, Service, ServiceVolume, Volume
 

@@ -29,7 +29,7 @@ from pycompose.volumes.store import VolumeStore
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from pycompose.engine.images.store import Image
+    from pycompose.engine.images.spec import Image
     from pycompose.events import Sink
     from pycompose.lifecycle import Lifecycle, Tracked
     from pycompose.model import Project, Service

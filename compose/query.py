@@ -244,9 +244,9 @@ def _follow_logs(
                         return
                     yield item
                 elif item["action"] == "start" and not tail.knows(item["id"]):
-                    container = read_container(context.paths, item["id"])
-                    if container is not None and _wanted(container, loaded, options):
-                        tail.add(container, since_ns=None, lines=None)
+                    found = read_container(context.paths, item["id"])
+                    if found is not None and _wanted(found, loaded, options):
+                        tail.add(found, since_ns=None, lines=None)
 
 
 def _log_directory(context: Context, container_id: str) -> Any:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from pycompose.engine.client import Keeper
     from pycompose.engine.config import ContainerConfig
-    from pycompose.engine.images.store import Image
+    from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
     from pycompose.engine.state import ContainerState
     from pycompose.model import Project, Service

@@ -1,0 +1,325 @@
+"""The operations that change a project: from what a client asks to a plan, and through it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pycompose.assemble import signal_number
+from pycompose.blocking import blocking
+from pycompose.engine.config import from_json
+from pycompose.engine.errors import NoSuchContainer, StateError
+from pycompose.engine.images.spec import Image
+from pycompose.engine.state import Status
+from pycompose.engine.store import write_json
+from pycompose.events import Event, Phase
+from pycompose.execute import execute
+from pycompose.model import Project
+from pycompose.plan import AwaitService, Plan, StartContainer
+from pycompose.reconcile import ReconcileOptions, Recreate, down_plan, orphans, reconcile, stop_plan
+from pycompose.volumes.store import VolumeStore
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable
+
+    from pycompose.control import Message, Peer
+    from pycompose.events import Sink
+    from pycompose.observe import Observed, ObservedContainer
+    from pycompose.requests import Requests
+
+
+class Changes:
+    """One method per operation; each answers with a result, or raises PycomposeError."""
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._supervisor = requests.supervisor
+
+    async def apply(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """`up`, `create`, `scale`: make the project what it says."""
+        project = from_json(Project, message["project"])
+        images = {key: from_json(Image, value) for key, value in message["images"].items()}
+        sink = sink_of(peer)
+        async with self._requests.exclusive(interruptible=True):
+            await blocking(self._remember, project)
+            observed = await self._requests.observe()
+            options = _reconcile_options(message, images)
+            if not message.get("ignore_orphans") and not options.remove_orphans:
+                _warn_about_orphans(sink, project, observed)
+            plan = reconcile(project, observed, options)
+            if message.get("dry_run"):
+                peer.send({"result": {"plan": str(plan)}})
+                return
+            _tell_running(sink, plan, observed, options)
+            operations = self._requests.operations(sink, project, images)
+            await execute(plan, operations.perform, parallel=message.get("parallel"))
+        if message.get("wait"):
+            await self._wait_ready(sink, options.services, message.get("wait_timeout_s"))
+        peer.send({"result": {}})
+
+    def _remember(self, project: Project) -> None:
+        supervisor = self._supervisor
+        directory = supervisor.paths.project(project.name)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        value = {"directory": project.directory, "files": list(project.files), "name": project.name}
+        write_json(directory / "project.json", value, durable=False)
+
+    async def _wait_ready(self, sink: Sink, services: Iterable[str], timeout_s: float | None) -> None:
+        lifecycle = self._supervisor.lifecycle
+        waited = [t for service in services for t in lifecycle.of_service(service)]
+        for tracked in waited:
+            sink(Event(subject=f"Container {tracked.name}", text="Waiting", phase=Phase.WORKING))
+        never = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await lifecycle.wait_until(lambda: all([lifecycle.ready(t) for t in waited]), never)
+        except TimeoutError:
+            late = ", ".join(t.name for t in waited if t.status is not Status.EXITED)
+            raise StateError(
+                f"application not healthy after {timeout_s:g}s", hint=f"still waiting for: {late}"
+            ) from None
+        for tracked in waited:
+            text = "Healthy" if tracked.record.health or tracked.status is Status.RUNNING else "Exited"
+            sink(Event(subject=f"Container {tracked.name}", text=text, phase=Phase.DONE))
+
+    async def down(self, peer: Peer, message: Message, _: list[int]) -> None:
+        supervisor = self._supervisor
+        project = from_json(Project, message["project"]) if message.get("project") else None
+        sink = sink_of(peer)
+        async with self._requests.exclusive(interrupts=True):
+            observed = await self._requests.observe()
+            chosen = _selected(observed, message["services"], oneoff=True)
+            if project is not None and not message.get("remove_orphans") and not message["services"]:
+                # Orphans of an earlier compose file stay unless they are asked for, as in Compose.
+                gone = {container.id for container in orphans(project, observed)}
+                chosen = [container for container in chosen if container.id not in gone]
+            networks = [] if message["services"] else await blocking(self._networks_of, project)
+            volumes = await blocking(self._volumes_of, project) if message.get("volumes") else []
+            plan = down_plan(
+                observed,
+                containers=chosen,
+                networks=networks,
+                volumes=volumes,
+                timeout_s=message.get("timeout_s"),
+                anonymous_volumes=True,
+            )
+            if message.get("dry_run"):
+                peer.send({"result": {"plan": str(plan)}})
+                return
+            await execute(
+                plan, self._requests.operations(sink, project).perform, parallel=message.get("parallel")
+            )
+            nothing_left = not supervisor.lifecycle.tracked
+            if nothing_left:
+                await blocking(supervisor.wiring.remove_all)
+        peer.send({"result": {"nothing": not plan, "ends": supervisor.finish_after_down()}})
+
+    def _networks_of(self, project: Project | None) -> list[str]:
+        names = list(self._supervisor.wiring.own_networks())
+        if project is not None:
+            external = {network.name for network in project.networks.values() if network.external}
+            names = [name for name in names if name not in external]
+        return names
+
+    def _volumes_of(self, project: Project | None) -> list[str]:
+        store = VolumeStore(self._supervisor.paths)
+        names = [volume.name for volume in store.of_project(self._supervisor.project)]
+        if project is not None:
+            external = {volume.name for volume in project.volumes.values() if volume.external}
+            names = [name for name in names if name not in external]
+        return names
+
+    async def start(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Start what exists, dependencies first."""
+        sink = sink_of(peer)
+        async with self._requests.exclusive(interruptible=True):
+            observed = await self._requests.observe()
+            chosen = _selected(observed, message["services"], oneoff=False)
+            plan = self._start_plan([container for container in chosen if not container.running])
+            if not chosen and message["services"]:
+                raise NoSuchContainer(f"service {message['services'][0]} has no container to start")
+            await execute(plan, self._requests.operations(sink).perform, parallel=message.get("parallel"))
+        if message.get("wait"):
+            services = dict.fromkeys(container.service for container in chosen)
+            await self._wait_ready(sink, services, message.get("wait_timeout_s"))
+        peer.send({"result": {}})
+
+    def _start_plan(self, containers: Iterable[ObservedContainer]) -> Plan:
+        """Return the plan that starts existing containers, each after the conditions of its record."""
+        tracked = self._supervisor.lifecycle.tracked
+        plan = Plan()
+        starts: dict[str, list[int]] = {}
+        for container in reversed(_stop_order(containers)):
+            after: list[int] = []
+            for dependency in tracked[container.id].record.service.depends_on:
+                if not self._supervisor.lifecycle.of_service(dependency.service):
+                    continue
+                operation = AwaitService(
+                    service=dependency.service, condition=dependency.condition, required=dependency.required
+                )
+                after.append(plan.add(operation, "a dependant needs it", *starts.get(dependency.service, [])))
+            start = StartContainer(
+                service=container.service, number=container.number, name=container.name, id=container.id
+            )
+            number = plan.add(start, container.state.status.value, *after)
+            starts.setdefault(container.service, []).append(number)
+        return plan
+
+    async def stop(self, peer: Peer, message: Message, _: list[int]) -> None:
+        async with self._requests.exclusive(interrupts=True):
+            chosen = _selected(await self._requests.observe(), message["services"], oneoff=False)
+            plan = stop_plan(chosen, timeout_s=message.get("timeout_s"))
+            await execute(
+                plan, self._requests.operations(sink_of(peer)).perform, parallel=message.get("parallel")
+            )
+        peer.send({"result": {}})
+
+    async def restart(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Stop in reverse order, start in order; dependants that declared `restart: true` too."""
+        sink = sink_of(peer)
+        async with self._requests.exclusive(interrupts=True):
+            observed = await self._requests.observe()
+            chosen = _selected(observed, message["services"], oneoff=False)
+            if not message.get("no_deps"):
+                chosen = self._with_restarting_dependants(observed, chosen)
+            await execute(
+                stop_plan(chosen, timeout_s=message.get("timeout_s")),
+                self._requests.operations(_quiet(sink)).perform,
+            )
+            for container in chosen:
+                sink(Event(subject=f"Container {container.name}", text="Restarting", phase=Phase.WORKING))
+            await execute(self._start_plan(chosen), self._requests.operations(_quiet(sink)).perform)
+            for container in chosen:
+                sink(Event(subject=f"Container {container.name}", text="Started", phase=Phase.DONE))
+        peer.send({"result": {}})
+
+    def _with_restarting_dependants(
+        self, observed: Observed, chosen: list[ObservedContainer]
+    ) -> list[ObservedContainer]:
+        tracked = self._supervisor.lifecycle.tracked
+        services = {container.service for container in chosen}
+        grown = True
+        while grown:
+            grown = False
+            for container in observed.containers:
+                wants = tracked[container.id].record.service.depends_on if container.id in tracked else ()
+                if (
+                    container.running
+                    and container.service not in services
+                    and any(dependency.restart and dependency.service in services for dependency in wants)
+                ):
+                    services.add(container.service)
+                    grown = True
+        return [
+            c
+            for c in observed.containers
+            if c.service in services and not c.oneoff and (c in chosen or c.running)
+        ]
+
+    async def kill(self, peer: Peer, message: Message, _: list[int]) -> None:
+        number = signal_number(str(message["signal"]))
+        sink = sink_of(peer)
+        async with self._requests.exclusive(interrupts=True):
+            chosen = _selected(await self._requests.observe(), message["services"], oneoff=False)
+            running = [container for container in chosen if container.running]
+
+            async def kill(container: ObservedContainer) -> None:
+                tracked = self._supervisor.lifecycle.tracked[container.id]
+                sink(Event(subject=f"Container {container.name}", text="Killing", phase=Phase.WORKING))
+                await self._supervisor.lifecycle.signal(tracked, number)
+                sink(Event(subject=f"Container {container.name}", text="Killed", phase=Phase.DONE))
+
+            await _all(kill(container) for container in running)
+        peer.send({"result": {"nothing": not running}})
+
+    async def rm(self, peer: Peer, message: Message, _: list[int]) -> None:
+        async with self._requests.exclusive(interrupts=bool(message.get("stop"))):
+            chosen = _selected(await self._requests.observe(), message["services"], oneoff=True)
+            if not message.get("stop"):
+                chosen = [container for container in chosen if not container.running]
+            plan = stop_plan(
+                chosen, timeout_s=message.get("timeout_s"), remove=True, volumes=bool(message.get("volumes"))
+            )
+            await execute(plan, self._requests.operations(sink_of(peer)).perform)
+        peer.send({"result": {"nothing": not chosen}})
+
+    async def pause(self, peer: Peer, message: Message, _: list[int]) -> None:
+        lifecycle = self._supervisor.lifecycle
+        pause = bool(message["pause"])
+        sink = sink_of(peer)
+        async with self._requests.exclusive():
+            for tracked in self._requests.chosen(message["services"]):
+                if tracked.status is (Status.RUNNING if pause else Status.PAUSED):
+                    await (lifecycle.pause(tracked) if pause else lifecycle.unpause(tracked))
+                    text = "Paused" if pause else "Unpaused"
+                    sink(Event(subject=f"Container {tracked.name}", text=text, phase=Phase.DONE))
+        peer.send({"result": {}})
+
+
+def sink_of(peer: Peer) -> Sink:
+    return lambda event: peer.send({"event": event.to_json()})
+
+
+def _quiet(sink: Sink) -> Sink:
+    """Let only failures through."""
+    return lambda event: sink(event) if event.phase in (Phase.ERROR, Phase.WARNING) else None
+
+
+async def _all(work: Iterable[Awaitable[None]]) -> None:
+    """Await all; raise the first failure after the others have ended."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+def _stop_order(containers: Iterable[ObservedContainer]) -> list[ObservedContainer]:
+    """Return containers so that dependants come first."""
+    by_id = {container.id: container for container in containers}
+    plan = stop_plan(by_id.values(), remove=True)
+    ids = [getattr(node.operation, "id", "") for node in plan.nodes]
+    return [by_id[container_id] for container_id in dict.fromkeys(ids)]
+
+
+def _selected(observed: Observed, services: list[str], *, oneoff: bool) -> list[ObservedContainer]:
+    """Return the containers of the named services (of all, for none named)."""
+    return [
+        container
+        for container in observed.containers
+        if (oneoff or not container.oneoff) and (not services or container.service in services)
+    ]
+
+
+def _reconcile_options(message: Message, images: dict[str, Image]) -> ReconcileOptions:
+    return ReconcileOptions(
+        services=tuple(message["services"]),
+        named=frozenset(message["named"]),
+        images={key: image.id for key, image in images.items()},
+        recreate=Recreate(message["recreate"]),
+        recreate_dependencies=Recreate(message["recreate_dependencies"]),
+        renew_volumes=bool(message.get("renew_volumes")),
+        remove_orphans=bool(message.get("remove_orphans")),
+        start=bool(message.get("start", True)),
+        timeout_s=message.get("timeout_s"),
+    )
+
+
+def _warn_about_orphans(sink: Sink, project: Project, observed: Observed) -> None:
+    found = orphans(project, observed)
+    if found:
+        names = ", ".join(container.name for container in found)
+        text = (
+            f"Found orphan containers ([{names}]) for this project. If you removed or renamed this service in your "
+            "compose file, you can run this command with the --remove-orphans flag to clean it up."
+        )
+        sink(Event(subject="", text=text, phase=Phase.WARNING))
+
+
+def _tell_running(sink: Sink, plan: Plan, observed: Observed, options: ReconcileOptions) -> None:
+    """Say "Running" for what is left alone."""
+    touched = {
+        getattr(node.operation, "id", "") or getattr(node.operation, "replaces", "") for node in plan.nodes
+    }
+    for container in observed.containers:
+        if container.service in options.services and container.running and container.id not in touched:
+            sink(Event(subject=f"Container {container.name}", text="Running", phase=Phase.DONE))
