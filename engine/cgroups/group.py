@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pycompose.engine.config import Limits
 
 REMOVE_S = 2.0
-_REALTIME = ("cpu.rt_period_us", "cpu.rt_runtime_us")
+RT_PERIOD_US = 1_000_000  # the kernel's default
 _V1_NAMES = {"io": "blkio"}
 
 
@@ -230,9 +230,9 @@ def write_limits(unified: Path | None, leaves: dict[str, Path], limits: Limits) 
     for controller, entries in (v1_files(limits, bfq=bfq) if leaves else {}).items():
         if controller in leaves:
             group = leaves[controller]
-            realtime = {name: entries[name] for name in _REALTIME if name in entries}
-            if realtime:
-                v1.grant_realtime(detect().v1["cpu"], group, realtime)
+            if limits.cpu_rt_runtime_us and controller == "cpu":
+                share = limits.cpu_rt_runtime_us / (limits.cpu_rt_period_us or RT_PERIOD_US)
+                v1.grant_realtime(detect().v1["cpu"], group, share)
             files.apply(group, entries, optional)
     if "cpu" in leaves:
         limits = dataclasses.replace(limits, cpu_rt_runtime_us=None, cpu_rt_period_us=None)

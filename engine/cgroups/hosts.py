@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 V1_CONTROLLERS = ("cpuset", "cpu", "cpuacct", "blkio", "memory", "devices", "freezer", "pids")
 
@@ -44,25 +49,38 @@ class Hierarchies:
 @cache
 def detect() -> Hierarchies:
     """Return what is mounted in this mount namespace; read once per process."""
-    return parse_mountinfo(Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
+    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    return parse_mountinfo(text, visible)
 
 
-def parse_mountinfo(text: str) -> Hierarchies:
-    """Return the writable cgroup mounts; of several mounts of one hierarchy the first counts."""
+def visible(mount: Path, device: str) -> bool:
+    """Tell whether `mount` leads to the filesystem `device` ("major:minor"), not to one mounted above it."""
+    try:
+        number = os.stat(mount).st_dev
+    except OSError:
+        return False
+    return f"{os.major(number)}:{os.minor(number)}" == device
+
+
+def parse_mountinfo(text: str, usable: Callable[[Path, str], bool]) -> Hierarchies:
+    """Return the writable cgroup mounts that are `usable`; of several of one hierarchy the first counts."""
     unified: Path | None = None
     v1: dict[str, Path] = {}
-    for line in text.splitlines():
-        before, dash, after = line.partition(" - ")
-        fields, rest = before.split(" "), after.split(" ")
-        if not dash or len(fields) < 6 or len(rest) < 3 or "ro" in fields[5].split(","):
+    split = [line.partition(" - ")[::2] for line in text.splitlines()]
+    mounts = [(before.split(" "), after.split(" ")) for before, after in split]
+    topmost = {fields[4]: (fields, rest) for fields, rest in mounts if len(fields) > 5 and len(rest) > 2}
+    for fields, rest in topmost.values():
+        if "ro" in fields[5].split(","):
             continue
         mount = Path(_unescape(fields[4]))
+        if not rest[0].startswith("cgroup") or not usable(mount, fields[2]):
+            continue
         if rest[0] == "cgroup2":
             unified = unified or mount
-        elif rest[0] == "cgroup":
-            for name in rest[2].split(","):
-                if name in V1_CONTROLLERS:
-                    v1.setdefault(name, mount)
+            continue
+        for name in rest[2].split(","):
+            if name in V1_CONTROLLERS:
+                v1.setdefault(name, mount)
     return Hierarchies(unified=unified, v1=v1)
 
 

@@ -6,6 +6,7 @@ Kernel: Documentation/admin-guide/cgroup-v1/ (cpusets.rst, freezer-subsystem.rst
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import time
@@ -15,7 +16,6 @@ from pycompose.engine.cgroups import files
 from pycompose.engine.errors import CgroupError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 _ROUNDS = 100
@@ -45,14 +45,22 @@ def create(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...]) ->
     raise CgroupError(f"cgroup {group}: cannot create: others remove it again and again")
 
 
-def grant_realtime(mount: Path, group: Path, wanted: Mapping[str, str]) -> None:
-    """Raise the real-time budget of our parents of `group`: the kernel wants it there first."""
+def grant_realtime(mount: Path, group: Path, share: float) -> None:
+    """Raise the real-time budget of our parents of `group` by its `share` of a processor.
+
+    The kernel wants the sum of the children's shares in the parent first. What it refuses here it refuses
+    again for the group itself, where it is an error.
+    """
     parents = [parent for parent in group.parents if mount in parent.parents]
     for parent in reversed(parents):
-        for name, text in wanted.items():
-            with contextlib.suppress(OSError):
-                if int(files.read(parent, name)) < int(text):
-                    files.write(parent, name, text)
+        with contextlib.suppress(OSError, ValueError):
+            period, runtime = (
+                int(files.read(parent, name)) for name in ("cpu.rt_period_us", "cpu.rt_runtime_us")
+            )
+            used = sum(map(_realtime_share, (child for child in parent.iterdir() if child.is_dir())))
+            wanted = math.ceil(period * (used + share))
+            if wanted > runtime:
+                files.write(parent, "cpu.rt_runtime_us", str(wanted))
 
 
 def freeze(group: Path, *, frozen: bool, timeout_s: float = 5.0) -> None:
@@ -87,3 +95,7 @@ def _prepare(group: Path, controllers: tuple[str, ...]) -> None:
         for name in ("cpuset.cpus", "cpuset.mems"):
             if not files.read(group, name):
                 files.write(group, name, files.read(group.parent, name))
+
+
+def _realtime_share(group: Path) -> float:
+    return int(files.read(group, "cpu.rt_runtime_us")) / int(files.read(group, "cpu.rt_period_us"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pycompose.engine.cgroups.base import group_path
-from pycompose.engine.cgroups.hosts import Kind, parse_mountinfo
+from pycompose.engine.cgroups.hosts import Kind, parse_mountinfo, visible
 from pycompose.engine.errors import CgroupError
 from pycompose.engine.paths import StatePaths
 
@@ -19,15 +19,19 @@ V1 = """\
 """
 
 
+def anywhere(_mount: Path, _device: str) -> bool:
+    return True
+
+
 def test_a_v2_machine() -> None:
-    found = parse_mountinfo(V2)
+    found = parse_mountinfo(V2, anywhere)
 
     assert (found.kind, found.unified, found.v1) == (Kind.V2, Path("/sys/fs/cgroup"), {})
 
 
 def test_a_v1_machine() -> None:
     """Controllers that share a mount share a directory; named hierarchies are none of ours."""
-    found = parse_mountinfo(V1)
+    found = parse_mountinfo(V1, anywhere)
 
     assert found.kind is Kind.V1
     assert found.v1_mounts() == {
@@ -37,15 +41,24 @@ def test_a_v1_machine() -> None:
 
 
 def test_a_hybrid_machine() -> None:
-    found = parse_mountinfo(V1 + V2.replace("/sys/fs/cgroup", "/sys/fs/cgroup/uni\\040fied"))
+    found = parse_mountinfo(V1 + V2.replace("/sys/fs/cgroup", "/sys/fs/cgroup/uni\\040fied"), anywhere)
 
     assert (found.kind, found.unified) == (Kind.HYBRID, Path("/sys/fs/cgroup/uni fied"))
+
+
+def test_a_mount_that_another_one_hides_does_not_count() -> None:
+    """The path must lead to the filesystem that the line is about."""
+    found = parse_mountinfo(V1, lambda _mount, device: device != "0:24")
+
+    assert found.v1 == dict.fromkeys(("cpu", "cpuacct"), Path("/sys/fs/cgroup/cpu,cpuacct"))
+    assert visible(Path("/proc"), "0:0") is False
+    assert visible(Path("/no/where"), "0:0") is False
 
 
 @pytest.mark.parametrize("text", ("", "garbage\n", V2.replace(" rw,nosuid", " ro,nosuid")))
 def test_a_machine_without(text: str) -> None:
     """None mounted, or only read-only as in an ordinary container."""
-    assert parse_mountinfo(text).kind is Kind.NONE
+    assert parse_mountinfo(text, anywhere).kind is Kind.NONE
 
 
 @pytest.mark.parametrize(
