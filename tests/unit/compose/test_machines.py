@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from pycompose.health import HEALTHY, STARTING, UNHEALTHY, HealthResult, HealthSpec, HealthState, after_probe, make_spec, next_delay
+from pycompose.health import (
+    HEALTHY,
+    STARTING,
+    UNHEALTHY,
+    HealthResult,
+    HealthSpec,
+    HealthState,
+    after_probe,
+    make_spec,
+    next_delay,
+)
 from pycompose.model import Health, Restart
 from pycompose.restart import RestartState, after_exit
 
@@ -99,7 +109,20 @@ def delays(policy: Restart, count: int, *, exit_code: int = 1, ran_s: float = 0.
 
 def test_back_off_doubles_up_to_a_minute() -> None:
     """100 ms, 200 ms … 60 s (engine.md 7.3)."""
-    assert delays(Restart(kind="always"), 12) == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60.0, 60.0]
+    assert delays(Restart(kind="always"), 12) == [
+        0.1,
+        0.2,
+        0.4,
+        0.8,
+        1.6,
+        3.2,
+        6.4,
+        12.8,
+        25.6,
+        51.2,
+        60.0,
+        60.0,
+    ]
 
 
 def test_a_good_run_resets_the_back_off() -> None:

@@ -12,7 +12,9 @@ from pycompose.reconcile import ReconcileOptions, Recreate, down_plan, reconcile
 
 
 def service(name: str, **changes: object) -> Service:
-    return replace(Service(name=name, image="host", hash=f"{name}-1", networks=(Endpoint(network="default"),)), **changes)
+    return replace(
+        Service(name=name, image="host", hash=f"{name}-1", networks=(Endpoint(network="default"),)), **changes
+    )
 
 
 def project(*services: Service, volumes: dict[str, Volume] | None = None) -> Project:
@@ -113,7 +115,9 @@ def test_scaling_up_fills_the_gaps() -> None:
     """Number 2 is free, so it is used before 4."""
     there = observed(container("web", 1), container("web", 3))
 
-    assert "CreateContainer demo-web-2, no existing container" in plan(project(service("web", replicas=3)), there)
+    assert "CreateContainer demo-web-2, no existing container" in plan(
+        project(service("web", replicas=3)), there
+    )
 
 
 def test_no_recreate_leaves_a_diverged_container() -> None:
@@ -158,7 +162,9 @@ def test_down_stops_dependants_first_then_networks_then_volumes() -> None:
         volumes=frozenset({"demo_data"}),
     )
     text = str(
-        down_plan(there, containers=there.containers, networks=["demo_default", "gone"], volumes=["demo_data"])
+        down_plan(
+            there, containers=there.containers, networks=["demo_default", "gone"], volumes=["demo_data"]
+        )
     )
 
     assert text == (
