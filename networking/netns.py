@@ -77,19 +77,22 @@ def create(pin: Path, setup: Callable[[], T]) -> T:
         raise NetworkError(f"network namespace {pin}: create: {os.strerror(exc.errno or 0)}") from exc
 
 
-def enter(pin: Path, action: Callable[[], T]) -> T:
-    """Run `action` inside the namespace pinned at `pin` (or any nsfs file) and return its result.
+def enter(pin: Path | int, action: Callable[[], T]) -> T:
+    """Run `action` inside the namespace pinned at `pin` (or that a descriptor refers to); return its result.
 
     Raises NetworkError when the namespace can't be entered, and whatever `action` raises.
     """
 
     def inside() -> T:
         try:
-            fd = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                libc.call("setns", fd, CLONE_NEWNET, path=str(pin))
-            finally:
-                os.close(fd)
+            if isinstance(pin, int):
+                libc.call("setns", pin, CLONE_NEWNET)
+            else:
+                fd = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    libc.call("setns", fd, CLONE_NEWNET)
+                finally:
+                    os.close(fd)
         except OSError as exc:
             raise NetworkError(f"network namespace {pin}: enter: {os.strerror(exc.errno or 0)}") from exc
         return action()
