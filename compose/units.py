@@ -9,7 +9,9 @@ import re
 import struct
 from decimal import Decimal
 
-_BYTES = re.compile(r"\s*(?P<number>-?[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[kmgtp]?)(?:i?b)?\s*\Z", re.ASCII | re.IGNORECASE)
+_BYTES = re.compile(
+    r"\s*(?P<number>-?[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[kmgtp]?)(?:i?b)?\s*\Z", re.ASCII | re.IGNORECASE
+)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _DURATION_PART = re.compile(r"(?P<number>[0-9]*\.?[0-9]*)(?P<unit>ns|us|µs|μs|ms|s|m|h|d|w)", re.ASCII)
 _NS = {
@@ -93,25 +95,22 @@ def _decimal(value: int, unit: int) -> str:
 
 
 def format_float(value: float) -> str:
-    """Return a float as Go's %v prints it: "1", "1.1", "1e+21", "+Inf"."""
+    """Return a float as Go's %v prints it: "1", "1.1", "1e+06", "+Inf"."""
     if value != value:  # noqa: PLR0124 - NaN is the one value that differs from itself
         return "NaN"
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"
-    if value == 0:
-        return "-0" if str(value)[0] == "-" else "0"
-    digits, exponent = f"{value:e}", 0
-    mantissa = repr(abs(value))
-    if "e" in mantissa or abs(value) >= 1e21 or abs(value) < 1e-4:
-        exponent = int(digits.split("e")[1])
-        if exponent < -4 or exponent >= 21:
-            scaled = Decimal(repr(value)).normalize()
-            sign, figures, _ = scaled.as_tuple()
-            text = "".join(map(str, figures))
-            body = text[0] + ("." + text[1:] if len(text) > 1 else "")
-            return f"{'-' if sign else ''}{body}e{'+' if exponent >= 0 else '-'}{abs(exponent):02d}"
-    text = format(Decimal(repr(value)), "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    exact = Decimal(repr(value))
+    if not exact:
+        return "-0" if repr(value)[0] == "-" else "0"
+    sign, digits, _ = exact.as_tuple()
+    exponent = exact.adjusted()
+    if -4 <= exponent < 21:
+        text = format(exact, "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    figures = "".join(map(str, digits)).rstrip("0")
+    body = figures[0] + ("." + figures[1:] if len(figures) > 1 else "")
+    return f"{'-' if sign else ''}{body}e{'+' if exponent >= 0 else '-'}{abs(exponent):02d}"
 
 
 def single(value: float) -> float:

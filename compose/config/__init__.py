@@ -1,1 +1,1 @@
-"""The loader: YAML text to a canonical tree to a typed Project, one module per phase."""
+"""Compose files → a project; `pycompose.config.load` is the way in."""

@@ -192,17 +192,6 @@ def _key_values(value: Any, _mark: Any) -> Any:
     return out
 
 
-def _ulimit(value: Any, mark: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return made({"single": value}, mark)
-    if isinstance(value, str):
-        try:
-            return made({"single": int(value)}, mark)
-        except ValueError:
-            raise ValueError(f"{value!r} is not a number") from None
-    return value
-
-
 def _ports(value: Any, _mark: Any) -> Any:
     if not isinstance(value, list):
         return value
@@ -248,7 +237,6 @@ _RULES = compile_table(
         "services.*.build.additional_contexts": _key_values,
         "services.*.build.secrets.[]": _file_mount,
         "services.*.build.ssh": _ssh,
-        "services.*.build.ulimits.*": _ulimit,
         "services.*.configs.[]": _file_mount,
         "services.*.depends_on": _depends_on,
         "services.*.develop.watch.[].ignore": _string_list,
@@ -265,7 +253,6 @@ _RULES = compile_table(
         "services.*.ports": _ports,
         "services.*.secrets.[]": _file_mount,
         "services.*.tmpfs": _string_list,
-        "services.*.ulimits.*": _ulimit,
         "services.*.volumes.[]": _volume,
     }
 )

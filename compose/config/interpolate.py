@@ -117,7 +117,9 @@ class _Walk:
     def _scalar(self, text: str, path: Path, casts: Trie[Cast] | None) -> Any:
         def on_unset(name: str) -> None:
             where = locate(self._root, path)
-            self._warnings.add(f'the "{name}" variable is not set: using an empty string', where, once=f"unset:{name}")
+            self._warnings.add(
+                f'the "{name}" variable is not set: using an empty string', where, once=f"unset:{name}"
+            )
 
         try:
             value = substitute(text, self._lookup, on_unset)
@@ -137,6 +139,7 @@ class _Walk:
             return value
         if casts.rule is to_bool and value.lower() not in ("true", "false"):
             self._warnings.add(
-                f"{value!r} for a boolean is not YAML 1.2: write {str(result).lower()}", locate(self._root, path)
+                f"{value!r} for a boolean is not YAML 1.2: write {str(result).lower()}",
+                locate(self._root, path),
             )
         return result

@@ -36,7 +36,19 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 class Type:
     """One type of spec.py, compiled: what a value may be."""
 
-    __slots__ = ("any", "enum", "item", "limits", "names", "object", "pattern", "scalars", "text", "unique", "values")
+    __slots__ = (
+        "any",
+        "enum",
+        "item",
+        "limits",
+        "names",
+        "object",
+        "pattern",
+        "scalars",
+        "text",
+        "unique",
+        "values",
+    )
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -201,9 +213,7 @@ class _Check:
         inner = kind.values
         for key, item in value.items():
             if kind.names is not None and not kind.names.match(key):
-                self._error(
-                    (*path, key), f'invalid name "{key}": use letters, digits and . _ -', of_key=True
-                )
+                self._error((*path, key), f'invalid name "{key}": use letters, digits and . _ -', of_key=True)
             elif inner is not None and (key or kind.names):
                 if kind.names is None and path[:1] in (("networks",), ("models",)) and len(path) == 1:
                     if not _NAME.match(key):
@@ -235,7 +245,9 @@ class _Check:
     def _free(self, value: Any, path: Path) -> None:
         """Check what is below an extension: anything but timestamps."""
         if isinstance(value, Timestamp):
-            self._error(path, f"{value} is a date to YAML, which compose files cannot hold", "put it in quotes")
+            self._error(
+                path, f"{value} is a date to YAML, which compose files cannot hold", "put it in quotes"
+            )
         elif isinstance(value, dict):
             for key, item in value.items():
                 if isinstance(item, (dict, list, Timestamp)):
@@ -256,7 +268,9 @@ class _Check:
 
     def _mismatch(self, value: Any, kind: Type, path: Path) -> None:
         if isinstance(value, Timestamp):
-            self._error(path, f"{value} is a date to YAML, which compose files cannot hold", "put it in quotes")
+            self._error(
+                path, f"{value} is a date to YAML, which compose files cannot hold", "put it in quotes"
+            )
             return
         hint = None
         if kind.scalars == {str} and isinstance(value, (bool, int, float)):

@@ -35,6 +35,12 @@ class Map(dict[str, Any]):
         self.at: dict[str, tuple[Any, Any]] = {}
 
 
+class Struct(Map):
+    """A mapping whose keys have an order of their own; the keys of other mappings are sorted when printed."""
+
+    __slots__ = ()
+
+
 class Seq(list[Any]):
     """A sequence; `at` holds the mark of each item, as far as known (it may be shorter than the list)."""
 
@@ -183,7 +189,9 @@ class _Builder:
                 value = self._scalar(event)
             elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
                 if len(stack) >= MAX_DEPTH:
-                    raise YamlError(f"nested deeper than {MAX_DEPTH} levels", location=location(event.start_mark))
+                    raise YamlError(
+                        f"nested deeper than {MAX_DEPTH} levels", location=location(event.start_mark)
+                    )
                 is_map = kind is yaml.MappingStartEvent
                 stack.append(_Open(Map() if is_map else Seq(), event, is_map=is_map))
                 if event.anchor:
@@ -291,7 +299,8 @@ class _Open:
             first = at[key][0]
             errors.append(
                 YamlError(
-                    f'key "{key}" is already defined at line {first.line + 1}', location=location(event.start_mark)
+                    f'key "{key}" is already defined at line {first.line + 1}',
+                    location=location(event.start_mark),
                 )
             )
             return
@@ -305,7 +314,9 @@ class _Open:
             for source in sources:
                 plain = source.value if isinstance(source, Tagged) else source
                 if not isinstance(plain, dict):
-                    errors.append(YamlError("<< takes a mapping or a list of mappings", location=location(mark)))
+                    errors.append(
+                        YamlError("<< takes a mapping or a list of mappings", location=location(mark))
+                    )
                     return self.node
                 self._merge(plain, mark)
         return self.node

@@ -64,7 +64,9 @@ def substitute(text: str, lookup: Lookup, on_unset: Callable[[str], None], depth
             parts.append(substitute(word, lookup, on_unset, depth + 1))
         else:
             reason = substitute(word, lookup, on_unset, depth + 1)
-            raise TemplateError(f"required variable {name} is missing a value" + (f": {reason}" if reason else ""))
+            raise TemplateError(
+                f"required variable {name} is missing a value" + (f": {reason}" if reason else "")
+            )
     return "".join(parts)
 
 
@@ -77,9 +79,7 @@ def variables(text: str, depth: int = 0) -> Iterator[Variable]:
             continue
         name, operator, word = piece
         kind = operator[-1:]
-        yield Variable(
-            name, kind == "?", word if kind == "-" else "", word if kind == "+" else ""
-        )
+        yield Variable(name, kind == "?", word if kind == "-" else "", word if kind == "+" else "")
         if kind in ("-", "+"):
             yield from variables(word, depth + 1)
 

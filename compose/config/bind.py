@@ -1,0 +1,243 @@
+"""The canonical tree → the typed model (model.py). The tree has been checked: nothing here can fail on user input."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from typing import Any
+
+from pycompose.config.bindparts import (
+    depends_on,
+    endpoints,
+    file_references,
+    health,
+    hooks,
+    links,
+    mounts,
+    ports,
+    restart,
+    watch_rules,
+)
+from pycompose.config.shapes import SHAPES
+from pycompose.config.source import Map
+from pycompose.engine.config import DeviceRate, Limits, Rlimit
+from pycompose.hashing import resource_hash, service_hash
+from pycompose.model import (
+    Build,
+    DeviceMapping,
+    FileObject,
+    IpamPool,
+    Logging,
+    Network,
+    Project,
+    Service,
+    Volume,
+)
+from pycompose.units import parse_bytes, parse_duration
+
+_SIMPLE_STRINGS = (
+    "image", "user", "working_dir", "hostname", "domainname", "container_name", "network_mode", "mac_address",
+    "stop_signal", "pid", "ipc", "uts", "cgroup", "cgroup_parent", "userns_mode", "platform", "pull_policy",
+)  # fmt: skip
+_TUPLES = (
+    "group_add", "volumes_from", "tmpfs", "dns", "dns_search", "dns_opt", "cap_add", "cap_drop", "security_opt",
+    "device_cgroup_rules", "profiles",
+)  # fmt: skip
+_FLAGS = ("privileged", "read_only", "init", "tty", "stdin_open")
+
+
+def bind(tree: Map, disabled: Map, facts: Project) -> Project:
+    """Return `facts` with the resources of the tree."""
+    return dataclasses.replace(
+        facts,
+        services={name: service(name, node) for name, node in tree["services"].items()},
+        disabled_services={name: service(name, node) for name, node in disabled.items()},
+        networks={key: _network(key, node) for key, node in (tree.get("networks") or {}).items()},
+        volumes={key: _volume(key, node) for key, node in (tree.get("volumes") or {}).items()},
+        secrets={key: _file_object(key, node, facts) for key, node in (tree.get("secrets") or {}).items()},
+        configs={key: _file_object(key, node, facts) for key, node in (tree.get("configs") or {}).items()},
+    )
+
+
+def service(name: str, node: Map) -> Service:
+    """Return one service of a shaped tree."""
+    values: dict[str, Any] = {key: node[key] for key in _SIMPLE_STRINGS if key in node}
+    values |= {key: tuple(node[key]) for key in _TUPLES if key in node}
+    values |= {key: node[key] for key in _FLAGS if key in node}
+    values |= {
+        key: dict(node[key]) for key in ("environment", "labels", "annotations", "sysctls") if key in node
+    }
+    values |= {key: tuple(node[key]) for key in ("command", "entrypoint") if key in node}
+    if "build" in node:
+        build = node["build"]
+        values["build"] = Build(
+            context=build.get("context", ""), dockerfile=build.get("dockerfile", ""), tree=plain(build)
+        )
+    deploy = node.get("deploy") or {}
+    scale = node.get("scale", deploy.get("replicas", 1))
+    if "shm_size" in node:
+        values["shm_bytes"] = int(node["shm_size"])
+    if "stop_grace_period" in node:
+        values["stop_grace_s"] = parse_duration(node["stop_grace_period"])
+    if "healthcheck" in node:
+        values["health"] = health(node["healthcheck"])
+    return Service(
+        name=name,
+        replicas=scale,
+        depends_on=depends_on(node),
+        links=links(node.get("links")),
+        external_links=links(node.get("external_links")),
+        ports=ports(node.get("ports")),
+        expose=tuple(node.get("expose") or ()),
+        volumes=mounts(node.get("volumes")),
+        secrets=file_references(node.get("secrets"), "/run/secrets/"),
+        configs=file_references(node.get("configs"), "/"),
+        networks=endpoints(node),
+        extra_hosts=tuple(_host(line) for line in node.get("extra_hosts") or ()),
+        restart=restart(node),
+        limits=_limits(node),
+        rlimits=_rlimits(node.get("ulimits")),
+        oom_score_adj=node.get("oom_score_adj", 0),
+        devices=_devices(node.get("devices")),
+        logging=_logging(node.get("logging")),
+        attach=node.get("attach", True),
+        pre_start=hooks(node.get("pre_start")),
+        post_start=hooks(node.get("post_start")),
+        pre_stop=hooks(node.get("pre_stop")),
+        watch=watch_rules(node.get("develop")),
+        update_order=(deploy.get("update_config") or {}).get("order", "stop-first"),
+        provider=plain(node["provider"]) if "provider" in node else None,
+        extensions={key: plain(value) for key, value in node.items() if key not in SHAPES["service"]},
+        hash=service_hash(node),
+        **values,
+    )
+
+
+def plain(node: Any) -> Any:
+    """Return a tree as plain dicts and lists."""
+    if isinstance(node, dict):
+        return {key: plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [plain(item) for item in node]
+    return node
+
+
+def _host(line: str) -> tuple[str, str]:
+    host, _, address = line.partition("=")
+    return host, address
+
+
+def _limits(node: Map) -> Limits:
+    resources = (node.get("deploy") or {}).get("resources") or {}
+    limits, reservations = resources.get("limits") or {}, resources.get("reservations") or {}
+    blkio = node.get("blkio_config") or {}
+    swappiness = node.get("mem_swappiness")
+    return Limits(
+        memory_bytes=_size(node.get("mem_limit", limits.get("memory"))),
+        memory_swap_bytes=_size(node.get("memswap_limit")),
+        memory_reservation_bytes=_size(node.get("mem_reservation", reservations.get("memory"))),
+        memory_swappiness=None if swappiness is None else int(swappiness),
+        oom_kill_disable=node.get("oom_kill_disable", False),
+        cpus=node.get("cpus", limits.get("cpus")),
+        cpu_quota_us=node.get("cpu_quota"),
+        cpu_period_us=node.get("cpu_period"),
+        cpu_shares=node.get("cpu_shares"),
+        cpu_rt_runtime_us=node.get("cpu_rt_runtime"),
+        cpu_rt_period_us=node.get("cpu_rt_period"),
+        cpuset=node.get("cpuset"),
+        pids=node.get("pids_limit", limits.get("pids")),
+        blkio_weight=blkio.get("weight"),
+        blkio_weight_device=_rates(blkio.get("weight_device"), "weight"),
+        device_read_bps=_rates(blkio.get("device_read_bps"), "rate"),
+        device_write_bps=_rates(blkio.get("device_write_bps"), "rate"),
+        device_read_iops=_rates(blkio.get("device_read_iops"), "rate"),
+        device_write_iops=_rates(blkio.get("device_write_iops"), "rate"),
+    )
+
+
+def _size(text: Any) -> int | None:
+    return None if text is None else parse_bytes(text)
+
+
+def _rates(entries: Any, key: str) -> tuple[DeviceRate, ...]:
+    return tuple(DeviceRate(path=entry.get("path", ""), rate=int(entry[key])) for entry in entries or ())
+
+
+def _rlimits(ulimits: Any) -> tuple[Rlimit, ...]:
+    out = []
+    for name, value in (ulimits or {}).items():
+        if isinstance(value, dict):
+            out.append(Rlimit(name=name, soft=value.get("soft", 0), hard=value.get("hard", 0)))
+        else:
+            out.append(Rlimit(name=name, soft=value, hard=value))
+    return tuple(out)
+
+
+def _devices(entries: Any) -> tuple[DeviceMapping, ...]:
+    return tuple(
+        DeviceMapping(source=entry["source"], target=entry["target"], permissions=entry["permissions"])
+        for entry in entries or ()
+    )
+
+
+def _logging(node: Any) -> Logging:
+    node = node or {}
+    return Logging(driver=node.get("driver", ""), options=dict(node.get("options") or {}))
+
+
+def _network(key: str, node: Map) -> Network:
+    pools = tuple(
+        IpamPool(
+            subnet=pool.get("subnet", ""),
+            ip_range=pool.get("ip_range", ""),
+            gateway=pool.get("gateway", ""),
+            aux_addresses=dict(pool.get("aux_addresses") or {}),
+        )
+        for pool in (node.get("ipam") or {}).get("config") or ()
+    )
+    return Network(
+        key=key,
+        name=node.get("name", key),
+        driver=node.get("driver") or "bridge",
+        external=node.get("external", False),
+        internal=node.get("internal", False),
+        attachable=node.get("attachable", False),
+        enable_ipv4=node.get("enable_ipv4", True),
+        enable_ipv6=node.get("enable_ipv6", any(_is_v6(pool.subnet) for pool in pools)),
+        ipam=pools,
+        driver_opts=dict(node.get("driver_opts") or {}),
+        labels=dict(node.get("labels") or {}),
+        hash=resource_hash(node),
+    )
+
+
+def _is_v6(subnet: str) -> bool:
+    try:
+        return ipaddress.ip_network(subnet, strict=False).version == 6
+    except ValueError:
+        return False
+
+
+def _volume(key: str, node: Map) -> Volume:
+    return Volume(
+        key=key,
+        name=node.get("name", key),
+        driver=node.get("driver") or "local",
+        external=node.get("external", False),
+        driver_opts=dict(node.get("driver_opts") or {}),
+        labels=dict(node.get("labels") or {}),
+        hash=resource_hash(node),
+    )
+
+
+def _file_object(key: str, node: Map, facts: Project) -> FileObject:
+    variable = node.get("environment")
+    return FileObject(
+        key=key,
+        name=node.get("name", key),
+        file=node.get("file"),
+        environment=None if variable is None else facts.environment.get(variable, ""),
+        content=node.get("content"),
+        external=node.get("external", False),
+        labels=dict(node.get("labels") or {}),
+    )

@@ -1,0 +1,183 @@
+"""Which files make the project, in which directory, under which name, with which variables (compose-spec.md 1, 9)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pycompose.config import dotenv
+from pycompose.config.files import display, read_bytes, read_text, refuse_remote
+from pycompose.config.options import LoadOptions
+from pycompose.config.remarks import Warnings
+from pycompose.config.source import parse
+from pycompose.config.template import TemplateError, substitute
+from pycompose.errors import ConfigError, Location
+
+FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+OVERRIDE_NAMES = (
+    "compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml",
+)  # fmt: skip
+
+_VALID_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z", re.ASCII)
+_HAS_NAME = re.compile(rb"""^(?:["']?name["']?[ \t]*:|[ \t]*[{?&!]|---)""", re.MULTILINE)
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is known before any compose file is read: absolute `files`, `directory`, and the variables."""
+
+    files: tuple[str, ...]
+    directory: str
+    env_files: tuple[str, ...]
+    environment: dict[str, str]
+
+
+def discover(options: LoadOptions, warnings: Warnings | None = None) -> tuple[str, ...]:
+    """Return the compose files, absolute ("-" is standard input); () when there are none."""
+    return survey(options, warnings).files
+
+
+def survey(options: LoadOptions, warnings: Warnings | None = None) -> Survey:
+    """Find files, directory and variables. Raises ConfigError for env files that cannot be read."""
+    notes = warnings or Warnings()
+    cwd = options.working_dir
+    environment = dict(options.environment)
+    environment.setdefault("PWD", cwd)
+    explicit = options.env_files
+    if explicit is None and (listed := environment.get("COMPOSE_ENV_FILES")):
+        explicit = tuple(listed.split(","))
+    given = options.project_directory
+    directory = os.path.abspath(os.path.join(cwd, given)) if given else None
+    files = tuple(_file_path(file, cwd) for file in options.files)
+    env_files = _env_files(explicit, directory or _directory_of(files, cwd), cwd, environment)
+    _read_env_files(env_files, environment, cwd)
+    if not files and (listed := environment.get("COMPOSE_FILE")):
+        separator = environment.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
+        files = tuple(_file_path(file, cwd) for file in listed.split(separator) if file)
+    if not files:
+        files = _search(directory or cwd, cwd, notes)
+    if directory is None:
+        directory = _directory_of(files, cwd)
+    more = _env_files(explicit, directory, cwd, environment)
+    if more != env_files:
+        _read_env_files(more, environment, cwd)
+        env_files = more
+    return Survey(files, directory, env_files, environment)
+
+
+def project_name(options: LoadOptions) -> str:
+    """Return the project's name, reading compose files only when they seem to set it. Raises ConfigError."""
+    return name_of(options, survey(options))
+
+
+def name_of(options: LoadOptions, found: Survey, names: list[tuple[str, Location]] | None = None) -> str:
+    """Return -p, COMPOSE_PROJECT_NAME, `name:` of the last file that has one, or the directory's name.
+
+    `names` are the `name:` values when the files are parsed already.
+    """
+    imperative = options.project_name or found.environment.get("COMPOSE_PROJECT_NAME")
+    if imperative:
+        if not _VALID_NAME.match(imperative):
+            raise ConfigError(
+                f"invalid project name {imperative!r}",
+                hint="lower-case letters, digits, - and _, beginning with a letter or digit",
+            )
+        return imperative
+    for text, where in reversed(_names_in(found, options.working_dir) if names is None else names):
+        name = _interpolated(text, found.environment, where) if options.interpolate else text
+        if options.normalize:
+            name = normalize_name(name)
+        if name:
+            return name
+    name = normalize_name(os.path.basename(found.directory))
+    if not name:
+        raise ConfigError(
+            f"project name must not be empty: nothing usable in {found.directory!r}",
+            hint="set one with -p or name:",
+        )
+    return name
+
+
+def normalize_name(text: str) -> str:
+    """Return a directory's name as a project name: lower case, other characters dropped, no leading - or _."""
+    return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")
+
+
+def _names_in(found: Survey, cwd: str) -> list[tuple[str, Location]]:
+    names = []
+    for file in found.files:
+        shown = display(file, cwd)
+        data = b"" if file == "-" else read_bytes(file, shown, what="compose file")
+        if _HAS_NAME.search(data):
+            for document in parse(data, shown):
+                name = document.root.get("name") if isinstance(document.root, dict) else None
+                if isinstance(name, str) and name:
+                    names.append((name, Location(shown, path="name")))
+    return names
+
+
+def _interpolated(text: str, environment: Mapping[str, str], where: Location) -> str:
+    try:
+        return substitute(text, environment.get, lambda _name: None)
+    except TemplateError as error:
+        raise ConfigError(str(error), location=where) from None
+
+
+def _file_path(file: str, cwd: str) -> str:
+    refuse_remote(file)
+    return file if file == "-" else os.path.abspath(os.path.join(cwd, os.path.expanduser(file)))
+
+
+def _directory_of(files: tuple[str, ...], cwd: str) -> str:
+    for file in files:
+        if file != "-":
+            return os.path.dirname(file)
+    return os.path.abspath(cwd)
+
+
+def _env_files(
+    explicit: tuple[str, ...] | None, directory: str, cwd: str, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    if explicit:
+        return tuple(os.path.abspath(os.path.join(cwd, file)) for file in explicit)
+    if environment.get("COMPOSE_DISABLE_ENV_FILE") in _TRUE:
+        return ()
+    default = os.path.join(directory, ".env")
+    return (default,) if os.path.exists(default) and not os.path.isdir(default) else ()
+
+
+def _read_env_files(files: tuple[str, ...], environment: dict[str, str], cwd: str) -> None:
+    """Add the variables of `files` (a later file wins) to `environment`, which wins over all of them."""
+    merged: dict[str, str] = {}
+    for file in files:
+        shown = display(file, cwd)
+        text = read_text(file, shown, what="env file")
+
+        def lookup(name: str) -> str | None:
+            outer = environment.get(name)
+            return merged.get(name) if outer is None else outer
+
+        merged.update(dotenv.parse(text, shown, lookup))
+    for key, value in merged.items():
+        environment.setdefault(key, value)
+
+
+def _search(start: str, cwd: str, warnings: Warnings) -> tuple[str, ...]:
+    """Look for the default files here and in every parent."""
+    directory = os.path.abspath(start)
+    while True:
+        found = [name for name in FILE_NAMES if os.path.exists(os.path.join(directory, name))]
+        if found:
+            overrides = [name for name in OVERRIDE_NAMES if os.path.exists(os.path.join(directory, name))]
+            for several in (found, overrides):
+                if len(several) > 1:
+                    shown = display(os.path.join(directory, several[0]), cwd)
+                    warnings.add(f"several files: {', '.join(several)}; using {several[0]}", Location(shown))
+            return tuple(os.path.join(directory, name) for name in (*found[:1], *overrides[:1]))
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            return ()
+        directory = parent

@@ -1,0 +1,93 @@
+"""`env_file` and `label_file` of services, folded into `environment` and `labels` of the shaped model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pycompose.config import dotenv
+from pycompose.config.files import display, read_text
+from pycompose.config.source import Map, locate
+from pycompose.errors import ConfigError
+
+FORMATS = ("", "raw")
+
+
+def fold_environment(root: Map, environment: Mapping[str, str], working_dir: str) -> None:
+    """Replace `env_file` by what the files say, in place; `environment:` wins, a later file beats an earlier one.
+
+    Raises ConfigError for a missing required file and for what a file contains.
+    """
+    for name, service in root["services"].items():
+        own: Map = service.get("environment") or Map()
+        for key, value in own.items():
+            if value is None and key in environment:
+                own[key] = environment[key]
+        merged: dict[str, Any] = {}
+        for index, entry in enumerate(service.pop("env_file", ())):
+            where = locate(root, ("services", name, "env_file", index))
+            merged.update(_read(entry, own, environment, working_dir, where))
+        if merged:
+            out = Map({**merged, **own})
+            out.at = own.at
+            _insert(service, "environment", out)
+
+
+def _read(
+    entry: Map, own: Map, environment: Mapping[str, str], working_dir: str, where: Any
+) -> dict[str, str]:
+    path = os.path.join(working_dir, entry["path"])
+    shown = display(path, working_dir)
+    kind = entry.get("format", "")
+    if kind not in FORMATS:
+        raise ConfigError(
+            f"unsupported env_file format {kind!r}", location=where, hint="the only other format is raw"
+        )
+    if not os.path.exists(path):
+        if not entry.get("required", True):
+            return {}
+        raise ConfigError(
+            f"env file {shown} not found",
+            location=where,
+            hint="create it, or write {path: …, required: false}",
+        )
+    text = read_text(path, shown, where=where, what="env file")
+
+    def lookup(name: str) -> str | None:
+        value = environment.get(name)
+        return own.get(name) if value is None else value
+
+    return dotenv.parse_raw(text, shown, lookup) if kind == "raw" else dotenv.parse(text, shown, lookup)
+
+
+def fold_labels(root: Map, working_dir: str) -> None:
+    """Replace `label_file` by the labels in the files, in place; `labels:` wins. Raises ConfigError."""
+    for name, service in root["services"].items():
+        files = service.pop("label_file", ())
+        merged: dict[str, str] = {}
+        for index, file in enumerate(files):
+            path = os.path.join(working_dir, file)
+            shown = display(path, working_dir)
+            where = locate(root, ("services", name, "label_file", index))
+            if not os.path.exists(path):
+                raise ConfigError(f"label file {shown} not found", location=where)
+            merged.update(
+                dotenv.parse(read_text(path, shown, where=where, what="label file"), shown, lambda _n: None)
+            )
+        if merged:
+            _insert(service, "labels", Map({**merged, **(service.get("labels") or {})}))
+
+
+def _insert(service: Map, key: str, value: Map) -> None:
+    """Set a key of a shaped service at its place in the order of printing."""
+    from pycompose.config.shapes import SHAPES  # noqa: PLC0415 - only when files are folded in
+
+    if key in service:
+        service[key] = value
+        return
+    order = list(SHAPES["service"])
+    later = {name: service.pop(name) for name in list(service) if name not in order[: order.index(key)]}
+    service[key] = value
+    for name, old in later.items():
+        service[name] = old

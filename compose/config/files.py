@@ -1,0 +1,77 @@
+"""Reading files for the loader: every way a read can go wrong as one of our errors."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from pycompose.errors import ConfigError, Location
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+REMOTE_PREFIXES = ("https://", "http://", "git://", "ssh://", "git@", "github.com/", "oci://")
+
+
+def read_bytes(path: str, shown: str, *, where: Location | None = None, what: str = "file") -> bytes:
+    """Return the content of `path`, of standard input for "-". Raises ConfigError naming `shown`, at `where`."""
+    place = where or Location(shown)
+    if path == "-":
+        return sys.stdin.buffer.read()
+    try:
+        # O_NONBLOCK: opening a FIFO that nobody writes to must not hang.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _cannot(what, shown, error, place) from None
+    except ValueError:
+        raise ConfigError(
+            f"cannot read {what} {shown!r}: the name contains a NUL byte", location=place
+        ) from None
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode):
+                raise ConfigError(f"cannot read {what} {shown}: it is a directory", location=place)
+            if status.st_size > MAX_FILE_BYTES:
+                raise ConfigError(f"cannot read {what} {shown}: larger than 256 MiB", location=place)
+            if stat.S_ISFIFO(status.st_mode):
+                os.set_blocking(descriptor, True)
+            return file.read(MAX_FILE_BYTES) or b""
+        except OSError as error:
+            raise _cannot(what, shown, error, place) from None
+
+
+def read_text(path: str, shown: str, *, where: Location | None = None, what: str = "file") -> str:
+    """Return the content of `path` as UTF-8. Raises ConfigError."""
+    try:
+        return read_bytes(path, shown, where=where, what=what).decode()
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError("not UTF-8 text", location=Location(shown, line, 1)) from None
+
+
+def display(path: str, working_dir: str) -> str:
+    """Return a path as messages show it: relative when it is below the working directory."""
+    if path == "-":
+        return "<stdin>"
+    prefix = working_dir.rstrip("/") + "/"
+    return path.removeprefix(prefix)
+
+
+def is_remote(path: str) -> bool:
+    """Tell git and OCI references, which this loader doesn't fetch, from paths."""
+    return path.startswith(REMOTE_PREFIXES)
+
+
+def refuse_remote(path: str, where: Location | None = None) -> None:
+    """Raise for a remote resource: this is the place where fetching one would begin."""
+    if is_remote(path):
+        raise ConfigError(
+            f"{path}: remote compose files are not supported",
+            location=where,
+            hint="clone the repository, and give the path of the file",
+        )
+
+
+def _cannot(what: str, shown: str, error: OSError, place: Location) -> ConfigError:
+    reason = (error.strerror or str(error)).lower()
+    return ConfigError(f"cannot read {what} {shown}: {reason}", location=place)

@@ -1,0 +1,239 @@
+"""Compose files → the canonical tree and the typed project: the phases, in one order.
+
+files      discover     which files, directory, name, variables
+per document:
+  text     source       YAML with places                       interpolate   ${…}, casts
+  extends               bases merged in                         unique.reset  !reset, !override
+  include               other models merged in                  merge         onto the documents before
+  unique                redefined list items                    schema        types, unknown keys
+  canonical             short forms → long forms
+per model:
+  defaults.set_defaults, checks, paths
+the whole:
+  defaults.normalize → shape → select (profiles) → rules → envfiles → select (services, unused) → bind
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from pycompose.config.bind import bind
+from pycompose.config.canonical import canonical
+from pycompose.config.checks import check
+from pycompose.config.defaults import normalize, resolve_bare, set_defaults
+from pycompose.config.discover import Survey, name_of, survey
+from pycompose.config.envfiles import fold_environment, fold_labels
+from pycompose.config.extends import External, apply_extends
+from pycompose.config.files import display, read_bytes, refuse_remote
+from pycompose.config.include import Scope, apply_include
+from pycompose.config.interpolate import interpolate
+from pycompose.config.merge import merge
+from pycompose.config.options import LoadOptions
+from pycompose.config.paths import resolve_paths
+from pycompose.config.remarks import Warning, Warnings  # noqa: A004 - the project's word
+from pycompose.config.rules import check_consistency
+from pycompose.config.schema import describe, validate
+from pycompose.config.select import drop_unused, select, split_by_profiles
+from pycompose.config.shape import shape
+from pycompose.config.source import Document, Map, Seq, clone, locate, location, parse
+from pycompose.config.unique import enforce_unique, reset
+from pycompose.errors import ConfigError, Location
+from pycompose.model import Project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What a load gives.
+
+    `tree` is what `config` prints: keys in order, values typed, places kept. `disabled` are the services that are
+    off. `environment` is what interpolation saw. `project` is None when the tree isn't complete: without
+    interpolation, normalization or resolved paths.
+    """
+
+    tree: Map
+    disabled: Map
+    project: Project | None
+    warnings: tuple[Warning, ...]
+    environment: dict[str, str]
+    name: str
+    directory: str
+    files: tuple[str, ...]
+    env_files: tuple[str, ...] = ()
+
+
+def load(options: LoadOptions) -> Loaded:
+    """Load a project. Raises ConfigError, ConfigErrors for several findings at once."""
+    warnings = Warnings()
+    found = survey(options, warnings)
+    if not found.files:
+        raise ConfigError(
+            "no configuration file provided: not found",
+            hint="create compose.yaml, or name a file with -f",
+        )
+    session = _Session(options=options, found=found, warnings=warnings)
+    return session.run()
+
+
+@dataclass
+class _Session:
+    """One load: its options, what it has read, what it has to say."""
+
+    options: LoadOptions
+    found: Survey
+    warnings: Warnings
+    documents: dict[str, list[Document]] = field(default_factory=dict)
+
+    def run(self) -> Loaded:
+        options, found = self.options, self.found
+        name = name_of(options, found, self._names())
+        environment = {**found.environment, "COMPOSE_PROJECT_NAME": name}
+        scope = Scope(found.directory, found.directory, environment)
+        root = self.model(scope, found.files)
+        if not root:
+            raise ConfigError("empty compose file", location=Location(self._shown(found.files[0])))
+        if options.normalize:
+            root = normalize(root, name, environment)
+        root["name"] = name
+        if not options.interpolate:
+            return self._result(root, Map(), name, environment, None)
+        tree = shape(root)
+        tree.setdefault("services", Map())
+        profiles = options.profiles or tuple(_split(environment.get("COMPOSE_PROFILES", "")))
+        tree["services"], disabled = split_by_profiles(tree, profiles, options.services)
+        if options.consistency:
+            check_consistency(tree, disabled)
+        if options.resolve_env:
+            fold_environment(tree, environment, found.directory)
+        fold_labels(tree, found.directory)
+        tree["services"], disabled = select(tree["services"], disabled, options.services)
+        if not options.all_resources:
+            drop_unused(tree)
+        complete = options.normalize and options.resolve_paths and options.resolve_env
+        project = bind(tree, disabled, self._facts(name, environment)) if complete else None
+        return self._result(tree, disabled, name, environment, project)
+
+    def _result(
+        self, tree: Map, disabled: Map, name: str, environment: dict[str, str], project: Project | None
+    ) -> Loaded:
+        return Loaded(
+            tree=tree,
+            disabled=disabled,
+            project=project,
+            warnings=self.warnings.all(),
+            environment=environment,
+            name=name,
+            directory=self.found.directory,
+            files=self.found.files,
+            env_files=self.found.env_files,
+        )
+
+    def _facts(self, name: str, environment: dict[str, str]) -> Project:
+        """Return the project without its resources."""
+        return Project(
+            name=name,
+            directory=self.found.directory,
+            files=self.found.files,
+            env_files=self.found.env_files,
+            environment=environment,
+        )
+
+    def model(self, scope: Scope, files: tuple[str, ...]) -> Map:
+        """Return the model of `files`, each merged onto those before it."""
+        root = Map()
+        for file in files:
+            for document in self._read(file):
+                root = self._document(root, document, file, scope)
+        set_defaults(root)
+        check(root)
+        if self.options.resolve_paths or scope.including:
+            resolve_paths(root, scope.base)
+        resolve_bare(root, scope.environment)
+        return root
+
+    def _document(self, root: Map, document: Document, file: str, scope: Scope) -> Map:
+        """Return `root` changed by one document."""
+        shown = self._shown(file)
+        tree = self._interpolated(document, shown, scope)
+
+        def load_base(path: str, mark: Any) -> External:
+            return self._base(path, mark, scope)
+
+        apply_extends(tree, shown, load_base)
+        reset(root, document.resets)
+        apply_include(tree, scope, file, document.resets, self.model)
+        merged = enforce_unique(merge(root, tree))
+        validate(merged)
+        if merged.pop("version", None) is not None:
+            where = locate(tree, ("version",), of_key=True)
+            self.warnings.add("the attribute version is obsolete and ignored: remove it", where)
+        return enforce_unique(
+            _omit_empty(canonical(merged, self.warnings, lenient=not self.options.interpolate))
+        )
+
+    def _interpolated(self, document: Document, shown: str, scope: Scope) -> Map:
+        tree = clone(document.root)
+        if not isinstance(tree, Map):
+            raise ConfigError(
+                f"the top level must be a mapping, found {describe(tree)}",
+                location=location(document.mark) if document.mark else Location(shown),
+            )
+        if self.options.interpolate:
+            interpolate(tree, scope.environment.get, self.warnings)
+        return tree
+
+    def _base(self, path: str, mark: Any, scope: Scope) -> External:
+        """Return the services of a file that `extends` names, their paths relative to the extending file."""
+        where = location(mark, ("extends", "file"))
+        refuse_remote(path, where)
+        full = os.path.join(scope.directory, os.path.expanduser(path))
+        shown = self._shown(os.path.normpath(full))
+        directory = os.path.dirname(full)
+        base = os.path.relpath(directory, scope.directory) if not os.path.isabs(path) else directory
+        root, resets = Map(), []
+        for document in self._read(os.path.normpath(full), where):
+            tree = self._interpolated(document, shown, scope)
+            reset(root, document.resets)
+            root = enforce_unique(merge(root, tree))
+            root = canonical(root, self.warnings, lenient=True)
+            resets += document.resets
+        if base != ".":
+            resolve_paths(root, base)
+        return External(root.get("services"), resets, shown)
+
+    def _read(self, file: str, where: Location | None = None) -> list[Document]:
+        if file not in self.documents:
+            shown = self._shown(file)
+            data = read_bytes(file, shown, where=where, what="compose file")
+            self.documents[file] = parse(data, shown)
+        documents = self.documents[file]
+        return [document for document in documents if document.root is not None]
+
+    def _names(self) -> list[tuple[str, Location]]:
+        names = []
+        for file in self.found.files:
+            for document in self._read(file):
+                if (
+                    isinstance(document.root, Map)
+                    and isinstance(name := document.root.get("name"), str)
+                    and name
+                ):
+                    names.append((name, locate(document.root, ("name",))))
+        return names
+
+    def _shown(self, file: str) -> str:
+        return display(file, self.options.working_dir)
+
+
+def _omit_empty(root: Map) -> Map:
+    """Drop empty items of `dns`: `dns: ${UNSET}` is no server."""
+    for service in (root.get("services") or {}).values():
+        servers = service.get("dns") if isinstance(service, dict) else None
+        if isinstance(servers, list) and any(item in (None, "") for item in servers):
+            service["dns"] = Seq([item for item in servers if item not in (None, "")])
+    return root
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

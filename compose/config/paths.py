@@ -1,0 +1,123 @@
+"""Relative paths → absolute ones, by path pattern, against the directory of the file they stand in."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable
+from typing import Any
+
+from pycompose.config.patterns import Trie, compile_table
+from pycompose.config.source import Map, Seq
+
+Resolver = Callable[[Any, str], Any]
+
+REMOTE_CONTEXTS = ("https://", "http://", "git://", "ssh://", "github.com/", "git@")
+
+
+def resolve_paths(root: Map, directory: str) -> Map:
+    """Rewrite `root` in place; `directory` is absolute, or relative while an extended file is read."""
+    _walk(root, _RULES, directory)
+    return root
+
+
+def absolute(path: str, directory: str) -> str:
+    """Return `path`, with `~` expanded, joined to `directory` and cleaned."""
+    path = expand_user(path)
+    if path.startswith("/"):
+        return path
+    return join(directory, path) if path else path
+
+
+def join(directory: str, path: str) -> str:
+    """Return Go's filepath.Join: cleaned, and without a leading double slash."""
+    joined = posixpath.normpath(posixpath.join(directory, path))
+    return "/" + joined.lstrip("/") if joined.startswith("//") else joined
+
+
+def expand_user(path: str) -> str:
+    """Return `path` with a leading `~` or `~/` as the home directory."""
+    if path == "~" or path.startswith("~/"):
+        home = os.environ.get("HOME") or os.path.expanduser("~")
+        return posixpath.normpath(home + path[1:]) if path != "~" else home
+    return path
+
+
+def _walk(node: Any, rules: Trie[Resolver], directory: str) -> None:
+    if isinstance(node, Map):
+        for key, value in node.items():
+            below = rules.key(key)
+            if below is not None and value is not None:
+                if below.rule is not None:
+                    value = node[key] = below.rule(value, directory)  # noqa: PLW2901
+                _walk(value, below, directory)
+    elif isinstance(node, Seq) and rules.items is not None:
+        below = rules.items
+        for index, value in enumerate(node):
+            if below.rule is not None:
+                value = node[index] = below.rule(value, directory)  # noqa: PLW2901
+            _walk(value, below, directory)
+
+
+def _path(value: Any, directory: str) -> Any:
+    return absolute(value, directory) if isinstance(value, str) else value
+
+
+def _context(value: Any, directory: str) -> Any:
+    """A build context: a directory, a URL, or another service."""
+    if not isinstance(value, str):
+        return value
+    if "://" in value or value.startswith(("service:", *REMOTE_CONTEXTS)):
+        return value
+    return absolute(value, directory)
+
+
+def _watch_path(value: Any, directory: str) -> Any:
+    if not isinstance(value, str):
+        return value
+    path = absolute(value, directory)
+    return os.path.realpath(path) if path.startswith("/") and os.path.exists(path) else path
+
+
+def _mount(value: Any, directory: str) -> Any:
+    if isinstance(value, dict) and value.get("type") == "bind" and isinstance(value.get("source"), str):
+        value["source"] = _unix_path(value["source"], directory)
+    return value
+
+
+def _unix_path(value: Any, directory: str) -> Any:
+    """A path that may be one of Windows, which stays as it is."""
+    if not isinstance(value, str):
+        return value
+    if (len(value) > 2 and value[0].isalpha() and value[1] == ":" and value[2] in "\\/") or value.startswith(
+        "\\\\"
+    ):
+        return value
+    return absolute(value, directory)
+
+
+def _volume(value: Any, directory: str) -> Any:
+    """A local volume that is a bind mount: its device is a path."""
+    if not isinstance(value, dict) or value.get("driver") not in (None, "", "local"):
+        return value
+    options = value.get("driver_opts")
+    if isinstance(options, dict) and options.get("o") == "bind" and isinstance(options.get("device"), str):
+        options["device"] = _unix_path(options["device"], directory)
+    return value
+
+
+_RULES = compile_table(
+    {
+        "services.*.build.context": _context,
+        "services.*.build.additional_contexts.*": _context,
+        "services.*.build.ssh.*": _unix_path,
+        "services.*.env_file.[].path": _path,
+        "services.*.label_file.[]": _path,
+        "services.*.extends.file": _path,
+        "services.*.develop.watch.[].path": _watch_path,
+        "services.*.volumes.[]": _mount,
+        "configs.*.file": _unix_path,
+        "secrets.*.file": _unix_path,
+        "volumes.*": _volume,
+    }
+)

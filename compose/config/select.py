@@ -1,0 +1,98 @@
+"""Which services of a model are enabled: profiles, services named on the command line, what those depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pycompose.config.source import Map, location
+from pycompose.errors import Location, UnknownService
+
+
+def split_by_profiles(root: Map, profiles: Iterable[str], named: Iterable[str]) -> tuple[Map, Map]:
+    """Return (enabled, disabled) services. Naming a service activates its profiles. Raises UnknownService."""
+    services: Map = root.get("services") or Map()
+    active = set(profiles)
+    for name in named:
+        if name not in services:
+            raise unknown(name, services)
+        active.update(services[name].get("profiles") or ())
+    enabled, disabled = Map(), Map()
+    for name, service in services.items():
+        wanted = service.get("profiles") or ()
+        target = enabled if not wanted or "*" in active or active.intersection(wanted) else disabled
+        target[name] = service
+        target.at[name] = services.at.get(name, (None, None))
+    return enabled, disabled
+
+
+def select(enabled: Map, disabled: Map, named: Iterable[str]) -> tuple[Map, Map]:
+    """Return (enabled, disabled) with only `named` and what they need enabled."""
+    todo = list(named)
+    if not todo:
+        return enabled, disabled
+    wanted: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in wanted or name not in enabled:
+            continue
+        wanted.add(name)
+        todo.extend(enabled[name].get("depends_on") or ())
+    chosen, rest = Map(), Map(disabled)
+    rest.at = dict(disabled.at)
+    for name, service in enabled.items():
+        target = chosen if name in wanted else rest
+        target[name] = service
+        target.at[name] = enabled.at.get(name, (None, None))
+    for service in chosen.values():
+        _drop_optional(service, chosen)
+    return chosen, rest
+
+
+def _drop_optional(service: Map, enabled: Map) -> None:
+    """Forget optional dependencies on services that aren't enabled."""
+    depends_on = service.get("depends_on")
+    for name in list(depends_on or ()):
+        if name not in enabled and not depends_on[name].get("required", True):
+            del depends_on[name]
+
+
+def drop_unused(root: Map) -> None:
+    """Remove networks, volumes, secrets and configs that no enabled service uses, in place."""
+    used: dict[str, set[str]] = {"networks": set(), "volumes": set(), "secrets": set(), "configs": set()}
+    for service in root["services"].values():
+        used["networks"].update(service.get("networks") or ())
+        used["volumes"].update(
+            mount["source"]
+            for mount in service.get("volumes") or ()
+            if mount.get("type") == "volume" and mount.get("source")
+        )
+        for reference in (
+            *(service.get("secrets") or ()),
+            *((service.get("build") or {}).get("secrets") or ()),
+        ):
+            used["secrets"].add(reference.get("source", ""))
+        used["configs"].update(reference.get("source", "") for reference in service.get("configs") or ())
+    for kind, names in used.items():
+        resources = root.get(kind)
+        if resources is None:
+            continue
+        for name in list(resources):
+            if name not in names:
+                del resources[name]
+        if not resources:
+            del root[kind]
+
+
+def unknown(name: str, services: Any) -> UnknownService:
+    """Return the error for a service that the project doesn't have, with the nearest name."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for this message
+
+    close = get_close_matches(name, list(services), 1, 0.6)
+    hint = f'did you mean "{close[0]}"?' if close else f"services: {', '.join(sorted(services)) or 'none'}"
+    return UnknownService(f"no such service: {name}", hint=hint)
+
+
+def where(services: Map, name: str) -> Location:
+    """Return the place of a service."""
+    return location(services.at.get(name, (None, None))[0], ("services", name))
