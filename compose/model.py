@@ -325,3 +325,4 @@ class Project:
     secrets: dict[str, FileObject] = field(default_factory=dict)
     configs: dict[str, FileObject] = field(default_factory=dict)
     profiles: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
