@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from pycompose.engine.errors import CgroupError
@@ -133,11 +134,20 @@ def program(rules: Sequence[DeviceRule]) -> bytes:
 
 def attach(group_fd: int, rules: Sequence[DeviceRule]) -> None:
     """Load the program of `rules` and attach it to a cgroup2 directory; raises OSError."""
+    if tuple(rules) == DEFAULT_RULES:
+        bpf.attach_device_program(group_fd, _default_program())
+        return
     program_fd = bpf.load_device_program(program(rules))
     try:
         bpf.attach_device_program(group_fd, program_fd)
     finally:
         os.close(program_fd)
+
+
+@cache
+def _default_program() -> int:
+    """Return the descriptor of the loaded defaults, which nearly every container shares; it stays open."""
+    return bpf.load_device_program(program(DEFAULT_RULES))
 
 
 def v1_writes(rules: Sequence[DeviceRule]) -> list[tuple[str, str]]:
