@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tomllib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -58,6 +59,11 @@ class Case:
     commands: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     expected: list[Expected] = field(default_factory=list)
+
+    @property
+    def invalid(self) -> bool:
+        """Tell whether the case must be rejected."""
+        return self.topic.startswith("invalid")
 
     @property
     def stdin(self) -> str:
@@ -131,7 +137,8 @@ def _take_marks(case: Case) -> None:
         while (at := case.files[name].find(MARK)) >= 0:
             before = case.files[name][:at]
             next(waiting).place = f"{name}:{before.count(chr(10)) + 1}:{at - before.rfind(chr(10))}"
-            case.files[name] = before + case.files[name][at + 1 :]
+            after = case.files[name][at + 1 :]
+            case.files[name] = before + ("" if after == "\n" else after)  # alone in the last line: the end
 
 
 def _header(case: Case, line: str) -> None:
@@ -163,3 +170,14 @@ def stored(topic: str) -> dict[str, dict[str, Any]]:
     path = CORPUS / f"{topic}.json"
     answers: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
     return answers
+
+
+@cache
+def differences() -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what differs on purpose: (topic/case, command) -> `why` and our `tree`, `text` or `error`."""
+    entries = tomllib.loads((CORPUS.parent / "differences.toml").read_text()).get("difference", [])
+    return {
+        (entry["case"], entry["command"]): entry
+        | ({"tree": json.loads(entry["tree"])} if "tree" in entry else {})
+        for entry in entries
+    }
