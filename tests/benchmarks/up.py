@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks import where
 from tests.support.rootfs import build_tar
 from tests.support.scenario import Host
 
@@ -183,6 +184,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="on disk, seen by both")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slow", action="store_true", help="also the cases that take Docker minutes")
+    parser.add_argument("--where", action="store_true", help="only show where our time goes")
     parser.add_argument("--image", type=Path, help="only write the image's tar to this path")
     return parser.parse_args()
 
@@ -212,6 +214,12 @@ def compare(options: argparse.Namespace, host: Host, tar: Path, folder: Path) ->
         with contextlib.redirect_stdout(None):
             host.run(*words, cwd=folder, timeout_s=120).ok()
 
+    if options.where:
+        write(folder, trivial(25))
+        measure(ours)
+        print(table(["up -d of 25 services", "time"], where.rows(host, folder)))
+        ours("down")
+        return
     engines: dict[str, Compose] = {"pycompose": ours}
     if options.docker:
         engines["docker"] = runner([*options.docker, "--project-directory", str(folder)], folder)
