@@ -71,6 +71,13 @@ class Networking:
         """Import what the first network would import (about 25 ms CPU), on a thread to spare."""
         netlink.preload()
 
+    def close(self) -> None:
+        """Close the socket to nftables; the next call that needs it opens another."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
     # networks
 
     def ensure_network(self, spec: NetworkSpec) -> NetworkState:

@@ -48,12 +48,12 @@ class Family:
     type: int
     source: int
     destination: int
-    bytes: int
+    size: int
 
     @property
     def registers(self) -> int:
         """How many 4-byte registers an address takes."""
-        return self.bytes // 4
+        return self.size // 4
 
     def match(self) -> bytes:
         """Only packets of this family: payload offsets mean nothing for the other."""
@@ -61,15 +61,15 @@ class Family:
 
     def load_source(self) -> bytes:
         """Load the source address."""
-        return nft.payload(nft.NETWORK_HEADER, self.source, self.bytes)
+        return nft.payload(nft.NETWORK_HEADER, self.source, self.size)
 
     def load_destination(self, register: int = nft.REG_1) -> bytes:
         """Load the destination address."""
-        return nft.payload(nft.NETWORK_HEADER, self.destination, self.bytes, register)
+        return nft.payload(nft.NETWORK_HEADER, self.destination, self.size, register)
 
 
-IPV4 = Family(name="ip", version=4, nfproto=b"\2", type=nft.TYPE_IPV4, source=12, destination=16, bytes=4)
-IPV6 = Family(name="ip6", version=6, nfproto=b"\x0a", type=nft.TYPE_IPV6, source=8, destination=24, bytes=16)
+IPV4 = Family(name="ip", version=4, nfproto=b"\2", type=nft.TYPE_IPV4, source=12, destination=16, size=4)
+IPV6 = Family(name="ip6", version=6, nfproto=b"\x0a", type=nft.TYPE_IPV6, source=8, destination=24, size=16)
 
 
 def table_name(project: str) -> str:

@@ -192,7 +192,7 @@ class Netfilter:
         self, subsystem: int, command: int, family: int = 0, body: bytes = b""
     ) -> list[tuple[int, dict[int, bytes]]]:
         """Return family and attributes of every object that the request `command` lists. Raises OSError."""
-        found = []
+        found: list[tuple[int, dict[int, bytes]]] = []
         with self._lock:
             number = self._take(1)
             self._socket.send(

@@ -239,7 +239,7 @@ class _UdpFlow(asyncio.DatagramProtocol):
         self._server.answer(data, self._client)
         self._touch()
 
-    def error_received(self, _exc: OSError) -> None:
+    def error_received(self, exc: Exception) -> None:
         """Ignore that nobody listens (ICMP): UDP has no way to tell the client."""
 
     def close(self) -> None:

@@ -166,12 +166,12 @@ class _Client:
             self._server.in_flight -= 1
         return answer or message.respond(query, rcode=message.SERVFAIL)
 
-    async def _forward_datagram(self, data: bytes, query: Query, sender: object) -> None:
+    async def _forward_datagram(self, data: bytes, query: Query, sender: tuple[str, int]) -> None:
         self._send(await self._forward(data, query, tcp=False), sender)
 
-    def _send(self, data: bytes, to: object) -> None:
+    def _send(self, data: bytes, to: tuple[str, int]) -> None:
         with contextlib.suppress(OSError):  # the container is gone, or its buffer is full: it will ask again
-            self._udp.sendto(data, to)  # type: ignore[arg-type]
+            self._udp.sendto(data, to)
 
     def _accept(self) -> None:
         try:

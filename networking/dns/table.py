@@ -127,7 +127,7 @@ class Table:
         return FORWARD if self.forwards(container_id) else NO_SUCH_NAME
 
     def _is_internal(self, network: str) -> bool:
-        """A network that we know nothing of counts as internal: nothing leaks by mistake."""
+        """Tell whether nothing may leak; a network that we know nothing of counts as internal."""
         state = self._networks.get(network)
         return state is None or state.internal
 
