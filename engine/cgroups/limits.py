@@ -36,7 +36,7 @@ def v2_files(
     `cpus` are the processors that are online; `bfq` tells that `io.bfq.weight` exists; `number` gives
     "major:minor" of a block device's path. Raises CgroupError that names compose key, value and reason.
     """
-    _check(limits, cpus or online_cpus())
+    _check(limits, cpus)
     for key, value in (
         ("cpu_rt_runtime", limits.cpu_rt_runtime_us),
         ("cpu_rt_period", limits.cpu_rt_period_us),
@@ -65,7 +65,7 @@ def v1_files(
     number: Callable[[str], str] | None = None,
 ) -> dict[str, dict[str, str]]:
     """Return controller → cgroup v1 file name → text for `limits`; arguments and errors as `v2_files`."""
-    _check(limits, cpus or online_cpus())
+    _check(limits, cpus)
     files = {
         "memory": _v1_memory(limits),
         "cpu": _v1_cpu(limits),
@@ -185,9 +185,11 @@ def _refuse(key: str, value: object, reason: str, *, hint: str | None = None) ->
     raise CgroupError(f"{key}: cannot set {value}: {reason}", hint=hint)
 
 
-def _check(limits: Limits, cpus: frozenset[int]) -> None:
+def _check(limits: Limits, cpus: frozenset[int] | None) -> None:
     _check_memory(limits)
-    _check_cpu(limits, cpus)
+    if limits.cpus or limits.cpuset:
+        _check_processors(limits, cpus or online_cpus())
+    _check_cpu(limits)
     if limits.pids is not None and limits.pids < -1:
         _refuse("pids_limit", limits.pids, "below -1", hint="-1 and 0 are unlimited")
     weights = [("blkio_config.weight", limits.blkio_weight)] if limits.blkio_weight else []
@@ -219,19 +221,26 @@ def _check_memory(limits: Limits) -> None:
         _refuse("mem_swappiness", swappiness, "not in 0..100")
 
 
-def _check_cpu(limits: Limits, cpus: frozenset[int]) -> None:
-    quota, period, shares = limits.cpu_quota_us or 0, limits.cpu_period_us or 0, limits.cpu_shares or 0
+def _check_processors(limits: Limits, online: frozenset[int]) -> None:
     if limits.cpus:
-        if not 0.01 <= limits.cpus <= len(cpus):
-            reason = (
-                f"range of CPUs is from 0.01 to {len(cpus)}.00, as there are only {len(cpus)} CPUs available"
-            )
-            _refuse("cpus", limits.cpus, reason)
-        for key, value in (("cpu_quota", quota), ("cpu_period", period)):
+        if not 0.01 <= limits.cpus <= len(online):
+            most = f"{len(online)}.00, as there are only {len(online)} CPUs available"
+            _refuse("cpus", limits.cpus, f"range of CPUs is from 0.01 to {most}")
+        for key, value in (("cpu_quota", limits.cpu_quota_us), ("cpu_period", limits.cpu_period_us)):
             if value:
-                _refuse(
-                    "cpus", limits.cpus, f"conflicts with {key} {value}", hint=f"set cpus or {key}, not both"
-                )
+                reason = f"conflicts with {key} {value}"
+                _refuse("cpus", limits.cpus, reason, hint=f"set cpus or {key}, not both")
+    if limits.cpuset:
+        try:
+            absent = parse_cpus(limits.cpuset) - online
+        except ValueError as exc:
+            raise CgroupError(f"cpuset: cannot set {limits.cpuset}: {exc}", hint='such as "0-2,4"') from exc
+        if absent:
+            _refuse("cpuset", limits.cpuset, f"no processor {', '.join(map(str, sorted(absent)))} here")
+
+
+def _check_cpu(limits: Limits) -> None:
+    quota, period, shares = limits.cpu_quota_us or 0, limits.cpu_period_us or 0, limits.cpu_shares or 0
     if period and not 1000 <= period <= 1_000_000:
         _refuse("cpu_period", period, "not in 1000..1000000 µs")
     if quota and quota != -1 and quota < 1000:
@@ -241,13 +250,6 @@ def _check_cpu(limits: Limits, cpus: frozenset[int]) -> None:
     runtime, rt_period = limits.cpu_rt_runtime_us or 0, limits.cpu_rt_period_us or 0
     if rt_period and runtime > rt_period:
         _refuse("cpu_rt_runtime", runtime, f"above cpu_rt_period {rt_period}")
-    if limits.cpuset:
-        try:
-            absent = parse_cpus(limits.cpuset) - cpus
-        except ValueError as exc:
-            raise CgroupError(f"cpuset: cannot set {limits.cpuset}: {exc}", hint='such as "0-2,4"') from exc
-        if absent:
-            _refuse("cpuset", limits.cpuset, f"no processor {', '.join(map(str, sorted(absent)))} here")
 
 
 def _v2_memory(limits: Limits) -> dict[str, str]:
