@@ -31,7 +31,7 @@ def main(scratch: Path) -> None:
     )
     mount("run", "/run", "tmpfs", data="mode=0755")
     for directory, mode in ((Path("/var/lib/pycompose"), 0o711), (Path("/run/pycompose"), 0o755)):
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
         mount("pycompose", directory, "tmpfs", data=f"mode={mode:04o}")
     os.write(1, b"ready\n")
     while True:
