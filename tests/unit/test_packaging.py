@@ -84,6 +84,34 @@ def test_the_wheel_brings_the_command_and_the_licence(wheel: zipfile.Path) -> No
     assert (info / "licenses" / "LICENSE").is_file()
 
 
+def test_the_wheel_runs_beside_a_users_folders(wheel: zipfile.Path, tmp_path: Path) -> None:
+    """Unpacked, it answers; a folder `engine` where one happens to be is not taken for ours."""
+    site = tmp_path / "site"
+    wheel.root.extractall(site)
+    decoy = tmp_path / "engine"
+    decoy.mkdir()
+    (decoy / "__init__.py").write_text("raise SystemExit('the decoy was imported')\n", encoding="utf-8")
+    script = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); import pycompose; print(pycompose.__path__[0]);"
+        "from pycompose.cli.main import main; sys.exit(main(['version', '--short']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [str(site / "pycompose"), settings()["project"]["version"]]
+
+
+def test_the_module_runs(tmp_path: Path) -> None:
+    """`python -I -m pycompose` is the same as the script."""
+    command = [sys.executable, "-I", "-m", "pycompose", "version", "--short"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == settings()["project"]["version"]
+
+
 def test_every_module_compiles_without_warnings() -> None:
     """A bad escape becomes an error in a later Python; pytest turns the warning into a failure."""
     for path in modules().values():
