@@ -1,7 +1,7 @@
 """An attached `up`: output of the containers on the screen, keys, Ctrl+C once and twice, and the exit code.
 
     main thread                 app.up, then decisions out of one queue; signals arrive here
-    "follow" thread             app.follow: prints lines itself (the terminal's speed is the brake)
+    "follow" thread             Following: prints lines itself (the terminal's speed is the brake)
     "stop" / "kill" threads     app.stop, app.kill, so that output goes on meanwhile
     "keys" thread               the menu's keys
 
@@ -21,7 +21,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from pycompose import app
-from pycompose.cli.humanize import exit_sentence
+from pycompose.cli.following import Following
 from pycompose.cli.menu import Menu
 from pycompose.cli.prefix import LogPrinter
 from pycompose.cli.progress import Plain, Renderer
@@ -29,17 +29,17 @@ from pycompose.engine.errors import PycomposeError
 from pycompose.errors import UnknownService
 from pycompose.events import Event, Phase
 from pycompose.options import FollowOptions, KillOptions, StopOptions, UpOptions
-from pycompose.views import Exited, LogLine, Recreated
+from pycompose.views import Exited
 
 if TYPE_CHECKING:
     from pycompose.cli.invocation import Invocation
     from pycompose.cli.up import AttachedOptions
     from pycompose.config.load import Loaded
-    from pycompose.model import Project
+    from pycompose.model import Project, Service
 
 INTERRUPTED_EXIT = 130
-# The events that say: from here on there may be output.
-_STARTING = frozenset({"Starting", "Started", "Running", "Restarting"})
+# The events that say: there may be output of this container now.
+_STARTED = frozenset({"Started", "Running", "Healthy", "Exited", "Restarted"})
 
 
 class Signal(Enum):
@@ -48,7 +48,6 @@ class Signal(Enum):
     INTERRUPT = "interrupt"
     DETACH = "detach"
     ENDED = "ended"
-    STOPPED = "stopped"
 
 
 class Interrupted(BaseException):
@@ -56,32 +55,38 @@ class Interrupted(BaseException):
 
 
 def attached_services(
-    project: Project, selected: tuple[str, ...], options: AttachedOptions
+    services: dict[str, Service], selected: tuple[str, ...], options: AttachedOptions
 ) -> tuple[str, ...]:
     """Return the services whose output is shown; raises UnknownService for a name that isn't there.
 
     Named by --attach; else with --attach-dependencies all of the project; else the selected ones (or all),
     less --no-attach and those that say `attach: false`.
     """
-    for name in (*options.attach, *options.no_attach, *filter(None, (options.exit_code_from,))):
-        if name not in project.services:
+    for name in (*selected, *options.attach, *options.no_attach, *filter(None, (options.exit_code_from,))):
+        if name not in services:
             raise UnknownService(f"no such service: {name}")
     if options.attach:
         return tuple(name for name in options.attach if name not in options.no_attach)
-    names = selected if selected and not options.attach_dependencies else tuple(project.services)
-    return tuple(name for name in names if name not in options.no_attach and project.services[name].attach)
+    names = selected if selected and not options.attach_dependencies else tuple(services)
+    return tuple(name for name in names if name not in options.no_attach and services[name].attach)
 
 
-def expected_names(project: Project, services: tuple[str, ...], scale: dict[str, int]) -> list[str]:
-    """Return the short names of the containers that `services` will have."""
+def expected_names(services: dict[str, Service], shown: tuple[str, ...], scale: dict[str, int]) -> list[str]:
+    """Return the short names of the containers that `shown` will have."""
     names = []
-    for name in services:
-        service = project.services[name]
+    for name in shown:
+        service = services[name]
         if service.container_name:
             names.append(service.container_name)
         else:
             names += [f"{name}-{number + 1}" for number in range(scale.get(name, service.replicas))]
     return sorted(names)
+
+
+def known_services(project: Project, selected: tuple[str, ...]) -> dict[str, Service]:
+    """Return the enabled services, and those that are enabled by being selected."""
+    named = {name: project.disabled_services[name] for name in selected if name in project.disabled_services}
+    return {**project.services, **named}
 
 
 class Attached:
@@ -99,102 +104,93 @@ class Attached:
         self._loaded = loaded
         self._options = options
         self._attached = attached
-        self._started_ns = started_ns
-        self._project = loaded.project
-        self._shown = attached_services(self._project, options.services, attached)
         self._queue: queue.SimpleQueue[Signal | Exited | BaseException] = queue.SimpleQueue()
+        self._starting = True
+        self._background: list[threading.Thread] = []
+        self._aborting = False
+        self._interrupts = 0
+        self._exit_code: int | None = None
+        services = known_services(loaded.project, options.services)
+        shown = attached_services(services, options.services, attached)
+        self._names = expected_names(services, shown, dict(options.scale))
         self._printer = LogPrinter(
             sys.stdout.buffer,
             sys.stderr.buffer,
-            project=self._project.name,
+            project=loaded.project.name,
             colour=attached.colour,
             prefix=attached.prefix,
             timestamps=attached.timestamps,
         )
-        self._starting = True
-        self._following = False
-        self._aborting = False
-        self._interrupts = 0
-        self._exit_code: int | None = None
-        self._lock = threading.Lock()
+        self._following = Following(
+            invocation.context(),
+            loaded.project.name,
+            FollowOptions(services=shown, watched=options.services, since_ns=started_ns),
+            self._printer,
+            self._on_followed_exit,
+            self._on_followed_end,
+        )
 
     def run(self) -> int:
         """Create, start, show, and return the exit code (cli.md 3)."""
-        menu = Menu(self._printer, lambda: self._queue.put(Signal.DETACH)) if self._attached.menu else None
         with self._signals(), contextlib.ExitStack() as stack:
-            if menu is not None:
-                stack.enter_context(menu)
+            if self._attached.menu:
+                stack.enter_context(Menu(self._printer, lambda: self._queue.put(Signal.DETACH)))
             self._start()
             self._starting = False
+            self._attach()
+            self._following.complete()
             return self._decide()
 
+    # ------------------------------------------------------------------ building up
+
     def _start(self) -> None:
-        """Run app.up; an interruption turns into what the queue says next."""
+        """Run app.up; an interruption becomes what the queue says next, or the end if nothing has started."""
         try:
             with self._invocation.showing("up") as progress:
                 app.up(self._invocation.context(self._sink(progress)), self._loaded, self._options)
         except KeyboardInterrupt:
-            self._queue.put(Signal.INTERRUPT)
-            if not self._following:
+            if not self._following.running:
                 raise
+            self._queue.put(Signal.INTERRUPT)
         except Interrupted:
             pass
-        if not self._following:
-            self._follow()
 
     def _sink(self, progress: Renderer) -> Callable[[Event], None]:
         """Show events until the first container starts; from then on the screen belongs to the output."""
 
         def take(event: Event) -> None:
-            if not self._following:
-                if event.subject.startswith("Container ") and event.text in _STARTING:
-                    progress.finish()
-                    self._follow()
-                else:
-                    progress(event)
-            if self._following and event.phase in (Phase.WARNING, Phase.ERROR):
+            if event.subject.startswith("Container ") and event.text in _STARTED:
+                progress.finish()
+                self._attach()
+                self._following.look()
+            elif not self._following.running:
+                progress(event)
+            if self._following.running and event.phase in (Phase.WARNING, Phase.ERROR):
                 self._printer.text(f"{event.subject} {event.text} {event.details}".strip(), stream="stderr")
 
         return take
 
-    def _follow(self) -> None:
-        with self._lock:
-            if self._following:
-                return
-            self._following = True
-        names = expected_names(self._project, self._shown, dict(self._options.scale))
-        if names:
-            self._printer.text(f"Attaching to {', '.join(names)}")
-            self._printer.expect(names)
-        threading.Thread(target=self._run_follow, name="follow", daemon=True).start()
+    def _attach(self) -> None:
+        if self._following.running:
+            return
+        if self._names:
+            self._printer.text(f"Attaching to {', '.join(self._names)}")
+            self._printer.expect(self._names)
+        self._following.start()
 
-    def _run_follow(self) -> None:
-        options = FollowOptions(
-            services=self._shown, watched=self._options.services, since_ns=self._started_ns
-        )
-        try:
-            for item in app.follow(self._invocation.context(), self._project.name, options):
-                if isinstance(item, LogLine):
-                    self._printer.line(item)
-                elif isinstance(item, Exited):
-                    self._report_exit(item)
-                    self._queue.put(item)
-                    self._leave_up(item)
-                elif isinstance(item, Recreated):
-                    self._printer.status(item.container, item.service, item.number, "{} has been recreated")
-        except BaseException as exc:  # noqa: BLE001 - handed to the main thread, which raises it
-            self._queue.put(exc)
-        self._queue.put(Signal.ENDED)
+    # ------------------------------------------------------------------ what the follow thread calls
 
-    def _report_exit(self, item: Exited) -> None:
-        sentence = exit_sentence("{}", item.exit_code, known=item.exit_code_known, restarting=item.restarting)
-        self._printer.status(item.container, item.service, item.number, sentence)
-
-    def _leave_up(self, item: Exited) -> None:
-        """Interrupt app.up in the main thread when this exit is the end of everything."""
+    def _on_followed_exit(self, item: Exited) -> None:
+        """Report an exit; interrupt app.up in the main thread when it is the end of everything."""
+        self._queue.put(item)
         main = threading.main_thread().ident
         if self._starting and self._ends_all(item) and main is not None:
             signal.pthread_kill(main, signal.SIGUSR1)
+
+    def _on_followed_end(self, failure: BaseException | None) -> None:
+        self._queue.put(Signal.ENDED if failure is None else failure)
+
+    # ------------------------------------------------------------------ deciding
 
     def _ends_all(self, item: Exited) -> bool:
         if item.restarting or not self._attached.abort_on:
@@ -213,11 +209,13 @@ class Attached:
                 self._on_interrupt()
             elif message is Signal.DETACH:
                 return 0
-            elif message is Signal.ENDED or (message is Signal.STOPPED and not self._following):
-                self._printer.flush()
+            else:
                 return self._result()
 
     def _result(self) -> int:
+        for thread in self._background:
+            thread.join()
+        self._printer.flush()
         if self._interrupts:
             return INTERRUPTED_EXIT
         return 0 if self._exit_code is None else self._exit_code
@@ -251,20 +249,24 @@ class Attached:
                 work(self._invocation.context(progress))
             except PycomposeError as exc:
                 self._queue.put(exc)
-            self._queue.put(Signal.STOPPED)
 
-        threading.Thread(target=run, name=work.__name__.strip("_"), daemon=True).start()
+        thread = threading.Thread(target=run, name=work.__name__.strip("_"), daemon=True)
+        self._background.append(thread)
+        thread.start()
 
     def _stop(self, context: app.Context) -> None:
         options = StopOptions(services=self._options.services, timeout_s=self._options.timeout_s)
-        app.stop(context, self._project.name, self._loaded, options)
+        app.stop(context, self._loaded.project.name, self._loaded, options)
 
     def _kill(self, context: app.Context) -> None:
-        app.kill(context, self._project.name, self._loaded, KillOptions(services=self._options.services))
+        options = KillOptions(services=self._options.services)
+        app.kill(context, self._loaded.project.name, self._loaded, options)
+
+    # ------------------------------------------------------------------ signals
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Ctrl+C, SIGTERM and SIGHUP interrupt app.up, later they are messages; SIGUSR1 is `_leave_up`."""
+        """Ctrl+C, SIGTERM and SIGHUP interrupt app.up, later they are messages; SIGUSR1 is an abort."""
         before = {
             number: signal.signal(number, self._on_signal)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)

@@ -100,6 +100,11 @@ def _host(url: str) -> str:
     return f"[{url}]" if ":" in url and not url.startswith("[") else url
 
 
+def address(port: PortView) -> str:
+    """Return "0.0.0.0:8080", "[::]:8080"."""
+    return f"{_host(port.url)}:{port.published}"
+
+
 def _range(key: str, first: int, last: int) -> str:
     address, _, protocol = key.rpartition("/")
     numbers = str(first) if first == last else f"{first}-{last}"
@@ -113,7 +118,7 @@ def ports(views: Iterable[PortView]) -> str:
     moved: list[str] = []
     for port in sorted(set(views), key=lambda p: (p.target, p.url, p.published, p.protocol)):
         if port.published and port.published != port.target:
-            moved.append(f"{_host(port.url)}:{port.published}->{port.target}/{port.protocol}")
+            moved.append(f"{address(port)}->{port.target}/{port.protocol}")
             continue
         key = f"{port.url}/{port.protocol}" if port.published else port.protocol
         run = runs.get(key)

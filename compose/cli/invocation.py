@@ -82,7 +82,8 @@ class Invocation:
             project_name=self.project_name,
             project_directory=self.project_directory,
             profiles=self.profiles,
-            env_files=self.env_files,
+            env_files=self.env_files or None,
+            all_resources=self.all_resources,
             environment=environment,
             working_dir=os.getcwd(),
         )
@@ -93,7 +94,8 @@ class Invocation:
 
         loaded = load(self.load_options())
         for warning in loaded.warnings:
-            self.warn(str(warning))
+            place = str(warning.location)
+            self.warn(f"{place}: {warning.text}" if place else warning.text)
         return loaded
 
     def load_or_name(self) -> tuple[str, Loaded | None]:

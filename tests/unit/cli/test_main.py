@@ -58,7 +58,7 @@ def test_every_command_exists_and_explains_its_flags(name: str, capsys: pytest.C
         (["up", "--build", "--no-build"], "--build and --no-build: cannot be combined"),
         (["up", "--wait", "--attach", "web"], "--wait and --attach: cannot be combined"),
         (["up", "-d", "--abort-on-container-exit"], "cannot be combined"),
-        (["up", "--wait-timeout", "-1", "--wait"], "cannot be negative"),
+        (["up", "--wait-timeout", "-1", "--wait"], "not in the range"),
         (["ps", "--filter", "name=x"], "cannot filter by 'name'"),
         (["logs", "--tail", "many"], "not a number of lines"),
         (["-p", "Demo", "ps"], "project name 'Demo'"),

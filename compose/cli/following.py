@@ -1,0 +1,120 @@
+"""The output of an attached `up`, as a thread: what app.follow gives, printed once, until all has ended.
+
+app.follow ends when no container is active. While app.up still works that is no end: the next started
+container makes us follow again. Lines that were printed before are counted and skipped, so none is lost or
+shown twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from pycompose import app
+from pycompose.cli.humanize import exit_sentence
+from pycompose.cli.prefix import LogPrinter
+from pycompose.options import FollowOptions, PsOptions
+from pycompose.views import Exited, LogLine, Recreated, Started
+
+
+class Following:
+    """Prints lines and exits; tells `on_exit` each exit and `on_end` the end (with what failed, or None)."""
+
+    def __init__(
+        self,
+        context: app.Context,
+        project: str,
+        options: FollowOptions,
+        printer: LogPrinter,
+        on_exit: Callable[[Exited], None],
+        on_end: Callable[[BaseException | None], None],
+    ) -> None:
+        self._context = context
+        self._project = project
+        self._options = options
+        self._printer = printer
+        self._on_exit = on_exit
+        self._on_end = on_end
+        self._news = threading.Condition()
+        self._started = False
+        self._complete = False
+        self._running = False
+        self._printed: Counter[str] = Counter()
+        self._exits: Counter[str] = Counter()
+
+    @property
+    def running(self) -> bool:
+        """Whether `start` has been called."""
+        return self._running
+
+    def start(self) -> None:
+        """Begin; may be called again."""
+        if not self._running:
+            self._running = True
+            threading.Thread(target=self._run, name="follow", daemon=True).start()
+
+    def look(self) -> None:
+        """Look again: a container has started."""
+        with self._news:
+            self._started = True
+            self._news.notify()
+
+    def complete(self) -> None:
+        """No more containers will be started: the next end is the end."""
+        with self._news:
+            self._complete = True
+            self._news.notify()
+
+    def _run(self) -> None:
+        try:
+            last = False
+            while not last:
+                with self._news:
+                    self._started, last = False, self._complete
+                self._follow()
+                with self._news:
+                    self._news.wait_for(lambda: self._started or self._complete)
+            self._missed_exits()
+        except BaseException as exc:  # noqa: BLE001 - the main thread raises it
+            self._on_end(exc)
+            return
+        self._on_end(None)
+
+    def _follow(self) -> None:
+        skip = self._printed.copy()
+        for item in app.follow(self._context, self._project, self._options):
+            if isinstance(item, LogLine):
+                if skip[item.container] > 0:
+                    skip[item.container] -= 1
+                    continue
+                self._printed[item.container] += 1
+                self._printer.line(item)
+            elif isinstance(item, Exited):
+                self._exits[item.container] += 1
+                self._report(item)
+            elif isinstance(item, Recreated):
+                self._printer.status(item.container, item.service, item.number, "{} has been recreated")
+            elif isinstance(item, Started):
+                self._exits[item.container] = 0
+
+    def _report(self, item: Exited) -> None:
+        sentence = exit_sentence("{}", item.exit_code, known=item.exit_code_known, restarting=item.restarting)
+        self._printer.status(item.container, item.service, item.number, sentence)
+        self._on_exit(item)
+
+    def _missed_exits(self) -> None:
+        """Report containers that had started and ended before anybody was listening."""
+        services = self._options.watched
+        for view in app.ps(self._context, self._project, PsOptions(services=services, all=True)):
+            ended = view.state == "exited" and view.finished_ns >= self._options.since_ns
+            if ended and not view.oneoff and not self._exits[view.name]:
+                self._report(
+                    Exited(
+                        container=view.name,
+                        service=view.service,
+                        number=view.number,
+                        exit_code=view.exit_code,
+                        exit_code_known=view.exit_code_known,
+                    )
+                )
