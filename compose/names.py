@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import threading
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from pycompose.networking.dns.server import DnsServer
 from pycompose.networking.dns.table import Record, Table
 
 if TYPE_CHECKING:
+    import asyncio
     import socket
     from collections.abc import Mapping
 
@@ -36,30 +37,40 @@ class DnsService:
         with self._lock:
             return self._sockets.get(container_id, ())
 
-    def serve(self, container_id: str, udp: socket.socket, tcp: socket.socket) -> None:
-        """Answer on these sockets from now on."""
+    def serve(
+        self,
+        container_id: str,
+        udp: socket.socket,
+        tcp: socket.socket,
+        *,
+        upstreams: tuple[str, ...] | None = None,
+        ndots_set: bool = False,
+    ) -> None:
+        """Answer on these sockets, which are the server's from now on; `upstreams` are the service's own `dns:`."""
         with self._lock:
             self._sockets[container_id] = (udp, tcp)
-        self._loop.call_soon_threadsafe(self._server.serve, container_id, udp, tcp)
+        work = functools.partial(
+            self._server.serve, container_id, udp, tcp, upstreams=upstreams or None, ndots_set=ndots_set
+        )
+        self._loop.call_soon_threadsafe(work)
 
     def stop(self, container_id: str) -> None:
         """Answer a container no more and close its sockets."""
         with self._lock:
             found = self._sockets.pop(container_id, None)
         if found is not None:
-            self._loop.call_soon_threadsafe(self._stop, container_id, found)
-
-    def _stop(self, container_id: str, sockets: tuple[socket.socket, ...]) -> None:
-        self._server.stop(container_id)
-        for sock in sockets:
-            sock.close()
+            self._loop.call_soon_threadsafe(self._server.stop, container_id)
 
     def update(
         self,
         networks: Mapping[str, NetworkState],
         containers: Mapping[str, tuple[tuple[EndpointRecord, ...], bool]],
+        links: Mapping[str, Mapping[str, str]],
     ) -> None:
-        """Swap the table: who is on which network, and (where the flag says so) under which names."""
+        """Swap the table: who is on which network, and (where the flag says so) under which names.
+
+        `links` are names of one client's own: container id → alias → name.
+        """
         records = [
             Record(
                 container_id=container_id,
@@ -71,7 +82,7 @@ class DnsService:
             for container_id, (endpoints, named) in containers.items()
             for endpoint in endpoints
         ]
-        table = Table(records, networks)
+        table = Table(records, networks.values(), links)
         self._loop.call_soon_threadsafe(setattr, self._server, "table", table)
 
     def close(self) -> None:

@@ -96,12 +96,12 @@ class Supervisor:
             await blocking(self.runtime.remove, container_id, volumes=True)
         for container in containers:
             if container.id not in known:
-                self._adopt(container)
+                await self._adopt(container)
 
-    def _adopt(self, container: ObservedContainer) -> None:
+    async def _adopt(self, container: ObservedContainer) -> None:
         record = read_service(self.paths, container.id)
         runtime = read_runtime(self.paths, container.id)
-        self.wiring.resume(container.config, record, runtime, running=container.running)
+        await blocking(self.wiring.resume, container.config, record, runtime, running=container.running)
         self.lifecycle.adopt(container.config, record, container.state, stopped=runtime.stopped)
 
     def _from_keeper(self, event: dict[str, Any]) -> None:
@@ -296,8 +296,13 @@ async def _run(paths: StatePaths, project: str, first: socket.socket) -> None:
     try:
         await supervisor.begin()
         listener = _listen(paths, project)
-    except PycomposeError as exc:
-        send(first, {"error": exc.to_json()})
+    except Exception as exc:
+        log.exception("cannot begin")
+        error = (
+            exc if isinstance(exc, PycomposeError) else SupervisorError(f"supervisor: cannot start: {exc}")
+        )
+        send(first, {"error": error.to_json()})
+        await supervisor.end()
         return
     claim = {
         "pid": os.getpid(),
@@ -340,6 +345,9 @@ def _set_up_logging(paths: StatePaths, project: str) -> None:
         level=logging.INFO,
         format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
     )
+    # What the interpreter itself has to say goes there too.
+    with (directory / "supervisor.log").open("ab") as file:
+        os.dup2(file.fileno(), 2)
 
 
 def main() -> int:

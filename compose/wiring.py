@@ -6,7 +6,6 @@ outlive a supervisor are held by the keeper too, under `dns/ID` and `ports/ID`.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import shutil
@@ -20,10 +19,10 @@ from pycompose.engine.errors import NetworkError, PycomposeError
 from pycompose.names import DnsService
 from pycompose.networking import hosts
 from pycompose.networking.model import EndpointSpec, NetworkSpec, Pool, PublishedPort
-from pycompose.networking.relay import Relay
 from pycompose.record import EndpointRecord, PublishedRecord, RuntimeRecord
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from pycompose.engine.client import Keeper
@@ -48,6 +47,7 @@ class _Wired:
     ports: tuple[PublishedRecord, ...] = ()
     reservations: list[Reservation] = field(default_factory=list)
     named: bool = False
+    links: dict[str, str] = field(default_factory=dict)
 
 
 class Wiring:
@@ -63,8 +63,7 @@ class Wiring:
         self._lock = threading.RLock()
         self._wired: dict[str, _Wired] = {}
         self._states: dict[str, NetworkState] = {}
-        self._dns = DnsService(loop, hosts.upstreams(hosts.machine_resolver()))
-        self._relays = Relay()
+        self._dns = DnsService(loop, hosts.upstreams())
         self.keeper: Keeper | None = None
 
     # ------------------------------------------------------------------ networks
@@ -141,14 +140,14 @@ class Wiring:
             for s in states
         )
         self._write_files(config, record, endpoints)
-        wired = _Wired(endpoints=endpoints)
+        wired = _Wired(endpoints=endpoints, links=_links(record))
         with self._lock:
             old = self._wired.get(config.id)
             if old is not None:
                 self._release_ports(config.id, old)
             self._wired[config.id] = wired
         if endpoints:
-            self._serve_names(config.id)
+            self._serve_names(config.id, record)
         if record.publish:
             self._publish(config, record, wired)
         return RuntimeRecord(ports=wired.ports, endpoints=endpoints)
@@ -199,26 +198,31 @@ class Wiring:
             return
         for endpoint in runtime.endpoints:
             self._refresh(record, endpoint.network)
-        wired = _Wired(endpoints=runtime.endpoints, ports=runtime.ports, named=True)
+        wired = _Wired(endpoints=runtime.endpoints, ports=runtime.ports, named=True, links=_links(record))
         with self._lock:
             self._wired[config.id] = wired
             keeper = self.keeper
             if keeper is not None:
-                self._resume_sockets(keeper, config.id, wired)
+                self._resume_sockets(keeper, config.id, record, wired)
             self._apply_firewall()
             self._update_names()
 
-    def _resume_sockets(self, keeper: Keeper, container_id: str, wired: _Wired) -> None:
+    def _resume_sockets(
+        self, keeper: Keeper, container_id: str, record: ServiceRecord, wired: _Wired
+    ) -> None:
         dns = keeper.take(f"dns/{container_id}")
         if len(dns) == 2:
-            self._dns.serve(container_id, *(socket.socket(fileno=fd) for fd in dns))
+            udp, tcp = (socket.socket(fileno=fd) for fd in dns)
+            self._answer(container_id, record, udp, tcp)
         else:
-            self._serve_names(container_id)
-        held = [socket.socket(fileno=fd) for fd in keeper.take(f"ports/{container_id}")]
-        wired.reservations = _reservations(held, wired.ports)
-        target = self._target(wired)
-        for reservation in wired.reservations:
-            self._relay(container_id, reservation, target, wired.ports)
+            self._serve_names(container_id, record)
+        fds = keeper.take(f"ports/{container_id}")
+        if fds:
+            from pycompose.networking import ports  # noqa: PLC0415 - only after a crash
+
+            wired.reservations = ports.adopt_reservations([socket.socket(fileno=fd) for fd in fds])
+            self._hold_ports(container_id, wired)
+            self._relay(wired)
 
     def hold_again(self) -> None:
         """Give a new keeper the sockets that the old one held."""
@@ -232,7 +236,6 @@ class Wiring:
     def close(self) -> None:
         """Stop answering and relaying; the sockets themselves stay with the keeper."""
         self._dns.close()
-        self._relays.close()
         with self._lock:
             for wired in self._wired.values():
                 for reservation in wired.reservations:
@@ -240,18 +243,25 @@ class Wiring:
 
     # ------------------------------------------------------------------ names
 
-    def _serve_names(self, container_id: str) -> None:
+    def _serve_names(self, container_id: str, record: ServiceRecord) -> None:
         if self._dns.serves(container_id):
             return
         udp, tcp = self._networking.dns_sockets(container_id)
         if self.keeper is not None:
             self.keeper.hold(f"dns/{container_id}", [udp.fileno(), tcp.fileno()])
-        self._dns.serve(container_id, udp, tcp)
+        self._answer(container_id, record, udp, tcp)
+
+    def _answer(
+        self, container_id: str, record: ServiceRecord, udp: socket.socket, tcp: socket.socket
+    ) -> None:
+        service = record.service
+        ndots_set = any(option.startswith("ndots:") for option in service.dns_opt)
+        self._dns.serve(container_id, udp, tcp, upstreams=service.dns, ndots_set=ndots_set)
 
     def _update_names(self) -> None:
-        self._dns.update(
-            self._states, {key: (wired.endpoints, wired.named) for key, wired in self._wired.items()}
-        )
+        containers = {key: (wired.endpoints, wired.named) for key, wired in self._wired.items()}
+        links = {key: wired.links for key, wired in self._wired.items() if wired.links}
+        self._dns.update(self._states, containers, links)
 
     # ------------------------------------------------------------------ ports
 
@@ -267,16 +277,16 @@ class Wiring:
             for port in record.service.ports:
                 host_ip = port.host_ip or self._states[target.network].host_binding
                 host_ip = "" if host_ip == ports.ANY4 else host_ip
-                reservation = ports.reserve(host_ip, port.published, port.protocol)
+                reservation = ports.reserve_port(host_ip, port.published, port.protocol)
                 wired.reservations.append(reservation)
                 published += [
                     PublishedRecord(
-                        host_ip=sock.getsockname()[0],
+                        host_ip=address,
                         host_port=reservation.host_port,
                         protocol=port.protocol,
                         target=port.target,
                     )
-                    for sock in reservation.sockets
+                    for address in reservation.addresses
                 ]
         except NetworkError as exc:
             for reservation in wired.reservations:
@@ -284,8 +294,7 @@ class Wiring:
             wired.reservations = []
             raise type(exc)(f"container {config.name}: {exc}", hint=exc.hint) from exc
         wired.ports = tuple(published)
-        for reservation in wired.reservations:
-            self._relay(config.id, reservation, target, wired.ports)
+        self._relay(wired)
         with self._lock:
             self._hold_ports(config.id, wired)
             self._apply_firewall()
@@ -294,26 +303,20 @@ class Wiring:
         """Return the endpoint that published ports lead to: the first one with a way out."""
         return next((e for e in wired.endpoints if e.ip and not self._is_internal(e.network)), None)
 
-    def _relay(
-        self,
-        container_id: str,
-        reservation: Reservation,
-        target: EndpointRecord | None,
-        published: Sequence[PublishedRecord],
-    ) -> None:
+    def _relay(self, wired: _Wired) -> None:
         """Serve the connections that the kernel can't redirect."""
-        port = next((p.target for p in published if (p.host_port, p.protocol) == _key(reservation)), 0)
-        for sock in reservation.relayed(target.ip6) if target is not None else ():
-            work = self._relays.serve(container_id, sock, (target.ip if target else "", port))
-            asyncio.run_coroutine_threadsafe(work, self._loop)
+        target = self._target(wired)
+        for reservation in wired.reservations if target is not None else ():
+            port = _target_port(reservation, wired.ports)
+            if target is not None and port:
+                reservation.relay_to(self._loop, target.ip, port, ip6=target.ip6)
 
     def _hold_ports(self, container_id: str, wired: _Wired) -> None:
-        fds = [sock.fileno() for reservation in wired.reservations for sock in reservation.sockets]
+        fds = [fd for reservation in wired.reservations for fd in reservation.filenos()]
         if fds and self.keeper is not None:
             self.keeper.hold(f"ports/{container_id}", fds)
 
     def _release_ports(self, container_id: str, wired: _Wired) -> None:
-        self._loop.call_soon_threadsafe(self._relays.stop, container_id)
         for reservation in wired.reservations:
             reservation.close()
         wired.reservations = []
@@ -330,13 +333,10 @@ class Wiring:
         published: list[PublishedPort] = []
         for wired in self._wired.values():
             target = self._target(wired)
-            for port in wired.ports if target is not None else ():
-                reservation = next(
-                    (r for r in wired.reservations if _key(r) == (port.host_port, port.protocol)), None
-                )
-                if reservation is not None and target is not None:
-                    published += reservation.published(target.ip, target.ip6, port.target)
-        published = list(dict.fromkeys(published))
+            for reservation in wired.reservations if target is not None else ():
+                port = _target_port(reservation, wired.ports)
+                if target is not None and port:
+                    published += reservation.published(target.ip, target.ip6, port)
         if not self._states:
             self._networking.remove_firewall(self._project)
             return
@@ -392,18 +392,17 @@ class Wiring:
         directory = self._paths.container(config.id)
         gateways = [endpoint.gateway for endpoint in endpoints if endpoint.gateway]
         text = hosts.hosts_text(
+            [ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6) if ip],
             hostname=config.hostname,
             domainname=config.domainname,
-            addresses=[ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6) if ip],
-            extra_hosts=hosts.resolve_extra_hosts(service.extra_hosts, gateways),
+            extra=hosts.resolve_extra_hosts(service.extra_hosts, gateways),
             ipv6=any(endpoint.ip6 for endpoint in endpoints),
         )
         hosts.write_in_place(directory / "hosts", text)
         hosts.write_in_place(directory / "hostname", hosts.hostname_text(config.hostname))
-        resolver = hosts.override(
-            hosts.machine_resolver(), dns=service.dns, search=service.dns_search, options=service.dns_opt
+        resolv = hosts.resolv_conf_text(
+            embedded=bool(endpoints), dns=service.dns, search=service.dns_search, options=service.dns_opt
         )
-        resolv = hosts.embedded_resolv(resolver) if endpoints else hosts.resolv_text(resolver)
         hosts.write_in_place(directory / "resolv.conf", resolv)
 
     def _write_host_files(self, config: ContainerConfig, record: ServiceRecord) -> None:
@@ -420,23 +419,16 @@ class Wiring:
                 shutil.copyfile(self._paths.container(other) / name, self._paths.container(config.id) / name)
 
 
-def _key(reservation: Reservation) -> tuple[int, str]:
-    return reservation.host_port, reservation.protocol
+def _links(record: ServiceRecord) -> dict[str, str]:
+    """Return alias → name of `links:` and `external_links:`."""
+    service = record.service
+    return {alias: name for name, alias in (*service.links, *service.external_links)}
 
 
-def _reservations(held: Sequence[socket.socket], published: Sequence[PublishedRecord]) -> list[Reservation]:
-    """Return the reservations again that held sockets and the record of their ports came from."""
-    from pycompose.networking.ports import Reservation  # noqa: PLC0415 - only after a crash
-
-    found: dict[tuple[int, str], list[socket.socket]] = {}
-    for sock in held:
-        protocol = "tcp" if sock.type == socket.SOCK_STREAM else "udp"
-        found.setdefault((sock.getsockname()[1], protocol), []).append(sock)
-    result = []
-    for (number, protocol), sockets in found.items():
-        addresses = {p.host_ip for p in published if (p.host_port, p.protocol) == (number, protocol)}
-        host_ip = next(iter(addresses)) if len(addresses) == 1 and not addresses & {"0.0.0.0", "::"} else ""  # noqa: S104
-        result.append(
-            Reservation(host_ip=host_ip, host_port=number, protocol=protocol, sockets=tuple(sockets))
-        )
-    return result
+def _target_port(reservation: Reservation, published: Sequence[PublishedRecord]) -> int:
+    """Return the container port behind a reservation, 0 when the record doesn't know it."""
+    key = (reservation.host_port, reservation.protocol)
+    found = [
+        p.target for p in published if (p.host_port, p.protocol) == key and p.host_ip in reservation.addresses
+    ]
+    return next(iter(found), 0)
