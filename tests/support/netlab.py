@@ -1,4 +1,4 @@
-"""Containers without processes, and a host outside: everything the network tests need to talk and to forge frames.
+"""Containers without processes, and a host outside: what the network tests need to talk and to forge frames.
 
 Sockets are made on a thread inside the namespace and used from the test; a namespace needs no process.
 """
@@ -156,12 +156,12 @@ class Lab:
 
 
 def ip(*words: str) -> str:
-    """Run ip(8)."""
+    """Run the program of ip(8)."""
     return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
 
 
 def nft(*words: str) -> str:
-    """Run nft(8)."""
+    """Run the program of nft(8)."""
     return subprocess.run(["nft", *words], check=True, capture_output=True, text=True).stdout
 
 

@@ -105,6 +105,7 @@ def test_a_forged_frame_to_loopback_gets_no_answer(wired_lab: Lab) -> None:
     server.serve()
     wired_lab.firewall(tcp(8081, server, host_ip="127.0.0.1"))
     router = mac_of("uplink")
+    assert wired_lab.from_outside(lambda: ask(UPLINK, 9)) == "refused"  # now they know each other's MAC
 
     def knock() -> bool:
         frame = forged_syn(OUTSIDE, "127.0.0.1", 8081, sender=mac_of("wire"), receiver=router)
@@ -119,6 +120,7 @@ def test_a_container_does_not_reach_services_on_the_machines_loopback(wired_lab:
     wired_lab.serve(wired_lab.run, 7777, address="127.0.0.1")
     wired_lab.firewall(tcp(8080, server))
     router = mac_of(wired_lab.state("front").bridge)
+    assert server.ask(wired_lab.state("front").gateway, 9) == "refused"  # now they know each other's MAC
 
     def knock() -> bool:
         frame = forged_syn(server.ip, "127.0.0.1", 7777, sender=mac_of("eth0"), receiver=router)
