@@ -21,7 +21,9 @@ SYMLINKS = (
     ("ptmx", "pts/ptmx"),
 )
 # Directories of the host's /dev that are mounts or links of the host alone.
-_HOST_ONLY = frozenset({"pts", "shm", "mqueue", "hugepages", "fd", "console", "log", ".lxc", ".lxd-mounts"})
+_HOST_ONLY = frozenset(
+    {"pts", "ptmx", "shm", "mqueue", "hugepages", "fd", "console", "log", ".lxc", ".lxd-mounts"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

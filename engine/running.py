@@ -98,7 +98,8 @@ class Process:
             except BlockingIOError:
                 return
             except ConnectionResetError:
-                data, fds = b"", []
+                # It ended without having read all that we sent; what it said itself comes after this error.
+                continue
             if data:
                 self.on_message(json.loads(data), fds)
             else:

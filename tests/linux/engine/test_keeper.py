@@ -1,0 +1,288 @@
+"""The keeper itself: connections, held descriptors, terminals and input, death and adoption."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+from pycompose.engine import wire
+from pycompose.engine.client import Keeper
+from pycompose.engine.config import Process
+from pycompose.engine.errors import EngineError, StateError
+from pycompose.engine.paths import StatePaths
+from pycompose.engine.state import Status
+
+from tests.support.lab import PROJECT, Lab, status_field
+
+
+def die(lab: Lab) -> None:
+    """Kill the keeper as the kernel would, and wait until its supervisor knows."""
+    os.kill(lab.keeper.pid, signal.SIGKILL)
+    lab.wait(lambda event: event["event"] == "gone")
+    lab.keeper.close()
+    lab.events.clear()
+
+
+def test_containers_survive_the_keeper_and_are_adopted(lab: Lab) -> None:
+    """After SIGKILL of the keeper the container runs on; the next one copies its output and knows its end."""
+    container = lab.make("n=0; while [ ! -e /stop ]; do n=$((n+1)); echo $n; sleep 0.01; done; exit 5")
+    pid = lab.keeper.start_container(container).pid
+    lab.wait_for_output(container, "3\n")
+
+    die(lab)
+    assert lab.state(container).status is Status.RUNNING
+    lab.start()
+
+    (entry,) = lab.keeper.list()
+    assert (entry["id"], entry["pid"], entry["status"]) == (container, pid, "running")
+    assert lab.exec(container, "touch /stop")[0] == 0
+    event = lab.wait(lambda event: event["event"] == "exit")
+    numbers = [int(line) for line in lab.output(container).splitlines()]
+    assert numbers == list(range(1, len(numbers) + 1)), "output was lost or doubled"
+    assert event["exit_code_known"]
+    assert event["exit_code"] == 5
+    assert lab.state(container).exit_code == 5
+
+
+def test_an_end_without_keeper_has_an_unknown_code(lab: Lab) -> None:
+    """What ended while nobody looked is exited with 255, and says that this is a guess."""
+    container = lab.make(["sleep", "1000"])
+    pid = lab.keeper.start_container(container).pid
+    watch = os.pidfd_open(pid)
+
+    die(lab)
+    os.kill(pid, signal.SIGKILL)
+    assert signal_of_end(watch)
+    lab.start()
+
+    state = lab.state(container)
+    assert (state.status, state.exit_code, state.exit_code_known) == (Status.EXITED, 255, False)
+    assert state.finished_ns > 0
+    assert lab.keeper.list() == []
+
+
+def signal_of_end(pidfd: int) -> bool:
+    """Wait for the end of a process that isn't ours."""
+    try:
+        return bool(select.select([pidfd], [], [], 10)[0])
+    finally:
+        os.close(pidfd)
+
+
+def test_a_paused_container_is_adopted_paused(lab: Lab) -> None:
+    """The state of the freezer is the container's, not the keeper's."""
+    container = lab.make("while :; do echo tick; sleep 0.01; done")
+    lab.keeper.start_container(container)
+    lab.keeper.pause(container)
+
+    die(lab)
+    lab.start()
+
+    assert lab.keeper.list()[0]["status"] == "paused"
+    lab.keeper.unpause(container)
+    count = lab.output(container).count("tick")
+    lab.wait_for_output(container, "tick\n" * (count + 3))
+
+
+def test_a_prepared_container_ends_with_its_keeper(lab: Lab) -> None:
+    """A child that waits for GO has nobody left to run for."""
+    container = lab.make("echo never")
+    lab.keeper.prepare(container)
+    watch = os.pidfd_open(lab.keeper.list()[0]["pid"])
+
+    die(lab)
+    assert signal_of_end(watch)
+    lab.start()
+
+    assert lab.keeper.list() == []
+    assert lab.state(container).status is Status.CREATED
+    assert lab.output(container) == ""
+    assert lab.keeper.start_container(container).status in (Status.RUNNING, Status.EXITED)
+
+
+def test_held_descriptors_survive_the_supervisor(lab: Lab) -> None:
+    """A socket held by the keeper is there for the next connection, until it is dropped."""
+    ours, theirs = socket.socketpair()
+    lab.keeper.hold("dns", [theirs.fileno()])
+    theirs.close()
+    lab.keeper.close()
+
+    lab.keeper = Keeper.connect(lab.paths, PROJECT, on_event=lab.on_event)
+
+    assert lab.keeper.held() == ["dns"]
+    (fd,) = lab.keeper.take("dns")
+    with socket.socket(fileno=fd) as taken:
+        taken.send(b"still here")
+        assert ours.recv(64) == b"still here"
+    lab.keeper.drop("dns")
+    assert ours.recv(64) == b""
+    assert lab.keeper.held() == []
+    with pytest.raises(EngineError, match="cannot take dns"):
+        lab.keeper.take("dns")
+    ours.close()
+
+
+def test_a_second_keeper_is_refused(lab: Lab) -> None:
+    """There is one keeper per project."""
+    with pytest.raises(EngineError, match="one is running already"):
+        Keeper.start(lab.paths, PROJECT, on_event=lab.on_event, log=lab.log_of_keeper)
+
+
+def test_connecting_to_nobody_is_an_error(lab: Lab) -> None:
+    """The message names the project."""
+    with pytest.raises(EngineError, match="keeper of nobody: cannot connect"):
+        Keeper.connect(lab.paths, "nobody", on_event=lab.on_event)
+
+
+def test_another_protocol_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keeper of another version says so instead of guessing."""
+    monkeypatch.setattr(wire, "PROTOCOL", 999)
+
+    with pytest.raises(EngineError, match="speaks protocol 1, not 999"):
+        Keeper.connect(lab.paths, PROJECT, on_event=lab.on_event)
+
+
+def test_without_hello_nothing_is_served(lab: Lab) -> None:
+    """The first message must be the greeting; nonsense closes the connection."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        with wire.address(lab.paths.keeper_socket(PROJECT)) as name:
+            sock.connect(name)
+        sock.send(b'{"id": 1, "op": "list"}')
+        assert b"no hello" in sock.recv(4096)
+        sock.send(b"nonsense")
+        assert sock.recv(4096) == b""
+
+
+def test_unknown_operations_and_bad_arguments_are_answered(lab: Lab) -> None:
+    """A request that makes no sense is an error of this request only."""
+    with pytest.raises(EngineError, match="unknown operation fly"):
+        lab.keeper._call("fly")
+    with pytest.raises(EngineError, match="cannot signal: KeyError"):
+        lab.keeper._call("signal")
+    assert lab.keeper.list() == []
+
+
+def test_the_socket_is_for_its_owner_only(lab: Lab) -> None:
+    """A path in a directory of mode 0700, never an abstract name (CVE-2020-15257)."""
+    path = lab.paths.keeper_socket(PROJECT)
+
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    listening = [line.split() for line in Path("/proc/net/unix").read_text().splitlines() if "keeper" in line]
+    assert not [fields for fields in listening if fields[-1].startswith("@")]
+
+
+def test_the_path_of_the_socket_may_be_long(host_paths: StatePaths, busybox_rootfs: Path) -> None:
+    """Deeper than the 108 bytes of sun_path."""
+    deep = host_paths.run / ("d" * 100) / ("e" * 60)
+    deep.mkdir(parents=True)
+    paths = StatePaths(root=host_paths.root, run=deep, cgroup_parent=host_paths.cgroup_parent)
+    paths.project(PROJECT).mkdir(parents=True)
+    lab = Lab(paths=paths, rootfs=busybox_rootfs)
+    lab.start()
+    try:
+        assert lab.run("echo far") == (0, "far\n")
+    finally:
+        lab.close()
+        for directory in (paths.run / "containers", deep, deep.parent):
+            directory.rmdir()
+
+
+def test_the_keeper_runs_from_a_sealed_copy(lab: Lab) -> None:
+    """Its executable is nobody's file: who got hold of it could change nothing (CVE-2019-5736)."""
+    pid = lab.keeper.pid
+
+    assert os.readlink(f"/proc/{pid}/exe").startswith("/memfd:pycompose-keeper")
+    with pytest.raises(OSError):  # ETXTBSY while it runs, EPERM by the seal ever after
+        os.open(f"/proc/{pid}/exe", os.O_WRONLY)
+    assert os.getsid(pid) == pid
+
+
+def test_the_child_before_execve_runs_from_the_sealed_copy(lab: Lab) -> None:
+    """What the container's /proc/1/exe shows before it executes is that copy too."""
+    lab.keeper.prepare(lab.make("true"))
+
+    assert os.readlink(f"/proc/{lab.keeper.list()[0]['pid']}/exe").startswith("/memfd:pycompose-keeper")
+
+
+def test_shutdown_needs_force_while_containers_run(lab: Lab) -> None:
+    """Without force it is refused; with it everything is killed and written down first."""
+    container = lab.make(["sleep", "1000"])
+    lab.keeper.start_container(container)
+
+    with pytest.raises(StateError, match="it has 1 containers"):
+        lab.keeper.shutdown()
+    lab.keeper.shutdown(force=True)
+
+    assert lab.state(container).exit_code == 137
+    assert not lab.paths.keeper_socket(PROJECT).exists()
+    lab.keeper.close()
+    lab.start()
+
+
+def test_a_terminal_is_the_containers_own(lab: Lab) -> None:
+    """With tty: a terminal as console and streams, size settable, input by the master, output in the log."""
+    container = lab.make(
+        "tty; ls -l /dev/console; stty -echo; echo ready; read line; stty size; echo got $line; echo $TERM",
+        process={"tty": True},
+    )
+    lab.keeper.start_container(container)
+    lab.wait_for_output(container, "ready")
+    lab.keeper.resize(container, 33, 99)
+
+    attached = lab.keeper.attach(container)
+    assert attached.terminal is not None
+    os.write(attached.terminal, b"typed\n")
+
+    assert lab.exit_code(container) == 0
+    os.close(attached.terminal)
+    text = lab.output(container)
+    assert text.startswith("/dev/pts/0")
+    assert "got typed" in text
+    assert "33 99" in text
+    assert "xterm" in text
+
+
+def test_input_is_kept_open_until_it_is_closed(lab: Lab) -> None:
+    """With stdin_open the container waits for input; closing all ends is the end of file."""
+    container = lab.make("cat; echo end", process={"stdin_open": True})
+    lab.keeper.start_container(container)
+
+    attached = lab.keeper.attach(container)
+    assert attached.stdin is not None
+    os.write(attached.stdin, b"some input\n")
+    lab.wait_for_output(container, "some input")
+    os.close(attached.stdin)
+    lab.keeper.close_stdin(container)
+
+    assert lab.exit_code(container) == 0
+    assert lab.output(container) == "some input\nend\n"
+
+
+def test_closed_input_is_empty(lab: Lab) -> None:
+    """Without stdin_open the input is /dev/null."""
+    assert lab.run("cat; readlink /proc/self/fd/0") == (0, "/dev/null\n")
+
+
+def test_the_keeper_is_small_and_deaf(lab: Lab) -> None:
+    """One thread, every signal blocked, few descriptors."""
+    pid = lab.keeper.pid
+    text = Path(f"/proc/{pid}/status").read_text()
+
+    assert status_field(text, "Threads") == "1"
+    assert status_field(text, "SigBlk") == "fffffffe7ffbfeff"
+    assert len(os.listdir(f"/proc/{pid}/fd")) < 10
+
+
+def test_a_message_that_is_too_long_is_refused_here(lab: Lab) -> None:
+    """64 KiB is the limit; the connection stays."""
+    container = lab.make(["sleep", "1000"])
+    lab.keeper.start_container(container)
+
+    with pytest.raises(EngineError, match="cannot send exec"):
+        lab.keeper.exec(container, Process(args=("true", "x" * 70_000)), stdin=None, stdout=None, stderr=None)
+    assert lab.exec(container, "true")[0] == 0
