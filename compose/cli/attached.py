@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from pycompose import app
 from pycompose.cli.following import Following
+from pycompose.cli.invocation import project_of
 from pycompose.cli.menu import Menu
 from pycompose.cli.prefix import LogPrinter
 from pycompose.cli.progress import Plain, Renderer
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pycompose.cli.invocation import Invocation
     from pycompose.cli.up import AttachedOptions
     from pycompose.config.load import Loaded
-    from pycompose.model import Project, Service
+    from pycompose.model import Service
 
 INTERRUPTED_EXIT = 130
 # The events that say: there may be output of this container now.
@@ -83,12 +84,6 @@ def expected_names(services: dict[str, Service], shown: tuple[str, ...], scale: 
     return sorted(names)
 
 
-def known_services(project: Project, selected: tuple[str, ...]) -> dict[str, Service]:
-    """Return the enabled services, and those that are enabled by being selected."""
-    named = {name: project.disabled_services[name] for name in selected if name in project.disabled_services}
-    return {**project.services, **named}
-
-
 class Attached:
     """One attached `up`."""
 
@@ -110,20 +105,20 @@ class Attached:
         self._aborting = False
         self._interrupts = 0
         self._exit_code: int | None = None
-        services = known_services(loaded.project, options.services)
+        services = project_of(loaded).services
         shown = attached_services(services, options.services, attached)
         self._names = expected_names(services, shown, dict(options.scale))
         self._printer = LogPrinter(
             sys.stdout.buffer,
             sys.stderr.buffer,
-            project=loaded.project.name,
+            project=loaded.name,
             colour=attached.colour,
             prefix=attached.prefix,
             timestamps=attached.timestamps,
         )
         self._following = Following(
             invocation.context(),
-            loaded.project.name,
+            loaded.name,
             FollowOptions(services=shown, watched=options.services, since_ns=started_ns),
             self._printer,
             self._on_followed_exit,
@@ -256,11 +251,11 @@ class Attached:
 
     def _stop(self, context: app.Context) -> None:
         options = StopOptions(services=self._options.services, timeout_s=self._options.timeout_s)
-        app.stop(context, self._loaded.project.name, self._loaded, options)
+        app.stop(context, self._loaded.name, self._loaded, options)
 
     def _kill(self, context: app.Context) -> None:
         options = KillOptions(services=self._options.services)
-        app.kill(context, self._loaded.project.name, self._loaded, options)
+        app.kill(context, self._loaded.name, self._loaded, options)
 
     # ------------------------------------------------------------------ signals
 

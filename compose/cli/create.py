@@ -24,7 +24,7 @@ def command(invocation: Invocation, /, **args: Any) -> None:
     from pycompose import app  # noqa: PLC0415 - --help doesn't need it
 
     refuse(args)
-    loaded = invocation.load()
+    loaded = invocation.load(args["services"])
     options = CreateOptions(
         services=args["services"],
         build=args["build"],
@@ -43,4 +43,4 @@ def command(invocation: Invocation, /, **args: Any) -> None:
         parallel=invocation.parallel,
     )
     with invocation.showing("create") as sink:
-        app.create(invocation.context(sink), loaded.project.name, loaded, options)
+        app.create(invocation.context(sink), loaded.name, loaded, options)

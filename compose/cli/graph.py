@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 from pycompose.cli import style
-from pycompose.cli.invocation import Invocation
+from pycompose.cli.invocation import Invocation, project_of
 from pycompose.cli.options import services_argument
 from pycompose.errors import UnknownService
 from pycompose.model import Condition, Dependency, Service
@@ -90,7 +90,7 @@ def mermaid(services: Services) -> str:
 @click.pass_obj
 def command(invocation: Invocation, /, services: tuple[str, ...], how: str) -> None:
     """Read the compose files and draw them."""
-    project = invocation.load().project
+    project = project_of(invocation.load())
     for name in services:
         if name not in project.services:
             raise UnknownService(f"no such service: {name}")

@@ -21,8 +21,10 @@ from pycompose.engine.errors import PycomposeError
 if TYPE_CHECKING:
     from pycompose.app import Context
     from pycompose.cli.progress import Renderer
-    from pycompose.config.load import Loaded, LoadOptions
+    from pycompose.config.load import Loaded
+    from pycompose.config.options import LoadOptions
     from pycompose.events import Event
+    from pycompose.model import Project
 
 TRUE_WORDS = frozenset({"1", "t", "true", "y", "yes", "on"})
 
@@ -70,9 +72,9 @@ class Invocation:
         text = self.environment.get(variable, "")
         return text.strip().lower() in TRUE_WORDS if text else default
 
-    def load_options(self) -> LoadOptions:
+    def load_options(self, services: tuple[str, ...] = ()) -> LoadOptions:
         """Return what the loader needs to find and read the compose files."""
-        from pycompose.config.load import LoadOptions
+        from pycompose.config.options import LoadOptions
 
         environment = dict(self.environment)
         if self.compatibility:
@@ -86,17 +88,25 @@ class Invocation:
             all_resources=self.all_resources,
             environment=environment,
             working_dir=os.getcwd(),
+            services=services,
         )
 
-    def load(self) -> Loaded:
-        """Read the compose files and show the loader's warnings. Raises ConfigError."""
+    def load(self, services: tuple[str, ...] = ()) -> Loaded:
+        """Read the compose files and show the loader's warnings. Raises ConfigError.
+
+        `services` activate their profiles; what they don't need is disabled.
+        """
         from pycompose.config.load import load
 
-        loaded = load(self.load_options())
+        loaded = load(self.load_options(services))
+        self.show_warnings(loaded)
+        return loaded
+
+    def show_warnings(self, loaded: Loaded) -> None:
+        """Print what the loader has to say, a line each."""
         for warning in loaded.warnings:
             place = str(warning.location)
             self.warn(f"{place}: {warning.text}" if place else warning.text)
-        return loaded
 
     def load_or_name(self) -> tuple[str, Loaded | None]:
         """Return the project's name, and its compose files where they can be read.
@@ -112,14 +122,14 @@ class Invocation:
             if name is None:
                 raise
             return checked_name(name), None
-        return loaded.project.name, loaded
+        return loaded.name, loaded
 
     def name(self) -> str:
         """Return only the project's name, reading no more of the compose files than that takes."""
         name = self.project_name or self.environment.get("COMPOSE_PROJECT_NAME")
         if name:
             return checked_name(name)
-        from pycompose.config.load import project_name
+        from pycompose.config.discover import project_name
 
         return project_name(self.load_options())
 
@@ -156,6 +166,13 @@ class Invocation:
         """Print one warning line on standard error."""
         label = style.paint("WARN", style.YELLOW, on=self.colour(sys.stderr))
         print(f"{label} {style.clean(text)}", file=sys.stderr)
+
+
+def project_of(loaded: Loaded) -> Project:
+    """Return the typed project, which a load with all its phases always has."""
+    if loaded.project is None:
+        raise PycomposeError("compose file: was loaded without what the project needs")
+    return loaded.project
 
 
 def _ignore(_event: Event) -> None:

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "port": ("pycompose.cli.port", "Print the public address of a container port"),
     "images": ("pycompose.cli.images", "List images used by the created containers"),
     "graph": ("pycompose.cli.graph", "Show what depends on what"),
+    "config": ("pycompose.cli.config", "Parse, resolve and render the compose file in canonical format"),
     "ls": ("pycompose.cli.ls", "List projects"),
     "completion": ("pycompose.cli.completion", "Print the script for shell completion"),
     "version": ("pycompose.cli.version", "Show the version"),
@@ -131,7 +132,7 @@ class Commands(click.Group):
 @click.option("--verbose", is_flag=True, hidden=True)
 @click.option("-v", "--version", is_flag=True, help="Show the version and exit.")
 @click.pass_context
-def cli(ctx: click.Context, **params: Any) -> None:
+def cli(ctx: click.Context, /, **params: Any) -> None:
     """Run compose files on Linux without Docker."""
     if params["no_ansi"]:
         params["ansi"] = "never"

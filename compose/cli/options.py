@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from pycompose.cli.invocation import Invocation
+from pycompose.cli.invocation import Invocation, project_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -95,7 +95,7 @@ def invocation_of(ctx: click.Context) -> Invocation:
 def complete_services(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Return the services of the compose file that begin with what has been typed."""
     try:
-        names = invocation_of(ctx).load().project.services
+        names = project_of(invocation_of(ctx).load()).services
     except Exception:  # noqa: BLE001 - a shell that asks for completions must never see an error
         return []
     taken = ctx.params.get("services") or ()

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pycompose.cli import humanize
 from pycompose.cli.format import Layout, show
-from pycompose.cli.invocation import Invocation
+from pycompose.cli.invocation import Invocation, project_of
 from pycompose.cli.options import dry_run_option, format_option, services_argument
 from pycompose.engine.errors import PycomposeError
 from pycompose.options import PsOptions
@@ -123,7 +123,7 @@ def command(invocation: Invocation, /, **args: Any) -> None:
         name = invocation.name()
     else:
         name, loaded = invocation.load_or_name()
-        known = tuple(loaded.project.services) if loaded else ()
+        known = tuple(project_of(loaded).services) if loaded else ()
     options = PsOptions(
         services=args["services"],
         all=args["everything"] or bool(states),

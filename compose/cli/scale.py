@@ -17,9 +17,9 @@ def command(invocation: Invocation, /, scale: tuple[tuple[str, int], ...], *, no
     """Bring each service to its number."""
     from pycompose import app  # noqa: PLC0415 - --help doesn't need it
 
-    loaded = invocation.load()
+    loaded = invocation.load(tuple(name for name, _ in scale))
     options = ScaleOptions(
         scale=scale, no_deps=no_deps, dry_run=invocation.dry_run, parallel=invocation.parallel
     )
     with invocation.showing("scale") as sink:
-        app.scale(invocation.context(sink), loaded.project.name, loaded, options)
+        app.scale(invocation.context(sink), loaded.name, loaded, options)

@@ -334,7 +334,8 @@ class Interaction:
         before = {number: signal.signal(number, self._on_signal) for number in self._forward}
         if self._session.terminal is not None:
             before[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, self._on_signal)
-            self._on_signal(signal.SIGWINCH, None)
+            self._signalled.append(signal.SIGWINCH)
+            self._pass_on()
         try:
             yield
         finally:

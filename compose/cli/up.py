@@ -107,7 +107,7 @@ def command(invocation: Invocation, /, **args: Any) -> int:
     refuse(args)
     app.prepare(invocation.context(), invocation.project_name)
     started_ns = time.time_ns()
-    loaded = invocation.load()
+    loaded = invocation.load(args["services"])
     options = up_options(invocation, args)
     if args["detach"] or args["wait"] or args["no_start"] or invocation.dry_run:
         with invocation.showing("up") as sink:
