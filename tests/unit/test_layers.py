@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pycompose.cli": (
         "pycompose.cli",
         "pycompose.app",
-        "pycompose.config.load",
+        "pycompose.config",
         "pycompose.errors",
         "pycompose.events",
         "pycompose.model",
