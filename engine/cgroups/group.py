@@ -179,8 +179,13 @@ class Cgroup:
         Raises CgroupError that names the processes that are left. A second call does nothing.
         """
         self.close()
-        with contextlib.suppress(OSError, CgroupError):
-            self.thaw()
+        for group, name, thawed in (
+            (self.unified, "cgroup.freeze", "0"),
+            (self.freezer, "freezer.state", "THAWED"),
+        ):
+            if group in self.own:
+                with contextlib.suppress(OSError):
+                    files.write(group, name, thawed)
         deadline = time.monotonic() + timeout_s
         failures = []
         for group in self.own:

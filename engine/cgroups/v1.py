@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ROUNDS = 100
+_KILL_ROUNDS = 5
 
 
 def create(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...]) -> Path:
@@ -78,14 +79,24 @@ def freeze(group: Path, *, frozen: bool, timeout_s: float = 5.0) -> None:
 
 
 def kill(group: Path) -> None:
-    """SIGKILL everything in a freezer group, while it is frozen so that nobody forks away."""
-    try:
-        freeze(group, frozen=True)
-        for pid in files.processes(group):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    finally:
-        freeze(group, frozen=False)
+    """SIGKILL everything in a freezer group, while it is frozen so that nobody forks away; raises OSError.
+
+    Where somebody can't be frozen (uninterruptible sleep) the killing is repeated instead.
+    """
+    for _ in range(_KILL_ROUNDS):
+        complete = True
+        try:
+            freeze(group, frozen=True, timeout_s=0.5)
+        except CgroupError:
+            complete = False
+        try:
+            for pid in files.processes(group):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        finally:
+            files.write(group, "freezer.state", "THAWED")
+        if complete:
+            return
 
 
 def _prepare(group: Path, controllers: tuple[str, ...]) -> None:

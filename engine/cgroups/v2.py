@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import select
-import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -95,21 +94,7 @@ def vacate(group: Path) -> None:
 
 def kill(group: Path) -> None:
     """SIGKILL everything in `group` and below, frozen or not; raises OSError."""
-    try:
-        files.write(group, "cgroup.kill", "1")
-    except FileNotFoundError:  # before Linux 5.14
-        kill_frozen(group)
-
-
-def kill_frozen(group: Path) -> None:
-    """SIGKILL everything by pid while the group is frozen, so that nobody forks away."""
-    try:
-        freeze(group, frozen=True)
-        for pid in files.processes(group):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    finally:
-        freeze(group, frozen=False)
+    files.write(group, "cgroup.kill", "1")
 
 
 def freeze(group: Path, *, frozen: bool, timeout_s: float = 5.0) -> None:

@@ -42,6 +42,16 @@ else:
     os.write(1, b"ready")
 time.sleep(600)
 """
+NESTED = """\
+from pathlib import Path
+from pycompose.engine.cgroups.base import create
+from pycompose.engine.config import Limits
+from pycompose.engine.paths import StatePaths
+group = create(StatePaths(cgroup_parent="inner"), "c", Limits(pids=7), privileged=True)
+print((group.unified / "pids.max").read_text().strip())
+group.remove()
+print(sorted(entry.name for entry in Path("/sys/fs/cgroup").iterdir() if entry.is_dir()))
+"""
 DEVICES = """\
 import os, sys
 nodes = (("null", os.O_RDWR), ("zero", os.O_RDONLY), ("urandom", os.O_RDONLY), ("kmsg", os.O_RDONLY))
@@ -123,6 +133,16 @@ def end(group: Cgroup, *processes: subprocess.Popen[bytes]) -> None:
     for process in processes:
         process.wait()
     group.remove()
+
+
+def clone_sleeper(group: Cgroup) -> int:
+    """Return the pid of a child that was born in `group` and waits for a signal."""
+    pid, pidfd = clone3(0, cgroup_fd=group.leaf_fd())
+    if pid == 0:
+        signal.pause()
+        os._exit(1)
+    os.close(pidfd)
+    return pid
 
 
 def test_limits_are_written(host_paths: StatePaths, kind: Kind) -> None:
@@ -263,23 +283,41 @@ def test_an_exec_is_killed_alone(host_paths: StatePaths, kind: Kind, start: Star
     end(group, main)
 
 
+def test_an_exec_of_a_frozen_group_is_removed_at_once(
+    host_paths: StatePaths, kind: Kind, start: Start
+) -> None:
+    """Its parent stays frozen, and nobody waits for a thaw that won't come."""
+    group = create(host_paths, ID, Limits())
+    process = start(group, "sleep", "600")
+    leaf = group.exec_leaf("1")
+    group.freeze()
+    began = time.monotonic()
+    leaf.remove(timeout_s=0)
+
+    assert time.monotonic() - began < 2
+    assert process.poll() is None
+    end(group, process)
+
+
 def test_the_group_and_an_exec_can_be_cloned_into(host_paths: StatePaths, kind: Kind) -> None:
-    """CLONE_INTO_CGROUP with the descriptor, where there is a cgroup2."""
+    """CLONE_INTO_CGROUP with the descriptor, where there is a cgroup2.
+
+    Both before the kill: from Linux 6.14 on a child cloned into a group that was killed once is killed too,
+    unless the group of its parent was killed as often.
+    """
     group = create(host_paths, ID, Limits(memory_bytes=32 * MIB))
-    for leaf in (group, group.exec_leaf("1")):
-        fd = leaf.leaf_fd()
-        if kind is Kind.V1:
-            assert fd is None
-            continue
-        pid, pidfd = clone3(0, cgroup_fd=fd)
-        if pid == 0:
-            signal.pause()
-            os._exit(1)
-        assert leaf.procs() == [pid]
-        leaf.kill()
-        os.waitpid(pid, 0)
-        os.close(pidfd)
-        leaf.close()
+    leaves = [group, group.exec_leaf("1")]
+    if kind is Kind.V1:
+        assert [leaf.leaf_fd() for leaf in leaves] == [None, None]
+        group.remove()
+        return
+    children = [clone_sleeper(leaf) for leaf in leaves]
+
+    assert leaves[1].procs() == children[1:]
+    assert sorted(group.procs()) == sorted(children)
+    group.kill()
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [-signal.SIGKILL] * 2
+    leaves[1].close()
     group.remove()
 
 
@@ -327,6 +365,41 @@ def test_remove_takes_what_the_container_made(host_paths: StatePaths, kind: Kind
     group.remove()
 
     assert directories(host_paths) == []
+    group.remove()
+
+
+def test_an_exec_works_beside_an_init_system(host_paths: StatePaths, kind: Kind, start: Start) -> None:
+    """A container that enables controllers for groups of its own leaves room for our execs."""
+    group = create(host_paths, ID, Limits(pids=10))
+    if kind is not Kind.V2:
+        group.remove()
+        pytest.skip("needs a machine with cgroup v2 alone")
+    assert group.unified
+    (group.unified / "init.scope").mkdir()
+    (group.unified / "cgroup.subtree_control").write_text("+pids +memory")
+    leaf = group.exec_leaf("1")
+    process = start(leaf, "sleep", "600")
+
+    assert leaf.procs() == group.procs() == [process.pid]
+    leaf.kill()
+    process.wait()
+    group.remove()
+
+
+def test_groups_can_be_made_inside_a_container(host_paths: StatePaths, kind: Kind, start: Start) -> None:
+    """There the root holds processes, which must move before its children get controllers."""
+    group = create(host_paths, ID, Limits(pids=30), privileged=True)
+    if kind is not Kind.V2:
+        group.remove()
+        pytest.skip("needs a machine with cgroup v2 alone")
+    inside = (
+        f"umount -l /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; exec {sys.executable} -c '{NESTED}'"
+    )
+    process = start(group, "unshare", "--cgroup", "--mount", "/bin/sh", "-c", inside)
+    assert process.stdout
+
+    assert process.stdout.read().decode().split() == ["7", "['init']"]
+    assert process.wait() == 0
     group.remove()
 
 
