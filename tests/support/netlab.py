@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths
 
 T = TypeVar("T")
-ANSWERS_S = 2.0
+ANSWERS_S = 10.0
 SILENCE_S = 0.5
 OUTSIDE, UPLINK = "192.0.2.2", "192.0.2.1"
 OUTSIDE6, UPLINK6 = "2001:db8::2", "2001:db8::1"
@@ -60,9 +60,11 @@ class Container:
         """Answer on a port, with who is asking, until the end of the test."""
         self.lab.serve(self.run, port, kind=kind, family=family)
 
-    def ask(self, address: str, port: int, *, kind: int = socket.SOCK_STREAM, source: str = "") -> str:
-        """Return what `address` answers, "refused" or "silence"."""
-        return self.run(lambda: ask(address, port, kind=kind, source=source))
+    def ask(
+        self, address: str, port: int, *, kind: int = socket.SOCK_STREAM, wait_s: float = ANSWERS_S
+    ) -> str:
+        """Ask from inside, as `ask` does."""
+        return self.run(lambda: ask(address, port, kind=kind, wait_s=wait_s))
 
 
 @dataclass(slots=True)
@@ -156,34 +158,37 @@ class Lab:
 
 
 def ip(*words: str) -> str:
-    """Run the program of ip(8)."""
+    """Run iproute2's program and return what it says."""
     return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
 
 
 def nft(*words: str) -> str:
-    """Run the program of nft(8)."""
+    """Run the program of nftables and return what it says."""
     return subprocess.run(["nft", *words], check=True, capture_output=True, text=True).stdout
 
 
-def ask(address: str, port: int, *, kind: int = socket.SOCK_STREAM, source: str = "") -> str:
-    """Return what a server says: the address that it sees; "refused"; or "silence"."""
+def ask(
+    address: str,
+    port: int,
+    *,
+    kind: int = socket.SOCK_STREAM,
+    wait_s: float = ANSWERS_S,
+    source: str = "",
+) -> str:
+    """Return what a server says: the address that it sees. Or "refused", or "silence" after `wait_s`."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, kind) as sock:
-        sock.settimeout(ANSWERS_S if kind == socket.SOCK_STREAM else SILENCE_S)
+        sock.settimeout(wait_s)
         try:
             if source:
                 sock.bind((source, 0))
-            sock.settimeout(SILENCE_S)
             sock.connect((address, port))
             if kind == socket.SOCK_DGRAM:
                 sock.send(b"who am I")
-            sock.settimeout(ANSWERS_S)
-            if kind == socket.SOCK_DGRAM:
-                sock.settimeout(SILENCE_S)
             return sock.recv(100).decode()
         except ConnectionRefusedError:
             return "refused"
-        except (TimeoutError, OSError):
+        except OSError:
             return "silence"
 
 
@@ -197,11 +202,11 @@ def forged_syn(source: str, destination: str, port: int, *, sender: bytes, recei
     return receiver + sender + b"\x08\x00" + head + tcp
 
 
-def answered(interface: str, frame: bytes, from_port: int) -> bool:
+def answered(interface: str, frame: bytes, from_port: int, *, wait_s: float = SILENCE_S) -> bool:
     """Send a frame and tell whether a TCP packet comes back from `from_port`."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as sock:
         sock.bind((interface, 0x0800))
-        sock.settimeout(SILENCE_S)
+        sock.settimeout(wait_s)
         sock.send(frame)
         with contextlib.suppress(TimeoutError):
             while True:

@@ -9,7 +9,9 @@ import pytest
 from pycompose.networking.model import PublishedPort
 
 from tests.support.netlab import (
+    ANSWERS_S,
     OUTSIDE,
+    SILENCE_S,
     UPLINK,
     answered,
     ask,
@@ -56,7 +58,7 @@ def test_another_network_is_out_of_reach_but_for_published_ports(wired_lab: Lab)
     server.serve()
     wired_lab.firewall(tcp(8080, server))
 
-    assert client.ask(server.ip, 80) == "silence"
+    assert client.ask(server.ip, 80, wait_s=SILENCE_S) == "silence"
     assert client.ask(client.endpoints[0].gateway, 8080) == client.ip
     assert client.ask(UPLINK, 8080) == client.ip
 
@@ -139,7 +141,7 @@ def test_the_knocking_itself_works(wired_lab: Lab) -> None:
 
     def knock() -> bool:
         frame = forged_syn(client.ip, gateway, 7777, sender=mac_of("eth0"), receiver=router)
-        return answered("eth0", frame, 7777)
+        return answered("eth0", frame, 7777, wait_s=ANSWERS_S)
 
     assert client.run(knock)
 
@@ -152,7 +154,7 @@ def test_routing_to_container_addresses_leads_nowhere(wired_lab: Lab) -> None:
     subnet = wired_lab.state("front").subnet
     wired_lab.from_outside(lambda: ip("route", "add", subnet, "via", UPLINK))
 
-    assert wired_lab.from_outside(lambda: ask(server.ip, 80)) == "silence"
+    assert wired_lab.from_outside(lambda: ask(server.ip, 80, wait_s=SILENCE_S)) == "silence"
 
 
 def test_an_internal_network_is_closed_both_ways(wired_lab: Lab) -> None:
@@ -167,8 +169,8 @@ def test_an_internal_network_is_closed_both_ways(wired_lab: Lab) -> None:
     wired_lab.firewall(tcp(8080, inner))
     inner.run(lambda: ip("route", "add", "default", "via", wired_lab.state("closed").gateway))
 
-    assert inner.ask(OUTSIDE, 80) == "silence"
-    assert other.ask(inner.ip, 80) == "silence"
+    assert inner.ask(OUTSIDE, 80, wait_s=SILENCE_S) == "silence"
+    assert other.ask(inner.ip, 80, wait_s=SILENCE_S) == "silence"
     assert wired_lab.from_outside(lambda: ask(UPLINK, 8080)) == "refused"
     assert inner.ask(both.endpoints[0].ip, 80) == inner.ip
 
@@ -179,7 +181,9 @@ def test_a_stolen_source_address_gets_no_answer(wired_lab: Lab) -> None:
     wired_lab.firewall()
     thief.run(lambda: ip("address", "add", f"{victim.ip[:-1]}9/32", "dev", "eth0"))
 
-    assert thief.ask(victim.ip, 80, source=f"{victim.ip[:-1]}9") == "silence"
+    stolen = f"{victim.ip[:-1]}9"
+
+    assert thief.run(lambda: ask(victim.ip, 80, source=stolen, wait_s=SILENCE_S)) == "silence"
 
 
 def test_the_way_out_is_masqueraded(wired_lab: Lab) -> None:
