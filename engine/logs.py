@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import EngineError
+from pycompose.engine.journal import Journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pycompose.engine.config import LogConfig
 
 FILE_NAME = "container.log"
+DRIVERS = ("json-file", "local", "none", "journald")
+CACHE_BYTES, CACHE_FILES = 20 * 1024 * 1024, 5
 STREAMS = ("stdout", "stderr")
 STAMP_BYTES = 30
 HEADER_BYTES = 40
@@ -74,6 +77,7 @@ def is_record(line: bytes) -> bool:
 class LogWriter:
     """Writes one container's log; a keeper has one per container. Driver `none` writes nothing.
 
+    `journald` sends to the journal too, and keeps a file of bounded size for `logs`, as Docker does.
     A full disk doesn't stop a container: what cannot be written is counted in `lost_bytes` and dropped.
     """
 
@@ -82,15 +86,22 @@ class LogWriter:
 
         Raises EngineError for a driver we don't have and for a directory that cannot be written.
         """
-        if config.driver not in ("json-file", "local", "none"):
+        if config.driver not in DRIVERS:
             raise EngineError(
-                f"logging.driver: cannot use {config.driver}: this version writes json-file, local and none",
+                f"logging.driver: cannot use {config.driver}: not one of {', '.join(DRIVERS)}",
                 hint="remove the driver: logs are files that `pycompose logs` reads",
             )
         self.lost_bytes = 0
         self._path = directory / FILE_NAME
         self._max_bytes = max(config.max_bytes, MIN_FILE_BYTES) if config.max_bytes > 0 else 0
         self._max_files = max(config.max_files, 1)
+        self._journal: Journal | None = None
+        if config.driver == "journald":
+            self._journal = Journal(directory.parent)
+            self._max_bytes, self._max_files = (
+                self._max_bytes or CACHE_BYTES,
+                max(self._max_files, CACHE_FILES),
+            )
         self._enabled = config.driver != "none"
         self._fd: int | None = None
         self._size = 0
@@ -106,6 +117,8 @@ class LogWriter:
         """Append what was read from `stream` ("stdout", "stderr"): any bytes, not necessarily whole lines."""
         if not self._enabled or not data:
             return
+        if self._journal:
+            self._journal.send(stream, data)
         stamp = self._stamp()
         for start in range(0, len(data), PIECE_BYTES):
             self._append(self._encode(stamp, stream, data[start : start + PIECE_BYTES]))
@@ -117,7 +130,12 @@ class LogWriter:
         self._open_lines.clear()
 
     def close(self) -> None:
-        """Close the file; a line that isn't finished goes on in the next writer."""
+        """Close everything; a line that isn't finished goes on in the next writer."""
+        if self._journal:
+            self._journal.close()
+        self._close_file()
+
+    def _close_file(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -179,7 +197,7 @@ class LogWriter:
 
     def _rotate(self) -> None:
         """Shift container.log to .1, .1 to .2, …; readers that have a file open keep it."""
-        self.close()
+        self._close_file()
         names = [self._path, *(self._path.with_name(f"{FILE_NAME}.{n}") for n in range(1, self._max_files))]
         try:
             for older, newer in zip(reversed(names[1:]), reversed(names[:-1]), strict=True):
