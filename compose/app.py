@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from pycompose.activity import events, stats, top, volumes, wait
 from pycompose.control import Connection, Launch, connect, connect_or_start
 from pycompose.engine.config import plain
 from pycompose.engine.errors import PycomposeError
@@ -18,14 +19,8 @@ from pycompose.errors import NotRunning, UnknownService
 from pycompose.events import Event, Phase
 from pycompose.graph import near, select
 from pycompose.observe import applied, claims, projects
-from pycompose.query import (
-    follow,
-    images,
-    logs,
-    ls,
-    port,
-    ps,
-)
+from pycompose.output import follow, logs
+from pycompose.query import images, ls, port, ps
 from pycompose.sessions import attach, exec_, run
 
 if TYPE_CHECKING:
@@ -51,8 +46,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Context", "attach", "create", "down", "exec_", "follow", "images", "kill", "logs", "ls", "pause", "port",
-    "prepare", "ps", "restart", "rm", "run", "scale", "start", "stop", "unpause", "up",
+    "Context", "attach", "create", "down", "events", "exec_", "follow", "images", "kill", "logs", "ls", "pause", "port",
+    "prepare", "ps", "restart", "rm", "run", "scale", "start", "stats", "stop", "top", "unpause", "up",
+    "volumes", "wait",
 ]  # fmt: skip
 
 DOWN_WAIT_S = 20.0

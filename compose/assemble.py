@@ -98,11 +98,9 @@ def container_config(project: Project, service: Service, image: Image, parts: Pa
 
 def _process(service: Service, image: Image) -> Process:
     entrypoint = image.config.entrypoint if service.entrypoint is None else service.entrypoint
-    if service.command is not None:
-        command = service.command
-    else:
-        command = image.config.cmd if service.entrypoint is None else ()
-    args = (*entrypoint, *command)
+    # An entrypoint of the service's own discards the image's command (compose-spec, "entrypoint").
+    inherited = image.config.cmd if service.entrypoint is None else ()
+    args = (*entrypoint, *(inherited if service.command is None else service.command))
     if not args:
         raise EngineError(
             f"service {service.name}: no command: neither the service nor image {image.reference} has one",

@@ -72,7 +72,8 @@ class Changes:
         never = asyncio.Event()
         try:
             async with asyncio.timeout(timeout_s):
-                await lifecycle.wait_until(lambda: all([lifecycle.ready(t) for t in waited]), never)
+                # A list: every container is asked, so that any failure ends the wait.
+                await lifecycle.wait_until(lambda: all([lifecycle.ready(t) for t in waited]), never)  # noqa: C419
         except TimeoutError:
             late = ", ".join(t.name for t in waited if t.status is not Status.EXITED)
             raise StateError(
@@ -83,6 +84,7 @@ class Changes:
             sink(Event(subject=f"Container {tracked.name}", text=text, phase=Phase.DONE))
 
     async def down(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Stop and remove containers and networks, with `volumes` the data too; end when nothing is left."""
         supervisor = self._supervisor
         project = from_json(Project, message["project"]) if message.get("project") else None
         sink = sink_of(peer)
@@ -166,6 +168,7 @@ class Changes:
         return plan
 
     async def stop(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Stop containers, dependants first."""
         async with self._requests.exclusive(interrupts=True):
             chosen = _selected(await self._requests.observe(), message["services"], oneoff=False)
             plan = stop_plan(chosen, timeout_s=message.get("timeout_s"))
@@ -217,6 +220,7 @@ class Changes:
         ]
 
     async def kill(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Send a signal to all containers at once."""
         number = signal_number(str(message["signal"]))
         sink = sink_of(peer)
         async with self._requests.exclusive(interrupts=True):
@@ -233,6 +237,7 @@ class Changes:
         peer.send({"result": {"nothing": not running}})
 
     async def rm(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Remove stopped containers, with `stop` running ones too."""
         async with self._requests.exclusive(interrupts=bool(message.get("stop"))):
             chosen = _selected(await self._requests.observe(), message["services"], oneoff=True)
             if not message.get("stop"):
@@ -244,6 +249,7 @@ class Changes:
         peer.send({"result": {"nothing": not chosen}})
 
     async def pause(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Freeze or thaw."""
         lifecycle = self._supervisor.lifecycle
         pause = bool(message["pause"])
         sink = sink_of(peer)
@@ -257,6 +263,7 @@ class Changes:
 
 
 def sink_of(peer: Peer) -> Sink:
+    """Return the sink that sends events to a client."""
     return lambda event: peer.send({"event": event.to_json()})
 
 

@@ -26,7 +26,7 @@ import struct
 import subprocess
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pycompose.engine.errors import PycomposeError, error_from_json
 from pycompose.errors import NotRunning, ProtocolMismatch, SupervisorError
@@ -159,7 +159,7 @@ class Connection:
         """Hang up."""
         self.socket.close()
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

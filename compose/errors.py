@@ -42,7 +42,7 @@ class ConfigError(PycomposeError):
         }
 
 
-class ConfigErrors(ConfigError):
+class ConfigErrors(ConfigError):  # noqa: N818 - several
     """Several independent errors of one load, reported together."""
 
     def __init__(self, errors: list[ConfigError]) -> None:

@@ -26,7 +26,7 @@ class Phase(Enum):
 class Event:
     """One step of one resource: `Container demo-web-1` `Starting`.
 
-    `subject` is what Compose prints ("Container demo-web-1", "Network demo_default", "Volume \\"demo_data\\"",
+    `subject` is what Compose prints ("Container demo-web-1", "Network demo_default", "Volume demo_data",
     "Image busybox"). `text` is the verb ("Creating", "Started", "Healthy", …). `parent` groups layers under an
     image. `current`/`total` are bytes where there is progress to show.
     """

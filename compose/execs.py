@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HOOK_OUTPUT_BYTES = 64 * 1024
 
 
-def exec_process(
+def exec_process(  # noqa: PLR0913 - the flags of `exec`
     config: ContainerConfig,
     args: Sequence[str],
     *,
@@ -72,7 +72,7 @@ class Execs:
             future.set_result(int(event["exit_code"]))
 
     def lost(self) -> None:
-        """The keeper has gone, and with it every command's parent."""
+        """Fail everybody who waits: the keeper has gone, and with it every command's parent."""
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(EngineError("exec: the keeper ended", hint="run the command again"))

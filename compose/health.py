@@ -109,7 +109,7 @@ def after_probe(
     state = replace(state, results=results, backoff_s=backoff_s)
     if not state.succeeded and since_start_s < spec.start_period_s:
         return state
-    first_due_s = state.counted_s if state.counted_s else spec.start_period_s
+    first_due_s = state.counted_s or spec.start_period_s
     if not state.succeeded and since_start_s < first_due_s + spec.interval_s:
         return state
     streak = state.failing_streak + 1

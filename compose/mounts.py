@@ -44,6 +44,7 @@ class MountBuilder:
         taken |= {os.path.normpath(entry.partition(":")[0]) for entry in self.service.tmpfs}
         for target in self.image.config.volumes:
             if os.path.normpath(target) not in taken:
+                taken.add(os.path.normpath(target))
                 mounts.append(self._named(self._anonymous(target), target))
         return (*mounts, *self._files())
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pycompose.blocking import blocking
 from pycompose.engine.errors import NetworkError, PycomposeError, StateError
 from pycompose.events import Event, Phase
+from pycompose.images import MOUNT_PREFIX
 from pycompose.lifecycle import DependencyFailed
 from pycompose.model import Condition
 from pycompose.mounts import ensure_volume
@@ -24,6 +25,7 @@ from pycompose.plan import (
     StartContainer,
     StopContainer,
 )
+from pycompose.runtime import NewContainer, Runtime
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from pycompose.events import Sink
     from pycompose.lifecycle import Lifecycle, Tracked
     from pycompose.model import Project, Service
-    from pycompose.runtime import Runtime
     from pycompose.wiring import Wiring
 
 CONDITION_DONE = {Condition.STARTED: "Started", Condition.HEALTHY: "Healthy", Condition.COMPLETED: "Exited"}
@@ -108,18 +109,18 @@ class Operations:
         verb = "Recreat" if operation.replaces else "Creat"
         self._tell(subject, "Recreate" if operation.replaces else "Creating", Phase.WORKING)
         try:
-            config, record = await blocking(
-                self.runtime.create,
-                project,
-                service,
-                self.images[service.name],
+            wanted = NewContainer(
+                project=project,
+                service=service,
+                image=self.images[service.name],
                 number=operation.number,
                 name=operation.name,
                 replaces=operation.replaces,
                 renew_volumes=operation.renew_volumes,
                 joined=self._joined(service),
-                resolve_image=lambda reference: self.images[f"image:{reference}"],
+                resolve_image=self._mounted_image,
             )
+            config, record = await blocking(self.runtime.create, wanted)
         except PycomposeError as exc:
             self._tell(subject, "Error", Phase.ERROR, str(exc))
             raise
@@ -131,22 +132,23 @@ class Operations:
         self, service: Service, *, name: str, auto_remove: bool, publish: bool
     ) -> Tracked:
         """Make the container of `run`: no replica, no restarts, its ports only when they are asked for."""
-        config, record = await blocking(
-            self.runtime.create,
-            self._project(),
-            service,
-            self.images[service.name],
+        wanted = NewContainer(
+            project=self._project(),
+            service=service,
+            image=self.images[service.name],
             number=1,
             name=name,
-            replaces="",
-            renew_volumes=True,
             joined=self._joined(service),
-            resolve_image=lambda reference: self.images[f"image:{reference}"],
+            resolve_image=self._mounted_image,
             oneoff=True,
             auto_remove=auto_remove,
             publish=publish,
         )
+        config, record = await blocking(self.runtime.create, wanted)
         return self.lifecycle.add(config, record)
+
+    def _mounted_image(self, reference: str) -> Image:
+        return self.images[f"{MOUNT_PREFIX}{reference}"]
 
     def _joined(self, service: Service) -> dict[str, str]:
         """Return the container ids behind "service:x" and "container:x" of the service's namespaces."""

@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import select
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pycompose.control import connect
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
-from pycompose.engine.logread import merge, read_logs
 from pycompose.engine.state import Status
-from pycompose.errors import NotRunning
 from pycompose.observe import (
     CONFIG_FILES,
     PROJECT,
     ObservedContainer,
-    claims,
     observe_containers,
     projects,
-    read_container,
 )
 from pycompose.views import (
     ContainerView,
-    Exited,
     ImageView,
-    LogLine,
     MountView,
     PortView,
     ProjectView,
-    Recreated,
-    Started,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pycompose.app import Context
-    from pycompose.config.load import Loaded
-    from pycompose.engine.logfollow import LogFollower
-    from pycompose.options import FollowOptions, ImagesOptions, LogsOptions, LsOptions, PortOptions, PsOptions
-
-
-# ---------------------------------------------------------------------- containers
+    from pycompose.options import ImagesOptions, LsOptions, PortOptions, PsOptions
 
 
 def ps(context: Context, project_name: str, options: PsOptions) -> list[ContainerView]:
@@ -188,237 +173,3 @@ def _repository_and_tag(reference: str) -> tuple[str, str]:
     if not separator or "/" in tag:
         return reference, "latest" if reference != "host" else ""
     return name, tag
-
-
-# ---------------------------------------------------------------------- logs
-
-
-def logs(
-    context: Context, project_name: str, loaded: Loaded | None, options: LogsOptions
-) -> Iterator[LogLine]:
-    """Yield the lines of the chosen containers, merged by their stamps; with `follow` also what comes later."""
-    found, _ = observe_containers(context.paths, project_name)
-    chosen = [c for c in found if _wanted(c, loaded, options)]
-    if options.follow:
-        yield from _follow_logs(context, project_name, loaded, options, chosen)
-        return
-    sources = {
-        container.id: read_logs(
-            _log_directory(context, container.id),
-            since_ns=options.since_ns or None,
-            until_ns=options.until_ns or None,
-            tail=options.tail,
-        )
-        for container in chosen
-    }
-    by_id = {container.id: container for container in chosen}
-    for container_id, line in merge(sources):
-        yield _log_line(by_id[container_id], line)
-
-
-def _wanted(container: ObservedContainer, loaded: Loaded | None, options: LogsOptions) -> bool:
-    if container.oneoff or (options.index and container.number != options.index):
-        return False
-    if options.services:
-        return container.service in options.services
-    service = loaded.project.services.get(container.service) if loaded else None
-    return service is None or service.attach
-
-
-def _follow_logs(
-    context: Context,
-    project_name: str,
-    loaded: Loaded | None,
-    options: LogsOptions,
-    chosen: list[ObservedContainer],
-) -> Iterator[LogLine]:
-    with Tail(context, project_name) as tail:
-        for container in chosen:
-            tail.add(container, since_ns=options.since_ns or None, lines=options.tail)
-        first = True
-        while first or tail.alive:
-            first = False
-            for item in tail.wait():
-                if isinstance(item, LogLine):
-                    if options.until_ns and item.stamp_ns > options.until_ns:
-                        return
-                    yield item
-                elif item["action"] == "start" and not tail.knows(item["id"]):
-                    found = read_container(context.paths, item["id"])
-                    if found is not None and _wanted(found, loaded, options):
-                        tail.add(found, since_ns=None, lines=None)
-
-
-def _log_directory(context: Context, container_id: str) -> Any:
-    return context.paths.container(container_id) / "log"
-
-
-def _log_line(container: ObservedContainer, line: Any) -> LogLine:
-    return LogLine(
-        container=container.name,
-        service=container.service,
-        number=container.number,
-        stream=line.stream,
-        data=line.data,
-        stamp_ns=line.stamp_ns,
-    )
-
-
-class Tail:
-    """Follows the log files of containers and the supervisor's events at the same time."""
-
-    def __init__(self, context: Context, project_name: str) -> None:
-        self._context = context
-        self._followers: dict[str, tuple[ObservedContainer, LogFollower]] = {}
-        self.active: set[str] = set()
-        self._connection = None
-        with contextlib.suppress(NotRunning):
-            self._connection = connect(context.paths, project_name)
-            self._connection.send({"op": "subscribe"})
-            message, _ = self._connection.receive()
-            self.active = {key for key, value in message["subscribed"].items() if value}
-
-    def __enter__(self) -> Tail:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for _, follower in self._followers.values():
-            follower.close()
-        if self._connection is not None:
-            self._connection.close()
-
-    @property
-    def alive(self) -> bool:
-        """Whether anything can still come: some container runs under a supervisor."""
-        return self._connection is not None and bool(self.active)
-
-    def knows(self, container_id: str) -> bool:
-        """Whether the container is followed."""
-        return container_id in self._followers
-
-    def add(self, container: ObservedContainer, *, since_ns: int | None, lines: int | None) -> None:
-        """Follow one more container."""
-        from pycompose.engine.logfollow import LogFollower  # noqa: PLC0415 - only to follow
-
-        directory = _log_directory(self._context, container.id)
-        directory.mkdir(mode=0o700, exist_ok=True)
-        self._followers[container.id] = (container, LogFollower(directory, since_ns=since_ns, tail=lines))
-
-    def drop(self, container_id: str) -> list[LogLine]:
-        """Stop following a container that has gone; return its last lines."""
-        found = self._followers.pop(container_id, None)
-        if found is None:
-            return []
-        container, follower = found
-        lines = [_log_line(container, line) for line in follower.read()]
-        follower.close()
-        return lines
-
-    def wait(self, timeout_s: float | None = None) -> list[Any]:
-        """Wait for lines and events; lines of all containers in the order of their stamps, then the events."""
-        lines = self._read()
-        if not lines:
-            fds = [follower.fileno() for _, follower in self._followers.values()]
-            if self._connection is not None:
-                fds.append(self._connection.socket.fileno())
-            if not fds:
-                return []
-            select.select(fds, [], [], timeout_s if self._connection is not None else 0)
-            lines = self._read()
-        events = self._events()
-        if events:
-            # What was written before the event must be shown before it.
-            lines += self._read()
-        return sorted(lines, key=lambda line: line.stamp_ns) + events
-
-    def _read(self) -> list[LogLine]:
-        return [
-            _log_line(container, line)
-            for container, follower in self._followers.values()
-            for line in follower.read()
-        ]
-
-    def _events(self) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = []
-        while self._connection is not None and select.select([self._connection.socket], [], [], 0)[0]:
-            try:
-                message, _ = self._connection.receive()
-            except PycomposeError:
-                self._connection.close()
-                self._connection = None
-                break
-            event = message.get("container")
-            if event is not None:
-                events.append(event)
-                (self.active.add if event["active"] else self.active.discard)(event["id"])
-        return events
-
-
-def follow(
-    context: Context, project_name: str, options: FollowOptions
-) -> Iterator[LogLine | Exited | Recreated | Started]:
-    """Yield output, starts and exits of an attached `up`, until no watched container is active any more."""
-    with Tail(context, project_name) as tail:
-        names: dict[str, str] = {}
-        for container_id in claims(context.paths, project_name):
-            _track(context, tail, container_id, options, names, since_ns=options.since_ns or None)
-        while True:
-            for item in tail.wait():
-                if isinstance(item, LogLine):
-                    yield item
-                else:
-                    yield from _followed_event(context, tail, item, options, names)
-            if not _watched_active(context, tail, options):
-                return
-
-
-def _watched_active(context: Context, tail: Tail, options: FollowOptions) -> bool:
-    if not tail.alive:
-        return False
-    if not options.watched:
-        return True
-    for container_id in tail.active:
-        container = read_container(context.paths, container_id)
-        if container is not None and container.service in options.watched:
-            return True
-    return False
-
-
-def _track(
-    context: Context,
-    tail: Tail,
-    container_id: str,
-    options: FollowOptions,
-    names: dict[str, str],
-    *,
-    since_ns: int | None,
-) -> None:
-    container = read_container(context.paths, container_id)
-    if container is None or container.oneoff:
-        return
-    names[container.name] = container.id
-    if not options.services or container.service in options.services:
-        tail.add(container, since_ns=since_ns, lines=None)
-
-
-def _followed_event(
-    context: Context, tail: Tail, event: dict[str, Any], options: FollowOptions, names: dict[str, str]
-) -> Iterator[LogLine | Exited | Recreated | Started]:
-    if event["oneoff"]:
-        return
-    who = {"container": event["name"], "service": event["service"], "number": event["number"]}
-    action = event["action"]
-    if action == "create":
-        known = names.get(event["name"])
-        _track(context, tail, event["id"], options, names, since_ns=None)
-        if known is not None and known != event["id"]:
-            yield Recreated(**who)
-    elif action == "start":
-        if not tail.knows(event["id"]):
-            _track(context, tail, event["id"], options, names, since_ns=None)
-        yield Started(**who)
-    elif action == "die":
-        code = int(event["attributes"].get("exitCode", "0"))
-        yield Exited(**who, exit_code=code, restarting=bool(event["attributes"].get("restarting")))
-    elif action == "destroy":
-        yield from tail.drop(event["id"])

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pycompose.assemble import Parts, container_config
@@ -44,6 +45,27 @@ if TYPE_CHECKING:
     from pycompose.wiring import Wiring
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewContainer:
+    """A container to be made. `replaces` is the id whose name and anonymous volumes it takes over.
+
+    `joined` maps "service:x" and "container:x" → container id, `resolve_image` finds images that are mounted.
+    """
+
+    project: Project
+    service: Service
+    image: Image
+    number: int
+    name: str
+    replaces: str = ""
+    renew_volumes: bool = False
+    joined: dict[str, str]
+    resolve_image: Callable[[str], Image]
+    oneoff: bool = False
+    auto_remove: bool = False
+    publish: bool = True
+
+
 class Runtime:
     """One project's containers. `keeper` is replaced when the keeper process had to be."""
 
@@ -68,31 +90,19 @@ class Runtime:
 
     # ------------------------------------------------------------------ creating
 
-    def create(
-        self,
-        project: Project,
-        service: Service,
-        image: Image,
-        *,
-        number: int,
-        name: str,
-        replaces: str,
-        renew_volumes: bool,
-        joined: dict[str, str],
-        resolve_image: Callable[[str], Image],
-        oneoff: bool = False,
-        auto_remove: bool = False,
-        publish: bool = True,
-    ) -> tuple[ContainerConfig, ServiceRecord]:
-        """Make a container, not started; raises VolumeError, EngineError, AlreadyExists. Leaves nothing when it fails."""
+    def create(self, wanted: NewContainer) -> tuple[ContainerConfig, ServiceRecord]:
+        """Make a container, not started; raises VolumeError, EngineError, AlreadyExists, and leaves nothing then."""
+        project, service, image, name = wanted.project, wanted.service, wanted.image, wanted.name
         container_id = secrets.token_hex(32)
-        self._claim(container_id, name, replaces)
+        self._claim(container_id, name, wanted.replaces)
         try:
             directory = self.paths.container(container_id)
             directory.mkdir(mode=0o710, parents=True)
-            inherited = {} if renew_volumes or not replaces else self._inherited(replaces)
+            inherited = (
+                {} if wanted.renew_volumes or not wanted.replaces else self._inherited(wanted.replaces)
+            )
             builder = MountBuilder(
-                self.paths, project, service, image, container_id, inherited, resolve_image
+                self.paths, project, service, image, container_id, inherited, wanted.resolve_image
             )
             mounts = builder.build()
             files = {} if service.network_mode == "host" else {"/etc/hostname": "hostname"}
@@ -102,12 +112,12 @@ class Runtime:
             parts = Parts(
                 id=container_id,
                 name=name,
-                number=number,
+                number=wanted.number,
                 mounts=mounts,
                 files={target: file for target, file in files.items() if not _mounted(mounts, target)},
-                joined=joined,
+                joined=wanted.joined,
                 created_ns=time.time_ns(),
-                oneoff=oneoff,
+                oneoff=wanted.oneoff,
                 version=self._version,
             )
             config = container_config(project, service, image, parts)
@@ -115,10 +125,10 @@ class Runtime:
                 service=service,
                 networks={e.network: project.networks[e.network] for e in service.networks},
                 health=make_spec(service.health, _image_health(image)),
-                number=number,
-                oneoff=oneoff,
-                auto_remove=auto_remove,
-                publish=publish,
+                number=wanted.number,
+                oneoff=wanted.oneoff,
+                auto_remove=wanted.auto_remove,
+                publish=wanted.publish,
                 anonymous_volumes=tuple(builder.anonymous),
             )
             write_service(self.paths, container_id, record)

@@ -26,7 +26,7 @@ from pycompose.control import PROTOCOL, Message, Peer, receive, send, short_path
 from pycompose.engine.client import Keeper
 from pycompose.engine.errors import EngineError, PycomposeError
 from pycompose.engine.paths import StatePaths
-from pycompose.engine.state import boot_id, start_ticks
+from pycompose.engine.state import Status, boot_id, start_ticks
 from pycompose.engine.store import write_json
 from pycompose.errors import SupervisorError
 from pycompose.execs import Execs
@@ -105,7 +105,7 @@ class Supervisor:
         self.lifecycle.adopt(container.config, record, container.state, stopped=runtime.stopped)
 
     def _from_keeper(self, event: dict[str, Any]) -> None:
-        """Called on the keeper client's thread."""
+        """Pass an event on; this is the keeper client's thread."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self.loop.call_soon_threadsafe(self._keeper_event, event)
 
@@ -134,7 +134,7 @@ class Supervisor:
                 tracked.pid
                 and not tracked.ended.is_set()
                 and state is not None
-                and not state.pid == tracked.pid
+                and state.status not in (Status.RUNNING, Status.PAUSED)
             ):
                 self.lifecycle.exited({"container": container_id, "exit_code": state.exit_code})
 
@@ -330,8 +330,7 @@ def _forget(paths: StatePaths, project: str) -> None:
     """Remove what is left of the project's own state, under its lock; containers that exist keep it."""
     run = paths.project_run(project)
     if claims(paths, project):
-        for name in ("supervisor.json",):
-            (run / name).unlink(missing_ok=True)
+        (run / "supervisor.json").unlink(missing_ok=True)
         return
     shutil.rmtree(paths.project(project), ignore_errors=True)
     shutil.rmtree(run, ignore_errors=True)
@@ -377,8 +376,13 @@ def main() -> int:
         )
         send(first, {"error": error.to_json()})
         return 1
-    asyncio.run(_run(paths, project, first))
-    _forget(paths, project)
+    try:
+        asyncio.run(_run(paths, project, first))
+    except Exception:
+        log.exception("ended by an error")
+        return 1
+    finally:
+        _forget(paths, project)
     return 0
 
 

@@ -346,7 +346,7 @@ class Wiring:
     # ------------------------------------------------------------------ endpoints
 
     def _refresh(self, record: ServiceRecord, network: str) -> None:
-        """Make sure that a network which other projects own is known here (external ones), and one that vanished is back."""
+        """Make a network of other projects (an external one) known here, and one that has vanished again."""
         with self._lock:
             if network in self._states:
                 return

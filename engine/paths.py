@@ -1,9 +1,9 @@
 """Where everything lies. Every path that pycompose writes is made here.
 
 ```
-ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmpfs: after a reboot nothing claims to run)
+ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmpfs, gone with a reboot)
   images/…                        engine/images/store.py   projects/P/{lock,control.sock,keeper.sock,supervisor.json}
-  volumes/NAME/{_data,meta.json}                           containers/ID/{state.json,exit.json,health.json,stdout,stderr}
+  volumes/NAME/{_data,meta.json}                           containers/ID/{state,exit,health,runtime}.json, stdout, stderr
   projects/P/{project.json,supervisor.log}                 netns/ID
   projects/P/containers/ID        (a claim, made first)    networks/NAME.json   (subnet, bridge, leases)
   containers/ID/{config.json,service.json,hosts,hostname,resolv.conf,rw/,log/}
@@ -88,7 +88,7 @@ class StatePaths:
         return self.run / "networks"
 
     def project(self, project: str) -> Path:
-        """What survives a reboot of one project."""
+        """Return where what survives a reboot of one project lies."""
         return self.projects / project
 
     def project_claims(self, project: str) -> Path:
@@ -108,7 +108,7 @@ class StatePaths:
         return self.project_run(project) / "keeper.sock"
 
     def container(self, container_id: str) -> Path:
-        """What survives a reboot of one container."""
+        """Return where what survives a reboot of one container lies."""
         return self.containers / container_id
 
     def container_run(self, container_id: str) -> Path:

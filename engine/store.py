@@ -60,7 +60,11 @@ def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[N
     The lock belongs to the caller: check and act inside one block. With `wait` False, raises StateError
     when somebody else has it.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    flags = (
+        os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
+        if path.is_dir()
+        else os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    )
     fd = os.open(path, flags, 0o600)
     try:
         try:

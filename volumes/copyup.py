@@ -54,7 +54,9 @@ def copy_up(volume: Path, trees: Sequence[RootfsTree], target: str, *, name: str
                 return True
     except OSError as exc:
         where = f" ({exc.filename})" if exc.filename else ""
-        raise VolumeError(f"volume {name}: cannot copy {target} of the image into it: {exc.strerror}{where}") from exc
+        raise VolumeError(
+            f"volume {name}: cannot copy {target} of the image into it: {exc.strerror}{where}"
+        ) from exc
 
 
 @contextlib.contextmanager

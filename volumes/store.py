@@ -77,7 +77,9 @@ class VolumeStore:
             names = sorted(os.listdir(self._paths.volumes))
         except FileNotFoundError:
             return []
-        return [volume for name in names if not name.startswith(".") and (volume := self.get(name)) is not None]
+        return [
+            volume for name in names if not name.startswith(".") and (volume := self.get(name)) is not None
+        ]
 
     def ensure(self, spec: VolumeSpec) -> VolumeState:
         """Return the volume, made if it doesn't exist. Raises VolumeError for a bad name or an unknown driver."""
@@ -88,7 +90,8 @@ class VolumeStore:
             )
         if spec.driver not in ("", "local"):
             raise VolumeError(
-                f"volume {spec.name}: unknown driver {spec.driver!r}", hint='only the driver "local" exists here'
+                f"volume {spec.name}: unknown driver {spec.driver!r}",
+                hint='only the driver "local" exists here',
             )
         directory = self._paths.volume(spec.name)
         try:
@@ -147,7 +150,9 @@ class VolumeStore:
         except FileNotFoundError:
             pass
         except OSError as exc:
-            raise VolumeError(f"volume {name}: cannot remove {exc.filename or grave}: {exc.strerror}") from exc
+            raise VolumeError(
+                f"volume {name}: cannot remove {exc.filename or grave}: {exc.strerror}"
+            ) from exc
 
     def of_project(self, project: str) -> list[VolumeState]:
         """Return the volumes that a project has made."""

@@ -6,7 +6,6 @@ import os
 import socket
 
 import pytest
-
 from pycompose.control import PROTOCOL, Connection, receive, send
 from pycompose.engine.config import from_json, plain
 from pycompose.engine.errors import ExecError, PortInUse, error_from_json

@@ -1,0 +1,271 @@
+"""Use cases that look at running containers: `top`, `stats`, `events`, `wait`, `volumes`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from pycompose.control import connect
+from pycompose.engine.cgroups.base import open_existing
+from pycompose.engine.errors import NoSuchContainer, PycomposeError
+from pycompose.engine.state import Status
+from pycompose.errors import NotRunning
+from pycompose.observe import ObservedContainer, observe_containers
+from pycompose.views import EventView, ProcessView, StatsView, VolumeView, Waited
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pycompose.app import Context
+    from pycompose.engine.stats import Sample, StatsReader
+    from pycompose.options import EventsOptions, StatsOptions, TopOptions, VolumesOptions, WaitOptions
+
+
+def _running(context: Context, project_name: str, services: tuple[str, ...]) -> list[ObservedContainer]:
+    found, _ = observe_containers(context.paths, project_name)
+    return [
+        container
+        for container in found
+        if container.state.status in (Status.RUNNING, Status.PAUSED)
+        and (not services or container.service in services)
+    ]
+
+
+# ---------------------------------------------------------------------- processes
+
+
+def top(context: Context, project_name: str, options: TopOptions) -> list[ProcessView]:
+    """Return the processes of the running containers, by container and pid (proc_pid_stat(5))."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    views = []
+    for container in _running(context, project_name, options.services):
+        for pid in sorted(open_existing(context.paths, container.id).procs()):
+            with contextlib.suppress(OSError, ValueError):
+                views.append(_process(container, pid, ticks, boot_ns))
+    return views
+
+
+def _process(container: ObservedContainer, pid: int, ticks: int, boot_ns: int) -> ProcessView:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        text = file.read()
+    name = text[text.index(b"(") + 1 : text.rindex(b")")]
+    fields = text[text.rindex(b")") + 2 :].split()
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        command = file.read().rstrip(b"\0").replace(b"\0", b" ") or b"[" + name + b"]"
+    started_ns = boot_ns + int(fields[19]) * 1_000_000_000 // ticks
+    cpu_time_s = (int(fields[11]) + int(fields[12])) / ticks
+    age_s = max((time.time_ns() - started_ns) / 1e9, 0.01)
+    tty = int(fields[4])
+    major, minor = os.major(tty), os.minor(tty)
+    return ProcessView(
+        container=container.name,
+        service=container.service,
+        number=container.number,
+        uid=str(os.stat(f"/proc/{pid}").st_uid),
+        pid=pid,
+        ppid=int(fields[1]),
+        cpu_percent=int(100 * cpu_time_s / age_s),
+        started_ns=started_ns,
+        tty=f"pts/{minor + 256 * (major - 136)}" if 136 <= major <= 143 else "?",
+        cpu_time_s=cpu_time_s,
+        command=command.decode(errors="replace"),
+    )
+
+
+def stats(context: Context, project_name: str, options: StatsOptions) -> Iterator[list[StatsView]]:
+    """Yield one list of samples after another, each `interval_s` after the last; without `stream` one list."""
+    from pycompose.engine.stats import StatsReader  # noqa: PLC0415 - only here
+
+    readers: dict[str, tuple[StatsReader, Sample]] = {}
+    try:
+        while True:
+            containers = _running(context, project_name, options.services)
+            for container in containers:
+                if container.id not in readers:
+                    reader = StatsReader(open_existing(context.paths, container.id), container.state.pid)
+                    readers[container.id] = (reader, reader.sample())
+            time.sleep(options.interval_s)  # a rate needs two samples with time between them
+            views = [_stats_view(container, readers) for container in containers]
+            if options.all:
+                views += _stopped(context, project_name, options, {container.id for container in containers})
+            yield sorted(views, key=lambda view: view.container)
+            if not options.stream:
+                return
+    finally:
+        for reader, _ in readers.values():
+            reader.close()
+
+
+def _stats_view(container: ObservedContainer, readers: dict[str, tuple[StatsReader, Sample]]) -> StatsView:
+    from pycompose.engine.stats import cpu_percent  # noqa: PLC0415 - only here
+
+    reader, before = readers[container.id]
+    after = reader.sample()
+    readers[container.id] = (reader, after)
+    return StatsView(
+        container_id=container.id,
+        container=container.name,
+        service=container.service,
+        number=container.number,
+        cpu_percent=cpu_percent(before, after),
+        memory_bytes=after.memory_bytes,
+        memory_limit_bytes=after.memory_limit_bytes,
+        network_received_bytes=after.net_rx_bytes,
+        network_sent_bytes=after.net_tx_bytes,
+        block_read_bytes=after.block_read_bytes,
+        block_written_bytes=after.block_write_bytes,
+        pids=after.pids,
+    )
+
+
+def _stopped(
+    context: Context, project_name: str, options: StatsOptions, running: set[str]
+) -> Iterator[StatsView]:
+    found, _ = observe_containers(context.paths, project_name)
+    for container in found:
+        if container.id not in running and (not options.services or container.service in options.services):
+            yield StatsView(
+                container_id=container.id,
+                container=container.name,
+                service=container.service,
+                number=container.number,
+                running=False,
+            )
+
+
+# ---------------------------------------------------------------------- events and ends
+
+
+def events(context: Context, project_name: str, options: EventsOptions) -> Iterator[EventView]:
+    """Yield what happens to the containers: the journal from `since_ns` on, then live until `until_ns`."""
+    connection = None
+    with contextlib.suppress(NotRunning):
+        connection = connect(context.paths, project_name)
+        connection.send({"op": "subscribe"})
+        connection.receive()
+    last_ns = 0
+    if options.since_ns:
+        for event in _journal(context, project_name):
+            if event["time_ns"] >= options.since_ns and _within(event, options):
+                last_ns = event["time_ns"]
+                yield _event_view(event)
+    if connection is None:
+        return
+    with connection:
+        while True:
+            if options.until_ns:
+                connection.socket.settimeout(max((options.until_ns - time.time_ns()) / 1e9, 0.001))
+            try:
+                message, _ = connection.receive()
+            except (TimeoutError, BlockingIOError, NotRunning):
+                return
+            event = message.get("container")
+            if event and event["time_ns"] > last_ns and _within(event, options):
+                yield _event_view(event)
+
+
+def _within(event: dict[str, Any], options: EventsOptions) -> bool:
+    """Tell whether an event is asked for; one-off containers never are, as in Compose."""
+    if event["oneoff"] or (options.until_ns and event["time_ns"] > options.until_ns):
+        return False
+    return not options.services or event["service"] in options.services
+
+
+def _journal(context: Context, project_name: str) -> Iterator[dict[str, Any]]:
+    directory = context.paths.project(project_name)
+    for name in ("events.1", "events.jsonl"):
+        with contextlib.suppress(FileNotFoundError), (directory / name).open(encoding="utf-8") as file:
+            for line in file:
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
+
+
+def _event_view(event: dict[str, Any]) -> EventView:
+    attributes = {key: value for key, value in event["attributes"].items() if key != "restarting"}
+    return EventView(
+        time_ns=event["time_ns"],
+        action=event["action"],
+        container_id=event["id"],
+        service=event["service"],
+        attributes={"image": event["image"], "name": event["name"], **attributes},
+    )
+
+
+def wait(context: Context, project_name: str, options: WaitOptions) -> Iterator[Waited]:
+    """Yield each container of the services when it has stopped."""
+    try:
+        connection = connect(context.paths, project_name)
+    except NotRunning:
+        yield from _already_ended(context, project_name, options)
+        return
+    with connection:
+        connection.send({"op": "wait", "services": list(options.services)})
+        while True:
+            message, _ = connection.receive()
+            if "waited" in message:
+                found = message["waited"]
+                yield Waited(
+                    container_id=found["id"],
+                    container=found["name"],
+                    service=found["service"],
+                    exit_code=found["code"],
+                )
+            elif "result" in message:
+                return
+
+
+def _already_ended(context: Context, project_name: str, options: WaitOptions) -> Iterator[Waited]:
+    """Without a supervisor nothing runs: what there is has stopped."""
+    found, _ = observe_containers(context.paths, project_name)
+    chosen = [c for c in found if c.service in options.services and not c.oneoff]
+    if not chosen:
+        raise NoSuchContainer(
+            f"service {options.services[0]}: no container exists", hint="see `pycompose ps -a`"
+        )
+    for container in chosen:
+        yield Waited(
+            container_id=container.id,
+            container=container.name,
+            service=container.service,
+            exit_code=container.state.exit_code,
+        )
+
+
+# ---------------------------------------------------------------------- volumes
+
+
+def volumes(context: Context, project_name: str, options: VolumesOptions) -> list[VolumeView]:
+    """Return the project's volumes by name, or those that the containers of some services use."""
+    from pycompose.volumes.store import VolumeStore  # noqa: PLC0415 - only here
+
+    store = VolumeStore(context.paths)
+    found, _ = observe_containers(context.paths, project_name)
+    root = f"{context.paths.volumes}/"
+    users: dict[str, int] = {}
+    for container in found:
+        if options.services and container.service not in options.services:
+            continue
+        for mount in container.config.mounts:
+            if mount.source.startswith(root):
+                name = mount.source.removeprefix(root).split("/", 1)[0]
+                users[name] = users.get(name, 0) + 1
+    names = set(users) if options.services else set(users) | {v.name for v in store.of_project(project_name)}
+    views = []
+    for name in sorted(names):
+        with contextlib.suppress(PycomposeError):
+            state = store.get(name)
+            if state is not None:
+                views.append(
+                    VolumeView(
+                        name=name,
+                        driver=state.driver,
+                        mountpoint=str(store.data(name)),
+                        labels=state.labels,
+                        links=users.get(name, 0),
+                    )
+                )
+    return views
