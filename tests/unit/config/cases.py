@@ -136,7 +136,8 @@ def _take_marks(case: Case) -> None:
     for name in case.files:
         while (at := case.files[name].find(MARK)) >= 0:
             before = case.files[name][:at]
-            next(waiting).place = f"{name}:{before.count(chr(10)) + 1}:{at - before.rfind(chr(10))}"
+            if expected := next(waiting, None):
+                expected.place = f"{name}:{before.count(chr(10)) + 1}:{at - before.rfind(chr(10))}"
             after = case.files[name][at + 1 :]
             case.files[name] = before + ("" if after == "\n" else after)  # alone in the last line: the end
 
