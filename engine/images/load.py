@@ -96,7 +96,7 @@ class _Loader:
         configuration = parse_configuration(image.config, what)
         if len(configuration.diff_ids) != len(image.layers):
             raise ArchiveError(
-                f"{what}: {len(image.layers)} layers, but the configuration names {len(configuration.diff_ids)}"
+                f"{what}: {len(image.layers)} layers, the configuration has {len(configuration.diff_ids)}"
             )
         blobs: list[tuple[str, Path | None]] = []
         jobs: list[tuple[Path, Future[Unpacked]] | None] = []

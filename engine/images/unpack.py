@@ -109,7 +109,7 @@ class Unpacker:
                 place = f"entry {os.fsdecode(entry.name)!r}"
                 self._report.entries += 1
                 if self._report.entries > MAX_ENTRIES:
-                    raise ArchiveError(f"more than {MAX_ENTRIES} entries")  # noqa: TRY301 - gets its place below
+                    raise ArchiveError(f"more than {MAX_ENTRIES} entries")
                 self._one(entry, reader)
                 place = "after " + place
             return self._finish()
