@@ -164,7 +164,9 @@ class _RuleSet:
         local = [
             (network, str(net)) for network in self._networks for net in _subnets(network, family.version)
         ]
-        self._table.interval_set(f"local{family.version}", key, [net for _network, net in local])
+        # Answers come to the own addresses of a network without masquerading; `forward` guards that one alone.
+        guarded = [net for network, net in local if network.masquerade or network.internal]
+        self._table.interval_set(f"guarded{family.version}", key, guarded)
         out = [net for network, net in local if network.masquerade and not network.internal]
         self._table.interval_set(f"out{family.version}", key, out)
         everywhere: dict[bytes, bytes] = {}
@@ -206,7 +208,7 @@ class _RuleSet:
                 nft.meta(nft.META_IIFNAME),
                 nft.lookup("bridges", absent=True),
                 family.load_destination(),
-                nft.lookup(f"local{family.version}"),
+                nft.lookup(f"guarded{family.version}"),
                 nft.counter(),
                 nft.drop(),
             )

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -157,14 +159,26 @@ class Lab:
         self.networking.close()
 
 
+def run(*words: str) -> str:
+    """Run a program of the machine and return what it says."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    done = subprocess.run(
+        [shutil.which(words[0], path=path) or words[0], *words[1:]],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout
+
+
 def ip(*words: str) -> str:
     """Run iproute2's program and return what it says."""
-    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+    return run("ip", *words)
 
 
 def nft(*words: str) -> str:
     """Run the program of nftables and return what it says."""
-    return subprocess.run(["nft", *words], check=True, capture_output=True, text=True).stdout
+    return run("nft", *words)
 
 
 def ask(
