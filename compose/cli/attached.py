@@ -12,6 +12,7 @@ stopped.
 from __future__ import annotations
 
 import contextlib
+import functools
 import queue
 import signal
 import sys
@@ -25,7 +26,7 @@ from pycompose.cli.following import Following
 from pycompose.cli.invocation import project_of
 from pycompose.cli.menu import Menu
 from pycompose.cli.prefix import LogPrinter
-from pycompose.cli.progress import Plain, Renderer
+from pycompose.cli.progress import Renderer, plain_line
 from pycompose.engine.errors import PycomposeError
 from pycompose.errors import UnknownService
 from pycompose.events import Event, Phase
@@ -116,6 +117,8 @@ class Attached:
             prefix=attached.prefix,
             timestamps=attached.timestamps,
         )
+        detach = functools.partial(self._queue.put, Signal.DETACH)
+        self._menu = Menu(self._printer, detach) if attached.menu else None
         self._following = Following(
             invocation.context(),
             loaded.name,
@@ -128,8 +131,8 @@ class Attached:
     def run(self) -> int:
         """Create, start, show, and return the exit code (cli.md 3)."""
         with self._signals(), contextlib.ExitStack() as stack:
-            if self._attached.menu:
-                stack.enter_context(Menu(self._printer, lambda: self._queue.put(Signal.DETACH)))
+            if self._menu is not None:
+                stack.enter_context(self._menu)
             self._start()
             self._starting = False
             self._attach()
@@ -154,14 +157,15 @@ class Attached:
         """Show events until the first container starts; from then on the screen belongs to the output."""
 
         def take(event: Event) -> None:
+            if not self._following.running:
+                progress(event)
             if event.subject.startswith("Container ") and event.text in _STARTED:
                 progress.finish()
                 self._attach()
                 self._following.look()
-            elif not self._following.running:
-                progress(event)
+                return
             if self._following.running and event.phase in (Phase.WARNING, Phase.ERROR):
-                self._printer.text(f"{event.subject} {event.text} {event.details}".strip(), stream="stderr")
+                self._tell(event)
 
         return take
 
@@ -171,6 +175,8 @@ class Attached:
         if self._names:
             self._printer.text(f"Attaching to {', '.join(self._names)}")
             self._printer.expect(self._names)
+        if self._menu is not None:
+            self._menu.show()
         self._following.start()
 
     # ------------------------------------------------------------------ what the follow thread calls
@@ -229,6 +235,8 @@ class Attached:
 
     def _on_interrupt(self) -> None:
         self._interrupts += 1
+        if self._menu is not None:
+            self._menu.hide()
         if self._interrupts == 1:
             self._printer.text("Gracefully Stopping... press Ctrl+C again to force", stream="stderr")
             self._in_background(self._stop)
@@ -239,15 +247,17 @@ class Attached:
 
     def _in_background(self, work: Callable[[app.Context], None]) -> None:
         def run() -> None:
-            progress = Plain(sys.stderr, colour=self._invocation.colour(sys.stderr))
             try:
-                work(self._invocation.context(progress))
+                work(self._invocation.context(self._tell))
             except PycomposeError as exc:
                 self._queue.put(exc)
 
         thread = threading.Thread(target=run, name=work.__name__.strip("_"), daemon=True)
         self._background.append(thread)
         thread.start()
+
+    def _tell(self, event: Event) -> None:
+        self._printer.text(f" {plain_line(event)}", stream="stderr")
 
     def _stop(self, context: app.Context) -> None:
         options = StopOptions(services=self._options.services, timeout_s=self._options.timeout_s)

@@ -49,6 +49,7 @@ def command(  # noqa: PLR0913 - one parameter per flag
     from pycompose import app  # noqa: PLC0415 - --help doesn't need it
     from pycompose.cli.terminal import Interaction, size  # noqa: PLC0415
 
+    invocation.command_codes = True
     wants_tty = wants_terminal(asked=tty, refused=no_tty or detach)
     rows, columns = size(1) if wants_tty else (0, 0)
     options = ExecOptions(

@@ -31,7 +31,11 @@ TRUE_WORDS = frozenset({"1", "t", "true", "y", "yes", "on"})
 
 @dataclass(slots=True, kw_only=True)
 class Invocation:
-    """The global flags as given; a flag beats its variable, None means "not given"."""
+    """The global flags as given; a flag beats its variable, None means "not given".
+
+    Two fields are for the error boundary: `json_errors` when the output is to be read by a program, and
+    `command_codes` when 126 and 127 are to come through (exec, run).
+    """
 
     files: tuple[str, ...] = ()
     project_name: str | None = None
@@ -46,6 +50,7 @@ class Invocation:
     compatibility: bool = False
     debug: bool = False
     json_errors: bool = False
+    command_codes: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def fill(self, params: Mapping[str, Any]) -> None:

@@ -169,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as exc:  # noqa: BLE001 - the boundary: whatever it is becomes two lines
         _report(exc, invocation)
-        return exit_code(exc)
+        return exit_code(exc) if invocation.command_codes else 1
     return result if isinstance(result, int) else 0
 
 

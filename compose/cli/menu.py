@@ -26,12 +26,16 @@ def line(notice: str = "") -> str:
 
 
 class Menu:
-    """Shows the line and calls `on_detach` for `d`; a context manager that leaves the terminal as it was."""
+    """Reads keys and calls `on_detach` for `d`; a context manager that leaves the terminal as it was.
+
+    The line is there between `show` and `hide`: not while progress is drawn, nor while everything stops.
+    """
 
     def __init__(self, printer: LogPrinter, on_detach: Callable[[], None], *, source: int = 0) -> None:
         self._printer = printer
         self._on_detach = on_detach
         self._source = source
+        self._shown = False
         self._stack = contextlib.ExitStack()
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._run, name="keys", daemon=True)
@@ -39,15 +43,24 @@ class Menu:
     def __enter__(self) -> Self:
         """Take the keyboard."""
         self._stack.enter_context(raw_mode(self._source, keep_signals=True))
-        self._printer.footer(line())
         self._thread.start()
         return self
+
+    def show(self) -> None:
+        """Show the line from now on."""
+        self._shown = True
+        self._printer.footer(line())
+
+    def hide(self) -> None:
+        """Take the line away."""
+        self._shown = False
+        self._printer.footer("")
 
     def __exit__(self, *_: object) -> None:
         """Give the keyboard back."""
         os.write(self._wake_write, b"x")
         self._thread.join()
-        self._printer.footer("")
+        self.hide()
         self._stack.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
@@ -67,7 +80,8 @@ class Menu:
                 if not key:
                     return
                 notice = self._press(key)
-            self._printer.footer(line(NO_WATCH if notice else ""))
+            if self._shown:
+                self._printer.footer(line(NO_WATCH if notice else ""))
 
     def _press(self, key: bytes) -> bool:
         """Do what `key` says; return whether the notice about watch is to be shown."""

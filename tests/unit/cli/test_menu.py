@@ -38,7 +38,8 @@ def test_keys() -> None:
     screen = Screen()
     detached = threading.Event()
     printer = LogPrinter(screen, screen, project="demo")
-    with Menu(printer, detached.set, source=slave):
+    with Menu(printer, detached.set, source=slave) as menu:
+        menu.show()
         screen.expect(b"Detach")
         os.write(master, b"w")
         screen.expect(NO_WATCH.encode())
