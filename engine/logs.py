@@ -198,16 +198,21 @@ class LogWriter:
     def _rotate(self) -> None:
         """Shift container.log to .1, .1 to .2, …; readers that have a file open keep it."""
         self._close_file()
-        names = [self._path, *(self._path.with_name(f"{FILE_NAME}.{n}") for n in range(1, self._max_files))]
+        free = 1
+        while free < self._max_files - 1 and os.path.exists(self._name(free)):
+            free += 1
         try:
-            for older, newer in zip(reversed(names[1:]), reversed(names[:-1]), strict=True):
+            for n in range(min(free, self._max_files - 1), 0, -1):
                 with contextlib.suppress(FileNotFoundError):
-                    newer.rename(older)
+                    os.rename(self._name(n - 1), self._name(n))
             if self._max_files == 1:
                 self._path.unlink(missing_ok=True)
             self._open()
         except OSError:
             self._size = 0  # the next write tries again to open it
+
+    def _name(self, number: int) -> str:
+        return f"{self._path}.{number}" if number else str(self._path)
 
     def _recover(self, fd: int) -> None:
         """Repair the end of the file, and learn the last stamp and the lines that are not finished."""
