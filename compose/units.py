@@ -10,7 +10,8 @@ import struct
 from decimal import Decimal
 
 _BYTES = re.compile(
-    r"\s*(?P<number>-?[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[kmgtp]?)(?:i?b)?\s*\Z", re.ASCII | re.IGNORECASE
+    r"(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?) ?(?P<unit>[kmgtp]?)(?:i?b)?\Z",
+    re.ASCII | re.IGNORECASE,
 )
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _DURATION_PART = re.compile(r"(?P<number>[0-9]*\.?[0-9]*)(?P<unit>ns|us|µs|μs|ms|s|m|h|d|w)", re.ASCII)
@@ -30,16 +31,16 @@ _NS_PER_S = 1_000_000_000
 
 
 def parse_bytes(text: str | float) -> int:
-    """Return bytes for "1.5g", "64M", "10kb", "1024", 1024 or "-1" (base 1024). Raises ValueError."""
-    if isinstance(text, (int, float)) and not isinstance(text, bool):
+    """Return bytes for "1.5g", "64M", "10kb", "1024" or 1024 (base 1024). Raises ValueError.
+
+    -1 is unlimited, and only a number may be negative.
+    """
+    if isinstance(text, (int, float)):
         return int(text)
-    found = _BYTES.match(text) if isinstance(text, str) else None
+    found = _BYTES.match(text)
     if not found:
         raise ValueError(f"invalid size: {text!r}")
-    size = Decimal(found["number"]) * 1024 ** _POWERS[found["unit"].lower()]
-    if size < 0 and size != -1:
-        raise ValueError(f"invalid size: {text!r}")
-    return int(size)
+    return int(Decimal(found["number"]) * 1024 ** _POWERS[found["unit"].lower()])
 
 
 def parse_duration_ns(text: str) -> int:
@@ -105,7 +106,7 @@ def format_float(value: float) -> str:
         return "-0" if repr(value)[0] == "-" else "0"
     sign, digits, _ = exact.as_tuple()
     exponent = exact.adjusted()
-    if -4 <= exponent < 21:
+    if -4 <= exponent < 6:
         text = format(exact, "f")
         return text.rstrip("0").rstrip(".") if "." in text else text
     figures = "".join(map(str, digits)).rstrip("0")

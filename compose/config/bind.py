@@ -21,7 +21,7 @@ from pycompose.config.bindparts import (
 from pycompose.config.shapes import SHAPES
 from pycompose.config.source import Map
 from pycompose.engine.config import DeviceRate, Limits, Rlimit
-from pycompose.hashing import resource_hash, service_hash
+from pycompose.config.hashing import resource_hash, service_hash
 from pycompose.model import (
     Build,
     DeviceMapping,
@@ -33,7 +33,7 @@ from pycompose.model import (
     Service,
     Volume,
 )
-from pycompose.units import parse_bytes, parse_duration
+from pycompose.units import parse_duration
 
 _SIMPLE_STRINGS = (
     "image", "user", "working_dir", "hostname", "domainname", "container_name", "network_mode", "mac_address",
@@ -156,7 +156,8 @@ def _limits(node: Map) -> Limits:
 
 
 def _size(text: Any) -> int | None:
-    return None if text is None else parse_bytes(text)
+    """Return the bytes of a shaped size, which is a decimal number as text."""
+    return None if text is None else int(text)
 
 
 def _rates(entries: Any, key: str) -> tuple[DeviceRate, ...]:
@@ -175,7 +176,11 @@ def _rlimits(ulimits: Any) -> tuple[Rlimit, ...]:
 
 def _devices(entries: Any) -> tuple[DeviceMapping, ...]:
     return tuple(
-        DeviceMapping(source=entry["source"], target=entry["target"], permissions=entry["permissions"])
+        DeviceMapping(
+            source=entry.get("source", ""),
+            target=entry.get("target") or entry.get("source", ""),
+            permissions=entry.get("permissions") or "rwm",
+        )
         for entry in entries or ()
     )
 
@@ -207,7 +212,7 @@ def _network(key: str, node: Map) -> Network:
         ipam=pools,
         driver_opts=dict(node.get("driver_opts") or {}),
         labels=dict(node.get("labels") or {}),
-        hash=resource_hash(node),
+        hash=resource_hash(node, "network"),
     )
 
 
@@ -226,7 +231,7 @@ def _volume(key: str, node: Map) -> Volume:
         external=node.get("external", False),
         driver_opts=dict(node.get("driver_opts") or {}),
         labels=dict(node.get("labels") or {}),
-        hash=resource_hash(node),
+        hash=resource_hash(node, "volume"),
     )
 
 

@@ -19,7 +19,7 @@ from pycompose.model import (
     ServiceVolume,
     WatchRule,
 )
-from pycompose.units import parse_bytes, parse_duration
+from pycompose.units import parse_duration
 
 _CONDITIONS = {"none": "no", "on-failure": "on-failure", "any": "always"}
 
@@ -85,7 +85,7 @@ def _mount(entry: Map) -> ServiceVolume:
         propagation=bind.get("propagation", ""),
         recursive=bind.get("recursive", ""),
         selinux=bind.get("selinux", ""),
-        tmpfs_size_bytes=parse_bytes(tmpfs["size"]) if "size" in tmpfs else None,
+        tmpfs_size_bytes=int(tmpfs["size"]) if "size" in tmpfs else None,
         tmpfs_mode=tmpfs.get("mode"),
         labels=dict(volume.get("labels") or {}),
     )

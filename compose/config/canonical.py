@@ -152,7 +152,6 @@ def _device(value: Any, mark: Any) -> Any:
         return made(parse_device(value), mark)
     if isinstance(value, dict):
         value.setdefault("target", value.get("source", ""))
-        value.setdefault("permissions", "rwm")
     return value
 
 
@@ -201,8 +200,6 @@ def _ports(value: Any, _mark: Any) -> Any:
         if isinstance(item, dict):
             item.setdefault("mode", "ingress")
             item.setdefault("protocol", "tcp")
-            if isinstance(published := item.get("published"), int):
-                item["published"] = str(published)
             out.append(item)
             out.at.append(mark)
             continue

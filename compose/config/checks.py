@@ -23,7 +23,7 @@ def check(root: Map) -> None:
 
 def _walk(root: Map, node: Any, path: Path, rules: Trie[Check], errors: list[ConfigError]) -> None:
     if rules.rule is not None and (reason := rules.rule(node)):
-        errors.append(ConfigError(reason, location=locate(root, path)))
+        errors.append(ConfigError(reason, location=locate(root, path, of_key=isinstance(node, dict))))
     if isinstance(node, Map):
         for key, value in node.items():
             below = rules.key(key)
@@ -40,12 +40,11 @@ def _one_of(*keys: str) -> Check:
     def rule(node: Any) -> str | None:
         if not isinstance(node, dict):
             return None
+        if node.get("external") is True:
+            return None
         given = [key for key in keys if node.get(key) is not None]
         if len(given) > 1:
             return f"{' and '.join(given)} exclude each other"
-        if node.get("external") is True:
-            extra = [key for key in node if key not in ("name", "external") and not key.startswith("x-")]
-            return f'"external" excludes "{extra[0]}"' if extra else None
         if not given and not node.get("driver"):
             return f"one of {', '.join(keys)} must be set"
         return None

@@ -22,7 +22,10 @@ OVERRIDE_NAMES = (
 
 _VALID_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z", re.ASCII)
 _HAS_NAME = re.compile(rb"""^(?:["']?name["']?[ \t]*:|[ \t]*[{?&!]|---)""", re.MULTILINE)
-_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
+    **dict.fromkeys(("", "0", "f", "F", "false", "FALSE", "False"), False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def survey(options: LoadOptions, warnings: Warnings | None = None) -> Survey:
     cwd = options.working_dir
     environment = dict(options.environment)
     environment.setdefault("PWD", cwd)
-    explicit = options.env_files
+    explicit = options.env_files or None
     if explicit is None and (listed := environment.get("COMPOSE_ENV_FILES")):
         explicit = tuple(listed.split(","))
     given = options.project_directory
@@ -128,7 +131,7 @@ def _interpolated(text: str, environment: Mapping[str, str], where: Location) ->
 
 def _file_path(file: str, cwd: str) -> str:
     refuse_remote(file)
-    return file if file == "-" else os.path.abspath(os.path.join(cwd, os.path.expanduser(file)))
+    return file if file == "-" else os.path.abspath(os.path.join(cwd, file))
 
 
 def _directory_of(files: tuple[str, ...], cwd: str) -> str:
@@ -143,10 +146,17 @@ def _env_files(
 ) -> tuple[str, ...]:
     if explicit:
         return tuple(os.path.abspath(os.path.join(cwd, file)) for file in explicit)
-    if environment.get("COMPOSE_DISABLE_ENV_FILE") in _TRUE:
+    if _switch("COMPOSE_DISABLE_ENV_FILE", environment):
         return ()
     default = os.path.join(directory, ".env")
     return (default,) if os.path.exists(default) and not os.path.isdir(default) else ()
+
+
+def _switch(name: str, environment: Mapping[str, str]) -> bool:
+    text = environment.get(name, "")
+    if text not in _BOOLEANS:
+        raise ConfigError(f"{name}={text}: not a boolean", hint="true or false")
+    return _BOOLEANS[text]
 
 
 def _read_env_files(files: tuple[str, ...], environment: dict[str, str], cwd: str) -> None:

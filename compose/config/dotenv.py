@@ -10,6 +10,7 @@ A bare KEY takes its value from the surrounding environment and is left out when
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from pycompose.config.template import Lookup, TemplateError, substitute
 from pycompose.errors import ConfigError, Location
@@ -21,9 +22,14 @@ _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 _BLANK = "\t\v\f\r \x85\xa0"
 
 
-def parse(text: str, name: str, lookup: Lookup) -> dict[str, str]:
-    """Return the variables of an env file. `lookup` is the environment around it. Raises ConfigError with the line."""
-    return _Parser(text.removeprefix("\ufeff").replace("\r\n", "\n"), name, lookup).run()
+def parse(text: str, name: str, lookup: Lookup, weaker: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables of an env file.
+
+    `lookup` is the environment around it, which its `${…}` see first; `weaker` are variables (of earlier files)
+    that they see last. Raises ConfigError with the line.
+    """
+    body = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    return _Parser(body, name, lookup, weaker or {}).run()
 
 
 def parse_raw(text: str, name: str, lookup: Lookup) -> dict[str, str]:
@@ -50,7 +56,8 @@ def _error(name: str, line: int, reason: str, hint: str | None = None) -> Config
 
 
 class _Parser:
-    def __init__(self, text: str, name: str, lookup: Lookup) -> None:
+    def __init__(self, text: str, name: str, lookup: Lookup, weaker: Mapping[str, str]) -> None:
+        self._weaker = weaker
         self._text = text
         self._name = name
         self._outer = lookup
@@ -116,8 +123,6 @@ class _Parser:
         end = self._text.find("\n", self._at)
         end = len(self._text) if end < 0 else end
         value = self._text[self._at : end].split(" #", 1)[0].rstrip()
-        if value.startswith("#"):
-            value = ""
         self._at = end
         return self._expand(value)
 
@@ -154,7 +159,7 @@ class _Parser:
 
     def _lookup(self, name: str) -> str | None:
         outer = self._outer(name)
-        return self._out.get(name) if outer is None else outer
+        return self._out.get(name, self._weaker.get(name)) if outer is None else outer
 
 
 def _unescape(found: re.Match[str]) -> str:

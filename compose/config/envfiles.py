@@ -9,7 +9,7 @@ from typing import Any
 from pycompose.config import dotenv
 from pycompose.config.files import display, read_text
 from pycompose.config.source import Map, locate
-from pycompose.errors import ConfigError
+from pycompose.errors import ConfigError, Location
 
 FORMATS = ("", "raw")
 
@@ -25,9 +25,11 @@ def fold_environment(root: Map, environment: Mapping[str, str], working_dir: str
             if value is None and key in environment:
                 own[key] = environment[key]
         merged: dict[str, Any] = {}
-        for index, entry in enumerate(service.pop("env_file", ())):
+        for index, entry in enumerate(service.get("env_file", ())):
             where = locate(root, ("services", name, "env_file", index))
-            merged.update(_read(entry, own, environment, working_dir, where))
+            known = {**{key: value for key, value in own.items() if value is not None}, **environment}
+            merged.update(_read(entry, known, merged, working_dir, where))
+        service.pop("env_file", None)
         if merged:
             out = Map({**merged, **own})
             out.at = own.at
@@ -35,7 +37,7 @@ def fold_environment(root: Map, environment: Mapping[str, str], working_dir: str
 
 
 def _read(
-    entry: Map, own: Map, environment: Mapping[str, str], working_dir: str, where: Any
+    entry: Map, known: dict[str, Any], earlier: dict[str, Any], working_dir: str, where: Location
 ) -> dict[str, str]:
     path = os.path.join(working_dir, entry["path"])
     shown = display(path, working_dir)
@@ -53,18 +55,15 @@ def _read(
             hint="create it, or write {path: …, required: false}",
         )
     text = read_text(path, shown, where=where, what="env file")
-
-    def lookup(name: str) -> str | None:
-        value = environment.get(name)
-        return own.get(name) if value is None else value
-
-    return dotenv.parse_raw(text, shown, lookup) if kind == "raw" else dotenv.parse(text, shown, lookup)
+    if kind == "raw":
+        return dotenv.parse_raw(text, shown, known.get)
+    return dotenv.parse(text, shown, known.get, earlier)
 
 
 def fold_labels(root: Map, working_dir: str) -> None:
     """Replace `label_file` by the labels in the files, in place; `labels:` wins. Raises ConfigError."""
     for name, service in root["services"].items():
-        files = service.pop("label_file", ())
+        files = service.get("label_file", ())
         merged: dict[str, str] = {}
         for index, file in enumerate(files):
             path = os.path.join(working_dir, file)
@@ -75,6 +74,7 @@ def fold_labels(root: Map, working_dir: str) -> None:
             merged.update(
                 dotenv.parse(read_text(path, shown, where=where, what="label file"), shown, lambda _n: None)
             )
+        service.pop("label_file", None)
         if merged:
             _insert(service, "labels", Map({**merged, **(service.get("labels") or {})}))
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pycompose.config.merge import merge
+from pycompose.config.schema import describe
 from pycompose.config.source import Map, Path, clone, marks
 from pycompose.config.source import location as place
 from pycompose.config.unique import reset
-from pycompose.errors import ConfigError
+from pycompose.errors import ConfigError, Location, SchemaError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,27 +26,30 @@ class External:
     name: str
 
 
-LoadFile = Callable[[str, Any], External]
+LoadFile = Callable[[str, Location], External]
 
 
-def apply_extends(root: Map, file: str, load: LoadFile) -> None:
+def apply_extends(root: Map, file: str, resets: list[Path], load: LoadFile) -> None:
     """Replace the services of `root` that extend others, in place.
 
-    `file` names the file of `root`; `load(path, mark)` reads another one. Raises ConfigError.
+    `file` names the file of `root`, `resets` are its `!reset` and `!override` paths, which apply to bases too;
+    `load(path, where)` reads another file. Raises ConfigError.
     """
-    services = root.get("services")
-    if not isinstance(services, Map):
+    if "services" not in root:
         return
+    services = root["services"]
+    if not isinstance(services, Map):
+        where = place(marks(root, "services")[1], ("services",))
+        raise SchemaError(f"found {describe(services)}, expected a mapping", location=where)
     for name in list(services):
         if isinstance(services[name], dict) and "extends" in services[name]:
-            services[name] = _Resolver(file, load).service(name, services, file, ())
+            services[name] = _Resolver(resets, load).service(name, services, file, ())
 
 
 class _Resolver:
-    def __init__(self, file: str, load: LoadFile) -> None:
-        self._file = file
+    def __init__(self, resets: list[Path], load: LoadFile) -> None:
         self._load = load
-        self._resets: list[list[Path]] = []
+        self._resets: list[list[Path]] = [resets]
 
     def service(self, name: str, services: Any, file: str, chain: tuple[tuple[str, str], ...]) -> Any:
         """Return the service `name` with its chain applied; `chain` is (file, service) of those that led here."""
@@ -61,7 +65,8 @@ class _Resolver:
             raise ConfigError(f"extends goes in a circle: {sentence}", location=where)
         base_file, base_services = file, services
         if path is not None:
-            external = self._load(path, mark)
+            file_mark = marks(service["extends"], "file")[1] or mark
+            external = self._load(path, place(file_mark, ("services", name, "extends", "file")))
             self._resets.append(external.resets)
             base_file, base_services = external.name, external.services
         if not isinstance(base_services, dict) or reference not in base_services:

@@ -26,18 +26,27 @@ def read_bytes(path: str, shown: str, *, where: Location | None = None, what: st
         raise ConfigError(
             f"cannot read {what} {shown!r}: the name contains a NUL byte", location=place
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            status = os.fstat(descriptor)
-            if stat.S_ISDIR(status.st_mode):
-                raise ConfigError(f"cannot read {what} {shown}: it is a directory", location=place)
-            if status.st_size > MAX_FILE_BYTES:
-                raise ConfigError(f"cannot read {what} {shown}: larger than 256 MiB", location=place)
-            if stat.S_ISFIFO(status.st_mode):
-                os.set_blocking(descriptor, True)
-            return file.read(MAX_FILE_BYTES) or b""
-        except OSError as error:
-            raise _cannot(what, shown, error, place) from None
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise ConfigError(f"cannot read {what} {shown}: it is a directory", location=place)
+        if status.st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"cannot read {what} {shown}: larger than 256 MiB", location=place)
+        os.set_blocking(descriptor, True)
+        return _read_all(descriptor)
+    except OSError as error:
+        raise _cannot(what, shown, error, place) from None
+    finally:
+        os.close(descriptor)
+
+
+def _read_all(descriptor: int) -> bytes:
+    parts = []
+    total = 0
+    while total < MAX_FILE_BYTES and (part := os.read(descriptor, 1 << 20)):
+        parts.append(part)
+        total += len(part)
+    return b"".join(parts)
 
 
 def read_text(path: str, shown: str, *, where: Location | None = None, what: str = "file") -> str:

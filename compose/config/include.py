@@ -10,6 +10,7 @@ from typing import Any
 from pycompose.config import dotenv
 from pycompose.config.files import display, read_text, refuse_remote
 from pycompose.config.merge import merge
+from pycompose.config.paths import expand_user
 from pycompose.config.source import Map, Path, marks
 from pycompose.config.source import location as place
 from pycompose.config.unique import reset
@@ -29,7 +30,9 @@ class Scope:
     directory: str
     base: str
     environment: Mapping[str, str]
+    home: str = ""
     including: tuple[str, ...] = ()
+    where: Location | None = None
 
 
 LoadModel = Callable[[Scope, tuple[str, ...]], Map]
@@ -63,11 +66,11 @@ def _scope(entry: Any, scope: Scope, file: str, where: Location) -> tuple[Scope,
     for path in listed:
         refuse_remote(path, where)
     paths = tuple(
-        os.path.normpath(os.path.join(scope.directory, os.path.expanduser(path))) for path in listed
+        os.path.normpath(os.path.join(scope.directory, expand_user(path, scope.home))) for path in listed
     )
     own = entry.get("project_directory")
     directory = os.path.normpath(os.path.join(scope.directory, own)) if own else os.path.dirname(paths[0])
-    base = own if own and os.path.isabs(own) else os.path.relpath(directory, scope.directory)
+    base = own if own and os.path.isabs(own) else _relative(own or paths[0], scope.directory)
     chain = (*scope.including, file)
     if paths[0] in chain:
         circle = " -> ".join(
@@ -75,7 +78,16 @@ def _scope(entry: Any, scope: Scope, file: str, where: Location) -> tuple[Scope,
         )
         raise ConfigError(f"include goes in a circle: {circle}", location=where)
     environment = _environment(_strings(entry.get("env_file"), where), directory, scope, where)
-    return Scope(directory, base, environment, chain), paths
+    return Scope(directory, base, environment, scope.home, chain, where), paths
+
+
+def _relative(path: str, directory: str) -> str:
+    """Return the directory that `path` is or lies in, relative to `directory`.
+
+    One that doesn't exist is taken for a file, as Compose does.
+    """
+    full = os.path.join(directory, path)
+    return os.path.relpath(full if os.path.isdir(full) else os.path.dirname(full), directory)
 
 
 def _strings(value: Any, where: Location) -> list[str]:

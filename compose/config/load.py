@@ -31,7 +31,7 @@ from pycompose.config.include import Scope, apply_include
 from pycompose.config.interpolate import interpolate
 from pycompose.config.merge import merge
 from pycompose.config.options import LoadOptions
-from pycompose.config.paths import resolve_paths
+from pycompose.config.paths import Base, expand_user, resolve_paths
 from pycompose.config.remarks import Warning, Warnings  # noqa: A004 - the project's word
 from pycompose.config.rules import check_consistency
 from pycompose.config.schema import describe, validate
@@ -89,7 +89,8 @@ class _Session:
         options, found = self.options, self.found
         name = name_of(options, found, self._names())
         environment = {**found.environment, "COMPOSE_PROJECT_NAME": name}
-        scope = Scope(found.directory, found.directory, environment)
+        home = options.environment.get("HOME", "")
+        scope = Scope(found.directory, found.directory, environment, home)
         root = self.model(scope, found.files)
         if not root:
             raise ConfigError("empty compose file", location=Location(self._shown(found.files[0])))
@@ -143,12 +144,12 @@ class _Session:
         """Return the model of `files`, each merged onto those before it."""
         root = Map()
         for file in files:
-            for document in self._read(file):
+            for document in self._read(file, scope.where):
                 root = self._document(root, document, file, scope)
         set_defaults(root)
         check(root)
         if self.options.resolve_paths or scope.including:
-            resolve_paths(root, scope.base)
+            resolve_paths(root, Base(scope.base, scope.home))
         resolve_bare(root, scope.environment)
         return root
 
@@ -157,10 +158,10 @@ class _Session:
         shown = self._shown(file)
         tree = self._interpolated(document, shown, scope)
 
-        def load_base(path: str, mark: Any) -> External:
-            return self._base(path, mark, scope)
+        def load_base(path: str, where: Location) -> External:
+            return self._base(path, where, scope)
 
-        apply_extends(tree, shown, load_base)
+        apply_extends(tree, shown, document.resets, load_base)
         reset(root, document.resets)
         apply_include(tree, scope, file, document.resets, self.model)
         merged = enforce_unique(merge(root, tree))
@@ -183,11 +184,10 @@ class _Session:
             interpolate(tree, scope.environment.get, self.warnings)
         return tree
 
-    def _base(self, path: str, mark: Any, scope: Scope) -> External:
+    def _base(self, path: str, where: Location, scope: Scope) -> External:
         """Return the services of a file that `extends` names, their paths relative to the extending file."""
-        where = location(mark, ("extends", "file"))
         refuse_remote(path, where)
-        full = os.path.join(scope.directory, os.path.expanduser(path))
+        full = os.path.join(scope.directory, expand_user(path, scope.home))
         shown = self._shown(os.path.normpath(full))
         directory = os.path.dirname(full)
         base = os.path.relpath(directory, scope.directory) if not os.path.isabs(path) else directory
@@ -199,7 +199,7 @@ class _Session:
             root = canonical(root, self.warnings, lenient=True)
             resets += document.resets
         if base != ".":
-            resolve_paths(root, base)
+            resolve_paths(root, Base(base, scope.home))
         return External(root.get("services"), resets, shown)
 
     def _read(self, file: str, where: Location | None = None) -> list[Document]:

@@ -34,6 +34,8 @@ class _Merge:
     def node(self, base: Any, over: Any, path: Path, rules: Trie[Rule] | None) -> Any:
         if rules is not None and rules.rule is not None:
             return rules.rule(base, over, self, path, rules)
+        if over is None:
+            return base
         if isinstance(base, dict):
             if not isinstance(over, dict):
                 raise self._clash(base, over, path)

@@ -16,7 +16,7 @@ def parse_volume(text: str) -> dict[str, Any]:
     if not text:
         raise ValueError("empty volume")
     if len(text) <= 2:
-        return {"type": "volume", "target": text, "volume": {}}
+        return {"type": "volume", "target": text}
     sections = _sections(text)
     if "" in sections:
         raise ValueError(f"volume {text!r} has an empty section between colons")

@@ -5,28 +5,37 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pycompose.config.patterns import Trie, compile_table
 from pycompose.config.source import Map, Seq
 
-Resolver = Callable[[Any, str], Any]
+Resolver = Callable[[Any, "Base"], Any]
 
 REMOTE_CONTEXTS = ("https://", "http://", "git://", "ssh://", "github.com/", "git@")
 
 
-def resolve_paths(root: Map, directory: str) -> Map:
-    """Rewrite `root` in place; `directory` is absolute, or relative while an extended file is read."""
-    _walk(root, _RULES, directory)
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What relative paths are joined to: a directory, absolute or itself relative; `home` is what `~` means."""
+
+    directory: str
+    home: str = ""
+
+
+def resolve_paths(root: Map, base: Base) -> Map:
+    """Rewrite `root` in place."""
+    _walk(root, _RULES, base)
     return root
 
 
-def absolute(path: str, directory: str) -> str:
-    """Return `path`, with `~` expanded, joined to `directory` and cleaned."""
-    path = expand_user(path)
+def absolute(path: str, base: Base) -> str:
+    """Return `path`, with `~` expanded, joined to the base and cleaned."""
+    path = expand_user(path, base.home)
     if path.startswith("/"):
         return path
-    return join(directory, path) if path else path
+    return join(base.directory, path) if path else path
 
 
 def join(directory: str, path: str) -> str:
@@ -35,57 +44,56 @@ def join(directory: str, path: str) -> str:
     return "/" + joined.lstrip("/") if joined.startswith("//") else joined
 
 
-def expand_user(path: str) -> str:
-    """Return `path` with a leading `~` or `~/` as the home directory."""
-    if path == "~" or path.startswith("~/"):
-        home = os.environ.get("HOME") or os.path.expanduser("~")
-        return posixpath.normpath(home + path[1:]) if path != "~" else home
+def expand_user(path: str, home: str) -> str:
+    """Return `path` with a leading `~` or `~/` as `home`; unchanged where there is none."""
+    if home and (path == "~" or path.startswith("~/")):
+        return join(home, path[2:]) if path != "~" else home
     return path
 
 
-def _walk(node: Any, rules: Trie[Resolver], directory: str) -> None:
+def _walk(node: Any, rules: Trie[Resolver], base: Base) -> None:
     if isinstance(node, Map):
         for key, value in node.items():
             below = rules.key(key)
             if below is not None and value is not None:
                 if below.rule is not None:
-                    value = node[key] = below.rule(value, directory)  # noqa: PLW2901
-                _walk(value, below, directory)
+                    value = node[key] = below.rule(value, base)  # noqa: PLW2901
+                _walk(value, below, base)
     elif isinstance(node, Seq) and rules.items is not None:
         below = rules.items
         for index, value in enumerate(node):
             if below.rule is not None:
-                value = node[index] = below.rule(value, directory)  # noqa: PLW2901
-            _walk(value, below, directory)
+                value = node[index] = below.rule(value, base)  # noqa: PLW2901
+            _walk(value, below, base)
 
 
-def _path(value: Any, directory: str) -> Any:
-    return absolute(value, directory) if isinstance(value, str) else value
+def _path(value: Any, base: Base) -> Any:
+    return absolute(value, base) if isinstance(value, str) else value
 
 
-def _context(value: Any, directory: str) -> Any:
+def _context(value: Any, base: Base) -> Any:
     """A build context: a directory, a URL, or another service."""
     if not isinstance(value, str):
         return value
     if "://" in value or value.startswith(("service:", *REMOTE_CONTEXTS)):
         return value
-    return absolute(value, directory)
+    return absolute(value, base)
 
 
-def _watch_path(value: Any, directory: str) -> Any:
+def _watch_path(value: Any, base: Base) -> Any:
     if not isinstance(value, str):
         return value
-    path = absolute(value, directory)
+    path = absolute(value, base)
     return os.path.realpath(path) if path.startswith("/") and os.path.exists(path) else path
 
 
-def _mount(value: Any, directory: str) -> Any:
+def _mount(value: Any, base: Base) -> Any:
     if isinstance(value, dict) and value.get("type") == "bind" and isinstance(value.get("source"), str):
-        value["source"] = _unix_path(value["source"], directory)
+        value["source"] = _unix_path(value["source"], base)
     return value
 
 
-def _unix_path(value: Any, directory: str) -> Any:
+def _unix_path(value: Any, base: Base) -> Any:
     """A path that may be one of Windows, which stays as it is."""
     if not isinstance(value, str):
         return value
@@ -93,16 +101,16 @@ def _unix_path(value: Any, directory: str) -> Any:
         "\\\\"
     ):
         return value
-    return absolute(value, directory)
+    return absolute(value, base)
 
 
-def _volume(value: Any, directory: str) -> Any:
+def _volume(value: Any, base: Base) -> Any:
     """A local volume that is a bind mount: its device is a path."""
     if not isinstance(value, dict) or value.get("driver") not in (None, "", "local"):
         return value
     options = value.get("driver_opts")
     if isinstance(options, dict) and options.get("o") == "bind" and isinstance(options.get("device"), str):
-        options["device"] = _unix_path(options["device"], directory)
+        options["device"] = _unix_path(options["device"], base)
     return value
 
 

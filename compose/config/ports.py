@@ -11,7 +11,7 @@ def parse_port(text: str) -> list[dict[str, object]]:
     """Return the long forms of one short form, in the order that Compose gives them. Raises ValueError."""
     host_ip, published, container = _split(text)
     container, _, protocol = container.partition("/")
-    protocol = (protocol.partition("/")[0] or "tcp").lower()
+    protocol = (protocol or "tcp").lower()
     host_ip = _address(host_ip, text)
     if not container:
         raise ValueError(f"no container port in {text!r}")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from functools import cmp_to_key
 from typing import Any
 
 from pycompose.config.scalars import resolve
-from pycompose.config.shapes import SHAPES
-from pycompose.config.source import Map, Struct
+from pycompose.config.gojson import go_json
+from pycompose.config.source import Struct
 from pycompose.units import format_float
 
 _OLD_BOOLEANS = frozenset("y Y yes Yes YES on On ON n N no No NO off Off OFF".split())
@@ -18,7 +17,7 @@ _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z", re.
 # Plain for certain, without a look at the rules: letters first, nothing special after.
 _PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.=-]*(?:[:,@+][A-Za-z0-9/_.=-]+)*\Z", re.ASCII)
 _INDICATORS = frozenset("#,[]{}&*!|>'\"%@`")
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd]")
 _ESCAPES = {
     "\0": "\\0", "\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r",
     "\x1b": "\\e", '"': '\\"', "\\": "\\\\", "\x85": "\\N", "\u2028": "\\L", "\u2029": "\\P",
@@ -36,9 +35,7 @@ def render_yaml(tree: Any, *, escape: bool = True) -> str:
 
 def render_json(tree: Any, *, escape: bool = True) -> str:
     """Return the tree as JSON, indented by two; `escape` as in `render_yaml`."""
-    text = json.dumps(_jsonable(tree), indent=2, ensure_ascii=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
+    text = go_json(tree)
     return text.replace("$", "$$") if escape else text
 
 
@@ -208,63 +205,3 @@ def _number(text: str, position: int, value: int) -> tuple[int, int]:
         value = value * 10 + int(text[position])
         position += 1
     return value, position
-
-
-# Structures that JSON prints even when they are empty, and lists that it prints as null, by what holds them.
-_ALWAYS = {"deploy": ("resources", "placement"), "network": ("ipam",), "service": ("command", "entrypoint")}
-
-
-def _jsonable(tree: Any) -> Any:
-    """Return plain JSON values: what Go's encoder prints differs from YAML in what is empty and in extensions."""
-    if not isinstance(tree, Struct):
-        return _sorted(tree)
-    out: dict[str, Any] = {}
-    for key in sorted(tree):
-        value = tree[key]
-        if key == "services":
-            out[key] = {name: _service(value[name]) for name in sorted(value)}
-        elif key == "networks":
-            out[key] = {name: _struct(value[name], "network") for name in sorted(value)}
-        else:
-            out[key] = _sorted(value) if key.startswith("x-") else _struct(value, "")
-    return out
-
-
-def _service(service: Any) -> Any:
-    return _struct(service, "service")
-
-
-def _struct(node: Any, name: str) -> Any:
-    """Return a structure without its extensions, its keys in order, with what JSON always shows."""
-    if isinstance(node, Struct):
-        keys = [key for key in node if not key.startswith("x-")]
-        if name in _ALWAYS:
-            order = {key: place for place, key in enumerate(SHAPES[name])}
-            keys = sorted({*keys, *_ALWAYS[name]}, key=order.__getitem__)
-        below = {"deploy": "deploy"} if name == "service" else {}
-        return {key: _struct(node.get(key, _empty(name)), below.get(key, "")) for key in keys}
-    if isinstance(node, Map):
-        return {key: _struct(node[key], "") for key in sorted(node)}
-    if isinstance(node, list):
-        return [_struct(item, "") for item in node]
-    return _number_json(node)
-
-
-def _empty(name: str) -> Any:
-    return None if name == "service" else Struct()
-
-
-def _sorted(node: Any) -> Any:
-    if isinstance(node, dict):
-        keys = node if isinstance(node, Struct) else sorted(node)
-        return {key: _sorted(node[key]) for key in keys}
-    if isinstance(node, list):
-        return [_sorted(item) for item in node]
-    return _number_json(node)
-
-
-def _number_json(value: Any) -> Any:
-    """A float that is whole prints without a fraction in Go."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
-        return int(value)
-    return value

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pycompose.config.source import Map, Path, locate
-from pycompose.errors import ConfigError, ConfigErrors, DependencyCycle
+from pycompose.config.defaults import NAMESPACES
+from pycompose.config.source import Map, Path, Struct, locate
+from pycompose.errors import ConfigError, ConfigErrors, DependencyCycle, Location
 
 Finding = tuple[Path, str, str | None]
 Rule = Callable[[Any, Map, Map], Iterator[Finding]]
@@ -21,7 +22,7 @@ def check_consistency(root: Map, disabled: Map) -> None:
     for name, service in root["services"].items():
         for rule in _RULES:
             for path, reason, hint in rule(service, root, disabled):
-                where = locate(root, ("services", name, *path))
+                where = _place(root, ("services", name, *path))
                 errors.append(ConfigError(reason, location=where, hint=hint))
     errors += _container_names(root)
     errors += _secrets(root)
@@ -30,6 +31,14 @@ def check_consistency(root: Map, disabled: Map) -> None:
         errors.append(DependencyCycle(f"dependency cycle: {' -> '.join(cycle)}", location=where))
     if errors:
         raise errors[0] if len(errors) == 1 else ConfigErrors(errors)
+
+
+def _place(root: Map, path: Path) -> Location:
+    """Return where a finding stands: at the key of an entry that is wrong as a whole, else at its value."""
+    node: Any = root
+    for key in path:
+        node = node[key]
+    return locate(root, path, of_key=node is None or isinstance(node, dict))
 
 
 def _image(service: Any, _root: Map, _disabled: Map) -> Iterator[Finding]:
@@ -66,7 +75,11 @@ def _networks(service: Any, root: Map, _disabled: Map) -> Iterator[Finding]:
         yield ("network_mode",), "network_mode and networks exclude each other", None
     for name in networks:
         if name not in (root.get("networks") or {}):
-            yield ("networks", name), f"refers to undefined network {name}", _declare("networks", name)
+            yield (
+                ("networks", name),
+                f"refers to undefined network {name}",
+                _near(name, root.get("networks") or ()) or _declare("networks", name),
+            )
 
 
 def _declare(kind: str, name: str) -> str:
@@ -85,8 +98,13 @@ def _health(service: Any, _root: Map, _disabled: Map) -> Iterator[Finding]:
 
 
 def _depends_on(service: Any, root: Map, disabled: Map) -> Iterator[Finding]:
+    implied = {name for _, name in _implied(service)}
     for name, dependency in (service.get("depends_on") or {}).items():
-        if name in root["services"] or (name in disabled and not dependency.get("required", True)):
+        if (
+            name in root["services"]
+            or (name in implied and name not in disabled)
+            or (name in disabled and not dependency.get("required", True))
+        ):
             continue
         if name in disabled:
             profiles = ", ".join(disabled[name].get("profiles") or ())
@@ -96,13 +114,33 @@ def _depends_on(service: Any, root: Map, disabled: Map) -> Iterator[Finding]:
                 f"activate one with --profile, or write {name}: {{condition: …, required: false}}",
             )
         else:
-            yield ("depends_on", name), f"depends on undefined service {name}", None
+            hint = _near(name, root["services"])
+            yield ("depends_on", name), f"depends on undefined service {name}", hint
 
 
-def _network_mode(service: Any, root: Map, _disabled: Map) -> Iterator[Finding]:
-    mode = service.get("network_mode") or ""
-    if mode.startswith("service:") and mode.removeprefix("service:") not in root["services"]:
-        yield ("network_mode",), f"refers to undefined service {mode.removeprefix('service:')}", None
+def _near(name: str, known: Any) -> str | None:
+    """Return a hint with the nearest known name."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for this message
+
+    close = get_close_matches(name, list(known), 1, 0.6)
+    return f'did you mean "{close[0]}"?' if close else None
+
+
+def _implied(service: Any) -> Iterator[tuple[Path, str]]:
+    """Yield the services that other attributes than depends_on name, and where."""
+    for key in NAMESPACES:
+        if service.get(key, "").startswith("service:"):
+            yield (key,), service[key].removeprefix("service:")
+    for key in ("links", "volumes_from"):
+        for index, entry in enumerate(service.get(key) or ()):
+            if not (key == "volumes_from" and entry.startswith("container:")):
+                yield (key, index), entry.split(":")[0]
+
+
+def _other_services(service: Any, root: Map, disabled: Map) -> Iterator[Finding]:
+    for path, name in _implied(service):
+        if name not in root["services"] and name not in disabled:
+            yield path, f"refers to undefined service {name}", _near(name, root["services"])
 
 
 def _references(service: Any, root: Map, _disabled: Map) -> Iterator[Finding]:
@@ -110,7 +148,11 @@ def _references(service: Any, root: Map, _disabled: Map) -> Iterator[Finding]:
     for index, mount in enumerate(service.get("volumes") or ()):
         source = mount.get("source")
         if mount.get("type") == "volume" and source and source not in volumes:
-            yield ("volumes", index), f"refers to undefined volume {source}", _declare("volumes", source)
+            yield (
+                ("volumes", index),
+                f"refers to undefined volume {source}",
+                _near(source, volumes) or _declare("volumes", source),
+            )
     for kind in ("configs", "secrets"):
         for index, reference in enumerate(service.get(kind) or ()):
             source = reference.get("source", "")
@@ -152,9 +194,20 @@ def _scale(service: Any, _root: Map, _disabled: Map) -> Iterator[Finding]:
         yield ("scale",), f"{scale} must be greater than or equal to 0", None
     if (replicas or 0) < 0:
         yield ("deploy", "replicas"), f"{replicas} must be greater than or equal to 0", None
+    if scale is not None and "deploy" in service:
+        service["deploy"] = _with_replicas(service["deploy"], scale)
     count = scale if scale is not None else replicas if replicas is not None else 1
     if count > 1 and service.get("container_name"):
         yield ("container_name",), f"a container name must be unique, but there are {count} replicas", None
+
+
+def _with_replicas(deploy: Map, scale: int) -> Map:
+    """Return `deploy` with `scale` as its replicas, which come after the mode."""
+    out = Struct({"mode": deploy["mode"]} if "mode" in deploy else {})
+    out["replicas"] = scale
+    out.update({key: value for key, value in deploy.items() if key not in out})
+    out.at = deploy.at
+    return out
 
 
 def _watch(service: Any, _root: Map, _disabled: Map) -> Iterator[Finding]:
@@ -197,13 +250,13 @@ def _secrets(root: Map) -> list[ConfigError]:
     errors = []
     for name, secret in (root.get("secrets") or {}).items():
         if not secret.get("external") and not secret.get("file") and not secret.get("environment"):
-            where = locate(root, ("secrets", name))
+            where = _place(root, ("secrets", name))
             errors.append(ConfigError("must declare either file or environment", location=where))
     return errors
 
 
 _RULES: tuple[Rule, ...] = (
-    _image, _build, _networks, _health, _depends_on, _network_mode, _references, _limits, _scale, _watch, _targets,
+    _image, _build, _networks, _health, _depends_on, _other_services, _references, _limits, _scale, _watch, _targets,
 )  # fmt: skip
 
 

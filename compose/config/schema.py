@@ -203,6 +203,8 @@ class _Check:
                 self._free(value, path)
             return
         elif cls is float and int in kind.scalars and value.is_integer():
+            if kind.limits != (None, None):
+                self._limits(int(value), kind, path)
             return
         self._mismatch(value, kind, path)
 

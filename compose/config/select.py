@@ -58,8 +58,14 @@ def _drop_optional(service: Map, enabled: Map) -> None:
 
 
 def drop_unused(root: Map) -> None:
-    """Remove networks, volumes, secrets and configs that no enabled service uses, in place."""
-    used: dict[str, set[str]] = {"networks": set(), "volumes": set(), "secrets": set(), "configs": set()}
+    """Remove networks, volumes, secrets, configs and models that no enabled service uses, in place."""
+    used: dict[str, set[str]] = {
+        "networks": set(),
+        "volumes": set(),
+        "secrets": set(),
+        "configs": set(),
+        "models": set(),
+    }
     for service in root["services"].values():
         used["networks"].update(service.get("networks") or ())
         used["volumes"].update(
@@ -72,6 +78,7 @@ def drop_unused(root: Map) -> None:
             *((service.get("build") or {}).get("secrets") or ()),
         ):
             used["secrets"].add(reference.get("source", ""))
+        used["models"].update(service.get("models") or ())
         used["configs"].update(reference.get("source", "") for reference in service.get("configs") or ())
     for kind, names in used.items():
         resources = root.get(kind)

@@ -14,6 +14,8 @@ from pycompose.errors import ConfigError, ConfigErrors, SchemaError
 from pycompose.units import format_duration_ns, format_float, parse_bytes, parse_duration_ns, single
 
 _OMIT = object()
+# Mappings whose entries may be nothing: pointers in Go.
+_NULLABLE = frozenset({"endpoint", "service_model"})
 
 
 def shape(root: Map) -> Map:
@@ -95,7 +97,7 @@ class _Walk:
             if name == "ulimit" and not isinstance(item, dict):
                 out[key] = self._value(item, "int", (*path, key))
             elif item is None:
-                out[key] = None
+                out[key] = None if name in _NULLABLE else Struct()
             else:
                 out[key] = self.structure(item, name, (*path, key))
         return out
@@ -149,9 +151,10 @@ def _boolean(value: Any) -> bool:
     return to_bool(value) if isinstance(value, str) else bool(value)
 
 
-def _bytes(value: Any) -> Any:
-    size = parse_bytes(value)
-    return str(size)
+def _bytes(value: Any) -> str:
+    if isinstance(value, str):
+        return str(parse_bytes(value))
+    return str(value) if isinstance(value, int) else "0"
 
 
 def _duration(value: Any) -> str:
@@ -247,7 +250,7 @@ def _bare(address: str) -> str:
 def _octal(value: Any) -> str:
     """`mode` of secrets and configs: numbers are numbers, strings are octal."""
     mode = value if isinstance(value, int) else int(value) if isinstance(value, float) else _from_octal(value)
-    return f"0{mode:o}" if mode else "0"
+    return f"0{mode:o}"
 
 
 def _from_octal(text: str) -> int:
@@ -304,6 +307,5 @@ _ZEROS: dict[str, Any] = {
     "bool": False,
     "bytes": "0",
     "duration0": "0s",
-    "octal": "0",
     "count": 0,
 }

@@ -124,6 +124,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "cache_from": "strs",
         "cache_to": "strs",
         "no_cache": "bool",
+        "no_cache_filter": "strs",
         "additional_contexts": "mapping",
         "pull": "bool",
         "extra_hosts": "hosts",
@@ -158,7 +159,7 @@ SHAPES: dict[str, dict[str, str]] = {
     "blkio_weight": {"path": "str?", "weight": "uint16?"},
     "blkio_limit": {"path": "str?", "rate": "bytes?"},
     "ulimit": {"soft": "int", "hard": "int"},
-    "file_reference": {"source": "str", "target": "str", "uid": "str", "gid": "str", "mode": "octal"},
+    "file_reference": {"source": "str", "target": "str", "uid": "str", "gid": "str", "mode": "octal?"},
     "credential_spec": {"config": "str", "file": "str", "registry": "str"},
     "dependency": {"condition": "str", "restart": "bool", "required": "bool?"},
     "deploy": {

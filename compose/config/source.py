@@ -7,6 +7,7 @@ alias bombs and deep nesting are errors. `!reset` and `!override` are taken out 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -199,7 +200,9 @@ class _Builder:
                 continue
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 done = stack.pop()
-                value, event = done.finish(self._errors), done.event
+                value, event = done.node, done.event
+                for mark in done.merge():
+                    self._problem([*stack, done], Problem("<< takes a mapping or a list of mappings", mark))
             elif kind is yaml.AliasEvent:
                 value = self._alias(event, anchors)
             elif kind is yaml.DocumentEndEvent:
@@ -214,7 +217,16 @@ class _Builder:
             if not stack:
                 self._next()  # the document's end
                 return value
-            stack[-1].add(value, event, self._errors)
+            if problem := stack[-1].add(value, event):
+                self._problem(stack, problem)
+
+    def _problem(self, stack: list[_Open], problem: Problem) -> None:
+        """Note what is wrong with the mapping on top of the stack."""
+        path = tuple(opened.key if opened.is_map else len(opened.node) for opened in stack[:-1])
+        if problem.key is not None:
+            path = (*path, problem.key)
+        where = location(problem.mark, path)
+        self._errors.append(YamlError(problem.reason, location=where, hint=problem.hint))
 
     def _scalar(self, event: Any) -> Any:
         text: str = event.value
@@ -226,20 +238,19 @@ class _Builder:
 
     def _tagged_scalar(self, event: Any, text: str) -> Any:
         tag: str = event.tag
-        if tag in ("!", TAG + "str", TAG + "binary"):
-            return text
-        value = resolve(text)
+        if tag == "!":
+            return text if event.style else resolve(text)
         wanted = {"int": int, "float": float, "bool": bool, "null": type(None)}.get(tag.removeprefix(TAG))
+        if wanted is None:
+            # !!str, and tags that mean nothing here (!env, !vault): the text.
+            return _decoded(event) if tag == TAG + "binary" else text
+        value = resolve(text)
         if wanted is float and type(value) is int:
             return float(value)
-        if wanted is not None and type(value) is wanted:
+        if type(value) is wanted:
             return value
         shown = tag.replace(TAG, "!!")
-        raise YamlError(
-            f"cannot read {text!r} as {shown}",
-            location=location(event.start_mark),
-            hint="tags that compose files know: !reset, !override, !!str, !!int, !!float, !!bool, !!null",
-        )
+        raise YamlError(f"cannot read {text!r} as {shown}", location=location(event.start_mark))
 
     def _alias(self, event: Any, anchors: dict[str, Any]) -> Any:
         if event.anchor not in anchors:
@@ -257,10 +268,20 @@ class _Builder:
         return clone(value)
 
 
+@dataclass(slots=True)
+class Problem:
+    """What is wrong with an entry of a mapping; `key` is None when it has no path of its own."""
+
+    reason: str
+    mark: Any
+    key: str | None = None
+    hint: str | None = None
+
+
 class _Open:
     """A mapping or sequence whose end hasn't come yet."""
 
-    __slots__ = ("event", "is_map", "key", "key_mark", "merges", "node", "waiting")
+    __slots__ = ("event", "is_map", "key", "key_event", "merges", "node", "waiting")
 
     def __init__(self, node: Any, event: Any, *, is_map: bool) -> None:
         self.node = node
@@ -268,10 +289,10 @@ class _Open:
         self.is_map = is_map
         self.waiting = True
         self.key: Any = None
-        self.key_mark: Any = None
+        self.key_event: Any = None
         self.merges: list[tuple[Any, Any]] = []
 
-    def add(self, value: Any, event: Any, errors: list[ConfigError]) -> None:
+    def add(self, value: Any, event: Any) -> Problem | None:
         """Take the next item, key or value."""
         mark = event.start_mark
         if not self.is_map:
@@ -279,59 +300,58 @@ class _Open:
             self.node.at.append(mark)
         elif self.waiting:
             self.waiting = False
-            self.key, self.key_mark = value, event
+            self.key, self.key_event = value, event
         else:
             self.waiting = True
-            self._entry(value, mark, errors)
+            return self._entry(value, mark)
+        return None
 
-    def _entry(self, value: Any, mark: Any, errors: list[ConfigError]) -> None:
-        key, event = self.key, self.key_mark
+    def _entry(self, value: Any, mark: Any) -> Problem | None:
+        key, event = self.key, self.key_event
+        if type(key) is not str:
+            shown = "a mapping or sequence" if isinstance(key, (dict, list)) else f'"{event.value}"'
+            return Problem(f"key {shown} is not a string", event.start_mark, hint="put it in quotes")
         if key == "<<" and not getattr(event, "style", None):
             self.merges.append((value, mark))
-            return
-        if type(key) is not str:
-            shown = "a mapping or sequence" if isinstance(key, (dict, list)) else _plain(event)
-            where = location(event.start_mark)
-            errors.append(YamlError(f"key {shown} is not a string", location=where, hint="put it in quotes"))
-            return
+            return None
         at = self.node.at
         if key in self.node:
-            first = at[key][0]
-            errors.append(
-                YamlError(
-                    f'key "{key}" is already defined at line {first.line + 1}',
-                    location=location(event.start_mark),
-                )
-            )
-            return
+            line = at[key][0].line + 1
+            return Problem(f'key "{key}" is already defined at line {line}', event.start_mark, key)
         self.node[key] = value
         at[key] = (event.start_mark, mark)
+        return None
 
-    def finish(self, errors: list[ConfigError]) -> Any:
-        """Return the container, with its `<<` merged in: keys written out win, then earlier sources."""
+    def merge(self) -> Iterator[Any]:
+        """Merge `<<` in: keys written out win, then earlier sources. Yields the marks of what cannot be merged."""
         for value, mark in self.merges:
-            sources = value if isinstance(value, list) else [value]
-            for source in sources:
+            for source in value if isinstance(value, list) else [value]:
                 plain = source.value if isinstance(source, Tagged) else source
-                if not isinstance(plain, dict):
-                    errors.append(
-                        YamlError("<< takes a mapping or a list of mappings", location=location(mark))
-                    )
-                    return self.node
-                self._merge(plain, mark)
-        return self.node
+                if isinstance(plain, dict):
+                    self._merge(plain, mark)
+                else:
+                    yield mark
+                    break
 
     def _merge(self, source: Any, mark: Any) -> None:
         for key, value in source.items():
-            if key not in self.node:
+            own = self.node.get(key)
+            if isinstance(own, Tagged) and own.tag == "!reset":
+                # A key that is reset here is not a key, so that the merged one counts; its path stays reset.
+                self.node[key] = value if isinstance(value, Tagged) else Tagged("!override", value)
+            elif key not in self.node:
                 self.node[key] = value
                 self.node.at[key] = source.at.get(key, (mark, mark))
             elif isinstance(value, Tagged) and not isinstance(self.node[key], Tagged):
                 self.node[key] = Tagged("!override", self.node[key])
 
 
-def _plain(event: Any) -> str:
-    return f'"{event.value}"'
+def _decoded(event: Any) -> str:
+    """Return the text that a `!!binary` scalar encodes."""
+    try:
+        return base64.b64decode(event.value, validate=False).decode()
+    except ValueError:
+        raise YamlError("!!binary is not base64 of UTF-8 text", location=location(event.start_mark)) from None
 
 
 def _size(node: Any) -> int:

@@ -148,6 +148,7 @@ OBJECTS: dict[str, dict[str, str]] = {
         "cache_from": "[string]",
         "cache_to": "[string]",
         "no_cache": _B,
+        "no_cache_filter": "@string_or_list",
         "additional_contexts": "@list_or_dict",
         "network": _S,
         "provenance": _B,

@@ -83,7 +83,8 @@ def _port(item: Any) -> object:
     if not isinstance(target, int):
         raise ValueError('missing key "target": the port in the container')  # noqa: TRY004
     published = item.get("published", "")
-    return f"{item.get('host_ip', '0.0.0.0')}:{published}:{target}/{item.get('protocol', 'tcp')}"  # noqa: S104
+    # A number and a string are different keys to Compose, so 80 and "80" stay two ports.
+    return f"{item.get('host_ip', '0.0.0.0')}:{published!r}:{target}/{item.get('protocol', 'tcp')}"  # noqa: S104
 
 
 def _env_file(item: Any) -> object:
@@ -122,7 +123,6 @@ _RULES: Trie[Key] = compile_table(
         "services.*.build.args": _name,
         "services.*.build.additional_contexts": _name,
         "services.*.build.labels": _name,
-        "services.*.build.platforms": _name,
         "services.*.build.tags": _name,
         "services.*.cap_add": _name,
         "services.*.cap_drop": _name,

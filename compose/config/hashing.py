@@ -1,0 +1,32 @@
+"""When a service counts as changed: the hash of its resolved configuration (compose-spec.md 11).
+
+The same digest as `docker compose config --hash`: what only affects building, pulling, scaling or ordering is left
+out; the resolved environment is in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from pycompose.config.gojson import compact_json
+from pycompose.config.source import Struct
+
+IGNORED = frozenset({"build", "pull_policy", "scale", "depends_on", "profiles"})
+
+
+def service_hash(node: Any) -> str:
+    """Return the hex digest of a shaped service."""
+    kept = Struct({key: value for key, value in node.items() if key not in IGNORED})
+    if "deploy" in kept:
+        kept["deploy"] = Struct({key: value for key, value in kept["deploy"].items() if key != "replicas"})
+    return _digest(compact_json(kept, "service"))
+
+
+def resource_hash(node: Any, name: str) -> str:
+    """Return the hex digest of a shaped network or volume."""
+    return _digest(compact_json(node, name))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
