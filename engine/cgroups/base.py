@@ -146,7 +146,7 @@ def _filter_devices(
 
     Raises CgroupError for root on a machine that can't; an ordinary user is held by file permissions anyway.
     """
-    reason = "no control groups here"
+    reason = "no control groups here that we may write"
     group_fd = group.leaf_fd()
     if group_fd is not None:
         try:

@@ -87,7 +87,7 @@ def test_the_format_is_that_of_cri() -> None:
 
 
 @given(chunks)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_bytes_come_back(pieces: list[tuple[str, bytes]]) -> None:
     """Any bytes in any pieces, both streams mixed: each stream's bytes are read back exactly."""
     with tempfile.TemporaryDirectory() as name:
@@ -102,7 +102,7 @@ def test_bytes_come_back(pieces: list[tuple[str, bytes]]) -> None:
 
 
 @given(chunks, st.integers(1024, 4000), st.integers(1, 4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_rotation_bounds_the_files_and_loses_only_the_oldest(
     pieces: list[tuple[str, bytes]], max_bytes: int, max_files: int
 ) -> None:
@@ -126,7 +126,7 @@ def test_rotation_bounds_the_files_and_loses_only_the_oldest(
 
 
 @given(chunks, st.integers(0, 40), st.sampled_from([0, 1500]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_tail_is_the_end_of_everything(pieces: list[tuple[str, bytes]], tail: int, max_bytes: int) -> None:
     """`tail` gives the same lines as reading everything and taking the last ones."""
     with tempfile.TemporaryDirectory() as name:
@@ -138,7 +138,7 @@ def test_tail_is_the_end_of_everything(pieces: list[tuple[str, bytes]], tail: in
 
 
 @given(chunks, st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_since_and_until_select_by_stamp(pieces: list[tuple[str, bytes]], data: st.DataObject) -> None:
     """A time range gives the same lines as reading everything and comparing stamps, both ends included."""
     with tempfile.TemporaryDirectory() as name:
@@ -197,6 +197,28 @@ def test_a_follower_is_woken(tmp_path: Path) -> None:
         while not follower.gone:
             assert select.select([follower], [], [], 10)[0]
             assert follower.read() == []
+
+
+def test_a_follower_keeps_up_with_a_writer_that_rotates(tmp_path: Path) -> None:
+    """Another process writes 20000 numbered lines in odd pieces through some 50 files; none is missed."""
+    with LogFollower(tmp_path) as follower:
+        pid = os.fork()
+        if pid == 0:
+            writer = LogWriter(tmp_path, LogConfig(max_bytes=20_000, max_files=1000))
+            text = b"".join(b"%d\n" % number for number in range(20_000))
+            for start in range(0, len(text), 997):
+                writer.write("stdout", text[start : start + 997])
+            os._exit(0)
+        numbers: list[int] = []
+        while len(numbers) < 20_000:
+            lines = follower.read()
+            numbers += [int(line.data) for line in lines]
+            if not lines:
+                assert select.select([follower], [], [], 10)[0]
+        os.waitpid(pid, 0)
+
+    assert numbers == list(range(20_000))
+    assert len(list(tmp_path.iterdir())) > 40
 
 
 def test_a_follower_takes_a_large_log_in_turns(tmp_path: Path) -> None:
