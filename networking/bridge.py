@@ -87,10 +87,12 @@ def ensure(state: NetworkState) -> None:
     with Netlink() as netlink:
         batch = netlink.batch()
         batch.create_bridge(state.bridge, mac=ipam.random_mac(), mtu=state.mtu, group=LINK_GROUP)
-        batch.set_bridge(state.bridge, alias=alias(state), ipv6=bool(state.subnet6))
         batch.commit()
         if state.subnet6:
-            write_sysctls({f"ipv6/conf/{state.bridge}/accept_ra": "0"})
+            # Without DAD: for two seconds the bridge could not ask for anybody's MAC. We know who has what.
+            settings = {"accept_ra": "0", "accept_dad": "0"}
+            write_sysctls({f"ipv6/conf/{state.bridge}/{key}": value for key, value in settings.items()})
+        batch.set_bridge(state.bridge, alias=alias(state), ipv6=bool(state.subnet6))
         index = netlink.index(state.bridge)
         for gateway, subnet in ((state.gateway, state.subnet), (state.gateway6, state.subnet6)):
             if gateway:

@@ -216,13 +216,17 @@ def find_owner(number: int, protocol: str) -> str:
     if not inodes:
         return ""
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-        except OSError:  # gone, or somebody else's
-            continue
-        if links & inodes:
+        if inodes.intersection(_links(f"/proc/{pid}/fd")):
             return f"{_program(pid)} (pid {pid})"
     return ""
+
+
+def _links(directory: str) -> Iterator[str]:
+    """Yield what the descriptors of a process are; what vanishes, or isn't ours to see, is left out."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            with contextlib.suppress(OSError):
+                yield os.readlink(f"{directory}/{name}")
 
 
 def _inodes(number: int, protocol: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class _TcpServer:
             _transport, server = await loop.create_connection(lambda: _End(self._ends), *self._target)
         except OSError as exc:
             log.debug("relay to %s:%d: %s", *self._target, exc.strerror)
-            client.transport.abort()
+            client.reset()
             return
         client.pair(server)
 
@@ -122,6 +123,12 @@ class _End(asyncio.Protocol):
         self.transport.pause_reading()
         if self._accepted is not None:
             self._accepted(self)
+
+    def reset(self) -> None:
+        """Close with RST (socket(7), SO_LINGER of zero): the client sees an error, not an empty answer."""
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+        self.transport.abort()
 
     def pair(self, other: _End) -> None:
         """Join two halves and let the data flow."""
@@ -154,11 +161,11 @@ class _End(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
         self._ends.discard(self)
-        if self._peer is not None:
+        if self._peer is not None and not self._peer._lost:  # noqa: SLF001
             if exc is None:
                 self._peer.transport.close()
             else:
-                self._peer.transport.abort()
+                self._peer.reset()
 
 
 class _UdpServer(asyncio.DatagramProtocol):
