@@ -60,6 +60,10 @@ class Download:
         self._recall()
         return True
 
+    def descriptor(self) -> int:
+        """Return a new descriptor of the file, which stays good when that gets its final name."""
+        return os.dup(self._fd)
+
     def close(self) -> None:
         """Release the lock; what is there stays for the next try."""
         if self._fd >= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 import time
 from contextlib import ExitStack
@@ -88,15 +89,18 @@ def _receive(
     growing = Growing()
     outcome: list[Unpacked | Exception] = []
 
+    hasher = hashlib.sha256()
+    size = 0
+    descriptor = -1
+
     def unpack() -> None:
         try:
-            outcome.append(worker.unpack(blob, compression, staging, growing))
+            outcome.append(worker.unpack(descriptor, compression, staging, growing))
         except (ImageError, Abandoned) as exc:
             outcome.append(exc)
 
-    hasher = hashlib.sha256()
-    size = 0
     with open(blob, "xb", buffering=0) as out:
+        descriptor = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
         thread = threading.Thread(target=unpack, name="unpack")
         thread.start()
         try:

@@ -110,7 +110,7 @@ class _Loader:
             staging = self._scratch / f"layer-{number}-{position}"
             staging.mkdir(mode=0o700)
             blob = path or self._layout.blob_path(digest)
-            jobs.append((staging, self._pool.submit(blob, compression_of(blob), staging, complete(blob))))
+            jobs.append((staging, self._submit(blob, staging)))
         staged = [self._result(job, index, len(jobs), blobs[index][0]) for index, job in enumerate(jobs)]
         commit_layers(self._layout, configuration.diff_ids, staged, what)
         manifest = image.manifest or self._describe(image.config, blobs)
@@ -123,6 +123,11 @@ class _Loader:
         names = [name for name in map(_name, image.names) if name is not None]
         results = [self._store.add(manifest, name) for name in names or [None]]
         return results[0]
+
+    def _submit(self, blob: Path, staging: Path) -> Future[Unpacked]:
+        compression = compression_of(blob)
+        fd, growing = complete(blob)
+        return self._pool.submit(fd, compression, staging, growing)
 
     def _blob(self, name: str, digest: str) -> tuple[str, Path | None]:
         """Return digest and file of a layer; no file when the store has it."""

@@ -37,8 +37,11 @@ class UnpackPool:
             self._threads[self._started].start()
             self._started += 1
 
-    def submit(self, blob: Path, compression: str, staging: Path, growing: Growing) -> Future[Unpacked]:
-        """Unpack `blob` into `staging` as it grows; see Worker.unpack for what the future raises."""
+    def submit(self, blob: int, compression: str, staging: Path, growing: Growing) -> Future[Unpacked]:
+        """Unpack the file behind `blob` into `staging` as it grows, then close it.
+
+        See Worker.unpack for what the future raises.
+        """
         self.warm(self._started + 1)
         job = _Job(blob, compression, staging, growing)
         self._jobs.put(job)
@@ -59,8 +62,6 @@ class UnpackPool:
         worker: Worker | None = Worker()
         try:
             while (job := self._jobs.get()) is not None:
-                if not job.future.set_running_or_notify_cancel():
-                    continue
                 worker = worker or Worker()
                 try:
                     job.future.set_result(worker.unpack(job.blob, job.compression, job.staging, job.growing))
@@ -74,7 +75,7 @@ class UnpackPool:
 
 
 class _Job:
-    def __init__(self, blob: Path, compression: str, staging: Path, growing: Growing) -> None:
+    def __init__(self, blob: int, compression: str, staging: Path, growing: Growing) -> None:
         self.blob = blob
         self.compression = compression
         self.staging = staging

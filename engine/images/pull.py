@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -107,7 +108,6 @@ class Puller:
         self._pool = UnpackPool()
 
     def __enter__(self) -> Self:
-        self._pool.warm(2)
         return self
 
     def __exit__(
@@ -130,6 +130,8 @@ class Puller:
             )
         what = f"image {reference}"
         repositories = self._repositories(reference)
+        if self._store.find(reference, platform) is None:
+            self._pool.warm(2)
         try:
             fetched = self._documents(repositories, reference, platform, what)
             with self._layout.adding(), self._layout.scratch("pull") as scratch:
@@ -239,7 +241,7 @@ class Puller:
                 notify(Progress(layer=layer.short, text="Pulling fs layer", total=layer.descriptor.size))
                 missing.append(layer)
         futures = [
-            self._downloads.submit(self._layer, layer, fetched.repository, origin, notify)
+            self._downloads.submit(self._layer, layer, fetched.repository, origin, notify, stop)
             for layer in missing
         ]
         _, pending = wait(futures, return_when=FIRST_EXCEPTION)
@@ -293,10 +295,10 @@ class Puller:
         compression = LAYER_TYPES[layer.descriptor.media_type]
         try:
             if not download.open():
-                self._unpack(layer, download.path, compression, staging, complete(download.path))
+                self._unpack(layer, *complete(download.path), compression, staging)
                 return
             growing = Growing()
-            self._unpack(layer, download.path, compression, staging, growing)
+            self._unpack(layer, download.descriptor(), growing, compression, staging)
             try:
                 download.run(repository, growing)
             except BaseException:
@@ -306,8 +308,10 @@ class Puller:
         finally:
             download.close()
 
-    def _unpack(self, layer: _Layer, blob: Path, compression: str, staging: Path, growing: Growing) -> None:
-        if not layer.unpacked:
+    def _unpack(self, layer: _Layer, blob: int, growing: Growing, compression: str, staging: Path) -> None:
+        if layer.unpacked:
+            os.close(blob)
+        else:
             layer.outcome = self._pool.submit(blob, compression, staging, growing)
 
     def _settled(self, layer: _Layer, total: int, notify: Notify, what: str) -> Staged | None:

@@ -82,7 +82,7 @@ class Repository:
         self.host = rest.rstrip("/")
         self._base = f"{scheme or 'https'}://{self.host}"
         self._may_fall_back = not scheme and transport.settings.is_insecure(self.host)
-        self.extra_scope = ""
+        self.extra_scopes: tuple[str, ...] = ()
 
     # Reading
 
@@ -144,7 +144,6 @@ class Repository:
         *,
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
-        redirect: bool = True,
     ) -> Response:
         """Send a request with credentials where they are asked for; `rest` is a path.
 
@@ -155,7 +154,7 @@ class Repository:
             sent = dict(headers or {})
             if Origin.of(url) == Origin.of(self._base) and (authorization := self._current()):
                 sent["Authorization"] = authorization
-            response = self._send(Request(method, url, sent, body, redirect))
+            response = self._send(Request(method, url, sent, body))
             if response.status != 401 or attempt or Origin.of(url) != Origin.of(self._base):
                 return response
             header = ", ".join(response.headers.getlist("WWW-Authenticate"))
@@ -242,9 +241,8 @@ class Repository:
         origin, own = Origin.of(realm), Origin.of(self._base)
         if origin.scheme != "https" and (origin.host, own.scheme) != (own.host, "http"):
             raise AuthError(f"{self.host}: its token service {origin} is not https: refused")
-        scopes = dict.fromkeys(
-            filter(None, (self._scope or challenge.parameters.get("scope", ""), self.extra_scope))
-        )
+        own_scope = self._scope or challenge.parameters.get("scope", "")
+        scopes = [scope for scope in (own_scope, *self.extra_scopes) if scope]
         fields = [("service", challenge.parameters.get("service", ""))] + [
             ("scope", scope) for scope in scopes
         ]

@@ -48,13 +48,12 @@ class Cancelled(Exception):  # noqa: N818 - not an error: the user asked for it
 
 @dataclass(slots=True)
 class Request:
-    """One HTTP request; `body` may be sent again. `redirect` follows redirects of GET and HEAD."""
+    """One HTTP request; `body` may be sent again."""
 
     method: str
     url: str
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
-    redirect: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,7 @@ class Transport:
         for _ in range(MAX_REDIRECTS + 1):
             response = self._send(request, url, headers)
             target = response.headers.get("Location")
-            if response.status not in REDIRECTS or not target or not request.redirect:
+            if response.status not in REDIRECTS or not target or request.method not in ("GET", "HEAD"):
                 return response
             response.drain_conn()
             target = urljoin(url, target)
@@ -225,9 +224,14 @@ class Transport:
 
     def _tls(self, origin: Origin) -> ssl.SSLContext:
         """Return the TLS context of a host: the system's authorities and those of certs.d/HOST[:PORT]."""
-        context = ssl.create_default_context()
         directory = self.settings.certificates / str(origin)
         authorities = sorted(directory.glob("*.crt")) if directory.is_dir() else []
+        if self.settings.is_insecure(str(origin)) and not authorities:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        else:
+            context = ssl.create_default_context()
         try:
             for path in authorities:
                 context.load_verify_locations(path)
@@ -235,9 +239,6 @@ class Transport:
                 context.load_cert_chain(path, path.with_suffix(".key"))
         except (OSError, ssl.SSLError) as exc:
             raise PullError(f"{directory}: cannot read certificates: {exc}") from exc
-        if self.settings.is_insecure(str(origin)) and not authorities:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
         return context
 
 

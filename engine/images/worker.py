@@ -2,8 +2,8 @@
 
 ```
 parent                                            worker
-{"unpack": DIFF, "report": FILE, "blob": FILE,
- "compression": "gzip", "have": BYTES, "end": false}  -->
+{"unpack": DIFF, "report": FILE, "have": BYTES,
+ "end": false, "compression": "gzip"} + descriptor    -->
 {"have": BYTES, "end": bool}  (as the download grows) -->
                                                   <-- {"diff_id": …, "entries": …, "bytes": …}
                                                       or {"error": …, "hint": …, "full": errno}
@@ -36,19 +36,28 @@ MEMORY_BYTES = 2 * 1024**3
 
 
 class Channel:
-    """JSON lines over the socket."""
+    """JSON lines over the socket, descriptors along with them."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self._file = connection.makefile("rb")
+        self._buffer = b""
+        self._descriptors: list[int] = []
 
     def receive(self) -> dict[str, Any] | None:
         """Return the next message, None when the parent has gone."""
-        line = self._file.readline()
-        if not line:
-            return None
+        while b"\n" not in self._buffer:
+            data, descriptors, _, _ = socket.recv_fds(self._socket, 65536, 1)
+            self._descriptors += descriptors
+            if not data:
+                return None
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
         value: dict[str, Any] = json.loads(line)
         return value
+
+    def descriptor(self) -> int:
+        """Return the descriptor that came with the last job."""
+        return self._descriptors.pop(0)
 
     def send(self, message: dict[str, object]) -> None:
         """Send one message."""
@@ -97,9 +106,9 @@ def _hashed(source: Iterator[bytes], digest: Any) -> Iterator[bytes]:
 
 def unpack(job: dict[str, Any], channel: Channel) -> dict[str, object]:
     """Do one job, return the answer. Raises ArchiveError, OSError."""
+    blob = channel.descriptor()
     os.mkdir(job["unpack"], 0o755)
     root = os.open(job["unpack"], OPEN_DIRECTORY)
-    blob = os.open(job["blob"], os.O_RDONLY | os.O_CLOEXEC)
     source = GrowingFile(blob, channel, have=job["have"], end=job["end"])
     try:
         digest = hashlib.sha256()

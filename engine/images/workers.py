@@ -61,12 +61,13 @@ class Growing:
             return None if self._failed else (self._have, self._end)
 
 
-def complete(path: Path) -> Growing:
-    """Return the progress of a file that is all there."""
+def complete(path: Path) -> tuple[int, Growing]:
+    """Return descriptor and progress of a file that is all there. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     growing = Growing()
-    growing.advance(path.stat().st_size)
+    growing.advance(os.fstat(fd).st_size)
     growing.finish()
-    return growing
+    return fd, growing
 
 
 class Abandoned(Exception):  # noqa: N818 - not an error: somebody else has the reason
@@ -99,21 +100,24 @@ class Worker:
         self.close()
 
     def close(self) -> None:
-        """End the process and wait for it."""
+        """End the process, whatever it does, and wait for it."""
+        self._process.kill()
+        self._process.wait()
         self._file.close()
         self._socket.close()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
-    def unpack(self, blob: Path, compression: str, staging: Path, growing: Growing) -> Unpacked:
-        """Unpack `blob` into `staging`/diff, and write `staging`/report.json.
+    def unpack(self, blob: int, compression: str, staging: Path, growing: Growing) -> Unpacked:
+        """Unpack the file behind descriptor `blob` into `staging`/diff, and write `staging`/report.json.
 
-        Raises ArchiveError (without the name of the layer, which the caller knows), ImageError for a full
-        disk, Abandoned when `growing` fails; then the worker is of no more use.
+        Closes `blob`. Raises ArchiveError (without the name of the layer, which the caller knows),
+        ImageError for a full disk, Abandoned when `growing` fails; then the worker is of no more use.
         """
+        try:
+            return self._unpack(blob, compression, staging, growing)
+        finally:
+            os.close(blob)
+
+    def _unpack(self, blob: int, compression: str, staging: Path, growing: Growing) -> Unpacked:
         state = growing.wait(-1)
         if state is None:
             raise Abandoned
@@ -121,13 +125,12 @@ class Worker:
         job = {
             "unpack": str(staging / "diff"),
             "report": str(staging / "report.json"),
-            "blob": str(blob),
             "compression": compression,
             "have": have,
             "end": end,
         }
         try:
-            self._send(job)
+            socket.send_fds(self._socket, [json.dumps(job).encode() + b"\n"], [blob])
             while not end:
                 if (state := growing.wait(have)) is None:
                     raise Abandoned
