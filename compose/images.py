@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.errors import ImageError, NoSuchImage, PycomposeError
 from pycompose.engine.images.store import Image, ImageStore
 from pycompose.errors import ConfigError
+from pycompose.model import MOUNT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pycompose.model import Project, Service
     from pycompose.options import ImageOptions
 
-MOUNT_PREFIX = "image:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,9 @@ from typing import Any
 
 from pycompose.engine.config import Limits, Rlimit
 
+# How the image of a `type: image` volume is named among the images of a project's services.
+MOUNT_PREFIX = "image:"
+
 
 class Condition(Enum):
     """What `depends_on` waits for."""

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from pycompose.blocking import blocking
 from pycompose.engine.errors import NetworkError, PycomposeError, StateError
 from pycompose.events import Event, Phase
-from pycompose.images import MOUNT_PREFIX
 from pycompose.lifecycle import DependencyFailed
-from pycompose.model import Condition
+from pycompose.model import MOUNT_PREFIX, Condition
 from pycompose.mounts import ensure_volume
 from pycompose.plan import (
     AwaitService,

@@ -18,7 +18,6 @@ import socket
 import sys
 import threading
 import time
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking
@@ -36,6 +35,7 @@ from pycompose.observe import claims, observe_containers
 from pycompose.record import read_runtime, read_service
 from pycompose.requests import Requests
 from pycompose.runtime import Runtime
+from pycompose.version import VERSION
 from pycompose.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Supervisor:
         self.project = project
         self.loop = asyncio.get_running_loop()
         self.wiring = Wiring(paths, project, Networking(paths), self.loop)
-        self.runtime = Runtime(paths, project, self.wiring, version())
+        self.runtime = Runtime(paths, project, self.wiring, VERSION)
         self.execs = Execs(self.runtime)
         self.lifecycle = Lifecycle(self.runtime, self.execs, self._notify)
         self.requests = Requests(self)
@@ -235,11 +235,6 @@ class Supervisor:
         self.requests.journal(event)
         for peer in list(self.subscribers):
             peer.send({"container": event})
-
-
-def version() -> str:
-    """Return our version."""
-    return metadata.version("pycompose-engine")
 
 
 def _lock(paths: StatePaths, project: str) -> int | None:
