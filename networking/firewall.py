@@ -88,7 +88,7 @@ def apply(
     table = nft.Table(transaction, "inet", table_name(project))
     comment = f"pycompose project {project}"
     table.create(comment, replace=True)
-    _RuleSet(table, networks, published).build()
+    RuleSet(table, networks, published).build()
     netfilter.commit(transaction)
 
 
@@ -126,7 +126,7 @@ def allow_loopback(networks: Sequence[NetworkState], published: Sequence[Publish
         raise NetworkError(f"route_localnet: switch on: {exc.strerror}") from exc
 
 
-class _RuleSet:
+class RuleSet:
     """One project's rules; the order of rules within a chain is the order of the calls."""
 
     def __init__(
