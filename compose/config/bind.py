@@ -18,10 +18,10 @@ from pycompose.config.bindparts import (
     restart,
     watch_rules,
 )
-from pycompose.config.shapes import SHAPES
-from pycompose.config.source import Map
-from pycompose.engine.config import DeviceRate, Limits, Rlimit
 from pycompose.config.hashing import resource_hash, service_hash
+from pycompose.config.shapes import SHAPES
+from pycompose.config.tree import Map
+from pycompose.engine.config import DeviceRate, Limits, Rlimit
 from pycompose.model import (
     Build,
     DeviceMapping,

@@ -6,7 +6,7 @@ import posixpath
 from typing import Any
 
 from pycompose.config.ports import port_range
-from pycompose.config.source import Map
+from pycompose.config.tree import Map
 from pycompose.model import (
     Condition,
     Dependency,

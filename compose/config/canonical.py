@@ -12,7 +12,7 @@ from pycompose.config.mounts import clean, parse_device, parse_volume
 from pycompose.config.patterns import Trie, compile_table
 from pycompose.config.ports import parse_port
 from pycompose.config.remarks import Warnings
-from pycompose.config.source import Map, Path, Seq, locate, marks
+from pycompose.config.tree import Map, Path, Seq, locate, marks
 from pycompose.errors import ConfigError, ConfigErrors, SchemaError
 
 Rule = Callable[[Any, Any], Any]
@@ -92,7 +92,7 @@ def _string_list(value: Any, mark: Any) -> Any:
 
 
 def _names_to_map(value: Any, _mark: Any) -> Any:
-    """`[a, b]` → `{a: null, b: null}`: networks and models of a service."""
+    """Turn `[a, b]` into `{a: null, b: null}`: networks and models of a service."""
     if not isinstance(value, list):
         return value
     out = Map()
@@ -228,7 +228,7 @@ def _externals(root: Map, kind: str, warnings: Warnings) -> None:
         value["external"] = True
 
 
-_RULES = compile_table(
+_RULES: Trie[Rule] = compile_table(
     {
         "services.*.build": _build,
         "services.*.build.additional_contexts": _key_values,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pycompose.config.patterns import Trie, compile_table
-from pycompose.config.source import Map, Path, Seq, locate
+from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.errors import ConfigError, ConfigErrors
 
 Check = Callable[[Any], str | None]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pycompose.config.canonical import made
-from pycompose.config.source import Map, marks
+from pycompose.config.tree import Map, marks
 
 NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 
@@ -39,7 +39,7 @@ def normalize(root: Map, name: str, environment: Mapping[str, str]) -> Map:
     networks = root.get("networks") or Map()
     uses_default = False
     for service in (root.get("services") or {}).values():
-        if not isinstance(service, dict):
+        if not isinstance(service, Map):
             continue
         uses_default |= _default_network(service)
         _service(service, environment)
@@ -128,7 +128,7 @@ def _dependencies(service: Map) -> None:
 
 
 def _names(resources: Map, project: str) -> None:
-    """A resource without a name is called PROJECT_KEY, or KEY when it is external."""
+    """Call resources without a name PROJECT_KEY, or KEY when they are external."""
     for key, resource in resources.items():
         if resource is None:
             resource = resources[key] = Map()  # noqa: PLW2901

@@ -1,8 +1,8 @@
-"""The grammar of `.env` and of `env_file` (compose-spec.md 9), and Docker's verbatim `format: raw`.
+r"""The grammar of `.env` and of `env_file` (compose-spec.md 9), and Docker's verbatim `format: raw`.
 
     line   := [ "export" ] KEY [ ("=" | ":") value ] | "#" comment
     value  := unquoted (cut at " #", right-trimmed, interpolated)
-            | '"' … '"' (lines, escapes, interpolated) | "'" … "'" (lines, verbatim but \\')
+            | '"' … '"' (lines, escapes, interpolated) | "'" … "'" (lines, verbatim but \')
 
 A bare KEY takes its value from the surrounding environment and is left out when that has none.
 """

@@ -8,7 +8,7 @@ from typing import Any
 
 from pycompose.config import dotenv
 from pycompose.config.files import display, read_text
-from pycompose.config.source import Map, locate
+from pycompose.config.tree import Map, locate
 from pycompose.errors import ConfigError, Location
 
 FORMATS = ("", "raw")

@@ -11,8 +11,8 @@ from typing import Any
 
 from pycompose.config.merge import merge
 from pycompose.config.schema import describe
-from pycompose.config.source import Map, Path, clone, marks
-from pycompose.config.source import location as place
+from pycompose.config.tree import Map, Path, clone, marks
+from pycompose.config.tree import location as place
 from pycompose.config.unique import reset
 from pycompose.errors import ConfigError, Location, SchemaError
 

@@ -11,7 +11,7 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from pycompose.config.shapes import SHAPES
-from pycompose.config.source import Map, Struct
+from pycompose.config.tree import Map, Struct
 
 # Structures and lists that are printed even when nothing is in them: shape → key → value.
 _ALWAYS: dict[str, dict[str, Any]] = {
@@ -54,7 +54,7 @@ def compact_json(node: Any, name: str) -> str:
 
 
 def _extension(value: Any) -> Any:
-    """An empty list of an extension is nothing in Go, and prints so."""
+    """Return an extension: its empty lists are nothing in Go, and print so."""
     if isinstance(value, dict):
         return Map({key: _extension(item) for key, item in value.items()})
     if isinstance(value, list):

@@ -10,7 +10,7 @@ import hashlib
 from typing import Any
 
 from pycompose.config.gojson import compact_json
-from pycompose.config.source import Struct
+from pycompose.config.tree import Struct
 
 IGNORED = frozenset({"build", "pull_policy", "scale", "depends_on", "profiles"})
 

@@ -11,8 +11,8 @@ from pycompose.config import dotenv
 from pycompose.config.files import display, read_text, refuse_remote
 from pycompose.config.merge import merge
 from pycompose.config.paths import expand_user
-from pycompose.config.source import Map, Path, marks
-from pycompose.config.source import location as place
+from pycompose.config.tree import Map, Path, marks
+from pycompose.config.tree import location as place
 from pycompose.config.unique import reset
 from pycompose.errors import ConfigError, Location
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pycompose.config.patterns import Trie, compile_table
-from pycompose.config.source import Map, Path, Seq, locate
-from pycompose.config.template import Lookup, TemplateError, substitute
 from pycompose.config.remarks import Warnings
+from pycompose.config.template import Lookup, TemplateError, substitute
+from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.errors import ConfigError, ConfigErrors, InterpolationError, SchemaError
 
 Cast = Callable[[str], object]

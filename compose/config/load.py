@@ -15,9 +15,9 @@ the whole:
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass, field
-from typing import Any
 
 from pycompose.config.bind import bind
 from pycompose.config.canonical import canonical
@@ -37,9 +37,10 @@ from pycompose.config.rules import check_consistency
 from pycompose.config.schema import describe, validate
 from pycompose.config.select import drop_unused, select, split_by_profiles
 from pycompose.config.shape import shape
-from pycompose.config.source import Document, Map, Seq, clone, locate, location, parse
+from pycompose.config.source import Document, parse
+from pycompose.config.tree import Map, Seq, clone, locate, location, path_at, render_path
 from pycompose.config.unique import enforce_unique, reset
-from pycompose.errors import ConfigError, Location
+from pycompose.errors import ConfigError, ConfigErrors, Location
 from pycompose.model import Project
 
 
@@ -73,7 +74,12 @@ def load(options: LoadOptions) -> Loaded:
             hint="create compose.yaml, or name a file with -f",
         )
     session = _Session(options=options, found=found, warnings=warnings)
-    return session.run()
+    try:
+        return session.run()
+    except ConfigErrors as errors:
+        raise ConfigErrors([session.placed(error) for error in errors.errors]) from None
+    except ConfigError as error:
+        raise session.placed(error) from None
 
 
 @dataclass
@@ -114,6 +120,22 @@ class _Session:
         complete = options.normalize and options.resolve_paths and options.resolve_env
         project = bind(tree, disabled, self._facts(name, environment)) if complete else None
         return self._result(tree, disabled, name, environment, project)
+
+    def placed(self, error: ConfigError) -> ConfigError:
+        """Return the error with its path as in the file it is in: what a service extends has another name there."""
+        place = error.location
+        for document in self._documents_of(place.file):
+            path = path_at(document.root, place)
+            if path and not place.path.startswith(render_path(path[:2])):
+                moved = dataclasses.replace(place, path=render_path(path))
+                return type(error)(error.reason, location=moved, hint=error.hint)
+        return error
+
+    def _documents_of(self, shown: str) -> list[Document]:
+        for file, documents in self.documents.items():
+            if self._shown(file) == shown:
+                return [document for document in documents if isinstance(document.root, (Map, Seq))]
+        return []
 
     def _result(
         self, tree: Map, disabled: Map, name: str, environment: dict[str, str], project: Project | None
@@ -211,16 +233,13 @@ class _Session:
         return [document for document in documents if document.root is not None]
 
     def _names(self) -> list[tuple[str, Location]]:
-        names = []
-        for file in self.found.files:
-            for document in self._read(file):
-                if (
-                    isinstance(document.root, Map)
-                    and isinstance(name := document.root.get("name"), str)
-                    and name
-                ):
-                    names.append((name, locate(document.root, ("name",))))
-        return names
+        """Return the `name:` of each document that has one, and its place."""
+        roots = [document.root for file in self.found.files for document in self._read(file)]
+        return [
+            (root["name"], locate(root, ("name",)))
+            for root in roots
+            if isinstance(root, Map) and isinstance(root.get("name"), str) and root["name"]
+        ]
 
     def _shown(self, file: str) -> str:
         return display(file, self.options.working_dir)

@@ -10,8 +10,9 @@ from typing import Any
 
 from pycompose.config.canonical import made
 from pycompose.config.patterns import Trie, compile_table
+from pycompose.config.schema import describe
 from pycompose.config.shape import text_of
-from pycompose.config.source import Map, Path, Seq, locate, marks, render_path
+from pycompose.config.tree import Map, Path, Seq, locate, marks, render_path
 from pycompose.errors import ConfigError
 
 Rule = Callable[[Any, Any, "_Merge", Path, "Trie[Any]"], Any]
@@ -59,10 +60,8 @@ class _Merge:
         return base
 
     def _clash(self, base: Any, over: Any, path: Path) -> ConfigError:
-        kinds = {dict: "a mapping", Map: "a mapping", list: "a list", Seq: "a list"}
-        found = kinds.get(type(over), "nothing" if over is None else "a single value")
         return ConfigError(
-            f"cannot override {render_path(path)}: it is {kinds[type(base)]}, this is {found}",
+            f"cannot override {render_path(path)}: it is {describe(base)}, this is {describe(over)}",
             location=locate(self._root, path[self._start :]),
             hint="!override replaces a value whatever it is, !reset removes it",
         )
@@ -159,7 +158,7 @@ def _ulimit(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[Rule])
     return over
 
 
-def _pools(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[Rule]) -> Any:
+def _pools(base: Any, over: Any, merge_: _Merge, path: Path, _rules: Trie[Rule]) -> Any:
     """`ipam.config`: pools of the same subnet merge."""
     out = Seq()
     out.at = _item_marks(base)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pycompose.config.patterns import Trie, compile_table
-from pycompose.config.source import Map, Seq
+from pycompose.config.tree import Map, Seq
 
 Resolver = Callable[[Any, "Base"], Any]
 
@@ -72,7 +72,7 @@ def _path(value: Any, base: Base) -> Any:
 
 
 def _context(value: Any, base: Base) -> Any:
-    """A build context: a directory, a URL, or another service."""
+    """Resolve a build context: a directory, unless it is a URL or another service."""
     if not isinstance(value, str):
         return value
     if "://" in value or value.startswith(("service:", *REMOTE_CONTEXTS)):
@@ -94,7 +94,7 @@ def _mount(value: Any, base: Base) -> Any:
 
 
 def _unix_path(value: Any, base: Base) -> Any:
-    """A path that may be one of Windows, which stays as it is."""
+    """Resolve a path, unless it is one of Windows."""
     if not isinstance(value, str):
         return value
     if (len(value) > 2 and value[0].isalpha() and value[1] == ":" and value[2] in "\\/") or value.startswith(
@@ -105,7 +105,7 @@ def _unix_path(value: Any, base: Base) -> Any:
 
 
 def _volume(value: Any, base: Base) -> Any:
-    """A local volume that is a bind mount: its device is a path."""
+    """Resolve the device of a local volume that is a bind mount."""
     if not isinstance(value, dict) or value.get("driver") not in (None, "", "local"):
         return value
     options = value.get("driver_opts")
@@ -114,7 +114,7 @@ def _volume(value: Any, base: Base) -> Any:
     return value
 
 
-_RULES = compile_table(
+_RULES: Trie[Resolver] = compile_table(
     {
         "services.*.build.context": _context,
         "services.*.build.additional_contexts.*": _context,

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from functools import cmp_to_key
 from typing import Any
 
-from pycompose.config.scalars import resolve
 from pycompose.config.gojson import go_json
-from pycompose.config.source import Struct
+from pycompose.config.scalars import resolve
+from pycompose.config.tree import Struct
 from pycompose.units import format_float
 
-_OLD_BOOLEANS = frozenset("y Y yes Yes YES on On ON n N no No NO off Off OFF".split())
+_OLD_BOOLEANS = frozenset(
+    ["y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF"]
+)
 _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z", re.ASCII)
 # Plain for certain, without a look at the rules: letters first, nothing special after.
 _PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.=-]*(?:[:,@+][A-Za-z0-9/_.=-]+)*\Z", re.ASCII)
@@ -142,9 +144,8 @@ def _block_allowed(text: str) -> bool:
 
 def _literal(text: str, indent: int) -> str:
     hint = "2" if text[0] in " \n" else ""
-    if not text.endswith("\n"):
-        chomp = "-"
-    else:
+    chomp = "-"
+    if text.endswith("\n"):
         chomp = "+" if text == "\n" or text.endswith("\n\n") else ""
     pad = " " * indent
     body = text.removesuffix("\n") if chomp != "-" else text

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pycompose.config.defaults import NAMESPACES
-from pycompose.config.source import Map, Path, Struct, locate
+from pycompose.config.tree import Map, Path, Struct, locate
 from pycompose.errors import ConfigError, ConfigErrors, DependencyCycle, Location
 
 Finding = tuple[Path, str, str | None]

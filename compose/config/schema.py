@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 from pycompose.config.scalars import Timestamp
-from pycompose.config.source import Map, Path, locate
 from pycompose.config.spec import ALIASES, OBJECTS
+from pycompose.config.tree import Map, Path, locate
 from pycompose.errors import ConfigError, ConfigErrors, SchemaError
 
 MAX_ERRORS = 20
@@ -24,6 +24,8 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+# Where names that don't fit the pattern are allowed, and what they hold isn't checked.
+_FREE_NAMES = (("networks",), ("models",))
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "boolean": (bool,),
@@ -78,6 +80,7 @@ class Object:
         self._types: dict[str, Type] = {}
 
     def type_of(self, key: str) -> Type:
+        """Return the compiled type of a key."""
         found = self._types.get(key)
         if found is None:
             found = self._types[key] = compile_type(self.keys[key])
@@ -216,10 +219,7 @@ class _Check:
         for key, item in value.items():
             if kind.names is not None and not kind.names.match(key):
                 self._error((*path, key), f'invalid name "{key}": use letters, digits and . _ -', of_key=True)
-            elif inner is not None and (key or kind.names):
-                if kind.names is None and path[:1] in (("networks",), ("models",)) and len(path) == 1:
-                    if not _NAME.match(key):
-                        continue
+            elif inner is not None and (kind.names or _NAME.match(key) or path not in _FREE_NAMES):
                 self.value(item, inner, (*path, key))
 
     def _list(self, value: list[Any], kind: Type, path: Path) -> None:
@@ -229,7 +229,7 @@ class _Check:
         for index, item in enumerate(value):
             self.value(item, inner, (*path, index))
         if kind.unique and len(value) > 1:
-            seen: list[Any] | dict[Any, int] = {}
+            seen: dict[Any, int] = {}
             for index, item in enumerate(value):
                 if isinstance(item, (dict, list)):
                     first = value.index(item)

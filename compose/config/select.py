@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pycompose.config.source import Map, location
+from pycompose.config.tree import Map, location
 from pycompose.errors import Location, UnknownService
 
 
@@ -51,8 +51,8 @@ def select(enabled: Map, disabled: Map, named: Iterable[str]) -> tuple[Map, Map]
 
 def _drop_optional(service: Map, enabled: Map) -> None:
     """Forget optional dependencies on services that aren't enabled."""
-    depends_on = service.get("depends_on")
-    for name in list(depends_on or ()):
+    depends_on: Map = service.get("depends_on") or Map()
+    for name in list(depends_on):
         if name not in enabled and not depends_on[name].get("required", True):
             del depends_on[name]
 

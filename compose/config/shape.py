@@ -9,7 +9,7 @@ from typing import Any
 from pycompose.config.interpolate import to_bool, to_float, to_int
 from pycompose.config.shapes import SHAPES
 from pycompose.config.shellwords import split
-from pycompose.config.source import Map, Path, Seq, Struct, locate, marks
+from pycompose.config.tree import Map, Path, Seq, Struct, locate, marks
 from pycompose.errors import ConfigError, ConfigErrors, SchemaError
 from pycompose.units import format_duration_ns, format_float, parse_bytes, parse_duration_ns, single
 

@@ -1,6 +1,5 @@
-"""YAML text → trees that remember where every key and value stood.
+"""YAML text → trees (tree.py).
 
-`Map` and `Seq` are dict and list with the marks of their children beside them, so scalars stay plain Python values.
 Events come from libyaml; the resolver is ours (scalars.py). Duplicate keys, keys that aren't strings, cyclic aliases,
 alias bombs and deep nesting are errors. `!reset` and `!override` are taken out and returned as paths.
 """
@@ -13,53 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from yaml._yaml import CParser
-
 from pycompose.config.scalars import HINTS, resolve
+from pycompose.config.tree import Map, Path, Seq, Tagged, clone, location
 from pycompose.errors import ConfigError, ConfigErrors, Location, YamlError
+from yaml._yaml import CParser
 
 MAX_DEPTH = 100
 MAX_ALIASED_NODES = 400_000
 TAG = "tag:yaml.org,2002:"
-
-Key = str | int
-Path = tuple[Key, ...]
-
-
-class Map(dict[str, Any]):
-    """A mapping; `at` holds (mark of the key, mark of the value) for the keys that come from a file."""
-
-    __slots__ = ("at",)
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.at: dict[str, tuple[Any, Any]] = {}
-
-
-class Struct(Map):
-    """A mapping whose keys have an order of their own; the keys of other mappings are sorted when printed."""
-
-    __slots__ = ()
-
-
-class Seq(list[Any]):
-    """A sequence; `at` holds the mark of each item, as far as known (it may be shorter than the list)."""
-
-    __slots__ = ("at",)
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.at: list[Any] = []
-
-
-class Tagged:
-    """A value under `!reset` or `!override`, until `_take_tags` has recorded its path."""
-
-    __slots__ = ("tag", "value")
-
-    def __init__(self, tag: str, value: Any) -> None:
-        self.tag = tag
-        self.value = value
 
 
 @dataclass(slots=True)
@@ -78,7 +38,7 @@ class _Stream:
         self.name = name
         self._data = data
 
-    def read(self, _size: int) -> bytes:
+    def read(self, _size: int = -1, /) -> bytes:
         data, self._data = self._data, b""
         return data
 
@@ -86,68 +46,6 @@ class _Stream:
 def parse(data: bytes, name: str) -> list[Document]:
     """Return the documents of `data`; `name` is the file as messages show it. Raises YamlError, ConfigErrors."""
     return list(_Builder(data, name).documents())
-
-
-def clone(node: Any) -> Any:
-    """Return a copy of the tree that shares nothing that changes."""
-    if isinstance(node, dict):
-        copy = Map()
-        for key, value in node.items():
-            copy[key] = clone(value) if isinstance(value, (dict, list, Tagged)) else value
-        copy.at = dict(getattr(node, "at", ()))
-        return copy
-    if isinstance(node, list):
-        items = Seq([clone(item) if isinstance(item, (dict, list, Tagged)) else item for item in node])
-        items.at = list(getattr(node, "at", ()))
-        return items
-    if isinstance(node, Tagged):
-        return Tagged(node.tag, clone(node.value))
-    return node
-
-
-def marks(container: Any, key: Key) -> tuple[Any, Any]:
-    """Return the marks (key, value) of a child; each may be None."""
-    at = getattr(container, "at", None)
-    if at is None:
-        return None, None
-    if isinstance(at, dict):
-        return at.get(key, (None, None)) if isinstance(key, str) else (None, None)
-    if isinstance(key, int) and 0 <= key < len(at):
-        return at[key], at[key]
-    return None, None
-
-
-def render_path(path: Path) -> str:
-    """Return `services.web.ports[0]`."""
-    text = ""
-    for key in path:
-        if isinstance(key, int):
-            text += f"[{key}]"
-        else:
-            text += f".{key}" if text else key
-    return text
-
-
-def locate(root: Any, path: Path, *, of_key: bool = False) -> Location:
-    """Return the place of the node at `path`: of its value, or of its key with `of_key`; else of the nearest parent."""
-    found = None
-    node = root
-    for index, key in enumerate(path):
-        key_mark, value_mark = marks(node, key)
-        last = index == len(path) - 1
-        found = (key_mark if of_key and last else value_mark) or found
-        try:
-            node = node[key]
-        except (KeyError, IndexError, TypeError):
-            break
-    return location(found, path)
-
-
-def location(mark: Any, path: Path = ()) -> Location:
-    """Return the Location of a libyaml mark."""
-    if mark is None:
-        return Location(path=render_path(path))
-    return Location(mark.name, mark.line + 1, mark.column + 1, render_path(path))
 
 
 class _Builder:
@@ -384,7 +282,7 @@ def _take_tags(node: Any, path: Path, resets: list[Path]) -> Any:
                     del node[key]
                 else:
                     node[key] = plain
-    elif isinstance(node, list):
+    elif isinstance(node, Seq):
         for index in range(len(node) - 1, -1, -1):
             value = node[index]
             if isinstance(value, Tagged) and value.tag == "!reset":

@@ -7,7 +7,7 @@ from typing import Any
 
 from pycompose.config.mounts import parse_volume
 from pycompose.config.patterns import Trie, compile_table
-from pycompose.config.source import Map, Path, Seq, locate
+from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.errors import SchemaError
 
 Key = Callable[[Any], object]
@@ -103,7 +103,7 @@ def _expose(item: Any) -> object:
 
 
 def _mounted(directory: str) -> Key:
-    """The path of a secret or config in the container."""
+    """Return the rule for secrets or configs: their path in the container."""
 
     def key(item: Any) -> object:
         if isinstance(item, str):
