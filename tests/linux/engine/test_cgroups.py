@@ -18,7 +18,7 @@ import pytest
 from pycompose.engine.cgroups.base import create, detect, open_existing
 from pycompose.engine.cgroups.group import Cgroup
 from pycompose.engine.cgroups.hosts import Kind
-from pycompose.engine.config import Device, Limits
+from pycompose.engine.config import Device, DeviceRate, Limits
 from pycompose.engine.errors import CgroupError
 from pycompose.engine.linux.process import clone3
 from pycompose.engine.paths import StatePaths
@@ -492,6 +492,46 @@ def test_a_refused_limit_leaves_nothing(host_paths: StatePaths, kind: Kind) -> N
         create(host_paths, ID, Limits(cpuset="4095"))
 
     assert directories(host_paths) == []
+
+
+def test_block_weight(host_paths: StatePaths, kind: Kind) -> None:
+    """Written where the kernel has the file; where it hasn't, the error names the key and says so."""
+    limits = Limits(blkio_weight=300)
+    probe = create(host_paths, "e" * 64, Limits())
+    v1 = probe.leaves.get("blkio")
+    place, prefix, weight = (v1, "blkio", "300") if v1 else (probe.unified, "io", "2930")
+    assert place
+    bfq = (place / f"{prefix}.bfq.weight").exists()
+    name, weight = (f"{prefix}.bfq.weight", "300") if bfq else (f"{prefix}.weight", weight)
+    there = (place / name).exists()
+    probe.remove()
+    if not there:
+        with pytest.raises(CgroupError, match=rf"blkio_config: cannot set {name} to .* no such file"):
+            create(host_paths, ID, limits)
+        assert directories(host_paths) == []
+        return
+    group = create(host_paths, ID, limits)
+    assert (place.parent / ID / name).read_text().split()[-1] == weight
+    group.remove()
+
+
+def test_block_rates(host_paths: StatePaths, kind: Kind) -> None:
+    """Two limits of one device are two writes; both are in force."""
+    disks = [disk.name for disk in Path("/sys/block").iterdir() if (disk / "size").read_text().strip() != "0"]
+    disk = next((f"/dev/{name}" for name in disks if Path("/dev", name).is_block_device()), None)
+    if disk is None:
+        pytest.skip("needs a disk")
+    number = Path("/sys/block", Path(disk).name, "dev").read_text().strip()
+    rates = (DeviceRate(path=disk, rate=1 << 20),)
+    group = create(host_paths, ID, Limits(device_read_bps=rates, device_write_iops=rates))
+    if "blkio" in group.leaves:
+        for name in ("blkio.throttle.read_bps_device", "blkio.throttle.write_iops_device"):
+            assert (group.leaves["blkio"] / name).read_text().split() == [number, "1048576"]
+    else:
+        assert group.unified
+        line = (group.unified / "io.max").read_text().split()
+        assert line == [number, "rbps=1048576", "wbps=max", "riops=max", "wiops=1048576"]
+    group.remove()
 
 
 def test_real_time_budgets(host_paths: StatePaths, kind: Kind) -> None:
