@@ -18,6 +18,12 @@ from tests.unit.config import ours
 from tests.unit.config.cases import Case, Command, differences, load_cases, stored
 from tests.unit.config.regenerate import ordered
 
+# What Docker Compose prints for these means something else when it is read again.
+UNSTABLE = {
+    "files/configs-top-level": "an empty `content` is printed as no content",
+    "interpolation/keys-are-not-interpolated": "`$` is doubled in keys too, where nothing halves it",
+    "profiles/optional-dependency-on-a-disabled-service": "the disabled service is gone, the dependency is not",
+}
 VALID = [case for case in load_cases() if not case.invalid]
 UNSET = re.compile(r'The "(\w+)" variable is not set')
 
@@ -53,24 +59,26 @@ def test_a_case_is_answered_as_by_the_oracle(case: Case, tmp_path: Path) -> None
         check(case, line, tmp_path / str(number) / "root")
 
 
-@pytest.mark.parametrize("case", VALID, ids=lambda case: f"{case.topic}/{case.name}")
+def printed_whole(case: Case) -> bool:
+    """Tell whether the first command of a case prints a whole project that can be read again."""
+    arguments = Command.parse(case.commands[0]).arguments
+    different = differences().get((f"{case.topic}/{case.name}", case.commands[0]), {})
+    return (
+        arguments[-2:] == ["--format", "json"]
+        and not any(word.startswith("--no-") for word in arguments)
+        and "error" not in different
+        and f"{case.topic}/{case.name}" not in UNSTABLE
+    )
+
+
+@pytest.mark.parametrize("case", filter(printed_whole, VALID), ids=lambda case: f"{case.topic}/{case.name}")
 def test_what_config_prints_is_read_back_the_same(case: Case, tmp_path: Path) -> None:
     """`config` of the YAML that `config` printed is the same text again."""
-    line = case.commands[0]
-    command = Command.parse(line)
-    if command.arguments[-2:] != ["--format", "json"] or "error" in differences().get(
-        (f"{case.topic}/{case.name}", line), {}
-    ):
-        pytest.skip("prints something else than a whole project")
-    before = [word for word in command.arguments if word.startswith("--no-")]
-    if before:
-        pytest.skip("prints an unfinished project")
+    command = Command.parse(case.commands[0])
     project = case.write(tmp_path / "root")
-    arguments = command.arguments[:-2]
-    first = ours.run(arguments, project, command.environment, case.stdin)
+    first = ours.run(command.arguments[:-2], project, command.environment, case.stdin)
     (project / "printed.yaml").write_text(first.out)
-    profiles = ["--profile", "*"]
-    again = ours.run([*profiles, "-f", "printed.yaml", "config"], project, {})
+    again = ours.run(["--profile", "*", "-f", "printed.yaml", "config"], project, {})
 
     assert again.code == 0, again.err
     assert again.out == first.out

