@@ -51,13 +51,15 @@ class DnsServer:
         upstreams: Sequence[str] | None = None,
         ndots_set: bool = False,
     ) -> None:
-        """Answer what comes to the sockets until `stop`; they are non-blocking and then belong to the server.
+        """Answer what comes to the sockets, which are the server's from now on, until `stop`.
 
         `upstreams` are the container's own (`dns:`). With `ndots_set` (the user gave `dns_opt: ndots:…`) a
         single label that isn't known is not passed on: the client will try it with its search domains.
         """
         self.stop(container_id)
-        servers = self._upstreams if upstreams is None else upstreams
+        for sock in (udp, tcp):
+            sock.setblocking(False)
+        servers = upstreams or self._upstreams
         self._clients[container_id] = _Client(
             self, container_id, (udp, tcp), Forwarder(udp, servers), ndots_set=ndots_set
         )
