@@ -24,6 +24,9 @@ from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import ContainerState, read_state
 
 OnEvent = Callable[[dict[str, Any]], None]
+Fds = list[int]
+Entries = list[dict[str, Any]]
+Keys = list[str]
 
 # The keeper runs without `site`: no start-up hook of anybody runs in it, and it saves 15 ms. It is told
 # where the two packages are instead, which holds for wheels and for both kinds of editable installs.
@@ -77,7 +80,7 @@ class Keeper:
         self._child = child
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        self._pending: dict[int, queue.SimpleQueue[tuple[dict[str, Any], list[int]]]] = {}
+        self._pending: dict[int, queue.SimpleQueue[tuple[dict[str, Any], Fds]]] = {}
         self._gone = False
         self._ending = False
         self._paths = StatePaths()
@@ -223,7 +226,7 @@ class Keeper:
         """Have the keeper hold copies of `fds` under `key`, at most 64, in place of what it held there."""
         self._call("hold", fds, key=key)
 
-    def take(self, key: str) -> list[int]:
+    def take(self, key: str) -> Fds:
         """Return copies of what is held under `key`; the keeper goes on holding them."""
         return self._call("take", key=key)[1]
 
@@ -231,11 +234,11 @@ class Keeper:
         """Have the keeper close what it holds under `key`."""
         self._call("drop", key=key)
 
-    def held(self) -> list[str]:
+    def held(self) -> Keys:
         """Return the keys of what is held."""
         return list(self._call("held")[0]["keys"])
 
-    def list(self) -> list[dict[str, Any]]:
+    def list(self) -> Entries:
         """Return id, pid and status (preparing, ready, running, paused) of each container."""
         return list(self._call("list")[0]["containers"])
 
@@ -261,10 +264,10 @@ class Keeper:
             self._thread.join()
         self._sock.close()
 
-    def _call(self, op: str, fds: Sequence[int] = (), **arguments: Any) -> tuple[dict[str, Any], list[int]]:
+    def _call(self, op: str, fds: Sequence[int] = (), **arguments: Any) -> tuple[dict[str, Any], Fds]:
         """Send one request and wait for its answer."""
         number = next(self._numbers)
-        answer: queue.SimpleQueue[tuple[dict[str, Any], list[int]]] = queue.SimpleQueue()
+        answer: queue.SimpleQueue[tuple[dict[str, Any], Fds]] = queue.SimpleQueue()
         data = wire.encode({"id": number, "op": op, **arguments})
         with self._lock:
             if self._gone:
@@ -288,13 +291,19 @@ class Keeper:
 
     def _read(self) -> None:
         """Hand out answers and events until the connection ends."""
+        try:
+            self._receive_all()
+        finally:
+            self._end()
+
+    def _receive_all(self) -> None:
         while True:
             try:
                 received = wire.receive(self._sock)
             except (OSError, EngineError):
                 received = None
             if received is None:
-                break
+                return
             message, fds = received
             if "event" in message:
                 self._on_event(message)
@@ -303,7 +312,6 @@ class Keeper:
                 answer = self._pending.pop(message["id"], None)
             if answer is not None:
                 answer.put((message, fds))
-        self._end()
 
     def _end(self) -> None:
         with self._lock:
@@ -366,6 +374,9 @@ def sealed_copy(path: str) -> int:
                 pass
         finally:
             os.close(source)
+        # Out of the way of the descriptors that the new process is given by number.
+        fd, low = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _LISTENER_FD + 1), fd
+        os.close(low)
         seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
     except BaseException:

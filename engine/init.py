@@ -26,6 +26,7 @@ from pycompose.engine.devices import NULL, Node
 from pycompose.engine.failure import at, describe
 from pycompose.engine.linux import caps, fs, namespaces, process
 from pycompose.engine.linux import mounts as m
+from pycompose.engine.linux.libc import AT_FDCWD
 from pycompose.engine.users import Ids, resolve_user
 
 PLACED = b"placed"
@@ -187,11 +188,11 @@ def _share_memory(launch: Launch, sources: dict[str, int]) -> None:
             continue
         at("mount", step.target)
         if launch.shared_memory == NO_FD:
-            sources[step.target] = m.clone_tree(fs.AT_FDCWD, step.target)
+            sources[step.target] = m.clone_tree(AT_FDCWD, step.target)
             continue
         ours = namespaces.open_namespace("self", "mnt")
         namespaces.setns(launch.shared_memory, namespaces.CLONE_NEWNS)
-        sources[step.target] = m.clone_tree(fs.AT_FDCWD, step.target)
+        sources[step.target] = m.clone_tree(AT_FDCWD, step.target)
         namespaces.setns(ours, namespaces.CLONE_NEWNS)
         os.close(ours)
 
@@ -330,9 +331,7 @@ def _enter(path: str) -> bool:
     Magic links (/proc/self/fd/N) are refused: they lead to directories of the host that something left open.
     """
     try:
-        fd = fs.openat2(
-            fs.AT_FDCWD, path or "/", os.O_PATH | os.O_DIRECTORY, resolve=fs.RESOLVE_NO_MAGICLINKS
-        )
+        fd = fs.openat2(AT_FDCWD, path or "/", os.O_PATH | os.O_DIRECTORY, resolve=fs.RESOLVE_NO_MAGICLINKS)
         try:
             os.fchdir(fd)
         finally:

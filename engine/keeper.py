@@ -12,19 +12,18 @@ import contextlib
 import dataclasses
 import gc
 import os
-import select
 import signal
 import socket
 import struct
 import sys
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pycompose.engine import adopt, output, spawn, wire
 from pycompose.engine.cgroups.base import create, open_existing
 from pycompose.engine.config import ContainerConfig, Process, from_json
+from pycompose.engine.connection import Connection, Reply
 from pycompose.engine.errors import CgroupError, EngineError, NoSuchContainer, PycomposeError, StateError
 from pycompose.engine.linux import caps, process
 from pycompose.engine.loop import Loop
@@ -35,94 +34,7 @@ from pycompose.engine.store import read_json
 
 LISTENER_FD = 3
 OOM_SCORE = "-900"
-_MAX_QUEUE = 4096
 _UCRED = struct.Struct("3i")
-
-
-class Reply:
-    """The answer to one request; given once, now or later."""
-
-    def __init__(self, client: Client, number: int) -> None:
-        self._client = client
-        self._number = number
-
-    def ok(self, result: dict[str, Any] | None = None, fds: Sequence[int] = ()) -> None:
-        """Answer; the descriptors are copied."""
-        self._client.send({"id": self._number, "result": result or {}}, fds)
-
-    def fail(self, exc: BaseException) -> None:
-        """Answer with an error."""
-        self._client.send({"id": self._number, "error": wire.error_to_json(exc)})
-
-
-class Client:
-    """One connection. What it doesn't read is queued; one that never reads is dropped."""
-
-    def __init__(self, sock: socket.socket, keeper: Keeper) -> None:
-        self._sock = sock
-        self._keeper = keeper
-        self._queue: deque[tuple[bytes, list[int]]] = deque()
-        self.greeted = False
-        sock.setblocking(False)
-        keeper.loop.watch(sock.fileno(), self._on_ready)
-
-    def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
-        """Send `message`, now or when the client reads again."""
-        if self._sock.fileno() < 0:
-            return
-        try:
-            data = wire.encode(message)
-        except EngineError as exc:
-            data = wire.encode({"id": message.get("id"), "error": wire.error_to_json(exc)})
-        self._queue.append((data, [os.dup(fd) for fd in fds]))
-        self._flush()
-        if len(self._queue) > _MAX_QUEUE:
-            self.close()
-
-    def _flush(self) -> None:
-        try:
-            while self._queue:
-                data, fds = self._queue[0]
-                wire.send(self._sock, data, fds)
-                self._queue.popleft()
-                for fd in fds:
-                    os.close(fd)
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.close()
-            return
-        events = select.EPOLLIN | (select.EPOLLOUT if self._queue else 0)
-        self._keeper.loop.watch(self._sock.fileno(), self._on_ready, events)
-
-    def _on_ready(self, events: int) -> None:
-        if events & select.EPOLLOUT:
-            self._flush()
-        if self._sock.fileno() < 0 or not events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
-            return
-        try:
-            received = wire.receive(self._sock)
-        except BlockingIOError:
-            return
-        except (OSError, EngineError):
-            received = None
-        if received is None:
-            self.close()
-            return
-        message, fds = received
-        self._keeper.handle(self, message, fds)
-
-    def close(self) -> None:
-        """Forget this client; what it started goes on."""
-        if self._sock.fileno() < 0:
-            return
-        self._keeper.loop.forget(self._sock.fileno())
-        self._keeper.clients.discard(self)
-        for _data, fds in self._queue:
-            for fd in fds:
-                os.close(fd)
-        self._queue.clear()
-        self._sock.close()
 
 
 class Keeper:
@@ -130,12 +42,13 @@ class Keeper:
 
     def __init__(self, paths: StatePaths, project: str) -> None:
         self.loop = Loop()
-        self.clients: set[Client] = set()
+        self._connections: set[Connection] = set()
         self._paths = paths
         self._project = project
         self._launcher = spawn.Launcher(paths)
         self._containers: dict[str, Container] = {}
         self._executions: dict[str, Execution] = {}
+        self._ended: dict[str, Container] = {}
         self._held: dict[str, list[int]] = {}
         self._at_exit: dict[str, list[Callable[[], None]]] = {}
 
@@ -157,22 +70,22 @@ class Keeper:
             credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
             _pid, uid, _gid = _UCRED.unpack(credentials)
             if uid in (0, os.geteuid()):
-                self.clients.add(Client(sock, self))
+                self._connections.add(Connection(sock, self.loop, self))
             else:
                 sock.close()
 
-    def handle(self, client: Client, message: dict[str, Any], fds: list[int]) -> None:
+    def handle(self, connection: Connection, message: dict[str, Any], fds: list[int]) -> None:
         """Carry out one request; an error is its answer. The descriptors are ours to close."""
         number, name = message.get("id"), str(message.get("op"))
-        reply = Reply(client, number if isinstance(number, int) else -1)
+        reply = Reply(connection, number if isinstance(number, int) else -1)
         operation = getattr(self, f"op_{name}", None)
         try:
-            if not client.greeted and name != "hello":
+            if not connection.greeted and name != "hello":
                 raise EngineError("keeper: cannot serve: no hello")
             if operation is None:
                 raise EngineError(f"keeper: cannot serve: unknown operation {name}")
             if name == "hello":
-                client.greeted = True
+                connection.greeted = True
             operation(message, fds, reply)
         except PycomposeError as exc:
             reply.fail(exc)
@@ -184,9 +97,13 @@ class Keeper:
 
     def broadcast(self, event: dict[str, Any]) -> None:
         """Tell every client."""
-        for client in list(self.clients):
-            if client.greeted:
-                client.send(event)
+        for connection in list(self._connections):
+            if connection.greeted:
+                connection.send(event)
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a client; what it started goes on."""
+        self._connections.discard(connection)
 
     # Containers
 
@@ -213,6 +130,9 @@ class Keeper:
         """Make everything that a container has outside and clone it; leave nothing behind when that fails."""
         directory = self._paths.container_run(config.id)
         restarts = read_state(self._paths, config.id).restart_count
+        earlier = self._ended.pop(config.id, None)
+        if earlier is not None:
+            earlier.abandon_group()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         (directory / "exit.json").unlink(missing_ok=True)
         with contextlib.ExitStack() as undo:
@@ -373,6 +293,7 @@ class Keeper:
         container.kill()
 
     def _remove_run_time(self, container_id: str) -> None:
+        self._ended.pop(container_id, None)
         with contextlib.suppress(PycomposeError, FileNotFoundError):
             config = from_json(
                 ContainerConfig, read_json(self._paths.container(container_id) / "config.json")
@@ -435,6 +356,7 @@ class Keeper:
     def _on_exit(self, container: Container) -> None:
         container_id = container.config.id
         self._containers.pop(container_id, None)
+        self._ended[container_id] = container
         if container.executed:
             state = container.state
             self.broadcast(
@@ -490,6 +412,7 @@ def main(project: str) -> None:
     if os.geteuid() == 0:
         with contextlib.suppress(PermissionError):  # without CAP_SYS_RESOURCE, as in many containers
             Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
+    process.set_default_rlimit("nofile", -1, -1)
     # Read now what a child could not read any more.
     caps.permitted()
     boot_id()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import select
+import sys
 import time
 from collections.abc import Callable
 
-Handler = Callable[[int], None]
+Handler = Callable[[int], object]
 
 
 class Loop:
@@ -42,6 +43,15 @@ class Loop:
         """Make `run` return after this turn."""
         self._running = False
 
+    def _guard(self, fd: int, handler: Handler, events: int) -> None:
+        """Call a handler; what fails in one must not end what all containers depend on."""
+        try:
+            handler(events)
+        except Exception:  # noqa: BLE001 - told in the keeper's log
+            sys.excepthook(*sys.exc_info())
+            if self._handlers.get(fd) is handler:
+                self.forget(fd)  # or it would fail again at once, for ever
+
     def run(self) -> None:
         """Serve until `stop`."""
         while self._running:
@@ -49,6 +59,6 @@ class Loop:
             for fd, events in self._epoll.poll(wait, 64):
                 handler = self._handlers.get(fd)
                 if handler:  # one that ran before it in this turn may have closed it
-                    handler(events)
+                    self._guard(fd, handler, events)
             while self._timers and self._timers[0][0] <= time.monotonic():
                 self._timers.pop(0)[1]()

@@ -171,6 +171,7 @@ class Container(Process):
         )
         self._on_exit = on_exit
         self._oom_kills = group.oom_kills()
+        self._group_abandoned = False
 
     def adopt(self, state: ContainerState) -> None:
         """Go on with a container that another keeper started."""
@@ -182,7 +183,7 @@ class Container(Process):
     def status(self) -> str:
         """What `list` says: preparing, ready, running, paused or exited."""
         if self.state.status is not Status.CREATED:
-            return self.state.status.value
+            return str(self.state.status.value)
         return "ready" if self.done is None else "preparing"
 
     def release(self, done: Done) -> None:
@@ -194,9 +195,11 @@ class Container(Process):
         self.say(init.GO)
 
     def kill(self) -> None:
-        """SIGKILL everything in the container; raises CgroupError."""
-        if not self.group.kill():
-            self.signal(signal.SIGKILL)
+        """SIGKILL everything in the container, or its first process where there is nothing to do it by."""
+        with contextlib.suppress(CgroupError):
+            if self.group.kill():
+                return
+        self.signal(signal.SIGKILL)
 
     def pause(self, *, paused: bool) -> None:
         """Freeze or thaw the container; raises EngineError."""
@@ -240,8 +243,7 @@ class Container(Process):
     def on_end(self, code: int, *, known: bool) -> None:
         """Save the last output and the exit code, then let go of everything."""
         if self.config.namespaces.pid != "private":
-            with contextlib.suppress(CgroupError):
-                self.kill()
+            self.kill()
         oom_killed = code == 128 + signal.SIGKILL and self.group.oom_kills() > self._oom_kills
         self.output.finish()
         ended = dataclasses.replace(
@@ -292,10 +294,16 @@ class Container(Process):
 
     def remove_group(self) -> None:
         """Remove the control group; what is still dying is tried again by the loop."""
+        if self._group_abandoned:
+            return
         try:
             self.group.remove(timeout_s=0)
         except CgroupError:
             self.loop.after(0.02, self.remove_group)
+
+    def abandon_group(self) -> None:
+        """Leave the control group to the next run of the same container."""
+        self._group_abandoned = True
 
     def _answer(self, error: EngineError | None) -> None:
         done, self.done = self.done, None

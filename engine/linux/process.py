@@ -109,7 +109,7 @@ def exit_code_of_other(pidfd: int) -> int | None:
     mask, _cgroup, *numbers = _PIDFD_INFO.unpack(request)
     if not mask & _PIDFD_INFO_EXIT:
         return None
-    status = numbers[-1]
+    status = int(numbers[-1])
     return status >> 8 & 0xFF if status & 0x7F == 0 else 128 + (status & 0x7F)
 
 
