@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pycompose.activity import events, stats, top, volumes, wait
 from pycompose.control import Connection, Launch, connect, connect_or_start
 from pycompose.engine.config import plain
-from pycompose.engine.errors import PycomposeError
+from pycompose.engine.errors import ExecError, PycomposeError
 from pycompose.errors import NotRunning, UnknownService
 from pycompose.events import Event, Phase
 from pycompose.graph import near, select
@@ -152,8 +152,17 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
         **extra,
     }
     with _connection(context, project.name) as connection:
-        result, _ = connection.call(message, context.sink)
+        result = _called(connection, message, context.sink)
     _show_plan(context, result)
+
+
+def _called(connection: Connection, message: dict[str, Any], sink: Sink) -> dict[str, Any]:
+    """Perform an operation whose failure is exit code 1 whatever it was; 126 and 127 are for `exec` and `run`."""
+    try:
+        return connection.call(message, sink)[0]
+    except ExecError as exc:
+        exc.exit_code = 1
+        raise
 
 
 def _dependencies_policy(options: CreateOptions) -> str:
@@ -323,8 +332,7 @@ def _ask(context: Context, project_name: str, message: dict[str, Any]) -> dict[s
     except NotRunning:
         connection = connect_or_start(context.paths, project_name)
     with connection:
-        result, _ = connection.call(message, context.sink)
-    return result
+        return _called(connection, message, context.sink)
 
 
 def _show_plan(context: Context, result: dict[str, Any]) -> None:

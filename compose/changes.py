@@ -41,7 +41,7 @@ class Changes:
         images = {key: from_json(Image, value) for key, value in message["images"].items()}
         sink = sink_of(peer)
         async with self._requests.exclusive(interruptible=True):
-            await blocking(self._remember, project)
+            await asyncio.gather(self._supervisor.need_keeper(), blocking(self._remember, project))
             observed = await self._requests.observe()
             options = _reconcile_options(message, images)
             if not message.get("ignore_orphans") and not options.remove_orphans:

@@ -121,6 +121,7 @@ class Interactive:
         images = {key: from_json(Image, value) for key, value in message["images"].items()}
         operations = self._requests.operations(sink_of(peer), project, images)
         async with self._requests.exclusive():
+            await supervisor.need_keeper()
             for network in service.networks:
                 await blocking(supervisor.wiring.ensure_network, project.networks[network.network])
             tracked = await operations.create_oneoff(

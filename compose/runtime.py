@@ -77,6 +77,11 @@ class Runtime:
         self._keeper: Keeper | None = None
 
     @property
+    def has_keeper(self) -> bool:
+        """Whether there is one."""
+        return self._keeper is not None
+
+    @property
     def keeper(self) -> Keeper:
         """The project's keeper; raises StateError while there is none."""
         if self._keeper is None:

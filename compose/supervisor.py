@@ -68,10 +68,19 @@ class Supervisor:
     # ------------------------------------------------------------------ beginning and ending
 
     async def begin(self) -> None:
-        """Connect to the keeper that is there or start one, and take over what runs."""
-        await self._get_keeper()
+        """Connect to the keeper that is there or start one, and take over what runs.
+
+        A project that has nothing yet gets its keeper when something is made (`down` of nothing makes nothing).
+        """
+        if claims(self.paths, self.project) or self.paths.keeper_socket(self.project).exists():
+            await self._get_keeper()
         await blocking(self.wiring.adopt)
         await self.sync()
+
+    async def need_keeper(self) -> None:
+        """Make sure that there is a keeper."""
+        if not self.runtime.has_keeper:
+            await self._get_keeper()
 
     async def _get_keeper(self) -> None:
         def work() -> Keeper:
@@ -83,7 +92,8 @@ class Supervisor:
             return Keeper.start(self.paths, self.project, on_event=self._from_keeper, log=logfile)
 
         async with self._keeper_lock:
-            self.runtime.keeper = await blocking(work)
+            if not self.runtime.has_keeper:
+                self.runtime.keeper = await blocking(work)
 
     async def sync(self) -> None:
         """Track the containers on disk that aren't tracked yet, and clear away what never became one."""
@@ -162,8 +172,9 @@ class Supervisor:
     async def end(self) -> None:
         """Let go of everything; the state of a project without containers is removed."""
         self.wiring.close()
-        with contextlib.suppress(PycomposeError):
-            await blocking(self.runtime.keeper.shutdown)
+        if self.runtime.has_keeper:
+            with contextlib.suppress(PycomposeError):
+                await blocking(self.runtime.keeper.shutdown)
         for peer in list(self.peers):
             peer.close()
 

@@ -210,19 +210,24 @@ class Wiring:
     def _resume_sockets(
         self, keeper: Keeper, container_id: str, record: ServiceRecord, wired: _Wired
     ) -> None:
-        dns = keeper.take(f"dns/{container_id}")
-        if len(dns) == 2:
-            udp, tcp = (socket.socket(fileno=fd) for fd in dns)
+        held = set(keeper.held())
+        if f"dns/{container_id}" in held:
+            udp, tcp = (socket.socket(fileno=fd) for fd in keeper.take(f"dns/{container_id}"))
             self._answer(container_id, record, udp, tcp)
         else:
             self._serve_names(container_id, record)
-        fds = keeper.take(f"ports/{container_id}")
-        if fds:
-            from pycompose.networking import ports  # noqa: PLC0415 - only after a crash
+        if not wired.ports:
+            return
+        from pycompose.networking import ports  # noqa: PLC0415 - only after a crash
 
+        if f"ports/{container_id}" in held:
+            fds = keeper.take(f"ports/{container_id}")
             wired.reservations = ports.adopt_reservations([socket.socket(fileno=fd) for fd in fds])
+        else:
+            # The keeper was killed too. Until now the kernel's rules have kept the ports working.
+            wired.reservations = _reserve_again(wired.ports)
             self._hold_ports(container_id, wired)
-            self._relay(wired)
+        self._relay(wired)
 
     def hold_again(self) -> None:
         """Give a new keeper the sockets that the old one held."""
@@ -423,6 +428,24 @@ def _links(record: ServiceRecord) -> dict[str, str]:
     """Return alias → name of `links:` and `external_links:`."""
     service = record.service
     return {alias: name for name, alias in (*service.links, *service.external_links)}
+
+
+def _reserve_again(published: Sequence[PublishedRecord]) -> list[Reservation]:
+    """Take the ports of a container that runs already; one that is lost by now is left out, with a warning."""
+    from pycompose.networking import ports  # noqa: PLC0415 - only after a crash
+
+    groups: dict[tuple[int, str], list[str]] = {}
+    for port in published:
+        groups.setdefault((port.host_port, port.protocol), []).append(port.host_ip)
+    found = []
+    for (number, protocol), addresses in groups.items():
+        everywhere = ports.ANY4 in addresses
+        for host_ip in [""] if everywhere else addresses:
+            try:
+                found.append(ports.reserve_port(host_ip, (number, number), protocol))
+            except NetworkError as exc:
+                log.warning("cannot take a published port over: %s", exc)
+    return found
 
 
 def _target_port(reservation: Reservation, published: Sequence[PublishedRecord]) -> int:
