@@ -37,11 +37,17 @@ LISTS: dict[str, Lister] = {
     "services": lambda loaded: sorted(loaded.tree["services"]),
     "volumes": lambda loaded: sorted(loaded.tree.get("volumes") or ()),
     "networks": lambda loaded: sorted(loaded.tree.get("networks") or ()),
-    "models": lambda loaded: sorted(loaded.tree.get("models") or ()),
+    "models": lambda loaded: sorted(
+        str(model["model"]) for model in (loaded.tree.get("models") or {}).values()
+    ),
     "images": _images,
     "profiles": _profiles,
     "environment": lambda loaded: [f"{key}={value}" for key, value in sorted(loaded.environment.items())],
 }
+
+
+# Lists of the whole project: like Docker Compose they take no notice of the services that are named.
+WHOLE = frozenset({"services", "volumes", "networks", "models", "profiles", "environment", "variables"})
 
 
 def hashes(loaded: Loaded, wanted: str) -> list[str]:
@@ -113,8 +119,9 @@ def command(invocation: Invocation, /, **args: Any) -> None:
     from pycompose.config.load import load  # noqa: PLC0415 - --help doesn't need it
 
     invocation.json_errors = args["how"] == "json"
+    selecting = args["listed"] not in WHOLE and not args["hashed"]
     options = dataclasses.replace(
-        invocation.load_options(args["services"]),
+        invocation.load_options(args["services"] if selecting else ()),
         interpolate=not args["no_interpolate"] and args["listed"] != "variables",
         normalize=not args["no_normalize"] and args["listed"] != "variables",
         resolve_paths=not args["no_path_resolution"],
