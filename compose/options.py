@@ -2,11 +2,62 @@
 
 The fields mirror Docker Compose's flags (reference: its 2.40 `--help`). Durations are seconds as float,
 moments are CLOCK_REALTIME nanoseconds, `services` is the selection by name, () meaning all of them.
+
+What only looks is in lookups.py, and offered here too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from pycompose.lookups import (
+    EventsOptions,
+    ExportOptions,
+    FollowOptions,
+    ImagesOptions,
+    LogsOptions,
+    LsOptions,
+    PortOptions,
+    PsOptions,
+    StatsOptions,
+    TopOptions,
+    VolumesOptions,
+    WaitOptions,
+)
+
+__all__ = [
+    "AttachOptions",
+    "CommitOptions",
+    "CpOptions",
+    "CreateOptions",
+    "DownOptions",
+    "EventsOptions",
+    "ExecOptions",
+    "ExportOptions",
+    "FollowOptions",
+    "ImageOptions",
+    "ImagesOptions",
+    "KillOptions",
+    "LogsOptions",
+    "LsOptions",
+    "Mutation",
+    "PauseOptions",
+    "PortOptions",
+    "PsOptions",
+    "PullOptions",
+    "PushOptions",
+    "RestartOptions",
+    "RmOptions",
+    "RunOptions",
+    "ScaleOptions",
+    "StartOptions",
+    "StatsOptions",
+    "StopOptions",
+    "TopOptions",
+    "UpOptions",
+    "VolumesOptions",
+    "WaitOptions",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +118,6 @@ class UpOptions(CreateOptions):
     no_start: bool = False
     wait: bool = False
     wait_timeout_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FollowOptions:
-    """What an attached `up` shows: output of `services` from `since_ns` on, of later containers too.
-
-    `watched` are the services whose exits are reported even when their output isn't shown, () is all of the
-    project. The iterator ends when no watched container runs or is about to be restarted.
-    """
-
-    services: tuple[str, ...] = ()
-    watched: tuple[str, ...] = ()
-    since_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,35 +191,6 @@ class PauseOptions(Mutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PsOptions:
-    """`ps`. `all` includes stopped and one-off containers; the command line filters and formats.
-
-    `known_services` are those of the compose file: without `orphans`, containers of other services are left
-    out.
-    """
-
-    services: tuple[str, ...] = ()
-    all: bool = False
-    orphans: bool = True
-    known_services: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogsOptions:
-    """`logs`. `tail` None is everything, `index` 0 is every replica, `until_ns` 0 is no end.
-
-    A service with `attach: false` is skipped unless it is named.
-    """
-
-    services: tuple[str, ...] = ()
-    follow: bool = False
-    index: int = 0
-    since_ns: int = 0
-    until_ns: int = 0
-    tail: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecOptions:
     """`exec`. `index` 0 is the lowest running replica. `env` holds "KEY=value" or "KEY" (from the caller).
 
@@ -249,75 +258,6 @@ class AttachOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaitOptions:
-    """`wait` until the containers of `services` have stopped."""
-
-    services: tuple[str, ...]
-    down_project: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortOptions:
-    """`port SERVICE PRIVATE_PORT`; `index` 0 is the lowest replica."""
-
-    service: str
-    port: int
-    protocol: str = "tcp"
-    index: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopOptions:
-    """`top`: the processes of the running containers."""
-
-    services: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventsOptions:
-    """`events`; `since_ns` 0 is from now on, `until_ns` 0 is for ever."""
-
-    services: tuple[str, ...] = ()
-    since_ns: int = 0
-    until_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImagesOptions:
-    """`images` that the created containers use."""
-
-    services: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumesOptions:
-    """`volumes` of the project, or those that `services` use."""
-
-    services: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LsOptions:
-    """`ls`: projects with running containers, with `all` also the stopped ones.
-
-    `names` are filters (substrings).
-    """
-
-    all: bool = False
-    names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatsOptions:
-    """`stats`; without `stream` one sample. `interval_s` lies between two samples."""
-
-    services: tuple[str, ...] = ()
-    all: bool = False
-    stream: bool = True
-    interval_s: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CpOptions(Mutation):
     """`cp` between `path` in the containers of `service` and `local` on the host ("-" is a tar stream).
 
@@ -331,15 +271,6 @@ class CpOptions(Mutation):
     all: bool = False
     archive: bool = False
     follow_link: bool = False
-    index: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportOptions:
-    """`export` of a container's filesystem as tar, to `output` or ("") standard output."""
-
-    service: str
-    output: str = ""
     index: int = 0
 
 

@@ -30,7 +30,8 @@ from pycompose.cli.progress import Renderer, plain_line
 from pycompose.engine.errors import PycomposeError
 from pycompose.errors import UnknownService
 from pycompose.events import Event, Phase
-from pycompose.options import FollowOptions, KillOptions, StopOptions, UpOptions
+from pycompose.lookups import FollowOptions
+from pycompose.options import KillOptions, StopOptions, UpOptions
 from pycompose.views import Exited
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pycompose.cli.format import dumps
@@ -12,8 +12,10 @@ from pycompose.cli.humanize import NS, moment
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import Moment, dry_run_option, services_argument
 from pycompose.cli.style import clean
-from pycompose.options import EventsOptions
-from pycompose.views import EventView
+from pycompose.lookups import EventsOptions
+
+if TYPE_CHECKING:
+    from pycompose.views import EventView
 
 
 def line(view: EventView) -> str:

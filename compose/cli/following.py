@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pycompose import app
 from pycompose.cli.humanize import exit_sentence
 from pycompose.cli.prefix import LogPrinter
-from pycompose.options import FollowOptions, PsOptions
+from pycompose.lookups import FollowOptions, PsOptions
 from pycompose.views import Exited, LogLine, Recreated, Started
 
 

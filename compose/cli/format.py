@@ -7,7 +7,6 @@ Everything else (`if`, `range`, variables) is refused by name rather than printe
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -176,7 +175,9 @@ def _value(word: str, fields: Fields) -> Any:
 
 
 def _unknown_field(word: str, known: Mapping[str, Any]) -> PycomposeError:
-    near = difflib.get_close_matches(word.rpartition(".")[2], list(known), n=1)
+    from difflib import get_close_matches  # noqa: PLC0415 - only for this message
+
+    near = get_close_matches(word.rpartition(".")[2], list(known), n=1)
     hint = f"did you mean .{near[0]}?" if near else f"fields are: {' '.join(sorted(known)) or 'none'}"
     return PycomposeError(f"--format: no field {word}", hint=hint)
 

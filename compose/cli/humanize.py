@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from pycompose.views import ContainerView, PortView
+if TYPE_CHECKING:
+    from pycompose.views import ContainerView, PortView
 
 NS = 1_000_000_000
 COMMAND_WIDTH = 20

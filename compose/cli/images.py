@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pycompose.cli import humanize
@@ -12,8 +12,10 @@ from pycompose.cli.format import Layout, show
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import dry_run_option, format_option, services_argument
 from pycompose.cli.table import WIDE
-from pycompose.options import ImagesOptions
-from pycompose.views import ImageView
+from pycompose.lookups import ImagesOptions
+
+if TYPE_CHECKING:
+    from pycompose.views import ImageView
 
 SHORT_ID = 12
 TITLES = {

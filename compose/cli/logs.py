@@ -9,7 +9,7 @@ from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import Moment, dry_run_option, services_argument
 from pycompose.cli.prefix import LogPrinter
 from pycompose.engine.errors import PycomposeError
-from pycompose.options import LogsOptions
+from pycompose.lookups import LogsOptions
 
 
 def tail_lines(text: str) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pycompose.cli.format import Layout, show
@@ -10,8 +10,10 @@ from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import dry_run_option, format_option
 from pycompose.cli.table import WIDE
 from pycompose.engine.errors import PycomposeError
-from pycompose.options import LsOptions
-from pycompose.views import ProjectView
+from pycompose.lookups import LsOptions
+
+if TYPE_CHECKING:
+    from pycompose.views import ProjectView
 
 LAYOUT = Layout(
     columns=("Name", "Status", "ConfigFiles"),

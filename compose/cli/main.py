@@ -7,7 +7,6 @@ A command's module is imported only when that command is asked for.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -72,7 +71,9 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one gets a suggestion."""
         if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(args[0], list(COMMANDS), n=1)
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], list(COMMANDS), n=1)
             raise click.UsageError(
                 f"unknown command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
             )

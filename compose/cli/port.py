@@ -6,7 +6,7 @@ import click
 from pycompose.cli.humanize import address
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import dry_run_option, service_argument
-from pycompose.options import PortOptions
+from pycompose.lookups import PortOptions
 
 
 @click.command(help="Print the public address of a container port.")

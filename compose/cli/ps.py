@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pycompose.cli import humanize
@@ -13,8 +13,10 @@ from pycompose.cli.format import Layout, show
 from pycompose.cli.invocation import Invocation, project_of
 from pycompose.cli.options import dry_run_option, format_option, services_argument
 from pycompose.engine.errors import PycomposeError
-from pycompose.options import PsOptions
-from pycompose.views import ContainerView, PortView
+from pycompose.lookups import PsOptions
+
+if TYPE_CHECKING:
+    from pycompose.views import ContainerView, PortView
 
 STATES = ("paused", "restarting", "removing", "running", "dead", "created", "exited")
 SHORT_ID = 12

@@ -7,7 +7,8 @@ import sys
 import click
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import dry_run_option, services_argument
-from pycompose.options import PsOptions, RmOptions
+from pycompose.lookups import PsOptions
+from pycompose.options import RmOptions
 
 STOPPED = frozenset({"created", "exited", "dead"})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pycompose.cli.format import Layout, show
@@ -12,8 +12,10 @@ from pycompose.cli.humanize import binary_size, size
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import dry_run_option, format_option, services_argument
 from pycompose.cli.style import is_terminal
-from pycompose.options import StatsOptions
-from pycompose.views import StatsView
+from pycompose.lookups import StatsOptions
+
+if TYPE_CHECKING:
+    from pycompose.views import StatsView
 
 SHORT_ID = 12
 UNKNOWN = "--"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from typing import TYPE_CHECKING
 
 import click
 from pycompose.cli import table
 from pycompose.cli.humanize import NS
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import dry_run_option, services_argument
-from pycompose.options import TopOptions
-from pycompose.views import ProcessView
+from pycompose.lookups import TopOptions
+
+if TYPE_CHECKING:
+    from pycompose.views import ProcessView
 
 HEAD = ("SERVICE", "#", "UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD")
 DAY_S = 24 * 3600

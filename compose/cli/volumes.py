@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from pycompose.cli.format import Layout, show
 from pycompose.cli.humanize import size
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import dry_run_option, format_option, services_argument
-from pycompose.options import VolumesOptions
-from pycompose.views import VolumeView
+from pycompose.lookups import VolumesOptions
+
+if TYPE_CHECKING:
+    from pycompose.views import VolumeView
 
 UNKNOWN = "N/A"
 LAYOUT = Layout(

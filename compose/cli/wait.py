@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import dry_run_option, services_argument
-from pycompose.options import DownOptions, WaitOptions
+from pycompose.lookups import WaitOptions
+from pycompose.options import DownOptions
 
 
 @click.command(help="Block until containers of the services stop.")

@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pycompose.config",
         "pycompose.errors",
         "pycompose.events",
+        "pycompose.lookups",
         "pycompose.model",
         "pycompose.options",
         "pycompose.units",
@@ -58,12 +59,14 @@ PURE = {
         "hashing",
         "model",
         "units",
+        "lookups",
         "options",
         "views",
     )
 }
 PURE_MAY_IMPORT = (
     "pycompose.errors",
+    "pycompose.lookups",
     "pycompose.model",
     "pycompose.plan",
     "pycompose.units",
