@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from typing import Any
 
 from pycompose.config.patterns import Trie, compile_table
+from pycompose.config.ports import is_address
 from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.errors import ConfigError, ConfigErrors
 
@@ -60,11 +60,7 @@ def _volume(node: Any) -> str | None:
 
 
 def _host_ip(node: Any) -> str | None:
-    if not isinstance(node, str):
-        return None
-    try:
-        ipaddress.ip_address(node)
-    except ValueError:
+    if isinstance(node, str) and not is_address(node):
         return f"invalid IP address {node!r}"
     return None
 

@@ -6,6 +6,7 @@ differently from YAML stands in the tables; the order of keys is that of shapes.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any
@@ -27,6 +28,7 @@ _SPELLED = {
     "blkio_limit": {"path": "Path", "rate": "Rate"},
 }
 _OMITTED = frozenset({"models"})
+_SPECIAL = re.compile("[<>&\u2028\u2029]")
 _ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
@@ -80,12 +82,18 @@ def _shaped(value: Any, kind: str) -> Any:
 def _structure(node: Any, name: str) -> Any:
     if not isinstance(node, dict):
         return node
-    always, spelled = _ALWAYS.get(name, {}), _SPELLED.get(name, {})
+    shape, always, spelled = SHAPES[name], _ALWAYS.get(name), _SPELLED.get(name)
+    keys = node if always is None or always.keys() <= node.keys() else shape
     out = Struct()
-    for key, kind in SHAPES[name].items():
+    for key in keys:
+        kind = shape.get(key)
+        if kind is None:
+            continue
         if key in node:
-            out[spelled.get(key, key)] = _shaped(node[key], kind)
-        elif key in always:
+            value = node[key]
+            simple = kind[0] not in "=[{"
+            out[spelled[key] if spelled else key] = value if simple else _shaped(value, kind)
+        elif always and key in always:
             out[key] = _shaped(always[key], kind)
     return out
 
@@ -129,7 +137,8 @@ def _scalar(value: Any) -> str:
 
 
 def _string(text: str) -> str:
-    return encode_basestring(text).translate(_ESCAPED)
+    quoted = encode_basestring(text)
+    return quoted.translate(_ESCAPED) if _SPECIAL.search(quoted) else quoted
 
 
 def _float(value: float) -> str:

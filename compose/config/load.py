@@ -16,10 +16,14 @@ the whole:
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from pycompose.config.bind import bind
 from pycompose.config.canonical import canonical
 from pycompose.config.checks import check
 from pycompose.config.defaults import normalize, resolve_bare, set_defaults
@@ -41,27 +45,48 @@ from pycompose.config.source import Document, parse
 from pycompose.config.tree import Map, Seq, clone, locate, location, path_at, render_path
 from pycompose.config.unique import enforce_unique, reset
 from pycompose.errors import ConfigError, ConfigErrors, Location
-from pycompose.model import Project
+
+if TYPE_CHECKING:
+    from pycompose.model import Project
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Loaded:
     """What a load gives.
 
     `tree` is what `config` prints: keys in order, values typed, places kept. `disabled` are the services that are
-    off. `environment` is what interpolation saw. `project` is None when the tree isn't complete: without
-    interpolation, normalization or resolved paths.
+    off. `environment` is what interpolation saw, `profiles` are the active ones. `complete` tells whether the tree
+    can become a project: it was interpolated, normalized, its paths and env files resolved.
     """
 
     tree: Map
     disabled: Map
-    project: Project | None
     warnings: tuple[Warning, ...]
     environment: dict[str, str]
     name: str
     directory: str
     files: tuple[str, ...]
     env_files: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    complete: bool = True
+
+    @cached_property
+    def project(self) -> Project | None:
+        """The typed project, None when the tree isn't complete. Made on first use: `config` does without."""
+        if not self.complete:
+            return None
+        from pycompose.config.bind import bind  # noqa: PLC0415 - 40 ms that printing a model doesn't need
+        from pycompose.model import Project  # noqa: PLC0415
+
+        facts = Project(
+            name=self.name,
+            directory=self.directory,
+            files=self.files,
+            env_files=self.env_files,
+            profiles=self.profiles,
+            environment=self.environment,
+        )
+        return bind(self.tree, self.disabled, facts)
 
 
 def load(options: LoadOptions) -> Loaded:
@@ -75,11 +100,24 @@ def load(options: LoadOptions) -> Loaded:
         )
     session = _Session(options=options, found=found, warnings=warnings)
     try:
-        return session.run()
+        with _no_collection():
+            return session.run()
     except ConfigErrors as errors:
         raise ConfigErrors([session.placed(error) for error in errors.errors]) from None
     except ConfigError as error:
         raise session.placed(error) from None
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector from walking a growing tree again and again: a load makes no garbage cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @dataclass
@@ -103,23 +141,42 @@ class _Session:
         if options.normalize:
             root = normalize(root, name, environment)
         root["name"] = name
-        if not options.interpolate:
-            return self._result(root, Map(), name, environment, None)
-        tree = shape(root)
-        tree.setdefault("services", Map())
         profiles = options.profiles or tuple(_split(environment.get("COMPOSE_PROFILES", "")))
+        disabled = Map()
+        tree = root
+        if options.interpolate:
+            tree = shape(root)
+            disabled = self._services(tree, environment, profiles)
+        return Loaded(
+            tree=tree,
+            disabled=disabled,
+            warnings=self.warnings.all(),
+            environment=environment,
+            name=name,
+            directory=found.directory,
+            files=found.files,
+            env_files=found.env_files,
+            profiles=profiles,
+            complete=options.interpolate
+            and options.normalize
+            and options.resolve_paths
+            and options.resolve_env,
+        )
+
+    def _services(self, tree: Map, environment: dict[str, str], profiles: tuple[str, ...]) -> Map:
+        """Select, check and complete the services of a shaped tree, in place; return the disabled ones."""
+        options, directory = self.options, self.found.directory
+        tree.setdefault("services", Map())
         tree["services"], disabled = split_by_profiles(tree, profiles, options.services)
         if options.consistency:
             check_consistency(tree, disabled)
         if options.resolve_env:
-            fold_environment(tree, environment, found.directory)
-        fold_labels(tree, found.directory)
+            fold_environment(tree, environment, directory)
+        fold_labels(tree, directory)
         tree["services"], disabled = select(tree["services"], disabled, options.services)
         if not options.all_resources:
             drop_unused(tree)
-        complete = options.normalize and options.resolve_paths and options.resolve_env
-        project = bind(tree, disabled, self._facts(name, environment)) if complete else None
-        return self._result(tree, disabled, name, environment, project)
+        return disabled
 
     def placed(self, error: ConfigError) -> ConfigError:
         """Return the error with its path as in the file it is in: what a service extends has another name there."""
@@ -136,31 +193,6 @@ class _Session:
             if self._shown(file) == shown:
                 return [document for document in documents if isinstance(document.root, (Map, Seq))]
         return []
-
-    def _result(
-        self, tree: Map, disabled: Map, name: str, environment: dict[str, str], project: Project | None
-    ) -> Loaded:
-        return Loaded(
-            tree=tree,
-            disabled=disabled,
-            project=project,
-            warnings=self.warnings.all(),
-            environment=environment,
-            name=name,
-            directory=self.found.directory,
-            files=self.found.files,
-            env_files=self.found.env_files,
-        )
-
-    def _facts(self, name: str, environment: dict[str, str]) -> Project:
-        """Return the project without its resources."""
-        return Project(
-            name=name,
-            directory=self.found.directory,
-            files=self.found.files,
-            env_files=self.found.env_files,
-            environment=environment,
-        )
 
     def model(self, scope: Scope, files: tuple[str, ...]) -> Map:
         """Return the model of `files`, each merged onto those before it."""

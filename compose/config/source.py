@@ -6,7 +6,6 @@ alias bombs and deep nesting are errors. `!reset` and `!override` are taken out 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -246,6 +245,8 @@ class _Open:
 
 def _decoded(event: Any) -> str:
     """Return the text that a `!!binary` scalar encodes."""
+    import base64  # noqa: PLC0415 - nearly no file has binary
+
     try:
         return base64.b64decode(event.value, validate=False).decode()
     except ValueError:
