@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,7 @@ class Tracked:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     health_task: asyncio.Task[None] | None = None
     restart_task: asyncio.Task[None] | None = None
+    settling: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
@@ -136,6 +138,7 @@ class Lifecycle:
     async def start(self, tracked: Tracked) -> None:
         """Start a container and run its post_start hooks; raises what the engine or a hook says."""
         self._cancel(tracked)
+        await self.settled(tracked)
         tracked.stopped = False
         tracked.run += 1
         run = tracked.run
@@ -202,12 +205,15 @@ class Lifecycle:
         self._notify("stop", tracked, {})
 
     async def signal(self, tracked: Tracked, number: int) -> None:
-        """Send a signal to process 1; SIGKILL goes to all processes and counts as a manual stop."""
+        """Send a signal to process 1; SIGKILL goes to all processes."""
         if tracked.status not in (Status.RUNNING, Status.PAUSED):
             return
-        if number == 9:
+        # Docker's rule: a kill is the end, unless the container has a stop signal and this is another one.
+        service = tracked.record.service
+        if number == signal.SIGKILL or not service.stop_signal or number == tracked.config.stop_signal:
             tracked.stopped = True
             await blocking(self._runtime.mark_stopped, tracked.config.id)
+        if number == signal.SIGKILL:
             await blocking(self._runtime.keeper.kill, tracked.config.id)
             await tracked.ended.wait()
         else:
@@ -339,11 +345,18 @@ class Lifecycle:
     def _settle(self, tracked: Tracked, delay_s: float | None) -> None:
         """Restart later, or take down what only a running container needs."""
         if delay_s is None:
-            self._spawn(blocking(self._runtime.ended, tracked.config, stopped=tracked.stopped))
+            work = blocking(self._runtime.ended, tracked.config, stopped=tracked.stopped)
         else:
+            work = blocking(self._runtime.mark_restarting, tracked.config.id, tracked.restart.total)
             tracked.restart_task = self._spawn(self._restart(tracked, delay_s))
-            self._spawn(blocking(self._runtime.mark_restarting, tracked.config.id, tracked.restart.total))
+        tracked.settling = self._spawn(work)
         self._announce()
+
+    async def settled(self, tracked: Tracked) -> None:
+        """Wait until what follows an exit has been done, so that nothing takes down what a new start sets up."""
+        if tracked.settling is not None:
+            await asyncio.wait([tracked.settling])
+            tracked.settling = None
 
     async def _restart(self, tracked: Tracked, delay_s: float) -> None:
         await asyncio.sleep(delay_s)

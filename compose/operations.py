@@ -216,6 +216,9 @@ class Operations:
 
     async def remove(self, container_id: str, *, volumes: bool) -> None:
         """Remove a container that doesn't run."""
+        tracked = self.lifecycle.tracked.get(container_id)
+        if tracked is not None:
+            await self.lifecycle.settled(tracked)
         self.lifecycle.forget(container_id)
         await blocking(self.runtime.remove, container_id, volumes=volumes)
 

@@ -3,7 +3,7 @@
 ```
 ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmpfs, gone with a reboot)
   images/…                        engine/images/store.py   projects/P/{lock,control.sock,keeper.sock,supervisor.json}
-  volumes/NAME/{_data,meta.json}                           containers/ID/{state,exit,health,runtime}.json, stdout, stderr
+  volumes/NAME/{_data,meta.json}                           containers/ID/{state,exit,health,runtime}.json, stdout…
   projects/P/{project.json,supervisor.log}                 netns/ID
   projects/P/containers/ID        (a claim, made first)    networks/NAME.json   (subnet, bridge, leases)
   containers/ID/{config.json,service.json,hosts,hostname,resolv.conf,rw/,log/}

@@ -77,13 +77,16 @@ def boot_id() -> str:
 
 
 def start_ticks(pid: int) -> int:
-    """Return when `pid` started, in clock ticks after boot, 0 when there is no such process (proc_pid_stat(5))."""
+    """Return when `pid` started, in clock ticks after boot, 0 when there is no such process (proc_pid_stat(5)).
+
+    A zombie still counts: it is there until its parent has written down how it ended.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return 0
     fields = text[text.rindex(b")") + 2 :].split()
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+    return int(fields[19])
 
 
 def alive(state: ContainerState) -> bool:
