@@ -26,12 +26,10 @@ from pycompose.networking import (
     leftovers,
     netlink,
     netns,
-    ports,
 )
 from pycompose.networking.attach import Wire, veth_name
 from pycompose.networking.dns import sockets
 from pycompose.networking.model import (
-    Attachment,
     EndpointSpec,
     EndpointState,
     NetworkSpec,
@@ -113,11 +111,6 @@ class Networking:
         states = [record.state for record in self._registry.all()]
         return [state for state in states if project is None or state.project == project]
 
-    def connected(self, name: str) -> dict[str, Attachment]:
-        """Return who is connected to the network `name`, by container id."""
-        record = self._registry.load(check_name(name))
-        return record.attachments if record else {}
-
     def remove_network(self, name: str) -> None:
         """Remove a network with its bridge and leases; no error when there is none.
 
@@ -153,23 +146,6 @@ class Networking:
         )
         attach.connect(self.paths.netns(container_id), wires)
         return [_endpoint(wire) for wire in wires]
-
-    def endpoints(self, container_id: str) -> list[EndpointState]:
-        """Return how a container is connected according to the files, by interface."""
-        found = [
-            (record.state, record.attachments[container_id])
-            for record in self._registry.all()
-            if container_id in record.attachments
-        ]
-        return sorted(
-            (
-                EndpointState(
-                    network=state.name, ip=one.ip, ip6=one.ip6, mac=one.mac, interface=one.interface
-                )
-                for state, one in found
-            ),
-            key=lambda endpoint: endpoint.interface,
-        )
 
     def disconnect(self, *container_ids: str) -> None:
         """Remove the wires and the pinned namespaces of containers, if there are any; leases stay.
@@ -228,15 +204,6 @@ class Networking:
         """Remove the project's rules; no error when there are none."""
         firewall.remove(self._netfilter(), project)
         self._udp.pop(project, None)
-
-    def reserve_port(
-        self, host_ip: str, published: tuple[int, int] | None, protocol: str
-    ) -> ports.Reservation:
-        """Return a host port of the inclusive range `published` (None: any) as bound sockets to keep open.
-
-        See ports.reserve_port. Raises PortInUse, NetworkError.
-        """
-        return ports.reserve_port(host_ip, published, protocol)
 
     # whatever is left
 

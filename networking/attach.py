@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import ipaddress
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from pycompose.networking.model import Attachment, NetworkState
 
 # Docker's defaults for a new namespace (engine.md 1.7). Links are born without IPv6 and get it switched on
-# when their network has it (CVE-2024-32473). `arp_notify` and `ndisc_notify` make the kernel announce an
-# address when its link comes up: an address may have belonged to another MAC a second ago.
+# when their network has it (CVE-2024-32473). `arp_notify` and `ndisc_notify` let `_announce` make the kernel
+# tell the neighbours: an address may have belonged to another MAC a second ago.
 SYSCTLS = {
     "ipv4/ip_unprivileged_port_start": "0",
     "ipv4/ping_group_range": "0 2147483647",
@@ -56,17 +55,12 @@ def connect(pin: Path, wires: Sequence[Wire]) -> None:
     Raises NetworkError; a second call goes on where the first one failed.
     """
     inner = netns.enter(pin, Netlink) if netns.is_pinned(pin) else netns.create(pin, _furnish)
-    with inner:
+    with inner, Netlink() as outer:
         if wires:
-            with Netlink() as outer:
-                _make_pairs(outer, inner, pin, wires)
-            if any(wire.attachment.ip6 for wire in wires):
-                names = [wire.attachment.interface for wire in wires if wire.attachment.ip6]
-                netns.enter(
-                    pin,
-                    lambda: netns.write_sysctls({f"ipv6/conf/{name}/disable_ipv6": "0" for name in names}),
-                )
+            _make_pairs(outer, inner, pin, wires)
+            _allow_ipv6(pin, [wire.attachment.interface for wire in wires if wire.attachment.ip6])
         _configure(inner, wires)
+        _announce(outer, inner, wires)
 
 
 def delete(links: Sequence[str]) -> None:
@@ -149,8 +143,14 @@ def _bridge_index(outer: Netlink, network: NetworkState) -> int:
     return index
 
 
+def _allow_ipv6(pin: Path, interfaces: Sequence[str]) -> None:
+    if interfaces:
+        keys = [f"ipv6/conf/{name}/disable_ipv6" for name in interfaces]
+        netns.enter(pin, lambda: netns.write_sysctls(dict.fromkeys(keys, "0")))
+
+
 def _configure(inner: Netlink, wires: Sequence[Wire]) -> None:
-    """Addresses first, then up (which announces them), then routes: the kernel takes them in this order."""
+    """Add addresses, bring links up, add routes: the kernel wants links up before routes."""
     batch = inner.batch()
     batch.set_up("lo")
     indexes = {wire.attachment.interface: inner.index(wire.attachment.interface) for wire in wires}
@@ -170,8 +170,11 @@ def _configure(inner: Netlink, wires: Sequence[Wire]) -> None:
     batch.commit()
 
 
-def addresses(pin: Path) -> dict[str, set[str]]:
-    """Return the addresses of each link in the namespace at `pin`, {} when there is no such namespace."""
-    with contextlib.suppress(NetworkError), netns.enter(pin, Netlink) as inner:
-        return {link.name: inner.addresses(link.index) for link in inner.links()}
-    return {}
+def _announce(outer: Netlink, inner: Netlink, wires: Sequence[Wire]) -> None:
+    """Let the bridges forward from now on, then tell the neighbours whose the addresses are."""
+    settling, telling = outer.batch(), inner.batch()
+    for wire in wires:
+        settling.settle(wire.attachment.veth)
+        telling.announce(wire.attachment.interface, wire.attachment.mac)
+    settling.commit()
+    telling.commit()

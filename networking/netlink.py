@@ -21,25 +21,31 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.errors import NetworkError
+from pycompose.networking.nlmsg import (
+    NETLINK_CAP_ACK,
+    NETLINK_EXT_ACK,
+    NLM_F_ACK,
+    NLM_F_DUMP,
+    NLM_F_REQUEST,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    RECV_BYTES,
+    SOL_NETLINK,
+    read_error,
+    split,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Self
 
 NETLINK_ROUTE = 0
-SOL_NETLINK = 270
-NETLINK_CAP_ACK = 10
-NETLINK_EXT_ACK = 11
 NETLINK_GET_STRICT_CHK = 12
 
-NLMSG_ERROR, NLMSG_DONE = 2, 3
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
-NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
-NLMSGERR_ATTR_MSG = 1
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_NEWADDR = 20
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 IFF_UP = 1
 IFA_F_NODAD = 0x02
@@ -47,8 +53,6 @@ RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
 ADDR_GEN_MODE_NONE = 1
 
 SIOCGIFHWADDR, SIOCGIFINDEX = 0x8927, 0x8933
-HEADER = struct.Struct("=IHHII")
-RECV_BYTES = 1 << 18
 
 _import_lock = threading.Lock()
 _modules: dict[str, Any] = {}
@@ -86,15 +90,12 @@ def _message_class(name: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A network interface as the kernel lists it; `master` is the index of its bridge, 0 without."""
+    """A network interface as the kernel lists it."""
 
     index: int
     name: str
     kind: str = ""
-    master: int = 0
     alias: str = ""
-    mac: str = ""
-    mtu: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,13 +164,6 @@ class Netlink:
                 if destination and message["type"] == RTN_UNICAST:
                     found.append(ipaddress.ip_network(f"{destination}/{message['dst_len']}"))
         return found
-
-    def addresses(self, index: int) -> set[str]:
-        """Return the addresses of the link `index` with their prefix lengths: "10.0.0.1/24"."""
-        return {
-            f"{message.get_attr('IFA_LOCAL') or message.get_attr('IFA_ADDRESS')}/{message['prefixlen']}"
-            for message in self._dump(RTM_GETADDR, "ifaddrmsg", {"index": index})
-        }
 
     def _dump(self, kind: int, name: str, values: dict[str, Any]) -> Iterator[Any]:
         self._sequence += 1
@@ -286,6 +280,20 @@ class Batch:
         """Bring a link up."""
         self._add(_set_link([("IFLA_IFNAME", name)], up=True), f"link {name}: set up")
 
+    def settle(self, name: str) -> None:
+        """Make the kernel act on a new carrier now: start sending, and let the bridge forward.
+
+        Otherwise a work queue does so a little later, and what is sent until then is lost. Asking for one link
+        waits for it since Linux 6.8 (linkwatch_sync_dev).
+        """
+        data = encode("ifinfmsg", RTM_GETLINK, NLM_F_ACK, {}, [("IFLA_IFNAME", name)])
+        self._add(data, f"link {name}: settle")
+
+    def announce(self, name: str, mac: str) -> None:
+        """Set the MAC address that a link has: the kernel then announces its addresses (arp_notify)."""
+        data = _set_link([("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac)], up=False)
+        self._add(data, f"link {name}: announce")
+
     def delete_link(self, name: str) -> None:
         """Delete a link; no error when there is none."""
         data = encode("ifinfmsg", RTM_DELLINK, NLM_F_ACK, {}, [("IFLA_IFNAME", name)])
@@ -369,36 +377,6 @@ def encode(
     return bytes(message.data)
 
 
-def split(block: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Yield offset, length, type and sequence number of each message in `block` (netlink(7))."""
-    offset = 0
-    while offset + HEADER.size <= len(block):
-        length, kind, _flags, sequence, _pid = HEADER.unpack_from(block, offset)
-        if length < HEADER.size:
-            return
-        yield offset, length, kind, sequence
-        offset += (length + 3) & ~3
-
-
-def read_error(block: bytes, offset: int, length: int) -> tuple[int, str]:
-    """Return errno and text of the NLMSG_ERROR at `offset`, with the kernel's extended words if any."""
-    (negative,) = struct.unpack_from("=i", block, offset + HEADER.size)
-    text = os.strerror(-negative)
-    (flags,) = struct.unpack_from("=H", block, offset + 6)
-    if flags & NLM_F_ACK_TLVS:
-        (inner,) = struct.unpack_from("=I", block, offset + HEADER.size + 4)
-        place = offset + HEADER.size + 4 + (HEADER.size if flags & NLM_F_CAPPED else (inner + 3) & ~3)
-        end = offset + length
-        while place + 4 <= end:
-            size, kind = struct.unpack_from("=HH", block, place)
-            if size < 4:
-                break
-            if kind & 0x3FFF == NLMSGERR_ATTR_MSG:
-                text += ": " + block[place + 4 : place + size].rstrip(b"\0").decode(errors="replace")
-            place += (size + 3) & ~3
-    return -negative, text
-
-
 def _number(data: bytes, sequence: int) -> bytes:
     return data[:8] + struct.pack("=I", sequence) + data[12:]
 
@@ -418,8 +396,5 @@ def _link(message: Any) -> Link:
         index=message["index"],
         name=message.get_attr("IFLA_IFNAME"),
         kind=(info.get_attr("IFLA_INFO_KIND") or "") if info else "",
-        master=message.get_attr("IFLA_MASTER") or 0,
         alias=message.get_attr("IFLA_IFALIAS") or "",
-        mac=message.get_attr("IFLA_ADDRESS") or "",
-        mtu=message.get_attr("IFLA_MTU") or 0,
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import NetworkError
-from pycompose.networking.netlink import (
+from pycompose.networking.nlmsg import (
     HEADER,
     NETLINK_CAP_ACK,
     NETLINK_EXT_ACK,
@@ -24,6 +24,7 @@ from pycompose.networking.netlink import (
     NLM_F_REQUEST,
     NLMSG_DONE,
     NLMSG_ERROR,
+    RECV_BYTES,
     SOL_NETLINK,
     read_error,
     split,
@@ -39,7 +40,6 @@ NFNL_SUBSYS_NFTABLES = 10
 BATCH_BEGIN, BATCH_END = 0x10, 0x11
 NLA_F_NESTED = 0x8000
 NLA_TYPE_MASK = 0x3FFF
-RECV_BYTES = 1 << 18
 
 FAMILIES = {"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}
 

@@ -28,7 +28,7 @@ ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - what a published port without an ad
 PROTOCOLS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 BACKLOG = 128
 EPHEMERAL_TRIES = 10
-SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
+SO_ATTACH_FILTER = 26
 BPF_RETURN = 0x06
 TCP_LISTEN = "0A"
 
@@ -191,12 +191,6 @@ def _deafen(sock: socket.socket) -> None:
     """
     code = ctypes.create_string_buffer(struct.pack("=HBBI", BPF_RETURN, 0, 0, 0))
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", 1, ctypes.addressof(code)))
-
-
-def undeafen(sock: socket.socket) -> None:
-    """Let an IPv4 socket hear: for the relay, where the kernel has no nftables."""
-    with contextlib.suppress(FileNotFoundError):  # had no filter
-        sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
 
 
 def _refused(address: str, number: int, protocol: str, exc: OSError) -> NetworkError:

@@ -1,7 +1,6 @@
 """Copies what the kernel can't redirect: IPv6 to containers without it, and everything to [::1].
 
-Also the way out on kernels without nftables. One asyncio loop serves all ports; a container sees the
-gateway as the client.
+One asyncio loop serves all ports; a container sees the gateway as the client.
 """
 
 from __future__ import annotations

@@ -64,15 +64,6 @@ class DnsServer:
             self, container_id, (udp, tcp), Forwarder(udp, servers), ndots_set=ndots_set
         )
 
-    def serves(self, container_id: str) -> bool:
-        """Tell whether the container is served."""
-        return container_id in self._clients
-
-    def sockets(self, container_id: str) -> tuple[socket.socket, socket.socket] | None:
-        """Return the container's sockets, None when it is not served."""
-        client = self._clients.get(container_id)
-        return client.sockets if client else None
-
     def stop(self, container_id: str) -> None:
         """Stop answering a container and close its sockets; no error when it isn't served."""
         client = self._clients.pop(container_id, None)

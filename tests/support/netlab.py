@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import re
 import shutil
@@ -237,6 +238,14 @@ def mac_of(interface: str) -> bytes:
     match = re.search(r"link/ether (\S+)", text)
     assert match is not None
     return bytes.fromhex(match[1].replace(":", ""))
+
+
+def addresses(pin: Path) -> dict[str, set[str]]:
+    """Return the addresses of each link in a namespace, with their prefix lengths."""
+    found = json.loads(netns.enter(pin, lambda: ip("-json", "address")))
+    return {
+        link["ifname"]: {f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"]} for link in found
+    }
 
 
 def write_sysctl(key: str, value: str) -> None:

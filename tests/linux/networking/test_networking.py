@@ -13,10 +13,9 @@ import pytest
 from pycompose.engine.errors import AddressesExhausted, NetworkError
 from pycompose.networking import ipam, netns
 from pycompose.networking.api import Networking
-from pycompose.networking.attach import addresses
 from pycompose.networking.model import EndpointSpec, NetworkSpec, Pool, PublishedPort
 
-from tests.support.netlab import OUTSIDE, ask, ip, nft, run
+from tests.support.netlab import OUTSIDE, addresses, ask, ip, nft, run
 from tests.support.requires import requires
 
 if TYPE_CHECKING:
@@ -230,7 +229,6 @@ def test_connecting_again_repairs_and_changes_nothing_else(empty_lab: Lab) -> No
     assert container.run(lambda: socket.if_nametoindex("eth0")) == index
     assert f"{container.ip}/16" in addresses(container.pin)["eth0"]
     assert f"{container.endpoints[1].ip}/16" in addresses(container.pin)["eth1"]
-    assert empty_lab.networking.endpoints(container.id)[0].ip == container.ip
 
 
 def test_addresses_stay_with_the_service_and_not_with_the_container(empty_lab: Lab) -> None:
@@ -340,7 +338,6 @@ def test_containers_connect_in_parallel(empty_lab: Lab) -> None:
     assert len({state[0].ip for state in states}) == 20
     assert threading.active_count() < 20
     networking.disconnect(*keys)
-    assert networking.connected("n") == {}
 
 
 def test_what_a_killed_process_left_is_found_and_removed(empty_lab: Lab) -> None:
