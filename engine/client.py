@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import os
 import queue
+import select
 import socket
 import sys
 import threading
@@ -41,6 +42,7 @@ main(sys.argv[3])
 """
 _LISTENER_FD = 3
 _BACKLOG = 16
+_REAP_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,10 +322,20 @@ class Keeper:
         for answer in pending.values():
             answer.put(({"error": wire.error_to_json(self._lost())}, []))
         if self._child is not None:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self._child, os.WNOHANG if closed else 0)
+            _reap(self._child, 0 if closed and not self._ending else _REAP_S)
         if not closed and not self._ending:
             self._on_event({"event": "gone"})
+
+
+def _reap(pid: int, timeout_s: float) -> None:
+    """Collect our child, the keeper, if it is ending: its sockets close a moment before it is dead."""
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            select.select([pidfd], [], [], timeout_s)
+        finally:
+            os.close(pidfd)
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _connect(path: Path) -> socket.socket:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -66,7 +68,7 @@ def host_nodes(devices: Iterable[Device]) -> list[Node]:
             raise EngineError(f"device {device.source}: cannot use: {exc.strerror}") from exc
         if not (stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode)):
             raise EngineError(f"device {device.source}: cannot use: not a device node")
-        nodes.append(_node(device.target.rstrip("/"), info))
+        nodes.append(_node("/" + "/".join(split(device.target)), info))
     return nodes
 
 
@@ -92,13 +94,17 @@ def _node(path: str, info: os.stat_result) -> Node:
 
 
 def make_node(dir_fd: int, name: str, node: Node) -> None:
-    """Create `node` as `name` in the directory `dir_fd`, exactly so and no symlink; raises OSError."""
-    os.mknod(name, node.mode, node.device, dir_fd=dir_fd)
+    """Create `node` as `name` in the directory `dir_fd`, exactly so and no symlink; raises OSError.
+
+    The same node of an earlier run is fine, anything else that is there is an error.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mknod(name, node.mode, node.device, dir_fd=dir_fd)
     fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         info = os.fstat(fd)
         if stat.S_IFMT(info.st_mode) != stat.S_IFMT(node.mode) or info.st_rdev != node.device:
-            raise OSError(5, "somebody put another device in its place", node.path)
+            raise OSError(errno.EEXIST, "something else is there", node.path)
         os.chmod(f"/proc/self/fd/{fd}", stat.S_IMODE(node.mode))
         if node.uid or node.gid:
             os.chown(f"/proc/self/fd/{fd}", node.uid, node.gid)

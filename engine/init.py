@@ -304,7 +304,7 @@ def _streams(launch: Launch, root: int, slave: int) -> None:
     null = NO_FD
     for number, given in enumerate(launch.stdio):
         fd = slave if slave != NO_FD else given
-        if fd == NO_FD:
+        if fd == NO_FD or os.fstat(fd).st_rdev == NULL:  # never a node of the host
             null = null if null != NO_FD else mounting.null_device(root, os.O_RDWR)
             fd = null
         os.dup2(fd, number, inheritable=True)

@@ -96,6 +96,26 @@ def test_exec_leaks_no_descriptor(lab: Lab) -> None:
     assert text.split() == ["0", "1", "2", "3"]
 
 
+def test_exec_gets_no_device_of_the_host(lab: Lab) -> None:
+    """The machine's /dev/null as a stream is replaced by the container's own."""
+    container = running(lab)
+    (reader, writer), null = os.pipe(), os.open(os.devnull, os.O_RDWR)
+    done = lab.keeper.exec(
+        container,
+        Process(args=("stat", "-Lc", "%d:%i", "/proc/self/fd/0", "/dev/null")),
+        stdin=null,
+        stdout=writer,
+        stderr=None,
+    )
+    os.close(writer)
+    os.close(null)
+
+    assert lab.exec_code(done) == 0
+    with os.fdopen(reader) as file:
+        given, own = file.read().split()
+    assert given == own
+
+
 def test_exec_has_clean_signals_and_umask(lab: Lab) -> None:
     """Nothing of Python's signal setup or the keeper's mask arrives."""
     text = lab.exec(running(lab), "cat /proc/self/status; umask")[1]

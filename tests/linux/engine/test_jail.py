@@ -725,6 +725,22 @@ def test_a_device_is_passed_and_others_are_not(lab: Lab) -> None:
     assert text.split() == ["1:b", "2"]
 
 
+def test_a_device_outside_dev_is_there_in_every_run(lab: Lab) -> None:
+    """Its node lies in the writable layer; the next start finds it and is content, unless it was replaced."""
+    container = lab.make("stat -c %t:%T /x/mem", devices=(Device(source="/dev/full", target="/x/../x/mem/"),))
+    for _ in range(2):
+        lab.events.clear()
+        lab.keeper.start_container(container)
+        assert lab.exit_code(container) == 0
+    assert lab.output(container) == "1:7\n1:7\n"
+    node = lab.paths.container(container) / "rw/0/upper/x/mem"
+    node.unlink()
+    node.symlink_to("/etc/passwd")
+
+    with pytest.raises(ChildError, match="make device /x/mem: something else"):
+        lab.keeper.prepare(container)
+
+
 def test_a_device_that_is_none_is_an_error(lab: Lab) -> None:
     """Files and missing paths are named."""
     for source, reason in (("/etc/passwd", "not a device"), ("/dev/nothing", "No such file")):
