@@ -146,8 +146,26 @@ def ensure_images(
     return images
 
 
-def pull(context: Context, project: Project, services: Sequence[str], options: PullOptions) -> None:
-    """Pull the images of services. Raises what `ensure_images` raises; several failures as a group."""
+def chosen_services(
+    project: Project, names: Sequence[str], *, dependencies: bool
+) -> tuple[Project, list[str]]:
+    """Return the project with what profiles hide of `names` enabled, and the selection.
+
+    Raises UnknownService.
+    """
+    from pycompose.app import enabled
+    from pycompose.graph import select
+
+    project = enabled(project, names)
+    return project, list(select(project.services, tuple(names), dependencies=dependencies))
+
+
+def pull(context: Context, project: Project, options: PullOptions) -> None:
+    """Pull the images of services.
+
+    Raises what `ensure_images` raises; several failures as a group.
+    """
+    project, services = chosen_services(project, options.services, dependencies=options.include_deps)
     getter = _Getter(context, project, quiet=options.quiet, dry_run=options.dry_run)
     wanted = []
     for need in needs(project, services, options.policy or "always"):
@@ -163,11 +181,12 @@ def pull(context: Context, project: Project, services: Sequence[str], options: P
     getter.fetch_all(wanted, tolerant=options.ignore_pull_failures)
 
 
-def push(context: Context, project: Project, services: Sequence[str], options: PushOptions) -> None:
-    """Push the images of services that are built or named. Raises PullError, AuthError, NoSuchImage."""
+def push(context: Context, project: Project, options: PushOptions) -> None:
+    """Push the images of services that are built here. Raises PullError, AuthError, NoSuchImage."""
     from pycompose.engine.images.push import push as push_image
     from pycompose.engine.images.settings import RegistrySettings
 
+    project, services = chosen_services(project, options.services, dependencies=options.include_deps)
     settings = RegistrySettings.load(context.environment)
     store = ImageStore(context.paths)
     for need in needs(project, services):

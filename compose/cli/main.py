@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pause": ("pycompose.cli.pause", "Pause services"),
     "unpause": ("pycompose.cli.unpause", "Unpause services"),
     "port": ("pycompose.cli.port", "Print the public address of a container port"),
+    "pull": ("pycompose.cli.pull", "Pull service images"),
+    "push": ("pycompose.cli.push", "Push service images"),
     "images": ("pycompose.cli.images", "List images used by the created containers"),
     "top": ("pycompose.cli.top", "Display the running processes"),
     "stats": ("pycompose.cli.stats", "Display a live stream of what the containers use"),
@@ -43,6 +45,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "graph": ("pycompose.cli.graph", "Show what depends on what"),
     "config": ("pycompose.cli.config", "Parse, resolve and render the compose file in canonical format"),
     "ls": ("pycompose.cli.ls", "List projects"),
+    "image": ("pycompose.cli.image", "Manage images"),
+    "login": ("pycompose.cli.login", "Log in to a registry"),
+    "logout": ("pycompose.cli.logout", "Log out from a registry"),
     "completion": ("pycompose.cli.completion", "Print the script for shell completion"),
     "version": ("pycompose.cli.version", "Show the version"),
 }

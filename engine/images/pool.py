@@ -30,12 +30,14 @@ class UnpackPool:
             threading.Thread(target=self._run, name=f"unpack-{n}", daemon=True) for n in range(count)
         ]
         self._started = 0
+        self._lock = threading.Lock()
 
     def warm(self, count: int) -> None:
         """Start up to `count` of the processes now, while something else is waited for."""
-        while self._started < min(count, len(self._threads)):
-            self._threads[self._started].start()
-            self._started += 1
+        with self._lock:
+            while self._started < min(count, len(self._threads)):
+                self._threads[self._started].start()
+                self._started += 1
 
     def submit(self, blob: int, compression: str, staging: Path, growing: Growing) -> Future[Unpacked]:
         """Unpack the file behind `blob` into `staging` as it grows, then close it.

@@ -285,6 +285,12 @@ class ImageStore:
             or any(lowers & set(tree.get("lowers", ())) for tree in config.get("rootfs", ()))
         ]
 
+    def used_image_ids(self) -> set[str]:
+        """Return the ids of the images that containers of this machine were made from."""
+        return {
+            str(config["image_id"]) for config in gc.container_configs(self.paths) if config.get("image_id")
+        }
+
     def prune(self, *, everything: bool = False, before: float | None = None) -> Removed:
         """Remove images without a name, and what nothing refers to.
 

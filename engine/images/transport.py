@@ -21,7 +21,7 @@ import urllib3
 from pycompose.engine.errors import PullError
 from pycompose.engine.images.proxies import address_of, proxy_for
 from pycompose.engine.images.settings import host_name
-from urllib3.exceptions import HTTPError, NameResolutionError, ProtocolError, SSLError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProtocolError, SSLError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +110,7 @@ class Transport:
             try:
                 response = self._follow(request)
             except HTTPError as exc:
-                if attempt >= ATTEMPTS or isinstance(exc, (SSLError, NameResolutionError)):
+                if attempt >= ATTEMPTS or isinstance(exc, (SSLError, NewConnectionError)):
                     raise PullError(f"{Origin.of(request.url)}: {explain(exc)}") from exc
                 wait_s = self._backoff(attempt)
             else:
@@ -271,6 +271,11 @@ def explain(error: HTTPError) -> str:
     """Return the reason of a failed connection in a few words."""
     if isinstance(error, NameResolutionError):
         return "its name cannot be resolved"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, ssl.SSLError):
+            return cause.strerror.lower()
+        cause = cause.__cause__ or cause.__context__
     text = str(error)
     if isinstance(error, SSLError):
         return f"TLS: {text}"

@@ -35,9 +35,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pycompose.cli": (
         "pycompose.cli",
         "pycompose.app",
+        "pycompose.catalog",
         "pycompose.config",
         "pycompose.errors",
         "pycompose.events",
+        "pycompose.images",
         "pycompose.lookups",
         "pycompose.model",
         "pycompose.options",
