@@ -94,8 +94,10 @@ def invocation_of(ctx: click.Context) -> Invocation:
 
 def complete_services(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Return the services of the compose file that begin with what has been typed."""
+    from pycompose.config.load import load  # noqa: PLC0415 - only a shell that completes needs it
+
     try:
-        names = project_of(invocation_of(ctx).load()).services
+        names = project_of(load(invocation_of(ctx).load_options())).services  # its warnings stay unsaid
     except Exception:  # noqa: BLE001 - a shell that asks for completions must never see an error
         return []
     taken = ctx.params.get("services") or ()
