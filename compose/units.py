@@ -28,6 +28,7 @@ _NS = {
     "w": 7 * 24 * 3600_000_000_000,
 }
 _NS_PER_S = 1_000_000_000
+_INT64 = 2**63
 
 
 def parse_bytes(text: str | float) -> int:
@@ -40,7 +41,10 @@ def parse_bytes(text: str | float) -> int:
     found = _BYTES.match(text)
     if not found:
         raise ValueError(f"invalid size: {text!r}")
-    return int(Decimal(found["number"]) * 1024 ** _POWERS[found["unit"].lower()])
+    size = Decimal(found["number"]) * 1024 ** _POWERS[found["unit"].lower()]
+    if size >= _INT64:
+        raise ValueError(f"invalid size: {text[:60]!r} is too large")
+    return int(size)
 
 
 def parse_duration_ns(text: str) -> int:
@@ -61,6 +65,8 @@ def parse_duration_ns(text: str) -> int:
         position = found.end()
     if not body:
         raise ValueError(f"invalid duration: {text!r}")
+    if total >= _INT64:
+        raise ValueError(f"invalid duration: {text[:60]!r} is longer than 292 years")
     return sign * total
 
 

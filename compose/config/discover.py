@@ -56,7 +56,7 @@ def survey(options: LoadOptions, warnings: Warnings | None = None) -> Survey:
     directory = os.path.abspath(os.path.join(cwd, given)) if given else None
     files = tuple(_file_path(file, cwd) for file in options.files)
     env_files = _env_files(explicit, directory or _directory_of(files, cwd), cwd, environment)
-    _read_env_files(env_files, environment, cwd)
+    _read_env_files(env_files, environment, cwd, notes)
     if not files and (listed := environment.get("COMPOSE_FILE")):
         separator = environment.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
         files = tuple(_file_path(file, cwd) for file in listed.split(separator) if file)
@@ -66,7 +66,7 @@ def survey(options: LoadOptions, warnings: Warnings | None = None) -> Survey:
         directory = _directory_of(files, cwd)
     more = _env_files(explicit, directory, cwd, environment)
     if more != env_files:
-        _read_env_files(more, environment, cwd)
+        _read_env_files(more, environment, cwd, notes)
         env_files = more
     return Survey(files, directory, env_files, environment)
 
@@ -159,7 +159,9 @@ def _switch(name: str, environment: Mapping[str, str]) -> bool:
     return _BOOLEANS[text]
 
 
-def _read_env_files(files: tuple[str, ...], environment: dict[str, str], cwd: str) -> None:
+def _read_env_files(
+    files: tuple[str, ...], environment: dict[str, str], cwd: str, warnings: Warnings
+) -> None:
     """Add the variables of `files` (a later file wins) to `environment`, which wins over all of them."""
     merged: dict[str, str] = {}
     for file in files:
@@ -170,7 +172,7 @@ def _read_env_files(files: tuple[str, ...], environment: dict[str, str], cwd: st
             outer = environment.get(name)
             return merged.get(name) if outer is None else outer
 
-        merged.update(dotenv.parse(text, shown, lookup))
+        merged.update(dotenv.parse(text, shown, lookup, warnings=warnings))
     for key, value in merged.items():
         environment.setdefault(key, value)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pycompose.config.remarks import Warnings
 from pycompose.config.template import Lookup, TemplateError, substitute
 from pycompose.errors import ConfigError, Location
 
@@ -22,14 +23,20 @@ _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 _BLANK = "\t\v\f\r \x85\xa0"
 
 
-def parse(text: str, name: str, lookup: Lookup, weaker: Mapping[str, str] | None = None) -> dict[str, str]:
+def parse(
+    text: str,
+    name: str,
+    lookup: Lookup,
+    weaker: Mapping[str, str] | None = None,
+    warnings: Warnings | None = None,
+) -> dict[str, str]:
     """Return the variables of an env file.
 
     `lookup` is the environment around it, which its `${…}` see first; `weaker` are variables (of earlier files)
-    that they see last. Raises ConfigError with the line.
+    that they see last; those that have no value anywhere go to `warnings`. Raises ConfigError with the line.
     """
     body = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    return _Parser(body, name, lookup, weaker or {}).run()
+    return _Parser(body, name, lookup, weaker or {}, warnings or Warnings()).run()
 
 
 def parse_raw(text: str, name: str, lookup: Lookup) -> dict[str, str]:
@@ -56,8 +63,11 @@ def _error(name: str, line: int, reason: str, hint: str | None = None) -> Config
 
 
 class _Parser:
-    def __init__(self, text: str, name: str, lookup: Lookup, weaker: Mapping[str, str]) -> None:
+    def __init__(
+        self, text: str, name: str, lookup: Lookup, weaker: Mapping[str, str], warnings: Warnings
+    ) -> None:
         self._weaker = weaker
+        self._warnings = warnings
         self._text = text
         self._name = name
         self._outer = lookup
@@ -153,9 +163,12 @@ class _Parser:
         if "$" not in value:
             return value
         try:
-            return substitute(value, self._lookup, lambda _name: None)
+            return substitute(value, self._lookup, self._unset)
         except TemplateError as error:
             raise _error(self._name, self._line, str(error)) from None
+
+    def _unset(self, name: str) -> None:
+        self._warnings.unset(name, Location(self._name, self._line, 1))
 
     def _lookup(self, name: str) -> str | None:
         outer = self._outer(name)

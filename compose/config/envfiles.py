@@ -8,13 +8,16 @@ from typing import Any
 
 from pycompose.config import dotenv
 from pycompose.config.files import display, read_text
+from pycompose.config.remarks import Warnings
 from pycompose.config.tree import Map, locate
 from pycompose.errors import ConfigError, Location
 
 FORMATS = ("", "raw")
 
 
-def fold_environment(root: Map, environment: Mapping[str, str], working_dir: str) -> None:
+def fold_environment(
+    root: Map, environment: Mapping[str, str], working_dir: str, warnings: Warnings | None = None
+) -> None:
     """Replace `env_file` by what the files say, in place; `environment:` wins, a later file beats an earlier one.
 
     Raises ConfigError for a missing required file and for what a file contains.
@@ -28,7 +31,11 @@ def fold_environment(root: Map, environment: Mapping[str, str], working_dir: str
         for index, entry in enumerate(service.get("env_file", ())):
             where = locate(root, ("services", name, "env_file", index))
             known = {**{key: value for key, value in own.items() if value is not None}, **environment}
-            merged.update(_read(entry, known, merged, working_dir, where))
+            text, shown = _read(entry, working_dir, where)
+            if entry.get("format") == "raw":
+                merged.update(dotenv.parse_raw(text, shown, known.get))
+            else:
+                merged.update(dotenv.parse(text, shown, known.get, merged, warnings))
         service.pop("env_file", None)
         if merged:
             out = Map({**merged, **own})
@@ -36,9 +43,8 @@ def fold_environment(root: Map, environment: Mapping[str, str], working_dir: str
             _insert(service, "environment", out)
 
 
-def _read(
-    entry: Map, known: dict[str, Any], earlier: dict[str, Any], working_dir: str, where: Location
-) -> dict[str, str]:
+def _read(entry: Map, working_dir: str, where: Location) -> tuple[str, str]:
+    """Return the text of an env file and its name as messages show it."""
     path = os.path.join(working_dir, entry["path"])
     shown = display(path, working_dir)
     kind = entry.get("format", "")
@@ -48,16 +54,13 @@ def _read(
         )
     if not os.path.exists(path):
         if not entry.get("required", True):
-            return {}
+            return "", shown
         raise ConfigError(
             f"env file {shown} not found",
             location=where,
             hint="create it, or write {path: …, required: false}",
         )
-    text = read_text(path, shown, where=where, what="env file")
-    if kind == "raw":
-        return dotenv.parse_raw(text, shown, known.get)
-    return dotenv.parse(text, shown, known.get, earlier)
+    return read_text(path, shown, where=where, what="env file"), shown
 
 
 def fold_labels(root: Map, working_dir: str) -> None:

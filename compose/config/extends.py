@@ -43,7 +43,7 @@ def apply_extends(root: Map, file: str, resets: list[Path], load: LoadFile) -> N
         raise SchemaError(f"found {describe(services)}, expected a mapping", location=where)
     for name in list(services):
         if isinstance(services[name], dict) and "extends" in services[name]:
-            services[name] = _Resolver(resets, load).service(name, services, file, ())
+            services[name] = _Resolver(resets, load).service(name, services, file)
 
 
 class _Resolver:
@@ -51,35 +51,44 @@ class _Resolver:
         self._load = load
         self._resets: list[list[Path]] = [resets]
 
-    def service(self, name: str, services: Any, file: str, chain: tuple[tuple[str, str], ...]) -> Any:
-        """Return the service `name` with its chain applied; `chain` is (file, service) of those that led here."""
-        service = services[name]
-        if not isinstance(service, dict) or service.get("extends") is None:
-            return service
-        mark = marks(service, "extends")[1]
-        where = place(mark, ("services", name, "extends"))
-        reference, path = _reference(service["extends"], where)
-        if (file, name) in chain:
-            steps = [*chain[chain.index((file, name)) :], (file, name)]
-            sentence = " -> ".join(f"{step} ({source})" for source, step in steps)
-            raise ConfigError(f"extends goes in a circle: {sentence}", location=where)
-        base_file, base_services = file, services
+    def service(self, name: str, services: Any, file: str) -> Any:
+        """Return the service `name` with its bases merged in; a loop, so that chains may be long."""
+        chain: list[_Link] = []
+        while isinstance(service := services[name], dict) and service.get("extends") is not None:
+            link = _Link(
+                name, services, file, place(marks(service, "extends")[1], ("services", name, "extends"))
+            )
+            _refuse_circle(chain, link)
+            chain.append(link)
+            name, services, file = self._base(link)
+        result = service
+        for link in reversed(chain):
+            own = link.services[link.name]
+            if result is not None:
+                own = self._merged(link.name, clone(result), own)
+            # Services of the same mapping that come later in the file start from the finished one.
+            result = link.services[link.name] = own
+        return result
+
+    def _base(self, link: _Link) -> tuple[str, Any, str]:
+        """Return (service, services it is in, their file) of what a link extends."""
+        extends = link.services[link.name]["extends"]
+        reference, path = _reference(extends, link.where)
+        file, services = link.file, link.services
         if path is not None:
-            file_mark = marks(service["extends"], "file")[1] or mark
-            external = self._load(path, place(file_mark, ("services", name, "extends", "file")))
+            mark = marks(extends, "file")[1]
+            where = place(mark, ("services", link.name, "extends", "file")) if mark else link.where
+            external = self._load(path, where)
             self._resets.append(external.resets)
-            base_file, base_services = external.name, external.services
-        if not isinstance(base_services, dict) or reference not in base_services:
-            known = ", ".join(base_services) if isinstance(base_services, dict) else ""
+            file, services = external.name, external.services
+        if not isinstance(services, dict) or reference not in services:
+            known = ", ".join(services) if isinstance(services, dict) else ""
             raise ConfigError(
-                f"cannot extend service {reference!r}: not found in {base_file}",
-                location=where,
+                f"cannot extend service {reference!r}: not found in {file}",
+                location=link.where,
                 hint=f"services there: {known}" if known else None,
             )
-        base = self.service(reference, base_services, base_file, (*chain, (file, name)))
-        if base is None:
-            return service
-        return self._merged(name, clone(base), service)
+        return reference, services, file
 
     def _merged(self, name: str, base: Any, service: Any) -> Any:
         for paths in self._resets:
@@ -89,6 +98,24 @@ class _Resolver:
         merged = merge(base, own, ("services", name))
         merged.pop("extends", None)
         return merged
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """One service of a chain: it extends what comes next."""
+
+    name: str
+    services: Any
+    file: str
+    where: Location
+
+
+def _refuse_circle(chain: list[_Link], link: _Link) -> None:
+    names = [(step.file, step.name) for step in chain]
+    if (link.file, link.name) in names:
+        steps = [*names[names.index((link.file, link.name)) :], (link.file, link.name)]
+        sentence = " -> ".join(f"{name} ({file})" for file, name in steps)
+        raise ConfigError(f"extends goes in a circle: {sentence}", location=link.where)
 
 
 def _reference(extends: Any, where: Any) -> tuple[str, str | None]:

@@ -9,6 +9,7 @@ import sys
 from pycompose.errors import ConfigError, Location
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
+MAX_STREAM_BYTES = 16 * 1024 * 1024  # a device may never end
 REMOTE_PREFIXES = ("https://", "http://", "git://", "ssh://", "git@", "github.com/", "oci://")
 
 
@@ -27,23 +28,30 @@ def read_bytes(path: str, shown: str, *, where: Location | None = None, what: st
             f"cannot read {what} {shown!r}: the name contains a NUL byte", location=place
         ) from None
     try:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise ConfigError(f"cannot read {what} {shown}: it is a directory", location=place)
-        if status.st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"cannot read {what} {shown}: larger than 256 MiB", location=place)
-        os.set_blocking(descriptor, True)
-        return _read_all(descriptor)
+        return _content(descriptor, f"{what} {shown}", place)
     except OSError as error:
         raise _cannot(what, shown, error, place) from None
     finally:
         os.close(descriptor)
 
 
-def _read_all(descriptor: int) -> bytes:
+def _content(descriptor: int, name: str, place: Location) -> bytes:
+    """Return what an open file holds, unless it is a directory or too much."""
+    status = os.fstat(descriptor)
+    if stat.S_ISDIR(status.st_mode):
+        raise ConfigError(f"cannot read {name}: it is a directory", location=place)
+    limit = MAX_FILE_BYTES if stat.S_ISREG(status.st_mode) else MAX_STREAM_BYTES
+    os.set_blocking(descriptor, True)
+    data = _read_all(descriptor, limit + 1)
+    if len(data) > limit:
+        raise ConfigError(f"cannot read {name}: larger than {limit >> 20} MiB", location=place)
+    return data
+
+
+def _read_all(descriptor: int, limit: int) -> bytes:
     parts = []
     total = 0
-    while total < MAX_FILE_BYTES and (part := os.read(descriptor, 1 << 20)):
+    while total < limit and (part := os.read(descriptor, 1 << 20)):
         parts.append(part)
         total += len(part)
     return b"".join(parts)

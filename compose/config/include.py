@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pycompose.config import dotenv
 from pycompose.config.files import display, read_text, refuse_remote
 from pycompose.config.merge import merge
 from pycompose.config.paths import expand_user
+from pycompose.config.remarks import Warnings
 from pycompose.config.tree import Map, Path, marks
 from pycompose.config.tree import location as place
 from pycompose.config.unique import reset
@@ -33,6 +34,7 @@ class Scope:
     home: str = ""
     including: tuple[str, ...] = ()
     where: Location | None = None
+    warnings: Warnings = field(default_factory=Warnings)
 
 
 LoadModel = Callable[[Scope, tuple[str, ...]], Map]
@@ -78,7 +80,7 @@ def _scope(entry: Any, scope: Scope, file: str, where: Location) -> tuple[Scope,
         )
         raise ConfigError(f"include goes in a circle: {circle}", location=where)
     environment = _environment(_strings(entry.get("env_file"), where), directory, scope, where)
-    return Scope(directory, base, environment, scope.home, chain, where), paths
+    return Scope(directory, base, environment, scope.home, chain, where, scope.warnings), paths
 
 
 def _relative(path: str, directory: str) -> str:
@@ -113,7 +115,7 @@ def _environment(files: list[str], directory: str, scope: Scope, where: Location
             outer = scope.environment.get(name)
             return merged.get(name) if outer is None else outer
 
-        merged.update(dotenv.parse(text, shown, lookup))
+        merged.update(dotenv.parse(text, shown, lookup, warnings=scope.warnings))
     for key, value in merged.items():
         environment.setdefault(key, value)
     return environment

@@ -21,8 +21,8 @@ _FALSE = frozenset({"false", "0", "f", "n", "no", "off"})
 
 def to_int(text: str) -> int:
     """Return a decimal integer. Raises ValueError."""
-    if not _INTEGER.match(text) or not -(2**63) <= int(text) < 2**63:
-        raise ValueError(f"{text!r} is not an integer")
+    if len(text) > 40 or not _INTEGER.match(text) or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(f"{text[:60]!r} is not an integer")
     return int(text)
 
 

@@ -128,13 +128,14 @@ class _Session:
     found: Survey
     warnings: Warnings
     documents: dict[str, list[Document]] = field(default_factory=dict)
+    bases: dict[tuple[str, int], External] = field(default_factory=dict)
 
     def run(self) -> Loaded:
         options, found = self.options, self.found
         name = name_of(options, found, self._names())
         environment = {**found.environment, "COMPOSE_PROJECT_NAME": name}
         home = options.environment.get("HOME", "")
-        scope = Scope(found.directory, found.directory, environment, home)
+        scope = Scope(found.directory, found.directory, environment, home, warnings=self.warnings)
         root = self.model(scope, found.files)
         if not root:
             raise ConfigError("empty compose file", location=Location(self._shown(found.files[0])))
@@ -171,7 +172,7 @@ class _Session:
         if options.consistency:
             check_consistency(tree, disabled)
         if options.resolve_env:
-            fold_environment(tree, environment, directory)
+            fold_environment(tree, environment, directory, self.warnings)
         fold_labels(tree, directory)
         tree["services"], disabled = select(tree["services"], disabled, options.services)
         if not options.all_resources:
@@ -242,11 +243,18 @@ class _Session:
         """Return the services of a file that `extends` names, their paths relative to the extending file."""
         refuse_remote(path, where)
         full = os.path.join(scope.directory, expand_user(path, scope.home))
-        shown = self._shown(os.path.normpath(full))
-        directory = os.path.dirname(full)
-        base = os.path.relpath(directory, scope.directory) if not os.path.isabs(path) else directory
+        file = os.path.normpath(full)
+        key = (file, id(scope))
+        if key not in self.bases:
+            directory = os.path.dirname(full)
+            base = os.path.relpath(directory, scope.directory) if not os.path.isabs(path) else directory
+            self.bases[key] = self._extended(file, base, where, scope)
+        return self.bases[key]
+
+    def _extended(self, file: str, base: str, where: Location, scope: Scope) -> External:
+        shown = self._shown(file)
         root, resets = Map(), []
-        for document in self._read(os.path.normpath(full), where):
+        for document in self._read(file, where):
             tree = self._interpolated(document, shown, scope)
             reset(root, document.resets)
             root = enforce_unique(merge(root, tree))

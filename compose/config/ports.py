@@ -37,15 +37,20 @@ def parse_port(text: str) -> list[dict[str, object]]:
 def port_range(text: str, what: str) -> tuple[int, int]:
     """Return (first, last) of "80" or "8000-8010". Raises ValueError naming `what`."""
     first, dash, last = text.partition("-")
-    if not first.isdecimal() or not first.isascii() or int(first) > 0xFFFF:
-        raise ValueError(f"invalid {what} {text!r}: 0 to 65535 or a range such as 8000-8010")
-    if not dash:
-        return int(first), int(first)
-    if not last.isdecimal() or not last.isascii() or int(last) > 0xFFFF:
-        raise ValueError(f"invalid {what} {text!r}: 0 to 65535 or a range such as 8000-8010")
-    if int(last) < int(first):
+    numbers = [_port(part) for part in ((first, last) if dash else (first,))]
+    if None in numbers:
+        raise ValueError(f"invalid {what} {text[:60]!r}: 0 to 65535 or a range such as 8000-8010")
+    start, end = numbers[0] or 0, numbers[-1] or 0
+    if end < start:
         raise ValueError(f"invalid {what} range {text!r}: it ends before it begins")
-    return int(first), int(last)
+    return start, end
+
+
+def _port(text: str) -> int | None:
+    """Return the number, None where it isn't one of a port."""
+    if not text.isdecimal() or not text.isascii() or len(text) > 20 or int(text) > 0xFFFF:
+        return None
+    return int(text)
 
 
 def is_address(text: str) -> bool:

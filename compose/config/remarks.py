@@ -29,6 +29,10 @@ class Warnings:
             self._seen.add(key)
             self._items.append(Warning(text, location))
 
+    def unset(self, name: str, location: Location) -> None:
+        """Say, once per name, that a variable has no value."""
+        self.add(f'the "{name}" variable is not set: using an empty string', location, once=f"unset:{name}")
+
     def all(self) -> tuple[Warning, ...]:
         """Return them in the order of their discovery."""
         return tuple(self._items)

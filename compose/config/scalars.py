@@ -20,6 +20,8 @@ CONSTANTS: dict[str, object] = {
 # Only these can begin something else than a string.
 HINTS = frozenset("~nNtTfF.+-0123456789")
 
+MAX_DIGITS = 66  # "0b" and 64 bits
+
 _INT = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)\Z", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ][0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}.*)?\Z", re.ASCII)
@@ -39,23 +41,25 @@ def resolve(text: str) -> object:
         return CONSTANTS[text]
     digits = text.replace("_", "")
     if _INT.match(digits):
-        return _integer(digits)
+        value = _integer(digits)
+        if value is not None:
+            return value
     if _FLOAT.match(digits if text[0] != "." else text):
-        return float(digits)
+        number = float(digits)
+        return text if number in (float("inf"), float("-inf")) else number
     if _DATE.match(text):
         return Timestamp(text)
     return text
 
 
-def _integer(digits: str) -> int | float:
-    """Return the integer, or a float where it doesn't fit 64 bits, as strconv.ParseInt(text, 0, 64) decides."""
+def _integer(digits: str) -> int | None:
+    """Return the integer as strconv.ParseInt(text, 0, 64) reads it, None where it doesn't fit 64 bits."""
     sign = -1 if digits[0] == "-" else 1
-    body = digits.lstrip("+-")
-    lower = body.lower()
-    if lower.startswith(("0x", "0b", "0o")):
-        value = sign * int(lower, 0)
-    elif len(body) > 1 and body[0] == "0":
-        value = sign * int(body, 8)
+    body = digits.lstrip("+-").lower()
+    if len(body) > MAX_DIGITS:
+        return None
+    if body.startswith(("0x", "0b", "0o")):
+        value = sign * int(body, 0)
     else:
-        value = sign * int(body)
-    return value if -(2**63) <= value < 2**64 else float(value)
+        value = sign * int(body, 8 if body[0] == "0" else 10)
+    return value if -(2**63) <= value < 2**64 else None

@@ -189,7 +189,7 @@ class _Check:
     def value(self, value: Any, kind: Type, path: Path) -> None:
         cls = type(value)
         if cls in kind.scalars:
-            if kind.limits != (None, None) and cls is int:
+            if kind.limits != (None, None) and cls in (int, float):
                 self._limits(value, kind, path)
             return
         if cls is str and (kind.enum or kind.pattern):
@@ -238,7 +238,7 @@ class _Check:
                 if first != index:
                     self._error((*path, index), f"the same as item {first}: items must be unique")
 
-    def _limits(self, value: int, kind: Type, path: Path) -> None:
+    def _limits(self, value: float, kind: Type, path: Path) -> None:
         low, high = kind.limits
         if (low is not None and value < low) or (high is not None and value > high):
             allowed = f"from {low} to {high}" if high is not None else f"at least {low}"

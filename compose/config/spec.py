@@ -55,7 +55,7 @@ OBJECTS: dict[str, dict[str, str]] = {
         "configs": "[string|@file_reference]",
         "container_name": "/[a-zA-Z0-9][a-zA-Z0-9_.-]+/",
         "cpu_count": "string|integer:0:",
-        "cpu_percent": "string|integer:0:100",
+        "cpu_percent": "string|number:0:100",
         "cpu_period": _N,
         "cpu_quota": _N,
         "cpu_rt_period": _N,

@@ -120,6 +120,8 @@ def _closing(text: str, start: int) -> int:
     while position < len(text) and text[position] != "\n":
         if text.startswith("${", position):
             opened += 1
+            if opened > MAX_NESTING:
+                raise TemplateError(f"variables are nested deeper than {MAX_NESTING} levels")
             position += 2
             continue
         if text[position] == "}":
