@@ -125,8 +125,7 @@ class Networking:
                 raise NetworkError(f"network {name}: remove: has active endpoints: {names}")
             attach.delete([*(item.veth for item in record.attachments.values()), record.state.bridge])
             self._registry.delete(name)
-            if not self._registry.all():
-                forwarding.restore(self._netfilter(), self.paths.networks)
+            self._restore_forwarding()
 
     # containers
 
@@ -212,7 +211,12 @@ class Networking:
 
         `container_ids` adds containers that had no network (network_mode none). Raises ExceptionGroup.
         """
-        leftovers.cleanup(self, self._registry, project, container_ids)
+        try:
+            leftovers.cleanup(self, self._registry, project, container_ids)
+        finally:
+            with self._registry.locked():
+                self._registry.remove_halves()
+                self._restore_forwarding()
 
     # helpers
 
@@ -222,6 +226,11 @@ class Networking:
             if self._opened is None:
                 self._opened = Netfilter()
             return self._opened
+
+    def _restore_forwarding(self) -> None:
+        """Stop being a router if the last network is gone; the caller holds the lock."""
+        if not self._registry.all():
+            forwarding.restore(self._netfilter(), self.paths.networks)
 
     def _taken(self) -> list[ipam.Network]:
         subnets = [

@@ -69,6 +69,12 @@ class Registry:
         """Forget a network; no error when there is none. The caller holds the lock."""
         self.paths.network(name).unlink(missing_ok=True)
 
+    def remove_halves(self) -> None:
+        """Remove files that were being written when their writer was killed; the caller holds the lock."""
+        for name in os.listdir(self.paths.networks):
+            if name.startswith(".") and ".json." in name:
+                (self.paths.networks / name).unlink(missing_ok=True)
+
     def all(self) -> list[Record]:
         """Return every record, by name."""
         try:

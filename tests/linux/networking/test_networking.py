@@ -423,3 +423,17 @@ def test_a_network_without_masquerading_keeps_its_addresses(wired_lab: Lab) -> N
 
     assert client.ask(OUTSIDE, 80) == client.ip
     assert wired_lab.from_outside(lambda: ask(client.ip, 80, wait_s=0.3)) == "silence"
+
+
+def test_halves_of_files_and_switched_forwarding_are_cleaned_up(empty_lab: Lab) -> None:
+    """Killed while writing a file, or between removing the last network and switching forwarding off."""
+    networking = empty_lab.networking
+    networking.ensure_network(NetworkSpec(name="n", project="lab"))
+    half = empty_lab.paths.networks / ".n.json.4711"
+    half.write_text("{", encoding="ascii")
+    os.unlink(empty_lab.paths.network("n"))
+    networking.cleanup("lab")
+
+    assert os.listdir(empty_lab.paths.networks) == []
+    assert netns.read_sysctl("ipv4/ip_forward") == "0"
+    assert [link["ifname"] for link in links()] == ["lo"]
