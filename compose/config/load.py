@@ -28,6 +28,7 @@ from pycompose.config.canonical import canonical
 from pycompose.config.checks import check
 from pycompose.config.defaults import normalize, resolve_bare, set_defaults
 from pycompose.config.discover import Survey, name_of, survey
+from pycompose.config.effects import remark, remark_command
 from pycompose.config.envfiles import fold_environment, fold_labels
 from pycompose.config.extends import External, apply_extends
 from pycompose.config.files import display, read_bytes, refuse_remote
@@ -128,7 +129,7 @@ class _Session:
     found: Survey
     warnings: Warnings
     documents: dict[str, list[Document]] = field(default_factory=dict)
-    bases: dict[tuple[str, int], External] = field(default_factory=dict)
+    bases: dict[tuple[str, str, int], tuple[Scope, External]] = field(default_factory=dict)
 
     def run(self) -> Loaded:
         options, found = self.options, self.found
@@ -146,6 +147,7 @@ class _Session:
         disabled = Map()
         tree = root
         if options.interpolate:
+            remark_command(root, self.warnings)
             tree = shape(root)
             disabled = self._services(tree, environment, profiles)
         return Loaded(
@@ -171,6 +173,7 @@ class _Session:
         tree["services"], disabled = split_by_profiles(tree, profiles, options.services)
         if options.consistency:
             check_consistency(tree, disabled)
+        remark(tree, self.warnings)
         if options.resolve_env:
             fold_environment(tree, environment, directory, self.warnings)
         fold_labels(tree, directory)
@@ -244,12 +247,13 @@ class _Session:
         refuse_remote(path, where)
         full = os.path.join(scope.directory, expand_user(path, scope.home))
         file = os.path.normpath(full)
-        key = (file, id(scope))
+        key = (file, scope.directory, id(scope.environment))
         if key not in self.bases:
             directory = os.path.dirname(full)
             base = os.path.relpath(directory, scope.directory) if not os.path.isabs(path) else directory
-            self.bases[key] = self._extended(file, base, where, scope)
-        return self.bases[key]
+            # The scope is kept with it, so that the id of its variables stays taken.
+            self.bases[key] = (scope, self._extended(file, base, where, scope))
+        return self.bases[key][1]
 
     def _extended(self, file: str, base: str, where: Location, scope: Scope) -> External:
         shown = self._shown(file)

@@ -157,6 +157,11 @@ def _bytes(value: Any) -> str:
     return str(value) if isinstance(value, int) else "0"
 
 
+def _swap(value: Any) -> str:
+    """Bytes, or -1 for no limit, which `config` prints as text: that must be readable again."""
+    return "-1" if value == "-1" else _bytes(value)
+
+
 def _duration(value: Any) -> str:
     return format_duration_ns(parse_duration_ns(text_of(value)))
 
@@ -281,6 +286,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "cpus": _float32,
     "bool": _boolean,
     "bytes": _bytes,
+    "swap": _swap,
     "duration": _duration,
     "duration0": _duration,
     "strs": _strings,
@@ -306,6 +312,7 @@ _ZEROS: dict[str, Any] = {
     "cpus": 0.0,
     "bool": False,
     "bytes": "0",
+    "swap": "0",
     "duration0": "0s",
     "count": 0,
 }

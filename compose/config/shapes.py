@@ -71,7 +71,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "logging": "=logging",
         "mem_limit": "bytes",
         "mem_reservation": "bytes",
-        "memswap_limit": "bytes",
+        "memswap_limit": "swap",
         "mem_swappiness": "bytes",
         "mac_address": "str",
         "models": "{service_model}",
