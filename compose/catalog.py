@@ -94,7 +94,7 @@ def rows(context: Context, reference: str = "", filters: Iterable[str] = ()) -> 
     PycomposeError.
     """
     store = ImageStore(context.paths)
-    chosen = store.list()
+    chosen = list(store.list())
     for text in [*filters, *([f"reference={reference}"] if reference else [])]:
         key, equals, value = text.partition("=")
         test = _FILTERS.get(key)
@@ -245,7 +245,7 @@ def tag(context: Context, source: str, target: str) -> None:
 def remove(context: Context, reference: str, *, force: bool = False) -> Removal:
     """Take a name away, and the image with its last one. Raises NoSuchImage, ImageError when it is used."""
     done = ImageStore(context.paths).remove(reference, force=force)
-    return Removal(untagged=done.untagged, deleted=done.deleted, freed_bytes=done.reclaimed.bytes)
+    return Removal(untagged=done.untagged, deleted=done.deleted, freed_bytes=done.reclaimed.size_bytes)
 
 
 def prune(context: Context, *, everything: bool, before_s: float | None = None) -> Removal:
@@ -254,7 +254,7 @@ def prune(context: Context, *, everything: bool, before_s: float | None = None) 
     `before_s` spares younger ones.
     """
     done = ImageStore(context.paths).prune(everything=everything, before=before_s)
-    return Removal(untagged=done.untagged, deleted=done.deleted, freed_bytes=done.reclaimed.bytes)
+    return Removal(untagged=done.untagged, deleted=done.deleted, freed_bytes=done.reclaimed.size_bytes)
 
 
 def load(context: Context, source: Path | BinaryIO, platform: str | None = None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from pycompose.cli.invocation import Invocation
+from pycompose.cli.invocation import Invocation, project_of
 from pycompose.cli.options import dry_run_option, services_argument
 from pycompose.options import PullOptions
 
@@ -36,4 +36,4 @@ def command(invocation: Invocation, /, services: tuple[str, ...], **flags: Any) 
         parallel=invocation.parallel,
     )
     with invocation.showing("pull", kind="quiet" if quiet else None) as sink:
-        images.pull(invocation.context(sink), loaded.project, options)
+        images.pull(invocation.context(sink), project_of(loaded), options)

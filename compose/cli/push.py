@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from pycompose.cli.invocation import Invocation
+from pycompose.cli.invocation import Invocation, project_of
 from pycompose.cli.options import dry_run_option, services_argument
 from pycompose.options import PushOptions
 
@@ -37,4 +37,4 @@ def command(
         parallel=invocation.parallel,
     )
     with invocation.showing("push", kind="quiet" if quiet else None) as sink:
-        images.push(invocation.context(sink), loaded.project, options)
+        images.push(invocation.context(sink), project_of(loaded), options)

@@ -26,6 +26,7 @@ MAGIC = (
     (b"\xfd7zXZ\0", "xz"),
 )
 MAGIC_BYTES = 6
+_DAMAGE: tuple[type[Exception], ...] = (igzip_lib.IsalError, OSError, lzma.LZMAError, EOFError, ValueError)
 # The largest window a decompressor must accept (RFC 8878 recommends 8 MiB; zstd --long=27 uses this).
 ZSTD_WINDOW = 128 * 1024 * 1024
 
@@ -121,7 +122,7 @@ def _members(source: _Counted, name: str, make: Any) -> Iterator[bytes]:
                 data = b""
                 if decompressor.needs_input and not decompressor.eof and not (data := source.read(INPUT)):
                     raise ArchiveError(f"{name} data is truncated")
-        except (igzip_lib.IsalError, OSError, lzma.LZMAError, EOFError, ValueError) as exc:
+        except _DAMAGE as exc:
             raise ArchiveError(f"{name} data is damaged: {exc}") from exc
         data = decompressor.unused_data or source.read(INPUT)
         if not data.strip(b"\0"):

@@ -37,11 +37,11 @@ PARTIAL_S = 24 * 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reclaimed:
-    """What a sweep removed. `bytes` counts blobs and unpacked files."""
+    """What a sweep removed. `size_bytes` counts blobs and unpacked files."""
 
     blobs: int = 0
     layers: int = 0
-    bytes: int = 0
+    size_bytes: int = 0
     busy: bool = False
 
 
@@ -90,7 +90,7 @@ def _sweep(layout: Layout, paths: StatePaths, before: float, partial_before: flo
         elif entry.stat(follow_symlinks=False).st_mtime < partial_before:
             freed += entry.stat(follow_symlinks=False).st_size
             os.unlink(entry.path)
-    return Reclaimed(blobs=removed_blobs, layers=removed_layers, bytes=freed)
+    return Reclaimed(blobs=removed_blobs, layers=removed_layers, size_bytes=freed)
 
 
 def _marked(layout: Layout) -> tuple[set[str], set[str]]:

@@ -127,7 +127,7 @@ def _skeleton(layout: Layout, root: Path) -> Path:
     try:
         known = json.loads(current.read_bytes())
         if known["root"] == str(root) and _fingerprint(known["paths"]) == known["fingerprint"]:
-            path = layout.root / "host" / known["key"] / "root"
+            path: Path = layout.root / "host" / known["key"] / "root"
             if path.is_dir():
                 return path
     except (OSError, ValueError, KeyError, TypeError):

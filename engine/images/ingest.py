@@ -87,7 +87,7 @@ def _finish(item: Staged, number: int, chain: Sequence[str], lowers: list[Path])
         "diff_id": item.unpacked.diff_id,
         "chain_id": chain[number],
         "parent": chain[number - 1] if number else "",
-        "size_bytes": item.unpacked.bytes,
+        "size_bytes": item.unpacked.size_bytes,
         "entries": item.unpacked.entries,
     }
     write_json(item.path / "meta.json", meta, durable=False)

@@ -121,8 +121,10 @@ class _Loader:
         if wanted is not None:
             return self._store.add(manifest, wanted, stamp=stamp)
         names = [name for name in map(_name, image.names) if name is not None]
-        results = [self._store.add(manifest, name) for name in names or [None]]
-        return results[0]
+        first = self._store.add(manifest, names[0] if names else None)
+        for name in names[1:]:
+            self._store.add(manifest, name)
+        return first
 
     def _submit(self, blob: Path, staging: Path) -> Future[Unpacked]:
         compression = compression_of(blob)

@@ -128,11 +128,9 @@ def parse_descriptor(value: Any, what: str) -> Descriptor:
 def _parse_platform(value: Any, what: str) -> Platform | None:
     if value is None:
         return None
-    parts = (
-        [value.get(key, "") for key in ("os", "architecture", "variant")]
-        if isinstance(value, dict)
-        else [None]
-    )
+    parts: list[Any] = [None]
+    if isinstance(value, dict):
+        parts = [value.get(key, "") for key in ("os", "architecture", "variant")]
     if not all(isinstance(part, str) for part in parts):
         raise ImageError(f"{what}: platform is malformed")
     return Platform(os=parts[0], architecture=parts[1], variant=parts[2])

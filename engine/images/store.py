@@ -183,7 +183,7 @@ class ImageStore:
             raise NoSuchImage(f"image {text}: not found in the local store", hint="see: pycompose image ls")
         return found[0]
 
-    def list(self) -> list[StoredImage]:
+    def list(self) -> tuple[StoredImage, ...]:
         """Return all readable images, newest first. Images with missing parts are left out."""
         images = []
         for entry in self.layout.index():
@@ -191,7 +191,7 @@ class ImageStore:
                 images.append(self.read(entry))
             except ImageError:
                 continue
-        return sorted(images, key=lambda item: item.image.created, reverse=True)
+        return tuple(sorted(images, key=lambda item: item.image.created, reverse=True))
 
     def get(self, reference: str, *, platform: str | None = None) -> StoredImage:
         """Return the stored image of a name or id. Raises NoSuchImage, InvalidReference."""
@@ -276,14 +276,14 @@ class ImageStore:
         except ImageError:
             return False
 
-    def _users(self, image: Image) -> list[str]:
+    def _users(self, image: Image) -> tuple[str, ...]:
         lowers = set(image.trees[0].lowers)
-        return [
+        return tuple(
             str(config.get("name", config.get("id", "")))
             for config in gc.container_configs(self.paths)
             if config.get("image_id") == image.id
             or any(lowers & set(tree.get("lowers", ())) for tree in config.get("rootfs", ()))
-        ]
+        )
 
     def used_image_ids(self) -> set[str]:
         """Return the ids of the images that containers of this machine were made from."""
@@ -297,13 +297,13 @@ class ImageStore:
         With `everything` also named images that no container uses. `before` (seconds since the epoch) spares
         images stored later.
         """
-        gone: list[StoredImage] = [
+        gone = tuple(
             item
             for item in self.list()
             if (item.reference is None or everything)
             and (before is None or item.stored_at < before)
             and not self._users(item.image)
-        ]
+        )
         digests = {(item.entry.digest, item.entry.annotations.get(REF_NAME)) for item in gone}
         self.layout.change_index(
             lambda entries: [e for e in entries if (e.digest, e.annotations.get(REF_NAME)) not in digests]

@@ -162,7 +162,8 @@ class Transport:
     @staticmethod
     def _backoff(attempt: int) -> float:
         """Return seconds: exponential, with jitter so that many clients don't come back together."""
-        return BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
+        factor: float = 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
+        return BACKOFF_S * factor
 
     def _follow(self, request: Request) -> Response:
         url = request.url

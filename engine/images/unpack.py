@@ -45,7 +45,7 @@ class Report:
     """
 
     entries: int = 0
-    bytes: int = 0
+    size_bytes: int = 0
     implied: list[bytes] = field(default_factory=list)
     whiteouts: list[bytes] = field(default_factory=list)
     opaque: list[bytes] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Report:
         """Return JSON values; names that aren't UTF-8 travel as surrogates."""
         return {
             "entries": self.entries,
-            "bytes": self.bytes,
+            "size_bytes": self.size_bytes,
             "implied": [os.fsdecode(path) for path in self.implied],
             "whiteouts": [os.fsdecode(path) for path in self.whiteouts],
             "opaque": [os.fsdecode(path) for path in self.opaque],
@@ -72,7 +72,7 @@ class Report:
         }
         return cls(
             entries=value["entries"],
-            bytes=value["bytes"],
+            size_bytes=value["size_bytes"],
             hardlinks=[(os.fsencode(path), os.fsencode(target)) for path, target in value["hardlinks"]],
             warnings=value["warnings"],
             **paths,
@@ -173,7 +173,7 @@ class Unpacker:
                         written += os.write(fd, chunk[written:])
             else:
                 _write_sparse(fd, entry, reader)
-            self._report.bytes += entry.size
+            self._report.size_bytes += entry.size
             # A new file belongs to us already; its directory isn't setgid before the end.
             if self._privileged and (entry.uid or entry.gid):
                 os.fchown(fd, entry.uid, entry.gid)

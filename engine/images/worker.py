@@ -5,7 +5,7 @@ parent                                            worker
 {"unpack": DIFF, "report": FILE, "have": BYTES,
  "end": false, "compression": "gzip"} + descriptor    -->
 {"have": BYTES, "end": bool}  (as the download grows) -->
-                                                  <-- {"diff_id": …, "entries": …, "bytes": …}
+                                                  <-- {"diff_id": …, "entries": …, "size_bytes": …}
                                                       or {"error": …, "hint": …, "full": errno}
 ```
 One JSON object per line. The worker reads the blob from the file while it grows, so that a broken download
@@ -123,7 +123,11 @@ def unpack(job: dict[str, Any], channel: Channel) -> dict[str, object]:
         os.close(blob)
         os.close(root)
     source.drain()
-    return {"diff_id": f"sha256:{digest.hexdigest()}", "entries": report.entries, "bytes": report.bytes}
+    return {
+        "diff_id": f"sha256:{digest.hexdigest()}",
+        "entries": report.entries,
+        "size_bytes": report.size_bytes,
+    }
 
 
 def serve(channel: Channel) -> None:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpacked:
-    """What a worker says of a layer. `bytes` are the sizes of its files."""
+    """What a worker says of a layer. `size_bytes` are the sizes of its files."""
 
     diff_id: str
     entries: int
-    bytes: int
+    size_bytes: int
 
 
 class Growing:
