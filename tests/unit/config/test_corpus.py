@@ -22,6 +22,7 @@ from tests.unit.config.regenerate import ordered
 UNSTABLE = {
     "files/configs-top-level": "an empty `content` is printed as no content",
     "interpolation/keys-are-not-interpolated": "`$` is doubled in keys too, where nothing halves it",
+    "merge/ports-append-and-unique": "of two ports that differ in their mode only, the last one wins",
     "profiles/optional-dependency-on-a-disabled-service": "the disabled service is gone, the dependency is not",
 }
 VALID = [case for case in load_cases() if not case.invalid]
@@ -29,7 +30,7 @@ UNSET = re.compile(r'The "(\w+)" variable is not set')
 
 
 def check(case: Case, line: str, root: Path) -> None:
-    """Compare one command of a case with the stored answer."""
+    """Compare one command of a case with the stored answer; only a last newline may be missing there."""
     command = Command.parse(line)
     said = ours.run(command.arguments, case.write(root), command.environment, case.stdin)
     out, err = oracle.placeholder(said.out, root), oracle.placeholder(said.err, root)
@@ -46,7 +47,7 @@ def check(case: Case, line: str, root: Path) -> None:
         assert json.loads(out) == theirs["tree"]
         assert out.rstrip("\n") == oracle.go_json(theirs["tree"])
     else:
-        assert ordered(command.arguments, out) == theirs["text"]
+        assert ordered(command.arguments, out).rstrip("\n") == theirs["text"].rstrip("\n")
     for warning in theirs.get("warnings", ()):
         if unset := UNSET.search(warning):
             assert err.count(f'"{unset[1]}" variable is not set') == 1
@@ -71,7 +72,9 @@ def printed_whole(case: Case) -> bool:
     )
 
 
-@pytest.mark.parametrize("case", filter(printed_whole, VALID), ids=lambda case: f"{case.topic}/{case.name}")
+@pytest.mark.parametrize(
+    "case", [case for case in VALID if printed_whole(case)], ids=lambda case: f"{case.topic}/{case.name}"
+)
 def test_what_config_prints_is_read_back_the_same(case: Case, tmp_path: Path) -> None:
     """`config` of the YAML that `config` printed is the same text again."""
     command = Command.parse(case.commands[0])
