@@ -26,7 +26,7 @@ MAGIC = (
     (b"\xfd7zXZ\0", "xz"),
 )
 MAGIC_BYTES = 6
-_DAMAGE: tuple[type[Exception], ...] = (igzip_lib.IsalError, OSError, lzma.LZMAError, EOFError, ValueError)
+_DAMAGE: tuple[Any, ...] = (igzip_lib.IsalError, OSError, lzma.LZMAError, EOFError, ValueError)
 # The largest window a decompressor must accept (RFC 8878 recommends 8 MiB; zstd --long=27 uses this).
 ZSTD_WINDOW = 128 * 1024 * 1024
 
