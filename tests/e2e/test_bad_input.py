@@ -13,7 +13,7 @@ from tests.support.scenario import Host, Result
 BAD: dict[str, tuple[str | None, str]] = {
     "no compose file": (None, r"error: .*no .*(compose|configuration) file.*\nhint: "),
     "bad YAML": ("services:\n  web: [image\n", r"error: compose\.yaml:\d+:\d+: .*"),
-    "tab": ("services:\n\tweb:\n", r"error: compose\.yaml:2:1: .*tab"),
+    "tab": ("services:\n\tweb:\n", r"error: compose\.yaml:2:1: .*\nhint: .*tab"),
     "unknown key": (
         "services:\n  web:\n    imagee: host\n",
         r'error: compose\.yaml:3:5: services\.web.*imagee.*\nhint: .*"?image',

@@ -181,14 +181,12 @@ services:
 
 def test_the_exit_code_of_a_signal_is_128_more(busy: Host) -> None:
     """As a shell has it."""
-    text = """
-services:
-  app:
-    image: busybox
-    command: [sh, -c, "sh -c 'kill -TERM $$$$$$$$'"]
-"""
-    project = busy.project({"compose.yaml": text})
+    project = busy.project({"compose.yaml": RESTART % ("exec sleep 1000", '"no"'), "shared/x": ""})
     busy.run("up", "-d", cwd=project).ok()
+    (sleeper,) = eventually(lambda: busy.processes("sleep 1000"))
 
-    eventually(lambda: one(busy, project, "app")["ExitCode"] == 128 + signal.SIGTERM)
+    os.kill(sleeper, signal.SIGKILL)
+
+    eventually(lambda: one(busy, project, "app")["State"] == "exited")
+    assert one(busy, project, "app")["ExitCode"] == 128 + signal.SIGKILL
     busy.run("down", cwd=project).ok()

@@ -155,6 +155,7 @@ class Host:
     ) -> Result:
         """Run any program on the machine to its end."""
         shown = _shown(argv)
+        start = time.monotonic()
         print(f"$ {shown}")  # pytest shows it when the test fails
         with self._popen(argv, cwd, env, subprocess.PIPE, subprocess.PIPE) as process:
             try:
@@ -171,7 +172,7 @@ class Host:
             stdout=out.decode(errors="replace"),
             stderr=err.decode(errors="replace"),
         )
-        print(f"{result.stdout}{result.stderr}[exit code {result.code}]\n")
+        print(f"{result.stdout}{result.stderr}[exit code {result.code}, {time.monotonic() - start:.2f} s]\n")
         return result
 
     def spawn(

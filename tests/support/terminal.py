@@ -13,12 +13,17 @@ import termios
 import time
 from dataclasses import dataclass, field
 
+# Colours, cursor movements, modes (ECMA-48 control sequences); what remains is the text as it was written.
+_ERASED = re.compile(r"\r?\x1b\[2?K")
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
 
 @dataclass(kw_only=True)
 class Running:
     """A started program, what it has written so far, and the ways to talk to it.
 
-    With a terminal `output` has both streams; without one it has stdout, and `errors` has stderr.
+    With a terminal `output` has both streams; without one it has stdout, and `errors` has stderr. Both are
+    plain text, without what only a terminal sees.
     """
 
     process: subprocess.Popen[bytes]
@@ -123,7 +128,8 @@ class Running:
             if not data:
                 self._open.discard(fd)
             self._raw[fd] = self._raw.get(fd, b"") + data
-            text = self._raw[fd].decode(errors="replace")
+            text = _ERASED.sub("\n", self._raw[fd].decode(errors="replace"))
+            text = _ESCAPES.sub("", text).replace("\r\n", "\n")
             if self.process.stderr is not None and fd == self.process.stderr.fileno():
                 self.errors = text
             else:
