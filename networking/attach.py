@@ -6,7 +6,6 @@ import errno
 import hashlib
 import ipaddress
 import os
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,7 +75,7 @@ def delete(links: Sequence[str]) -> None:
         if len(links) == 1:
             batch.delete_link(links[0])
         else:
-            group = secrets.randbits(31) | 1
+            group = int.from_bytes(os.urandom(4), "big") >> 1 | 1
             for name in links:
                 batch.set_group(name, group)
             batch.delete_group(group)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-import secrets
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -29,15 +29,6 @@ if TYPE_CHECKING:
 LINK_GROUP = 0x70796300
 IFNAMSIZ = 15
 
-KNOWN_OPTIONS = {
-    BRIDGE_OPTION + "name",
-    BRIDGE_OPTION + "enable_icc",
-    BRIDGE_OPTION + "enable_ip_masquerade",
-    BRIDGE_OPTION + "host_binding_ipv4",
-    DRIVER_OPTION + "mtu",
-    "com.docker.network.container_iface_prefix",
-}
-
 
 def new_state(
     spec: NetworkSpec, pools: Iterable[ipam.AddressPool], taken: Collection[ipam.Network]
@@ -55,7 +46,7 @@ def new_state(
     if not spec.enable_ipv4 and not spec.enable_ipv6:
         raise NetworkError(f"network {spec.name}: create: IPv4 and IPv6 are both disabled")
     four, six = _blocks(spec, pools, taken)
-    identity = secrets.token_hex(32)
+    identity = os.urandom(32).hex()
     return NetworkState(
         name=spec.name,
         id=identity,

@@ -14,7 +14,6 @@ import fcntl
 import ipaddress
 import logging
 import os
-import secrets
 import socket
 from typing import TYPE_CHECKING
 
@@ -73,7 +72,7 @@ class Forwarder:
 
     async def _ask_one(self, upstream: str, data: bytes, query: Query, *, tcp: bool) -> bytes:
         """Send the question under a random id from a random port: both must be guessed to forge an answer."""
-        identity = secrets.randbits(16)
+        identity = int.from_bytes(os.urandom(2), "big")
         request = message.with_id(data, identity)
         loop = asyncio.get_running_loop()
         with await self._connect(upstream, tcp=tcp) as sock:
