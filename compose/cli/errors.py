@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from typing import IO
 
@@ -36,6 +35,8 @@ def exit_code(error: BaseException) -> int:
 def report(error: BaseException, *, stream: IO[str], colour: bool, debug: bool = False) -> None:
     """Print `error`: two lines each on a pipe, the offending line and a caret between them on a terminal."""
     if debug:
+        import traceback  # noqa: PLC0415 - 5 ms that nobody else pays
+
         traceback.print_exception(error, file=stream)
     found = list(flatten(error))
     for one in found[:MAX_SHOWN]:

@@ -52,6 +52,7 @@ class Invocation:
     json_errors: bool = False
     command_codes: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    project_environment: Mapping[str, str] = field(default_factory=dict)
 
     def fill(self, params: Mapping[str, Any]) -> None:
         """Take the parsed global flags over."""
@@ -73,8 +74,8 @@ class Invocation:
         self.debug = params["debug"]
 
     def switch(self, variable: str, *, default: bool = False) -> bool:
-        """Return a boolean variable of the environment, `default` when it isn't set."""
-        text = self.environment.get(variable, "")
+        """Return a boolean variable of the environment or, once it is loaded, of `.env`; else `default`."""
+        text = self.environment.get(variable) or self.project_environment.get(variable, "")
         return text.strip().lower() in TRUE_WORDS if text else default
 
     def load_options(self, services: tuple[str, ...] = ()) -> LoadOptions:
@@ -104,6 +105,7 @@ class Invocation:
         from pycompose.config.load import load
 
         loaded = load(self.load_options(services))
+        self.project_environment = loaded.environment
         self.show_warnings(loaded)
         return loaded
 
