@@ -1,0 +1,211 @@
+"""From files to a project: discovery, selection, warnings, and what the typed model holds."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+import pytest
+from pycompose.config.discover import discover, project_name
+from pycompose.config.load import LoadOptions, load
+from pycompose.errors import ConfigError, ConfigErrors, DependencyCycle, UnknownService
+from pycompose.model import Condition, Dependency, Port
+
+from tests.unit.config.projects import load_files, load_text, write
+
+ONE = "services: {a: {image: x}}"
+
+
+def test_files_are_found_upward_with_their_override(tmp_path: Path) -> None:
+    """From a folder below, the first folder above that has one."""
+    write(tmp_path, {"compose.yaml": ONE, "compose.override.yml": ONE, "a/b/c.txt": ""})
+    options = LoadOptions(working_dir=str(tmp_path / "a" / "b"), environment={})
+
+    assert discover(options) == (f"{tmp_path}/compose.yaml", f"{tmp_path}/compose.override.yml")
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "given", "name"),
+    (
+        ("", {}, None, "some-project"),
+        ("name: n-${V}", {"V": "v"}, None, "n-v"),
+        ("name: n", {"COMPOSE_PROJECT_NAME": "e"}, None, "e"),
+        ("name: n", {"COMPOSE_PROJECT_NAME": "e"}, "p", "p"),
+    ),
+)
+def test_the_name_of_a_project(
+    tmp_path: Path, text: str, environment: dict[str, str], given: str | None, name: str
+) -> None:
+    """-p, then the environment, then the file, then the folder, cleaned."""
+    folder = tmp_path / "_Some-Project!"
+    write(folder, {"compose.yaml": f"{text}\n{ONE}"})
+    options = LoadOptions(working_dir=str(folder), environment=environment, project_name=given)
+
+    assert project_name(options) == name
+    assert load(options).name == name
+
+
+def test_variables_of_dotenv_configure_the_load(tmp_path: Path) -> None:
+    """COMPOSE_FILE and COMPOSE_PROFILES may stand in `.env`; the process environment wins."""
+    write(
+        tmp_path,
+        {
+            ".env": "COMPOSE_FILE=x.yaml\nCOMPOSE_PROFILES=p\nV=1",
+            "x.yaml": "services: {a: {image: '$V', profiles: [p]}}",
+        },
+    )
+
+    loaded = load_files(tmp_path, environment={"V": "2"})
+
+    assert loaded.tree["services"]["a"]["image"] == "2"
+    assert loaded.profiles == ("p",)
+
+
+def test_profiles_switch_services_off(tmp_path: Path) -> None:
+    """Disabled services are kept apart; naming one activates its profiles."""
+    text = "services: {a: {image: x}, b: {image: x, profiles: [q]}}"
+
+    assert list(load_text(tmp_path, text).disabled) == ["b"]
+    assert list(load_text(tmp_path, text, profiles=("*",)).tree["services"]) == ["a", "b"]
+    assert list(load_text(tmp_path, text, services=("b",)).tree["services"]) == ["b"]
+
+
+def test_an_unknown_service_suggests_one(tmp_path: Path) -> None:
+    """A typo on the command line."""
+    with pytest.raises(UnknownService) as caught:
+        load_text(tmp_path, "services: {database: {image: x}}", services=("databse",))
+
+    assert caught.value.hint == 'did you mean "database"?'
+
+
+def test_several_mistakes_are_reported_together(tmp_path: Path) -> None:
+    """Each with file, line, column and path."""
+    with pytest.raises(ConfigErrors) as caught:
+        load_text(tmp_path, "services:\n  a:\n    imagee: x\n    ports: 80\n    restart: [no]\n")
+
+    assert [str(error) for error in caught.value.errors] == [
+        '0.yaml:3:5: services.a.imagee: unknown key "imagee"',
+        "0.yaml:4:12: services.a.ports: found the number 80, expected a list",
+        "0.yaml:5:14: services.a.restart: found a list, expected a string",
+    ]
+    assert caught.value.errors[0].hint == 'did you mean "image"?'
+
+
+def test_a_cycle_of_dependencies_is_a_sentence(tmp_path: Path) -> None:
+    """It begins and ends with the same service."""
+    text = "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [c]}, c: {image: x, links: [a]}}"
+    with pytest.raises(DependencyCycle, match="a -> b -> c -> a"):
+        load_text(tmp_path, text)
+
+
+def test_an_unset_variable_is_warned_about_once(tmp_path: Path) -> None:
+    """The place is that of the first use."""
+    loaded = load_text(tmp_path, "services: {a: {image: x, hostname: $V, user: $V}}")
+
+    assert [(str(warning.location), warning.text) for warning in loaded.warnings] == [
+        ("0.yaml:1:36", 'the "V" variable is not set: using an empty string')
+    ]
+
+
+def test_what_has_no_effect_is_said_once(tmp_path: Path) -> None:
+    """Swarm and Windows settings are accepted."""
+    text = "services: {a: {image: x, isolation: default}, b: {image: x, isolation: default, command: 'a; b'}}"
+    texts = [warning.text for warning in load_text(tmp_path, text).warnings]
+
+    assert len(texts) == 2
+    assert any("Windows" in text for text in texts)
+    assert any("ends before '; b'" in text for text in texts)
+
+
+def test_the_typed_model(tmp_path: Path) -> None:
+    """Values with units, defaults and resolved names."""
+    project = load_text(
+        tmp_path,
+        """
+services:
+  web:
+    image: x
+    ports: ["127.0.0.1:8000-8001:80", "53:53/udp", "9"]
+    depends_on: {db: {condition: service_healthy}}
+    deploy: {replicas: 2, resources: {limits: {cpus: '0.5', memory: 64m, pids: 9}}}
+    stop_grace_period: 1m30s
+    volumes: ["data:/data:ro", "./src:/src", {type: tmpfs, target: /t, tmpfs: {size: 1m, mode: 1777}}]
+    networks: {front: {aliases: [w]}, default: {priority: 5}}
+    restart: on-failure:3
+    secrets: [s]
+    links: ["db:database"]
+  db: {image: y, healthcheck: {test: "true", interval: 500ms}}
+volumes: {data: }
+networks: {front: {internal: true}}
+secrets: {s: {environment: TOKEN}}
+""",
+        environment={"TOKEN": "t"},
+    ).project
+    assert project is not None
+    web = project.services["web"]
+
+    assert web.ports == (
+        Port(target=80, published=(8000, 8001), host_ip="127.0.0.1"),
+        Port(target=53, published=(53, 53), protocol="udp"),
+        Port(target=9),
+    )
+    assert web.depends_on == (Dependency(service="db", condition=Condition.HEALTHY),)
+    assert (web.replicas, web.limits.cpus, web.limits.memory_bytes, web.limits.pids) == (2, 0.5, 64 << 20, 9)
+    assert web.stop_grace_s == 90
+    assert [(mount.kind, mount.source, mount.read_only) for mount in web.volumes] == [
+        ("volume", "data", True),
+        ("bind", f"{tmp_path}/src", False),
+        ("tmpfs", "", False),
+    ]
+    assert web.volumes[1].create_host_path
+    assert web.volumes[2].tmpfs_size_bytes == 1 << 20
+    assert [endpoint.network for endpoint in web.networks] == ["default", "front"]
+    assert (web.restart.kind, web.restart.max_attempts) == ("on-failure", 3)
+    assert web.links == (("db", "database"),)
+    assert web.secrets[0].target == "/run/secrets/s"
+    assert project.secrets["s"].environment == "t"
+    health = project.services["db"].health
+    assert health is not None
+    assert (health.test, health.interval_s) == (("CMD-SHELL", "true"), 0.5)
+    assert project.networks["front"].name == "p_front"
+    assert project.networks["front"].internal
+    assert project.volumes["data"].name == "p_data"
+
+
+def test_the_hash_ignores_what_starts_the_same_container(tmp_path: Path) -> None:
+    """Scale, order and build are not in it; the environment is."""
+
+    def digest(service: str) -> str:
+        project = load_text(tmp_path, f"services: {{a: {service}, b: {{image: y}}}}").project
+        assert project is not None
+        return project.services["a"].hash
+
+    plain = digest("{image: x}")
+    assert digest("{image: x, scale: 3, depends_on: [b], pull_policy: always}") == plain
+    assert digest("{image: x, environment: {A: 1}}") != plain
+
+
+@pytest.mark.parametrize("what", ("a folder", "nothing", "no permission", "a pipe"))
+def test_what_cannot_be_read_is_one_line(tmp_path: Path, what: str) -> None:
+    """Never a traceback, never waiting."""
+    path = tmp_path / "c.yaml"
+    if what == "a folder":
+        path.mkdir()
+    elif what == "a pipe":
+        os.mkfifo(path)
+    elif what == "no permission":
+        path.write_text(ONE)
+        path.chmod(0)
+        if os.access(path, os.R_OK):
+            pytest.skip("root reads everything")
+    with pytest.raises(ConfigError, match=r"c\.yaml"):
+        load_files(tmp_path, files=("c.yaml",))
+
+
+def test_the_collector_runs_again_after_a_load(tmp_path: Path) -> None:
+    """Also after one that fails."""
+    with pytest.raises(ConfigError):
+        load_text(tmp_path, "services: 5")
+
+    assert gc.isenabled()
