@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycompose.engine.errors import DigestMismatch, ImageError
 from pycompose.engine.images.manifest import (
@@ -196,6 +196,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_JSON)
 def test_any_json_is_parsed_or_refused(value: Any) -> None:
     """Fuzz: whatever comes, only ImageError leaves the parsers."""

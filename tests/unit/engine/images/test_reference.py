@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycompose.engine.errors import InvalidReference
 from pycompose.engine.images.reference import Kind, parse
@@ -96,6 +96,7 @@ def test_host_with_a_tag_is_a_registry_image() -> None:
     assert parse("host:latest").kind is Kind.REGISTRY
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     """Nothing but InvalidReference comes out, and a key parses to itself."""

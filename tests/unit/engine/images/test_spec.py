@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycompose.engine.errors import ImageError
 from pycompose.engine.images.changes import apply_changes
@@ -31,6 +31,7 @@ CONFIGS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(CONFIGS)
 def test_a_configuration_survives_the_round_trip(config: ImageConfig) -> None:
     """What is written is read back."""

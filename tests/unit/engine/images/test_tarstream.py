@@ -7,7 +7,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pycompose.engine.errors import ArchiveError
 from pycompose.engine.images import tarstream
@@ -80,6 +80,7 @@ def oracle(data: bytes) -> list[tuple[object, ...]]:
     return found
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(members(), max_size=4), FORMATS, st.sampled_from([1, 511, 512, 700, 10**6]))
 def test_reads_what_tarfile_reads(
     entries: list[tuple[tarfile.TarInfo, bytes]], kind: int, piece: int
@@ -90,6 +91,7 @@ def test_reads_what_tarfile_reads(
     assert read(data, piece) == oracle(data)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=2000))
 @example(b"\0" * 512 + b"x" * 512)
 @example(b"x" * 512)
@@ -101,6 +103,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         return
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(members(), min_size=1, max_size=3), FORMATS, st.data())
 def test_a_changed_byte_is_read_or_refused(
     entries: list[tuple[tarfile.TarInfo, bytes]], kind: int, data: st.DataObject
