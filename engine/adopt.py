@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import select
 import time
 from collections.abc import Callable, Iterator
 
@@ -49,8 +50,9 @@ def _adopt(
         pidfd = os.pidfd_open(state.pid)
     except ProcessLookupError:
         pidfd = -1
-    # Looked at after the open: what is alive now is what the descriptor means.
-    if pidfd < 0 or not alive(state):
+    # Looked at after the open: what is alive now is what the descriptor means. A zombie that was running is
+    # adopted too, so that its code is learnt when it is reaped; one that never ran has nothing to tell.
+    if pidfd < 0 or not alive(state) or (state.status is Status.CREATED and _has_ended(pidfd)):
         if pidfd >= 0:
             os.close(pidfd)
         if state.status is not Status.CREATED and not (directory / "exit.json").exists():
@@ -77,6 +79,12 @@ def _adopt(
             os.set_blocking(container.stdin, True)
     container.adopt(state)
     return container
+
+
+def _has_ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _write_unknown_end(paths: StatePaths, state: ContainerState) -> None:

@@ -87,8 +87,11 @@ class Process:
         """Handle the end of the sync socket: the child has executed, or it is dead."""
         raise NotImplementedError
 
-    def on_end(self, code: int, *, known: bool) -> None:
-        """Handle the end of the process."""
+    def write_end(self, code: int, *, known: bool) -> None:
+        """Write down the end of the process, which is a zombie still."""
+
+    def on_end(self, code: int) -> None:
+        """Let go of the process, which is no more."""
         raise NotImplementedError
 
     def _on_sync(self, _events: int = 0) -> None:
@@ -111,7 +114,8 @@ class Process:
     def _on_pidfd(self, events: int) -> None:
         self._on_sync()  # what it said before it ended comes first
         if self._is_child:
-            result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+            # Not reaped yet: while it is a zombie nobody takes the missing exit.json for an unknown end.
+            result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if result is not None:
                 self._ended(process.exit_code(result), known=True)
             return
@@ -130,9 +134,14 @@ class Process:
 
     def _ended(self, code: int, *, known: bool) -> None:
         self.loop.forget(self.pidfd)
-        os.close(self.pidfd)
-        self.pidfd = -1
-        self.on_end(code, known=known)
+        try:
+            self.write_end(code, known=known)
+        finally:
+            if self._is_child:
+                os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+            os.close(self.pidfd)
+            self.pidfd = -1
+            self.on_end(code)
 
 
 class Container(Process):
@@ -240,8 +249,8 @@ class Container(Process):
             self.write(dataclasses.replace(self.state, status=Status.RUNNING, started_ns=time.time_ns()))
             self._answer(None)
 
-    def on_end(self, code: int, *, known: bool) -> None:
-        """Save the last output and the exit code, then let go of everything."""
+    def write_end(self, code: int, *, known: bool) -> None:
+        """Save the last output, then the exit code."""
         if self.config.namespaces.pid != "private":
             self.kill()
         oom_killed = code == 128 + signal.SIGKILL and self.group.oom_kills() > self._oom_kills
@@ -259,6 +268,9 @@ class Container(Process):
             write_json(self.directory / "exit.json", plain(ended), durable=False)
         else:
             self._never_ran(code, oom_killed=oom_killed)
+
+    def on_end(self, code: int) -> None:  # noqa: ARG002 - written down already
+        """Let go of everything and tell."""
         self.close()
         self._on_exit(self)
         self._answer(self.error)
@@ -362,7 +374,7 @@ class Execution(Process):
             self.executed = True
             self._answer(None)
 
-    def on_end(self, code: int, *, known: bool) -> None:  # noqa: ARG002 - always our child
+    def on_end(self, code: int) -> None:
         """Let go of everything; the group stays while what the process left behind still runs in it."""
         if not self.executed and self.error is None:
             name = self.container.config.name

@@ -176,6 +176,15 @@ class Lab:
         assert not said, said
 
 
+def runs(pid: int) -> bool:
+    """Tell whether there is such a process and it isn't a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
 def status_field(text: str, name: str) -> str:
     """Return a field of /proc/PID/status."""
     (line,) = [line for line in text.splitlines() if line.startswith(name + ":")]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from pycompose.engine.config import Limits
 from pycompose.engine.errors import EngineError
-from pycompose.engine.state import Status, alive, start_ticks
+from pycompose.engine.state import Status
 
-from tests.support.lab import Lab
+from tests.support.lab import Lab, runs
 
 
 def test_running_out_of_memory_is_told(lab: Lab) -> None:
@@ -66,7 +66,7 @@ def test_a_keeper_killed_while_it_starts_containers_leaves_truth(lab: Lab, momen
     known = {entry["id"]: entry["pid"] for entry in lab.keeper.list()}
     for container in containers:
         state = lab.state(container)
-        assert (container in known) == (state.status is Status.RUNNING and alive(state))
+        assert (container in known) == (state.status is Status.RUNNING and runs(state.pid))
     assert processes_with(lab.paths.cgroup_parent) <= set(known.values())
     for container in containers:
         lab.keeper.discard(container)
@@ -79,7 +79,7 @@ def processes_with(group: str) -> set[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                if f"/{group}/" in (entry / "cgroup").read_text() and start_ticks(int(entry.name)):
+                if f"/{group}/" in (entry / "cgroup").read_text() and runs(int(entry.name)):
                     found.add(int(entry.name))
     return found
 

@@ -50,7 +50,7 @@ def test_containers_survive_the_keeper_and_are_adopted(lab: Lab) -> None:
 
 
 def test_an_end_without_keeper_has_an_unknown_code(lab: Lab) -> None:
-    """What ended while nobody looked is exited with 255, and says that this is a guess."""
+    """What ended while nobody looked is exited, and says so when the code is a guess."""
     container = lab.make(["sleep", "1000"])
     pid = lab.keeper.start_container(container).pid
     watch = os.pidfd_open(pid)
@@ -60,8 +60,11 @@ def test_an_end_without_keeper_has_an_unknown_code(lab: Lab) -> None:
     assert signal_of_end(watch)
     lab.start()
 
+    if lab.keeper.list():  # a zombie: the code is known if somebody reaps it within two seconds
+        lab.wait(lambda event: event["event"] == "exit")
     state = lab.state(container)
-    assert (state.status, state.exit_code, state.exit_code_known) == (Status.EXITED, 255, False)
+    assert state.status is Status.EXITED
+    assert (state.exit_code, state.exit_code_known) in ((255, False), (137, True))
     assert state.finished_ns > 0
     assert lab.keeper.list() == []
 

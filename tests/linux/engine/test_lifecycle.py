@@ -18,9 +18,9 @@ from pycompose.engine.errors import (
     StateError,
 )
 from pycompose.engine.linux.process import signal_handled
-from pycompose.engine.state import Status, alive, start_ticks
+from pycompose.engine.state import Status, alive
 
-from tests.support.lab import Lab
+from tests.support.lab import Lab, runs
 
 
 def test_exit_code_and_output_are_kept(lab: Lab) -> None:
@@ -102,7 +102,7 @@ def test_kill_takes_everything(lab: Lab) -> None:
 
     assert lab.exit_code(container) == 137
     lab.keeper.discard(container)
-    assert start_ticks(child) == 0
+    assert not runs(child)
 
 
 def test_pid_one_of_a_shared_namespace_takes_its_children_along(lab: Lab) -> None:
@@ -114,7 +114,7 @@ def test_pid_one_of_a_shared_namespace_takes_its_children_along(lab: Lab) -> Non
 
     lab.keeper.discard(container)
 
-    assert start_ticks(child) == 0
+    assert not runs(child)
 
 
 def test_pause_stops_and_unpause_goes_on(lab: Lab) -> None:
