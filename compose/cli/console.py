@@ -53,7 +53,8 @@ def render(board: Board, *, title: str, columns: int, rows: int | None, tick: in
     now = board.now()
     total = len(board.rows)
     done = board.done()
-    out = Text(f"[+] {title} {done}/{total}", style="blue" if done == total else "")
+    out = Text()
+    out.append(f"[+] {title} {done}/{total}", style="blue" if done == total else "")
     width = max((len(clean(row.subject)) for row in board.rows.values()), default=0)
     lines: list[Text] = []
     for row in board.rows.values():

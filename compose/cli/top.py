@@ -29,7 +29,7 @@ def row(view: ProcessView, now_ns: int) -> tuple[str, ...]:
     return (
         view.service,
         str(view.number),
-        view.uid,
+        "root" if view.uid == "0" else view.uid,
         str(view.pid),
         str(view.ppid),
         str(view.cpu_percent),
