@@ -109,11 +109,11 @@ def parse_resolv(text: str) -> Resolver:
     return Resolver(nameservers=tuple(nameservers), search=search, options=tuple(options))
 
 
-def machine_resolver() -> Resolver:
+def machine_resolver(root: str = "") -> Resolver:
     """Return the machine's resolver settings, looking behind systemd-resolved's stub as Docker does."""
-    resolver = parse_resolv(_read(SYSTEM_RESOLVER))
+    resolver = parse_resolv(_read(root + SYSTEM_RESOLVER))
     if resolver.nameservers == (SYSTEMD_STUB,):
-        behind = parse_resolv(_read(SYSTEMD_UPSTREAMS))
+        behind = parse_resolv(_read(root + SYSTEMD_UPSTREAMS))
         if behind.nameservers:
             return replace(resolver, nameservers=behind.nameservers)
     return resolver

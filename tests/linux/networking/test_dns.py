@@ -43,10 +43,18 @@ class Names:
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(ANSWERS_S)
 
-    def serve(self, container: Container, *names: str) -> None:
+    def serve(
+        self,
+        container: Container,
+        *names: str,
+        upstreams: tuple[str, ...] = (),
+        ndots_set: bool = False,
+    ) -> None:
         """Serve a container, under names on all its networks."""
         udp, tcp = self.lab.networking.dns_sockets(container.id)
-        self.on_loop(lambda: self.server.serve(container.id, udp, tcp))
+        self.on_loop(
+            lambda: self.server.serve(container.id, udp, tcp, upstreams=upstreams, ndots_set=ndots_set)
+        )
         self.records += [
             Record(container_id=container.id, network=one.network, ip=one.ip, ip6=one.ip6, names=names)
             for one in container.endpoints
@@ -305,3 +313,68 @@ def test_new_sockets_replace_the_old_ones(names: Names, wired_lab: Lab) -> None:
     names.serve(web, "web")
 
     assert addresses(query(web, "web")) == {web.ip}
+
+
+def test_a_services_own_servers_are_asked_instead(names: Names, wired_lab: Lab) -> None:
+    """`dns:` of the service; the first one is dead, the second answers."""
+    web = wired_lab.connect("front")
+    names.serve(web, "web", upstreams=(UPLINK, OUTSIDE))
+    names.server.table = Table(names.records, wired_lab.networking.list_networks())
+    wired_lab.firewall()
+    with upstream(wired_lab) as seen:
+        assert addresses(query(web, "example.org")) == {"198.51.100.7"}
+        assert addresses(query(web, "example.org", tcp=True)) == {"198.51.100.7"}
+
+    assert len(seen) == 2
+
+
+def test_an_ipv6_server_is_asked_from_the_machine_where_the_container_has_no_ipv6(
+    names: Names, wired_lab: Lab
+) -> None:
+    web = wired_lab.connect("front")
+    names.serve(web, "web", upstreams=("::1",))
+    with contextlib.closing(socket.socket(socket.AF_INET6, UDP)) as stub:
+        stub.bind(("::1", 53))
+
+        def once() -> None:
+            data, sender = stub.recvfrom(4096)
+            stub.sendto(dnslib.DNSRecord.parse(data).reply().pack(), sender)
+
+        thread = threading.Thread(target=once)
+        thread.start()
+        answer = query(web, "intra.example")
+        thread.join()
+
+    assert answer.header.rcode == 0
+
+
+def test_a_single_label_waits_for_its_search_domain_when_ndots_is_set(names: Names, wired_lab: Lab) -> None:
+    """The client will come again with a domain; the world must not see its typing errors."""
+    web = wired_lab.connect("front")
+    names.serve(web, "web", ndots_set=True)
+    wired_lab.firewall()
+    with upstream(wired_lab) as seen:
+        answer = query(web, "intranet")
+        assert (answer.header.rcode, answer.rr) == (0, [])
+        assert addresses(query(web, "intranet.example")) == {"198.51.100.7"}
+
+    assert [line.split()[1] for line in seen] == ["intranet.example."]
+
+
+def test_other_classes_and_overload_are_refused(
+    names: Names, wired_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web = wired_lab.connect("front")
+    names.serve(web, "web")
+
+    def chaos() -> bytes:
+        with socket.socket(socket.AF_INET, UDP) as sock:
+            sock.settimeout(ANSWERS_S)
+            sock.connect(SERVER)
+            sock.send(dnslib.DNSRecord.question("version.bind", "TXT", "CH").pack())
+            return sock.recv(4096)
+
+    assert dnslib.DNSRecord.parse(web.run(chaos)).header.rcode == 5
+    monkeypatch.setattr("pycompose.networking.dns.server.MOST_IN_FLIGHT", 0)
+    assert query(web, "example.org").header.rcode == 5
+    assert addresses(query(web, "web")) == {web.ip}  # its own names are answered all the same

@@ -437,3 +437,23 @@ def test_halves_of_files_and_switched_forwarding_are_cleaned_up(empty_lab: Lab) 
     assert os.listdir(empty_lab.paths.networks) == []
     assert netns.read_sysctl("ipv4/ip_forward") == "0"
     assert [link["ifname"] for link in links()] == ["lo"]
+
+
+def test_interface_names_must_be_possible_and_different(empty_lab: Lab) -> None:
+    networking = empty_lab.networking
+    for name in ("a", "b"):
+        networking.ensure_network(NetworkSpec(name=name, project="lab"))
+    with pytest.raises(NetworkError, match="two networks ask for one interface_name"):
+        networking.connect("a" * 64, [endpoint("a", interface_name="x"), endpoint("b", interface_name="x")])
+    with pytest.raises(NetworkError, match="network a: interface_name 'a/b' is not an interface name"):
+        networking.connect("a" * 64, [endpoint("a", interface_name="a/b")])
+    assert not networking.list_networks("lab")[0].static
+
+
+def test_pools_can_be_set_for_the_machine(empty_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYCOMPOSE_ADDRESS_POOLS", "10.77.0.0/16/26")
+    networking = Networking(empty_lab.paths)
+    state = networking.ensure_network(NetworkSpec(name="small", project="lab"))
+    networking.close()
+
+    assert state.subnet == "10.77.0.0/26"

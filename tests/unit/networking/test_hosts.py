@@ -91,6 +91,20 @@ def test_the_embedded_server_is_named_and_asks_the_machines() -> None:
     assert hosts.upstreams(Resolver()) == ("8.8.8.8", "8.8.4.4")
 
 
+def test_the_stub_of_systemd_is_looked_behind(tmp_path: Path) -> None:
+    """127.0.0.53 would do, but only from the machine itself."""
+    assert hosts.machine_resolver(str(tmp_path)) == Resolver()
+    stub, behind = tmp_path / "etc/resolv.conf", tmp_path / "run/systemd/resolve/resolv.conf"
+    for path in (stub, behind):
+        path.parent.mkdir(parents=True)
+    stub.write_text("nameserver 127.0.0.53\nsearch a.example\n", encoding="ascii")
+    assert hosts.machine_resolver(str(tmp_path)).nameservers == ("127.0.0.53",)
+    behind.write_text("nameserver 192.0.2.53\n", encoding="ascii")
+
+    expected = Resolver(nameservers=("192.0.2.53",), search=("a.example",))
+    assert hosts.machine_resolver(str(tmp_path)) == expected
+
+
 def test_a_services_own_settings_go_before() -> None:
     text = hosts.resolv_conf_text(
         embedded=True, dns=("1.1.1.1",), search=("x.example",), options=("ndots:3",), machine=MACHINE
