@@ -88,7 +88,7 @@ def run_container(launch: Launch) -> None:
     config = launch.config
     _isolate(launch)
     os.setsid()
-    _prepare(launch.process)
+    _set_oom_score(launch.process)
     for fd, kind in launch.joins:
         at("join a namespace")
         namespaces.setns(fd, kind)
@@ -125,7 +125,7 @@ def run_exec(launch: Launch) -> None:
     can see us, which is from the second clone on (CVE-2016-9962, CVE-2024-21626).
     """
     _isolate(launch)
-    _prepare(launch.process)
+    _set_oom_score(launch.process)
     _expect(launch.sync, PLACED)
     at("enter the container")
     kinds = ("mnt", "uts", "ipc", "pid", "net", "cgroup")
@@ -151,6 +151,7 @@ def _isolate(launch: Launch) -> None:
     process.set_parent_death_signal(signal.SIGKILL)
     process.reset_signals()
     process.close_all_but(launch.descriptors())
+    os.dup2(0, 2)  # instead of the keeper's log
     sys.meta_path.clear()
     sys.path.clear()
     process.join_new_keyring()
@@ -159,14 +160,18 @@ def _isolate(launch: Launch) -> None:
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
-def _prepare(wanted: Process) -> None:
-    """Set what needs the host's privileges and its /proc: OOM score and resource limits."""
+def _set_oom_score(wanted: Process) -> None:
+    """Set the OOM score, which needs the host's /proc."""
     at("set oom_score_adj")
     fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     # Without CAP_SYS_RESOURCE it can only be raised; what we have is as good as it gets then.
     with contextlib.suppress(PermissionError):
         os.write(fd, str(wanted.oom_score_adj).encode())
     os.close(fd)
+
+
+def _limit(wanted: Process) -> None:
+    """Set the resource limits, late, for they could be too small for ourselves."""
     for limit in _DEFAULT_LIMITS:
         at("set ulimit", limit.name)
         process.set_default_rlimit(limit.name, limit.soft, limit.hard)
@@ -270,6 +275,7 @@ def _become(launch: Launch, root: int, slave: int, *, wait: bool) -> None:
     late = not _enter(wanted.cwd)
     # The system-call filter goes here when no_new_privs is off, for it needs CAP_SYS_ADMIN; when it is on,
     # behind set_no_new_privileges: then our own last calls needn't be in it.
+    _limit(wanted)
     at("drop capabilities")
     caps.drop_bounding(launch.capabilities)
     process.set_keep_capabilities(keep=True)

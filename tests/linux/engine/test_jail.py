@@ -257,6 +257,13 @@ def test_rlimits_are_explicit(lab: Lab) -> None:
         lab.keeper.prepare(lab.make("true", process={"rlimits": (Rlimit(name="nofiles", soft=1, hard=1),)}))
 
 
+def test_rlimits_may_be_smaller_than_what_the_engine_needs(lab: Lab) -> None:
+    """They are for the container's program."""
+    limits = (Rlimit(name="nofile", soft=6, hard=6), Rlimit(name="as", soft=8 << 20, hard=8 << 20))
+
+    assert run(lab, "ulimit -n", process={"rlimits": limits}).strip() == "6"
+
+
 def test_oom_score_is_the_containers(lab: Lab) -> None:
     """0 unless asked, whatever the keeper has; exec has its own."""
     assert run(lab, "cat /proc/1/oom_score_adj").strip() == "0"
