@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pycompose.app import Context
+    from pycompose.engine.cgroups.base import Cgroup
     from pycompose.engine.stats import Sample, StatsReader
     from pycompose.options import EventsOptions, StatsOptions, TopOptions, VolumesOptions, WaitOptions
 
@@ -34,6 +35,10 @@ def _running(context: Context, project_name: str, services: tuple[str, ...]) -> 
     ]
 
 
+def _group(context: Context, container: ObservedContainer) -> Cgroup:
+    return open_existing(context.paths, container.id, parent=container.config.cgroup_parent)
+
+
 # ---------------------------------------------------------------------- processes
 
 
@@ -43,7 +48,7 @@ def top(context: Context, project_name: str, options: TopOptions) -> list[Proces
     boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     views = []
     for container in _running(context, project_name, options.services):
-        for pid in sorted(open_existing(context.paths, container.id).procs()):
+        for pid in sorted(_group(context, container).procs()):
             with contextlib.suppress(OSError, ValueError):
                 views.append(_process(container, pid, ticks, boot_ns))
     return views
@@ -86,7 +91,9 @@ def stats(context: Context, project_name: str, options: StatsOptions) -> Iterato
             containers = _running(context, project_name, options.services)
             for container in containers:
                 if container.id not in readers:
-                    reader = StatsReader(open_existing(context.paths, container.id), container.state.pid)
+                    # On the host's network the counters would be the machine's.
+                    own = container.config.namespaces.network != "host"
+                    reader = StatsReader(_group(context, container), container.state.pid if own else None)
                     readers[container.id] = (reader, reader.sample())
             time.sleep(options.interval_s)  # a rate needs two samples with time between them
             views = [_stats_view(container, readers) for container in containers]

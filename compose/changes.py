@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pycompose.control import Message, Peer
     from pycompose.events import Sink
+    from pycompose.lifecycle import Tracked
     from pycompose.observe import Observed, ObservedContainer
     from pycompose.requests import Requests
 
@@ -220,20 +221,18 @@ class Changes:
         ]
 
     async def kill(self, peer: Peer, message: Message, _: list[int]) -> None:
-        """Send a signal to all containers at once."""
+        """Send a signal to all containers at once; doesn't wait for an operation that stops them gently."""
         number = signal_number(str(message["signal"]))
         sink = sink_of(peer)
-        async with self._requests.exclusive(interrupts=True):
-            chosen = _selected(await self._requests.observe(), message["services"], oneoff=False)
-            running = [container for container in chosen if container.running]
+        self._requests.interrupt()
+        running = [tracked for tracked in self._requests.chosen(message["services"]) if tracked.active]
 
-            async def kill(container: ObservedContainer) -> None:
-                tracked = self._supervisor.lifecycle.tracked[container.id]
-                sink(Event(subject=f"Container {container.name}", text="Killing", phase=Phase.WORKING))
-                await self._supervisor.lifecycle.signal(tracked, number)
-                sink(Event(subject=f"Container {container.name}", text="Killed", phase=Phase.DONE))
+        async def kill(tracked: Tracked) -> None:
+            sink(Event(subject=f"Container {tracked.name}", text="Killing", phase=Phase.WORKING))
+            await self._supervisor.lifecycle.signal(tracked, number)
+            sink(Event(subject=f"Container {tracked.name}", text="Killed", phase=Phase.DONE))
 
-            await _all(kill(container) for container in running)
+        await _all(kill(tracked) for tracked in running)
         peer.send({"result": {"nothing": not running}})
 
     async def rm(self, peer: Peer, message: Message, _: list[int]) -> None:

@@ -142,7 +142,9 @@ class Tail:
         if found is None:
             return []
         container, follower = found
-        lines = [_log_line(container, line) for line in follower.read()]
+        lines: list[LogLine] = []
+        while batch := follower.read():
+            lines += [_log_line(container, line) for line in batch]
         follower.close()
         return lines
 

@@ -110,8 +110,8 @@ class Requests:
         self, *, interrupts: bool = False, interruptible: bool = False
     ) -> AsyncIterator[None]:
         """Hold the project for the block. Cancels a holder that only builds up when this one takes down."""
-        if interrupts and self._interruptible is not None:
-            self._interruptible.cancel()
+        if interrupts:
+            self.interrupt()
         async with self._lock:
             await self.supervisor.sync()
             if interruptible:
@@ -120,6 +120,11 @@ class Requests:
                 yield
             finally:
                 self._interruptible = None
+
+    def interrupt(self) -> None:
+        """Cancel an operation that builds up; one that takes down goes on."""
+        if self._interruptible is not None:
+            self._interruptible.cancel()
 
     async def observe(self) -> Observed:
         """Return a snapshot of the project."""

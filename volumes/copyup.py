@@ -89,7 +89,7 @@ def _merged(lowers: Sequence[str]) -> int:
         try:
             return new_filesystem("overlay", [("lowerdir+", fd) for fd in fds])
         except OSError as exc:
-            if exc.errno not in (errno.EINVAL, errno.EBADF):
+            if exc.errno not in (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP):
                 raise
             names = ":".join(f"/proc/self/fd/{fd}" for fd in fds)
             return new_filesystem("overlay", [("lowerdir", names)])

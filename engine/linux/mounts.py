@@ -100,7 +100,8 @@ def overlay(lower_fds: Sequence[int], upper_fd: int, work_fd: int, attach_fd: in
     try:
         return new_filesystem("overlay", options)
     except OSError as exc:
-        if exc.errno not in (errno.EINVAL, errno.EBADF):
+        # Before 6.13 descriptors, before 6.5 the new API at all (EOPNOTSUPP) is unknown to overlayfs.
+        if exc.errno not in (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP):
             raise
         return overlay_by_names(lower_fds, upper_fd, work_fd, attach_fd)
 
