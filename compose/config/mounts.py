@@ -93,6 +93,6 @@ def parse_device(text: str) -> dict[str, Any]:
     source = parts[0]
     return {
         "source": source,
-        "target": parts[1] if len(parts) > 1 else source,
+        "target": (parts[1] if len(parts) > 1 else "") or source,
         "permissions": parts[2] if len(parts) > 2 else "rwm",
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -228,28 +227,29 @@ def _multi(value: Any) -> Any:
     return out or _OMIT
 
 
-_HOST_SEPARATOR = re.compile(r"[=:]")
-
-
 def _hosts(value: Any) -> Any:
     """`extra_hosts` in all forms → sorted `host=address` lines."""
     found: dict[str, list[str]] = {}
     if isinstance(value, list):
         for item in value:
-            parts = _HOST_SEPARATOR.split(item, maxsplit=1)
-            if len(parts) < 2 or not parts[1] or not parts[0]:
+            host, separator, address = item.partition("=" if "=" in item else ":")
+            if not separator:
                 raise ValueError(f"invalid host {item!r}: HOST=ADDRESS or HOST:ADDRESS")
-            found.setdefault(parts[0].strip(), []).append(_bare(parts[1].strip()))
+            found.setdefault(host, []).append(_bare(address))
     else:
         for key, item in value.items():
             addresses = item if isinstance(item, list) else [item]
             found.setdefault(key, []).extend(_bare(text_of(address)) for address in addresses)
+    wrong = next((host for host in found if not host or ":" in host), None)
+    if wrong is not None:
+        raise ValueError(f"bad host name {wrong!r}")
     lines = sorted(f"{host}={address}" for host, addresses in found.items() for address in addresses)
-    return Seq(lines) or _OMIT
+    return Seq(lines) if found else _OMIT
 
 
 def _bare(address: str) -> str:
-    return address[1:-1] if address.startswith("[") and address.endswith("]") else address
+    bracketed = len(address) > 2 and address[0] == "[" and address[-1] == "]"
+    return address[1:-1] if bracketed else address
 
 
 def _octal(value: Any) -> str:
