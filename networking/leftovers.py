@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from pycompose.engine.errors import PycomposeError
 from pycompose.networking import attach
@@ -11,11 +12,26 @@ from pycompose.networking.netlink import Netlink
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pycompose.networking.api import Networking
     from pycompose.networking.registry import Registry
 
 
-def cleanup(networking: Networking, registry: Registry, project: str, container_ids: Sequence[str]) -> None:
+class Remover(Protocol):
+    """What the facade can remove."""
+
+    def disconnect(self, *container_ids: str) -> None:
+        """Remove the wires and namespaces of containers."""
+
+    def release(self, lease_key: str) -> None:
+        """Forget a lease."""
+
+    def remove_network(self, name: str) -> None:
+        """Remove a network."""
+
+    def remove_firewall(self, project: str) -> None:
+        """Remove a project's rules."""
+
+
+def cleanup(networking: Remover, registry: Registry, project: str, container_ids: Sequence[str]) -> None:
     """Remove the wires, namespaces, rules, networks and leases of `project`, whose containers are gone.
 
     Raises ExceptionGroup when something could not be removed; everything else is.
@@ -40,10 +56,10 @@ def cleanup(networking: Networking, registry: Registry, project: str, container_
     attempt("removing the firewall", lambda: networking.remove_firewall(project))
     for record in records:
         for key in [key for key in record.leases if _belongs(key, project)]:
-            attempt(f"releasing {key}", lambda key=key: networking.release(key))  # type: ignore[misc]
+            attempt(f"releasing {key}", partial(networking.release, key))
         if record.state.project == project:
             name = record.state.name
-            attempt(f"removing network {name}", lambda name=name: networking.remove_network(name))  # type: ignore[misc]
+            attempt(f"removing network {name}", partial(networking.remove_network, name))
     attempt("removing stray links", lambda: _stray_links(registry, project))
     if failures:
         raise ExceptionGroup(f"project {project}: networks: clean up: something is left behind", failures)

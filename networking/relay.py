@@ -241,7 +241,7 @@ class _UdpFlow(asyncio.DatagramProtocol):
         elif len(self._waiting) < UDP_WAITING:
             self._waiting.append(data)
 
-    def datagram_received(self, data: bytes, _addr: Any) -> None:
+    def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ARG002 - asyncio's signature
         self._server.answer(data, self._client)
         self._touch()
 

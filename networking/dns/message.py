@@ -51,7 +51,7 @@ def parse(data: bytes) -> Query | bytes | None:
         header = dnslib.DNSHeader.parse(buffer)
         if questions != 1:
             return _bare(identity, flags, FORMERR)
-        question = dnslib.DNSQuestion.parse(buffer)
+        question: Any = dnslib.DNSQuestion.parse(buffer)
         end = buffer.offset
         size = _edns_size(buffer, header.a + header.auth, header.ar)
         labels = tuple(question.qname.label)

@@ -81,12 +81,12 @@ class Lab:
     containers: list[Container] = field(default_factory=list)
     outside: Path | None = None
 
-    def connect(self, *networks: str, service: str = "s", **options: str) -> Container:
+    def connect(self, *networks: str, service: str = "s") -> Container:
         """Connect a new container to networks."""
         number = next(_numbers)
         key = f"{self.project}/{service}/{number}"
         container = Container(self, f"{number:064x}", self.paths.netns(f"{number:064x}"))
-        specs = [EndpointSpec(network=name, lease_key=key, **options) for name in networks]
+        specs = [EndpointSpec(network=name, lease_key=key) for name in networks]
         container.endpoints = self.networking.connect(container.id, specs, hostname=service)
         self.containers.append(container)
         return container
