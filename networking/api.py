@@ -164,7 +164,7 @@ class Networking:
             for name in [record.state.name for record in records]:
                 if (record := self._registry.load(name)) is not None:
                     for container_id in ours & record.attachments.keys():
-                        del record.attachments[container_id]
+                        leases.detach(record, container_id)
                     self._registry.save(record)
 
     def release(self, lease_key: str, network: str | None = None) -> None:

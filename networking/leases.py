@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from pycompose.networking.registry import Record
 
+# "project/service/number" is a place in the project; what has more parts is one container's own.
+SERVICE_KEY_SLASHES = 2
+
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}\Z")
 
 
@@ -51,6 +54,13 @@ def attach(record: Record, container_id: str, spec: EndpointSpec, *, veth: str, 
     )
     record.attachments[container_id] = attachment
     return attachment
+
+
+def detach(record: Record, container_id: str) -> None:
+    """Forget that the container is connected. Its lease stays, unless the key can't come again (a one-off's)."""
+    lease_key = record.attachments.pop(container_id).lease_key
+    if lease_key.count("/") > SERVICE_KEY_SLASHES:
+        record.leases.pop(lease_key, None)
 
 
 def release(record: Record, lease_key: str) -> bool:

@@ -87,8 +87,8 @@ class Lease:
 class EndpointSpec:
     """How a container wants to sit on one network.
 
-    `lease_key` ("project/service/number") finds the same addresses after a recreate. `aliases` belong to
-    DNS; they are carried for the caller.
+    `lease_key` "project/service/number" finds the same addresses after a recreate; one with more parts is a
+    one-off's and forgotten with it. `aliases` belong to DNS; they are carried for the caller.
     """
 
     network: str

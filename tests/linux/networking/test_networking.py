@@ -457,3 +457,14 @@ def test_pools_can_be_set_for_the_machine(empty_lab: Lab, monkeypatch: pytest.Mo
     networking.close()
 
     assert state.subnet == "10.77.0.0/26"
+
+
+def test_a_one_offs_lease_goes_with_it(empty_lab: Lab) -> None:
+    """`run` a thousand times must not use a subnet up."""
+    networking = empty_lab.networking
+    networking.ensure_network(NetworkSpec(name="n", project="lab"))
+    (first,) = networking.connect("a" * 64, [endpoint("n", "lab/job/1/aaaa")])
+    networking.disconnect("a" * 64)
+    (second,) = networking.connect("b" * 64, [endpoint("n", "lab/job/2/bbbb")])
+
+    assert (second.ip, second.mac != first.mac) == (first.ip, True)
