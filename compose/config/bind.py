@@ -41,8 +41,9 @@ _SIMPLE_STRINGS = (
 )  # fmt: skip
 _TUPLES = (
     "group_add", "volumes_from", "tmpfs", "dns", "dns_search", "dns_opt", "cap_add", "cap_drop", "security_opt",
-    "device_cgroup_rules", "profiles",
+    "device_cgroup_rules", "profiles", "command", "entrypoint",
 )  # fmt: skip
+_MAPPINGS = ("environment", "labels", "annotations", "sysctls")
 _FLAGS = ("privileged", "read_only", "init", "tty", "stdin_open")
 
 
@@ -61,29 +62,10 @@ def bind(tree: Map, disabled: Map, facts: Project) -> Project:
 
 def service(name: str, node: Map) -> Service:
     """Return one service of a shaped tree."""
-    values: dict[str, Any] = {key: node[key] for key in _SIMPLE_STRINGS if key in node}
-    values |= {key: tuple(node[key]) for key in _TUPLES if key in node}
-    values |= {key: node[key] for key in _FLAGS if key in node}
-    values |= {
-        key: dict(node[key]) for key in ("environment", "labels", "annotations", "sysctls") if key in node
-    }
-    values |= {key: tuple(node[key]) for key in ("command", "entrypoint") if key in node}
-    if "build" in node:
-        build = node["build"]
-        values["build"] = Build(
-            context=build.get("context", ""), dockerfile=build.get("dockerfile", ""), tree=plain(build)
-        )
     deploy = node.get("deploy") or {}
-    scale = node.get("scale", deploy.get("replicas", 1))
-    if "shm_size" in node:
-        values["shm_bytes"] = int(node["shm_size"])
-    if "stop_grace_period" in node:
-        values["stop_grace_s"] = parse_duration(node["stop_grace_period"])
-    if "healthcheck" in node:
-        values["health"] = health(node["healthcheck"])
     return Service(
         name=name,
-        replicas=scale,
+        replicas=node.get("scale", deploy.get("replicas", 1)),
         depends_on=depends_on(node),
         links=links(node.get("links")),
         external_links=links(node.get("external_links")),
@@ -109,8 +91,27 @@ def service(name: str, node: Map) -> Service:
         provider=plain(node["provider"]) if "provider" in node else None,
         extensions={key: plain(value) for key, value in node.items() if key not in SHAPES["service"]},
         hash=service_hash(node),
-        **values,
+        **_given(node),
     )
+
+
+def _given(node: Map) -> dict[str, Any]:
+    """Return the fields whose default is the model's, where the service sets them."""
+    values: dict[str, Any] = {key: node[key] for key in (*_SIMPLE_STRINGS, *_FLAGS) if key in node}
+    values |= {key: tuple(node[key]) for key in _TUPLES if key in node}
+    values |= {key: dict(node[key]) for key in _MAPPINGS if key in node}
+    if "build" in node:
+        build = node["build"]
+        values["build"] = Build(
+            context=build.get("context", ""), dockerfile=build.get("dockerfile", ""), tree=plain(build)
+        )
+    if "shm_size" in node:
+        values["shm_bytes"] = int(node["shm_size"])
+    if "stop_grace_period" in node:
+        values["stop_grace_s"] = parse_duration(node["stop_grace_period"])
+    if "healthcheck" in node:
+        values["health"] = health(node["healthcheck"])
+    return values
 
 
 def plain(node: Any) -> Any:

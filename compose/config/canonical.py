@@ -39,6 +39,7 @@ class _Walk:
         self.errors: list[ConfigError] = []
 
     def children(self, node: Any, path: Path, rules: Trie[Rule]) -> None:
+        """Rewrite what is below a node, in place."""
         if isinstance(node, Map):
             for key, value in node.items():
                 below = rules.key(key)

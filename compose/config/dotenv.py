@@ -76,6 +76,7 @@ class _Parser:
         self._out: dict[str, str] = {}
 
     def run(self) -> dict[str, str]:
+        """Return the variables."""
         while self._skip_blank():
             if found := _EXPORT.match(self._text, self._at):
                 self._at = found.end()

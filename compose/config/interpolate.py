@@ -93,6 +93,7 @@ class _Walk:
         self.errors: list[ConfigError] = []
 
     def mapping(self, node: Map, path: Path, casts: Trie[Cast] | None) -> None:
+        """Interpolate the values of a mapping, in place."""
         for key, value in node.items():
             below = casts.key(key) if casts else None
             if isinstance(value, str):

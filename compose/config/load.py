@@ -132,6 +132,7 @@ class _Session:
     bases: dict[tuple[str, str, int], tuple[Scope, External]] = field(default_factory=dict)
 
     def run(self) -> Loaded:
+        """Go through the phases of the whole."""
         options, found = self.options, self.found
         name = name_of(options, found, self._names())
         environment = {**found.environment, "COMPOSE_PROJECT_NAME": name}

@@ -33,6 +33,7 @@ class _Merge:
         self._start = len(start)
 
     def node(self, base: Any, over: Any, path: Path, rules: Trie[Rule] | None) -> Any:
+        """Return `base` changed by `over`, by the rule for the path if there is one."""
         if rules is not None and rules.rule is not None:
             return rules.rule(base, over, self, path, rules)
         if over is None:
@@ -48,6 +49,7 @@ class _Merge:
         return over
 
     def mappings(self, base: Any, over: Any, path: Path, rules: Trie[Rule] | None) -> Any:
+        """Return `base` with the keys of `over` merged in."""
         for key, value in over.items():
             if key in base:
                 below = rules.key(key) if rules else None

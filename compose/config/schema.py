@@ -174,6 +174,7 @@ class _Check:
             )
 
     def object(self, node: dict[str, Any], spec: Object, path: Path) -> None:
+        """Check the keys of a mapping, and their values."""
         keys = spec.keys
         for key, value in node.items():
             if key in keys:
@@ -187,6 +188,7 @@ class _Check:
                 self._error(path, f'missing key "{key}"')
 
     def value(self, value: Any, kind: Type, path: Path) -> None:
+        """Check a value against a type."""
         cls = type(value)
         if cls in kind.scalars:
             if kind.limits != (None, None) and cls in (int, float):

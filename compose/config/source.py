@@ -57,6 +57,7 @@ class _Builder:
         self._aliased = 0
 
     def documents(self) -> Iterator[Document]:
+        """Yield the documents. Raises YamlError, ConfigErrors."""
         while True:
             event = self._next()
             if event is None or isinstance(event, yaml.StreamEndEvent):
