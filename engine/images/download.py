@@ -107,7 +107,7 @@ class Download:
         try:
             repository.transport.watch(response)
             skip = self._to_skip(response, repository.host)
-            while data := response.read(_PIECE):
+            while data := response.read1(_PIECE):
                 repository.transport.check()
                 if skip:
                     data, skip = data[skip:], max(0, skip - len(data))

@@ -137,8 +137,10 @@ class Puller:
             with self._layout.adding(), self._layout.scratch("pull") as scratch:
                 lock = self._layout.root / "tmp" / f"{fetched.manifest.config.hex}.lock"
                 with locked(lock):
-                    self._layers(fetched, repositories[-1], scratch, notify, what)
-                    lock.unlink(missing_ok=True)
+                    try:
+                        self._layers(fetched, repositories[-1], scratch, notify, what)
+                    finally:
+                        lock.unlink(missing_ok=True)
                 self._layout.put_blob(fetched.config_data)
                 return self._store.add(fetched.manifest_data, reference, source_digest=fetched.source_digest)
         except OSError as exc:
@@ -222,7 +224,11 @@ class Puller:
     def _config(self, repository: Repository, descriptor: Descriptor, what: str) -> bytes:
         if self._layout.has_blob(descriptor.digest):
             return self._layout.read_blob(descriptor.digest, MAX_CONFIG_BYTES)
-        return verify(repository.small_blob(descriptor), descriptor.digest, f"{what}: configuration")
+        place = f"{what}: configuration"
+        try:
+            return verify(repository.small_blob(descriptor), descriptor.digest, place)
+        except DigestMismatch:  # as with layers: once may be an accident on the way
+            return verify(repository.small_blob(descriptor), descriptor.digest, place)
 
     # Layers
 

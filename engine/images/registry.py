@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 HUB_HOST = "registry-1.docker.io"
 ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 DEFAULT_TOKEN_S = 60.0
+# A token may run out between two threads' requests, hence more than one.
+AUTHORIZATIONS = 2
 _MAX_BODY = 1024 * 1024
 
 
@@ -149,13 +151,13 @@ class Repository:
 
         Or a URL of this registry.
         """
-        for attempt in range(2):
-            url = rest if "://" in rest else self.url(rest)
+        own = "://" not in rest or Origin.of(rest) == Origin.of(self._base)
+        for attempt in range(AUTHORIZATIONS + 1):
             sent = dict(headers or {})
-            if Origin.of(url) == Origin.of(self._base) and (authorization := self._current()):
+            if own and (authorization := self._current()):
                 sent["Authorization"] = authorization
-            response = self._send(Request(method, url, sent, body))
-            if response.status != 401 or attempt or Origin.of(url) != Origin.of(self._base):
+            response = self._send(Request(method, rest if "://" in rest else self.url(rest), sent, body))
+            if response.status != 401 or attempt == AUTHORIZATIONS or not own:
                 return response
             header = ", ".join(response.headers.getlist("WWW-Authenticate"))
             response.drain_conn()
