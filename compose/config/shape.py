@@ -13,6 +13,8 @@ from pycompose.errors import ConfigError, ConfigErrors, SchemaError
 from pycompose.units import format_duration_ns, format_float, parse_bytes, parse_duration_ns, single
 
 _OMIT = object()
+# Structures that aren't pointers in Go: nothing in them is nothing at all.
+_VALUES = frozenset({"=resources", "=placement", "=ipam", "=hook"})
 # Mappings whose entries may be nothing: pointers in Go.
 _NULLABLE = frozenset({"endpoint", "service_model"})
 
@@ -52,7 +54,11 @@ class _Walk:
             if value is None:
                 continue
             shaped = self._value(value, kind[:-1] if keep else kind, (*path, key))
-            if shaped is _OMIT or (not keep and shaped == _ZEROS.get(kind, _OMIT)):
+            if (
+                shaped is _OMIT
+                or (kind in _VALUES and not shaped)
+                or (not keep and shaped == _ZEROS.get(kind, _OMIT))
+            ):
                 continue
             out[key] = shaped
             out.at[key] = marks(node, key)
