@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking
@@ -45,6 +46,7 @@ log = logging.getLogger("pycompose.supervisor")
 
 IDLE_S = 2.0
 LOCK_WAIT_S = 15.0
+WORKERS = 16
 
 
 class Supervisor:
@@ -295,8 +297,10 @@ def _listen(paths: StatePaths, project: str) -> socket.socket:
 
 
 async def _run(paths: StatePaths, project: str, first: socket.socket) -> None:
-    supervisor = Supervisor(paths, project)
     loop = asyncio.get_running_loop()
+    # They wait for the kernel and the keeper, not for processors.
+    loop.set_default_executor(ThreadPoolExecutor(WORKERS, thread_name_prefix="worker"))
+    supervisor = Supervisor(paths, project)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.finished.set)
     try:

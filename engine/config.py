@@ -10,8 +10,10 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar
 
 DEFAULT_CAPABILITIES = (
@@ -223,23 +225,36 @@ class ContainerConfig:
 
 def plain(value: object) -> Any:
     """Return `value` (dataclasses, enums, tuples, dicts) as JSON values, leaving out fields at their default."""
-    if isinstance(value, Enum):
-        return value.value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        out = {}
-        for item in dataclasses.fields(value):
-            current = getattr(value, item.name)
-            if item.default is not dataclasses.MISSING and current == item.default:
-                continue
-            if item.default_factory is not dataclasses.MISSING and current == item.default_factory():
-                continue
-            out[item.name] = plain(current)
-        return out
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, Enum):
+        return value.value
+    if dataclasses.is_dataclass(value):
+        out = {}
+        for name, default in _defaults(type(value)):
+            current = getattr(value, name)
+            if current != default:
+                out[name] = plain(current)
+        return out
     return value
+
+
+@cache
+def _defaults(kind: type) -> list[tuple[str, Any]]:
+    """Return the fields of a dataclass with their defaults; one without a default is unlike everything."""
+    found = []
+    for item in dataclasses.fields(kind):
+        default: Any = object()
+        if item.default is not dataclasses.MISSING:
+            default = item.default
+        elif item.default_factory is not dataclasses.MISSING:
+            default = item.default_factory()
+        found.append((item.name, default))
+    return found
 
 
 def from_json(kind: type[T], value: Any) -> T:
@@ -247,31 +262,49 @@ def from_json(kind: type[T], value: Any) -> T:
 
     Unknown keys are ignored, so that an older process can read a newer file of the same schema.
     """
-    return typing.cast("T", _build(kind, value))
+    convert = _converter(kind)
+    return typing.cast("T", value if convert is None else convert(value))
 
 
-_HINTS: dict[type, dict[str, Any]] = {}
+Converter = Callable[[Any], Any]
+_CONVERTERS: dict[Any, Converter | None] = {}
 
 
-def _build(kind: Any, value: Any) -> Any:
+def _converter(kind: Any) -> Converter | None:
+    """Return what makes a `kind` of its JSON value, None where that is the value itself; made once per kind."""
+    if kind not in _CONVERTERS:
+        _CONVERTERS[kind] = _make_converter(kind)
+    return _CONVERTERS[kind]
+
+
+def _make_converter(kind: Any) -> Converter | None:
     origin = typing.get_origin(kind)
-    if value is None:
-        return None
+    arguments = typing.get_args(kind)
     if origin is tuple:
-        (item, *_rest) = typing.get_args(kind)
-        return tuple(_build(item, entry) for entry in value)
+        item = _converter(arguments[0])
+        return tuple if item is None else lambda value: tuple(map(item, value))
     if origin is dict:
-        item = typing.get_args(kind)[1]
-        return {key: _build(item, entry) for key, entry in value.items()}
+        entry = _converter(arguments[1])
+        return None if entry is None else lambda value: {key: entry(one) for key, one in value.items()}
     if origin in (typing.Union, types.UnionType):
-        (inner,) = [option for option in typing.get_args(kind) if option is not type(None)]
-        return _build(inner, value)
+        (inner,) = [option for option in arguments if option is not type(None)]
+        convert = _converter(inner)
+        return None if convert is None else lambda value: None if value is None else convert(value)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value)
-    if dataclasses.is_dataclass(kind):
-        hints = _HINTS.get(typing.cast("type", kind))
-        if hints is None:
-            hints = _HINTS[typing.cast("type", kind)] = typing.get_type_hints(kind)
-        known = {item.name for item in dataclasses.fields(kind)}
-        return typing.cast("Any", kind)(**{k: _build(hints[k], v) for k, v in value.items() if k in known})
-    return value
+        return kind
+    return _dataclass_converter(kind) if dataclasses.is_dataclass(kind) else None
+
+
+def _dataclass_converter(kind: Any) -> Converter:
+    hints = typing.get_type_hints(kind)
+    fields = {item.name: _converter(hints[item.name]) for item in dataclasses.fields(kind)}
+
+    def build(value: Any) -> Any:
+        arguments = {}
+        for key, one in value.items():
+            if key in fields:
+                convert = fields[key]
+                arguments[key] = one if convert is None else convert(one)
+        return kind(**arguments)
+
+    return build

@@ -26,8 +26,9 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> No
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    # Not json.dump: writing to a file goes through the encoder that is written in Python.
     with open(fd, "w", encoding="utf-8") as file:
-        json.dump({"schema": SCHEMA, **value}, file, sort_keys=True)
+        file.write(json.dumps({"schema": SCHEMA, **value}, sort_keys=True))
         file.flush()
         if durable:
             os.fsync(file.fileno())
