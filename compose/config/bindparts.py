@@ -145,7 +145,7 @@ def restart(node: Map) -> Restart:
     """Return the restart policy: deploy.restart_policy beats `restart`."""
     policy = (node.get("deploy") or {}).get("restart_policy")
     if policy is not None:
-        condition = policy.get("condition", "any")
+        condition = str(policy.get("condition", "any"))
         return Restart(
             kind=_CONDITIONS.get(condition, condition),
             max_attempts=policy.get("max_attempts"),

@@ -14,10 +14,9 @@ def parse_port(text: str) -> list[dict[str, object]]:
     if not container:
         raise ValueError(f"no container port in {text!r}")
     first, last = port_range(container, "container port")
-    if published:
-        host_first, host_last = port_range(published, "host port")
-        if last - first != host_last - host_first and first != last:
-            raise ValueError(f"the ranges {published} (host) and {container} (container) differ in length")
+    hosts = port_range(published, "host port") if published else None
+    if hosts and last - first != hosts[1] - hosts[0] and first != last:
+        raise ValueError(f"the ranges {published} (host) and {container} (container) differ in length")
     if protocol not in PROTOCOLS:
         raise ValueError(f"invalid protocol {protocol!r}: allowed are tcp, udp, sctp")
     ports: list[dict[str, object]] = []
@@ -26,9 +25,10 @@ def parse_port(text: str) -> list[dict[str, object]]:
         if host_ip:
             entry["host_ip"] = host_ip
         entry["target"] = port
-        if published:
-            single = first == last and host_first != host_last
-            entry["published"] = f"{host_first}-{host_last}" if single else str(host_first + port - first)
+        if hosts:
+            # A range of host ports for one port in the container: any of them that is free.
+            any_of = first == last and hosts[0] != hosts[1]
+            entry["published"] = f"{hosts[0]}-{hosts[1]}" if any_of else str(hosts[0] + port - first)
         entry["protocol"] = protocol
         ports.append(entry)
     return ports

@@ -207,7 +207,7 @@ class _Check:
             if isinstance(value, (dict, list, Timestamp)):
                 self._free(value, path)
             return
-        elif cls is float and int in kind.scalars and value.is_integer():
+        elif isinstance(value, float) and int in kind.scalars and value.is_integer():
             if kind.limits != (None, None):
                 self._limits(int(value), kind, path)
             return
