@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         DownOptions,
         ImageOptions,
         KillOptions,
+        Mutation,
         PauseOptions,
         RestartOptions,
         RmOptions,
@@ -152,8 +153,7 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
         **extra,
     }
     with _connection(context, project.name) as connection:
-        result = _called(connection, message, context.sink)
-    _show_plan(context, result)
+        _called(connection, message, context.sink)
 
 
 def _called(connection: Connection, message: dict[str, Any], sink: Sink) -> dict[str, Any]:
@@ -233,7 +233,6 @@ def down(context: Context, project_name: str, loaded: Loaded | None, options: Do
             connection.socket.settimeout(DOWN_WAIT_S)
             with contextlib.suppress(NotRunning, TimeoutError):
                 connection.receive()
-    _show_plan(context, result)
     if result.get("nothing") and not options.dry_run:
         text = f"No resource found to remove for project {project_name!r}"
         context.sink(Event(subject="", text=text, phase=Phase.WARNING))
@@ -252,16 +251,13 @@ def stop(context: Context, project_name: str, loaded: Loaded | None, options: St
 def start(context: Context, project_name: str, loaded: Loaded | None, options: StartOptions) -> None:
     """Start existing containers, dependencies first."""
     check_known(loaded, options.services)
-    _ask(
-        context,
-        project_name,
-        {
-            "op": "start",
-            "services": list(options.services),
-            "wait": options.wait,
-            "wait_timeout_s": options.wait_timeout_s,
-        },
-    )
+    message = {
+        "op": "start",
+        "services": list(options.services),
+        "wait": options.wait,
+        "wait_timeout_s": options.wait_timeout_s,
+    }
+    _ask(context, project_name, message, options)
 
 
 def restart(context: Context, project_name: str, loaded: Loaded | None, options: RestartOptions) -> None:
@@ -273,14 +269,14 @@ def restart(context: Context, project_name: str, loaded: Loaded | None, options:
         "timeout_s": options.timeout_s,
         "no_deps": options.no_deps,
     }
-    _ask(context, project_name, message)
+    _ask(context, project_name, message, options)
 
 
 def kill(context: Context, project_name: str, loaded: Loaded | None, options: KillOptions) -> None:
     """Send a signal to running containers."""
     check_known(loaded, options.services)
     message = {"op": "kill", "services": list(options.services), "signal": options.signal}
-    if _ask(context, project_name, message).get("nothing"):
+    if _ask(context, project_name, message, options).get("nothing"):
         context.sink(Event(subject="", text="No container to kill", phase=Phase.WARNING))
 
 
@@ -293,20 +289,20 @@ def rm(context: Context, project_name: str, loaded: Loaded | None, options: RmOp
         "stop": options.stop,
         "volumes": options.volumes,
     }
-    if _ask(context, project_name, message).get("nothing"):
+    if _ask(context, project_name, message, options).get("nothing"):
         context.sink(Event(subject="", text="No stopped containers", phase=Phase.WARNING))
 
 
 def pause(context: Context, project_name: str, loaded: Loaded | None, options: PauseOptions) -> None:
     """Freeze running containers."""
     check_known(loaded, options.services)
-    _ask(context, project_name, {"op": "pause", "services": list(options.services), "pause": True})
+    _ask(context, project_name, {"op": "pause", "services": list(options.services), "pause": True}, options)
 
 
 def unpause(context: Context, project_name: str, loaded: Loaded | None, options: PauseOptions) -> None:
     """Let paused containers go on."""
     check_known(loaded, options.services)
-    _ask(context, project_name, {"op": "pause", "services": list(options.services), "pause": False})
+    _ask(context, project_name, {"op": "pause", "services": list(options.services), "pause": False}, options)
 
 
 def check_known(loaded: Loaded | None, services: Iterable[str]) -> None:
@@ -322,7 +318,7 @@ def _connection(context: Context, project_name: str) -> Connection:
     return connect_or_start(context.paths, project_name, _prepared.pop() if _prepared else None)
 
 
-def _ask(context: Context, project_name: str, message: dict[str, Any]) -> dict[str, Any]:
+def _ask(context: Context, project_name: str, message: dict[str, Any], options: Mutation) -> dict[str, Any]:
     """Perform an operation on existing containers; without any there is nothing to do."""
     require_root()
     if not claims(context.paths, project_name):
@@ -332,10 +328,5 @@ def _ask(context: Context, project_name: str, message: dict[str, Any]) -> dict[s
     except NotRunning:
         connection = connect_or_start(context.paths, project_name)
     with connection:
-        return _called(connection, message, context.sink)
-
-
-def _show_plan(context: Context, result: dict[str, Any]) -> None:
-    """Show the plan of a dry run, a line per step."""
-    for line in str(result.get("plan", "")).splitlines():
-        context.sink(Event(subject="", text=line, phase=Phase.DONE))
+        shared = {"dry_run": options.dry_run, "parallel": options.parallel}
+        return _called(connection, {**message, **shared}, context.sink)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pycompose.events import Sink
     from pycompose.lifecycle import Tracked
     from pycompose.observe import Observed, ObservedContainer
+    from pycompose.operations import Operations
     from pycompose.requests import Requests
 
 
@@ -42,21 +43,27 @@ class Changes:
         images = {key: from_json(Image, value) for key, value in message["images"].items()}
         sink = sink_of(peer)
         async with self._requests.exclusive(interruptible=True):
-            await asyncio.gather(self._supervisor.need_keeper(), blocking(self._remember, project))
+            if not message.get("dry_run"):
+                await asyncio.gather(self._supervisor.need_keeper(), blocking(self._remember, project))
             observed = await self._requests.observe()
             options = _reconcile_options(message, images)
             if not message.get("ignore_orphans") and not options.remove_orphans:
                 _warn_about_orphans(sink, project, observed)
             plan = reconcile(project, observed, options)
-            if message.get("dry_run"):
-                peer.send({"result": {"plan": str(plan)}})
-                return
             _tell_running(sink, plan, observed, options)
-            operations = self._requests.operations(sink, project, images)
-            await execute(plan, operations.perform, parallel=message.get("parallel"))
-        if message.get("wait"):
+            await self._walk(plan, self._requests.operations(sink, project, images), message)
+        if message.get("wait") and not message.get("dry_run"):
             await self._wait_ready(sink, options.services, message.get("wait_timeout_s"))
         peer.send({"result": {}})
+
+    @staticmethod
+    async def _walk(plan: Plan, operations: Operations, message: Message) -> None:
+        """Perform the plan; with `dry_run` only say what would be done."""
+        if message.get("dry_run"):
+            for node in plan.nodes:
+                operations.rehearse(node)
+        else:
+            await execute(plan, operations.perform, parallel=message.get("parallel"))
 
     def _remember(self, project: Project) -> None:
         supervisor = self._supervisor
@@ -104,14 +111,9 @@ class Changes:
                 networks=networks,
                 volumes=volumes,
                 timeout_s=message.get("timeout_s"),
-                anonymous_volumes=True,
+                anonymous_volumes=bool(message.get("volumes")),
             )
-            if message.get("dry_run"):
-                peer.send({"result": {"plan": str(plan)}})
-                return
-            await execute(
-                plan, self._requests.operations(sink, project).perform, parallel=message.get("parallel")
-            )
+            await self._walk(plan, self._requests.operations(sink, project), message)
             nothing_left = not supervisor.lifecycle.tracked
             if nothing_left:
                 await blocking(supervisor.wiring.remove_all)
@@ -141,7 +143,7 @@ class Changes:
             plan = self._start_plan([container for container in chosen if not container.running])
             if not chosen and message["services"]:
                 raise NoSuchContainer(f"service {message['services'][0]} has no container to start")
-            await execute(plan, self._requests.operations(sink).perform, parallel=message.get("parallel"))
+            await self._walk(plan, self._requests.operations(sink), message)
         if message.get("wait"):
             services = dict.fromkeys(container.service for container in chosen)
             await self._wait_ready(sink, services, message.get("wait_timeout_s"))
@@ -173,9 +175,7 @@ class Changes:
         async with self._requests.exclusive(interrupts=True):
             chosen = _selected(await self._requests.observe(), message["services"], oneoff=False)
             plan = stop_plan(chosen, timeout_s=message.get("timeout_s"))
-            await execute(
-                plan, self._requests.operations(sink_of(peer)).perform, parallel=message.get("parallel")
-            )
+            await self._walk(plan, self._requests.operations(sink_of(peer)), message)
         peer.send({"result": {}})
 
     async def restart(self, peer: Peer, message: Message, _: list[int]) -> None:
@@ -244,7 +244,7 @@ class Changes:
             plan = stop_plan(
                 chosen, timeout_s=message.get("timeout_s"), remove=True, volumes=bool(message.get("volumes"))
             )
-            await execute(plan, self._requests.operations(sink_of(peer)).perform)
+            await self._walk(plan, self._requests.operations(sink_of(peer)), message)
         peer.send({"result": {"nothing": not chosen}})
 
     async def pause(self, peer: Peer, message: Message, _: list[int]) -> None:

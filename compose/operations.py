@@ -37,6 +37,16 @@ if TYPE_CHECKING:
     from pycompose.wiring import Wiring
 
 CONDITION_DONE = {Condition.STARTED: "Started", Condition.HEALTHY: "Healthy", Condition.COMPLETED: "Exited"}
+REHEARSED = {
+    "CreateNetwork": ("Creating", "Created"),
+    "CreateVolume": ("Creating", "Created"),
+    "RemoveNetwork": ("Removing", "Removed"),
+    "RemoveVolume": ("Removing", "Removed"),
+    "CreateContainer": ("Creating", "Created"),
+    "StartContainer": ("Starting", "Started"),
+    "StopContainer": ("Stopping", "Stopped"),
+    "RemoveContainer": ("Removing", "Removed"),
+}
 
 
 @dataclass(slots=True)
@@ -73,6 +83,22 @@ class Operations:
                 await self._stop(operation)
             case RemoveContainer():
                 await self._remove(operation)
+
+    def rehearse(self, node: Node) -> None:
+        """Tell what performing the node would tell, with its cause."""
+        operation = node.operation
+        kind = "Container"
+        match operation:
+            case CreateNetwork() | RemoveNetwork():
+                kind = "Network"
+            case CreateVolume() | RemoveVolume():
+                kind = "Volume"
+            case AwaitService():
+                return
+        recreates = isinstance(operation, CreateContainer) and operation.replaces
+        working, done = ("Recreate", "Recreated") if recreates else REHEARSED[type(operation).__name__]
+        self._tell(f"{kind} {operation.label}", working, Phase.WORKING)
+        self._tell(f"{kind} {operation.label}", done, Phase.DONE, f"({node.cause})")
 
     # ------------------------------------------------------------------ networks and volumes
 

@@ -259,9 +259,7 @@ class _Planner:
                 timeout_s=self.options.timeout_s,
             )
             last = self.result.add(stop, cause)
-        remove = RemoveContainer(
-            id=container.id, name=container.name, service=container.service, volumes=True
-        )
+        remove = RemoveContainer(id=container.id, name=container.name, service=container.service)
         self.result.add(remove, cause, last)
 
 
