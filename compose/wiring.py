@@ -186,9 +186,13 @@ class Wiring:
     # ------------------------------------------------------------------ coming back
 
     def adopt(self) -> None:
-        """Read the project's networks as an earlier supervisor has left them."""
+        """Take the project's networks over as an earlier supervisor has left them, perhaps half removed."""
+        states = [
+            self._networking.ensure_network(NetworkSpec(name=state.name, project=state.project))
+            for state in self._networking.list_networks(self._project)
+        ]
         with self._lock:
-            self._states = {state.name: state for state in self._networking.list_networks(self._project)}
+            self._states = {state.name: state for state in states}
 
     def resume(
         self, config: ContainerConfig, record: ServiceRecord, runtime: RuntimeRecord, *, running: bool
