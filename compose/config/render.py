@@ -19,7 +19,7 @@ _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z", re.
 # Plain for certain, without a look at the rules: letters first, nothing special after.
 _PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.=-]*(?:[:,@+][A-Za-z0-9/_.=-]+)*\Z", re.ASCII)
 _INDICATORS = frozenset("#,[]{}&*!|>'\"%@`")
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd]")
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd]")
 _ESCAPES = {
     "\0": "\\0", "\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r",
     "\x1b": "\\e", '"': '\\"', "\\": "\\\\", "\x85": "\\N", "\u2028": "\\L", "\u2029": "\\P",
@@ -59,12 +59,11 @@ def _block(node: Any, indent: int, lead: str, lines: list[str]) -> None:
     pad = " " * indent
     if isinstance(node, dict) and node:
         for key, value in _items(node):
-            name = _scalar(key, indent, key=True)
-            if "\n" in name or len(key) > _MAX_SIMPLE_KEY:
+            if "\n" in key or len(key.encode()) > _MAX_SIMPLE_KEY:
                 lines.append(f"{lead or pad}? {_scalar(key, indent + 2)}")
-                _entry(value, indent, f"{pad}:", lines)
+                _block(value, indent + 2, f"{pad}: ", lines)
             else:
-                _entry(value, indent, f"{lead or pad}{name}:", lines)
+                _entry(value, indent, f"{lead or pad}{_scalar(key, indent)}:", lines)
             lead = ""
     elif isinstance(node, list) and node:
         for item in node:
@@ -86,9 +85,9 @@ def _entry(value: Any, indent: int, lead: str, lines: list[str]) -> None:
         lines.append(f"{lead} {_scalar(value, indent + 2)}")
 
 
-def _scalar(value: Any, indent: int, *, key: bool = False) -> str:
+def _scalar(value: Any, indent: int) -> str:
     if isinstance(value, str):
-        return value if _PLAIN.match(value) and value not in _WORDS else _string(value, indent, key=key)
+        return value if _PLAIN.match(value) and value not in _WORDS else _string(value, indent)
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -108,11 +107,11 @@ def _yaml_float(value: float) -> str:
     return {"NaN": ".nan", "+Inf": ".inf", "-Inf": "-.inf"}.get(text, text)
 
 
-def _string(text: str, indent: int, *, key: bool) -> str:
+def _string(text: str, indent: int) -> str:
     plain = isinstance(resolve(text), str) and type(resolve(text)) is str
     plain = plain and text not in _OLD_BOOLEANS and not _BASE_60.match(text)
     if "\n" in text:
-        return _literal(text, indent) if not key and _block_allowed(text) else _double(text)
+        return _literal(text, indent) if _block_allowed(text) else _double(text)
     if not plain:
         return _double(text)
     if _plain_allowed(text):
@@ -135,7 +134,7 @@ def _plain_allowed(text: str) -> bool:
     blank = following in ("", " ", "\t")
     if first in _INDICATORS or (first in "?:-" and blank):
         return False
-    return not (": " in text or text.endswith(":") or " #" in text or "\x85" in text)
+    return not (": " in text or text.endswith(":") or " #" in text or "\u2028" in text or "\u2029" in text)
 
 
 def _block_allowed(text: str) -> bool:

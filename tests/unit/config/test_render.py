@@ -57,3 +57,10 @@ def test_json_looks_like_gos() -> None:
     assert go_json({"a": "<&>", "b": 2.0, "c": [], "d": 1e-7}) == (
         '{\n  "a": "\\u003c\\u0026\\u003e",\n  "b": 2,\n  "c": [],\n  "d": 1e-7\n}'
     )
+
+
+def test_keys_that_are_not_simple_stand_alone() -> None:
+    """Long keys and keys of several lines take the explicit form."""
+    assert render_yaml({"a\nb": {"c": 1}, "k" * 129: [2]}) == (
+        f"? |-\n  a\n  b\n: c: 1\n? {'k' * 129}\n: - 2\n"
+    )
