@@ -105,6 +105,8 @@ def variables(tree: Any) -> str:
 @click.option("--variables", "listed", flag_value="variables", help="Print the variables that are used.")
 @click.option("--hash", "hashed", default="", metavar="SERVICE,...|*", help="Print the services' hashes.")
 @click.option("--format", "how", type=click.Choice(["yaml", "json"]), default="yaml", help="The notation.")
+@click.option("--resolve-image-digests", "resolve", is_flag=True, help="Pin image tags to digests.")
+@click.option("--lock-image-digests", "lock", is_flag=True, help="Print an override file with digests.")
 @click.option("--no-consistency", is_flag=True, help="Don't check references.")
 @click.option("--no-env-resolution", is_flag=True, help="Don't read the services' env_file.")
 @click.option("--no-interpolate", is_flag=True, help="Leave ${VARIABLES} as they are.")
@@ -138,6 +140,21 @@ def command(invocation: Invocation, /, **args: Any) -> None:
         sys.stdout.write(text)
 
 
+def _pin(loaded: Loaded, *, lock: bool) -> None:
+    """Replace every image by its digest; with `lock` nothing else stays. Raises PullError, AuthError."""
+    from pycompose.digests import pinned  # noqa: PLC0415 - only for these two flags
+
+    services = loaded.tree["services"]
+    images = pinned((one["image"] for one in services.values() if one.get("image")), loaded.environment)
+    for service in services.values():
+        if image := service.get("image"):
+            service["image"] = images[image]
+        for key in [key for key in service if lock and key != "image"]:
+            del service[key]
+    for key in [key for key in loaded.tree if lock and key != "services"]:
+        del loaded.tree[key]
+
+
 def _text(loaded: Loaded, args: dict[str, Any]) -> str:
     from pycompose.config.render import render_json, render_yaml  # noqa: PLC0415 - --help doesn't need it
 
@@ -147,6 +164,8 @@ def _text(loaded: Loaded, args: dict[str, Any]) -> str:
         return "".join(f"{line}\n" for line in LISTS[args["listed"]](loaded))
     if args["hashed"]:
         return "".join(f"{line}\n" for line in hashes(loaded, args["hashed"]))
+    if args["resolve"] or args["lock"]:
+        _pin(loaded, lock=args["lock"])
     # What was not interpolated is printed as it was written: its dollars are not values.
     escape = not args["no_interpolate"]
     if args["how"] == "json":

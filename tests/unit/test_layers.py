@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pycompose.app",
         "pycompose.catalog",
         "pycompose.config",
+        "pycompose.digests",
         "pycompose.errors",
         "pycompose.events",
         "pycompose.images",
