@@ -103,7 +103,7 @@ def test_requests_and_answers_carry_descriptors() -> None:
     loop, echo = Loop(), Echo()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs, open(os.devnull, "rb") as null:
-        Connection(ours, loop, echo)
+        served = Connection(ours, loop, echo)
         wire.send(theirs, wire.encode({"id": 0}), [null.fileno()])
         loop.after(0.02, loop.stop)
         loop.run()
@@ -112,6 +112,7 @@ def test_requests_and_answers_carry_descriptors() -> None:
         message, fds = received
         assert (message, len(fds)) == ({"id": 0, "result": 1}, 1)
         os.close(fds[0])
+        served.close()
 
 
 def test_a_client_that_never_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
