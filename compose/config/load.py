@@ -143,7 +143,8 @@ class _Session:
             raise ConfigError("empty compose file", location=Location(self._shown(found.files[0])))
         if options.normalize:
             root = normalize(root, name, environment)
-        root["name"] = name
+        if options.normalize or options.interpolate:
+            root["name"] = name
         profiles = options.profiles or tuple(_split(environment.get("COMPOSE_PROFILES", "")))
         disabled = Map()
         tree = root
