@@ -148,4 +148,4 @@ def _float(value: float) -> str:
         if size < 1e-6 or size >= 1e21:
             return repr(value).replace("e-0", "e-").replace("e+0", "e+")
         return format(Decimal(repr(value)), "f")
-    return str(int(value))
+    return str(value)[:-2] if value == 0 else str(int(value))  # Go keeps the sign of -0
