@@ -39,6 +39,18 @@ def emit(tree: Any) -> str:
     return json.dumps(tree, ensure_ascii=False)
 
 
+def emit_block(tree: Any, indent: int = 0) -> str:
+    """Return `tree` as YAML in block style, as people write it."""
+    lead = "\n" + " " * indent
+    if isinstance(tree, dict) and tree:
+        return "".join(
+            f"{lead}{json.dumps(key)}: {emit_block(value, indent + 2)}" for key, value in tree.items()
+        )
+    if isinstance(tree, list) and tree:
+        return "".join(f"{lead}- {emit_block(value, indent + 2)}" for value in tree)
+    return emit(tree)
+
+
 def some(**parts: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Return mappings with any of the keys of `parts`."""
     return st.fixed_dictionaries({}, optional=dict(parts))
@@ -449,7 +461,11 @@ def definitions(names: tuple[str, ...], value: st.SearchStrategy[Any]) -> st.Sea
 
 @st.composite
 def projects(draw: st.DrawFn) -> dict[str, Any]:
-    """Return file name → tree of one random project: `a.yaml` alone, or with an override `b.yaml`."""
+    """Return file name → tree of one random project.
+
+    `a.yaml`, perhaps with an override `b.yaml`, and with files in folders of their own that it includes
+    (`inc/c.yaml`) or extends (`ext/d.yaml`).
+    """
     base: dict[str, Any] = {"services": {name: draw(services(name, base=True)) for name in SERVICES}}
     if draw(st.booleans()):
         base["name"] = draw(picked("named", "from-$SET"))
@@ -463,6 +479,13 @@ def projects(draw: st.DrawFn) -> dict[str, Any]:
     base["configs"] = draw(definitions(CONFIGS, CONFIG | EXTERNAL))
     base["models"] = draw(definitions(MODELS, MODEL))
     files = {"a.yaml": base}
+    if draw(st.integers(0, 3)) == 0:
+        base["include"] = [draw(picked("inc/c.yaml", {"path": "inc/c.yaml", "env_file": "inc/e.env"}))]
+        files["inc/c.yaml"] = {"services": {"included": draw(services("job", base=True))}}
+    if draw(st.integers(0, 3)) == 0:
+        far = draw(services("cache", base=False)) | {"extends": {"file": "ext/d.yaml", "service": "base"}}
+        base["services"]["far"] = far
+        files["ext/d.yaml"] = {"services": {"base": draw(services("job", base=True))}}
     if draw(st.booleans()):
         changed = draw(st.lists(st.sampled_from(SERVICES), max_size=2, unique=True))
         over = {name: draw(services(name, base=False)) for name in changed}

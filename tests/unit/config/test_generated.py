@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.support import oracle
 from tests.unit.config import ours
-from tests.unit.config.strategies import VARIABLES, emit, projects
+from tests.unit.config.strategies import VARIABLES, emit, emit_block, projects
 
 EXAMPLES = int(os.environ.get("PYCOMPOSE_EXAMPLES", "6"))
 pytestmark = [
@@ -38,6 +38,7 @@ def compare(
         project = Path(name).resolve() / "project"
         project.mkdir()
         for file, text in files.items():
+            (project / file).parent.mkdir(exist_ok=True)
             (project / file).write_text(text)
         theirs = oracle.run(arguments, project, environment)
         mine = ours.run(arguments, project, environment)
@@ -47,23 +48,33 @@ def compare(
         assert mine.out.rstrip("\n") == theirs.out.rstrip("\n"), story
 
 
-@live
-@given(files=projects(), form=st.sampled_from(["json", "yaml"]), all_profiles=st.booleans())
-def test_random_projects(files: dict[str, object], form: str, all_profiles: bool) -> None:  # noqa: FBT001
-    """Every attribute in every form, merged from one or two files: the output is the same text."""
-    flags = [word for file in files for word in ("-f", file)]
-    profiles = ["--profile", "*"] * all_profiles
-    compare(
-        {name: emit(tree) for name, tree in files.items()}, [*flags, *profiles, "config", "--format", form]
-    )
+def given_files(
+    trees: Mapping[str, object], style: Callable[[object], str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the texts of a project's files, and the `-f` flags that name the main ones."""
+    texts = {name: style(tree) for name, tree in trees.items()} | {"inc/e.env": "SET=included\nOWN=1\n"}
+    return texts, [word for name in trees if "/" not in name for word in ("-f", name)]
+
+
+STYLES = st.sampled_from([emit, emit_block])
 
 
 @live
-@given(files=projects(), option=st.sampled_from(["--hash=*", "--no-normalize", "--no-path-resolution"]))
-def test_random_projects_with_options(files: dict[str, object], option: str) -> None:
-    """The options of `config` change the output in the same way."""
-    flags = [word for file in files for word in ("-f", file)]
-    compare({name: emit(tree) for name, tree in files.items()}, [*flags, "config", option])
+@given(projects(), STYLES, st.sampled_from(["json", "yaml"]), st.sampled_from([[], ["--profile", "*"]]))
+def test_random_projects(
+    trees: dict[str, object], style: Callable[[object], str], form: str, profiles: list[str]
+) -> None:
+    """Every attribute in every form, merged from several files: the output is the same text."""
+    texts, flags = given_files(trees, style)
+    compare(texts, [*flags, *profiles, "config", "--format", form])
+
+
+@live
+@given(projects(), st.sampled_from(["--hash=*", "--no-normalize", "--no-path-resolution", "web", "db"]))
+def test_random_projects_with_options(trees: dict[str, object], option: str) -> None:
+    """The options of `config` change the output in the same way; so does naming a service."""
+    texts, flags = given_files(trees, emit)
+    compare(texts, [*flags, "config", option])
 
 
 def one_service(attribute: str, value: object) -> dict[str, str]:
