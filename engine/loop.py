@@ -47,8 +47,8 @@ class Loop:
         """Call a handler; what fails in one must not end what all containers depend on."""
         try:
             handler(events)
-        except Exception:  # noqa: BLE001 - told in the keeper's log
-            sys.excepthook(*sys.exc_info())
+        except Exception as exc:  # noqa: BLE001 - told in the keeper's log
+            sys.excepthook(type(exc), exc, exc.__traceback__)
             if self._handlers.get(fd) is handler:
                 self.forget(fd)  # or it would fail again at once, for ever
 

@@ -666,14 +666,14 @@ def test_mounts_of_the_container_stay_inside(lab: Lab) -> None:
         mount("top", source, "tmpfs")
         (source / "sub").mkdir()
         mount("", source, flags=1 << 20)  # MS_SHARED
+        container = lab.make(
+            ["sleep", "1000"],
+            mounts=(
+                Mount(kind=MountKind.BIND, source=str(source), target="/slave", propagation="rslave"),
+                Mount(kind=MountKind.BIND, source=str(source), target="/private"),
+            ),
+        )
         try:
-            container = lab.make(
-                ["sleep", "1000"],
-                mounts=(
-                    Mount(kind=MountKind.BIND, source=str(source), target="/slave", propagation="rslave"),
-                    Mount(kind=MountKind.BIND, source=str(source), target="/private"),
-                ),
-            )
             lab.keeper.start_container(container)
             assert str(lab.paths.container_run(container) / "rootfs") not in Path("/proc/mounts").read_text()
             mount("late", source / "sub", "tmpfs")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pycompose.engine import connection, wire
+from pycompose.engine import connection as module
+from pycompose.engine import wire
 from pycompose.engine.config import LogConfig
 from pycompose.engine.connection import Connection
 from pycompose.engine.loop import Loop
@@ -87,15 +88,15 @@ class Echo:
     def __init__(self) -> None:
         self.gone: list[Connection] = []
 
-    def handle(self, sender: Connection, message: dict[str, Any], fds: list[int]) -> None:
+    def handle(self, connection: Connection, message: dict[str, Any], fds: list[int]) -> None:
         """Answer with the number of descriptors."""
-        sender.send({"id": message["id"], "result": len(fds)}, fds)
+        connection.send({"id": message["id"], "result": len(fds)}, fds)
         for fd in fds:
             os.close(fd)
 
-    def closed(self, sender: Connection) -> None:
+    def closed(self, connection: Connection) -> None:
         """Remember."""
-        self.gone.append(sender)
+        self.gone.append(connection)
 
 
 def test_requests_and_answers_carry_descriptors() -> None:
@@ -117,7 +118,7 @@ def test_requests_and_answers_carry_descriptors() -> None:
 
 def test_a_client_that_never_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its queue is bounded; nothing else notices."""
-    monkeypatch.setattr(connection, "_MAX_QUEUE", 50)
+    monkeypatch.setattr(module, "_MAX_QUEUE", 50)
     loop, echo = Loop(), Echo()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from tests.support.namespaces import mount, umount
 
 
 @pytest.fixture
-def layers(private_host: Path, tmp_path: Path) -> dict[str, int]:
+def layers(private_host: Path, tmp_path: Path) -> Iterator[dict[str, int]]:
     """Open two lower directories, upper, work and a place, all on a tmpfs."""
     top = private_host / tmp_path.name
     top.mkdir()
@@ -39,7 +40,9 @@ def layers(private_host: Path, tmp_path: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("make", (mounts.overlay, mounts.overlay_by_names))
-def test_an_overlay_by_descriptors_or_by_names_is_the_same(layers: dict[str, int], make: object) -> None:
+def test_an_overlay_by_descriptors_or_by_names_is_the_same(
+    layers: dict[str, int], make: Callable[..., int]
+) -> None:
     """The way of older kernels gives the same tree, and leaves nothing mounted."""
     before = Path("/proc/mounts").read_text()
 

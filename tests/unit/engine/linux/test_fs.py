@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycompose.engine.linux import fs
+from pycompose.engine.linux.libc import AT_FDCWD
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_magic_links_and_crossings_are_refused_on_request(root: int) -> None:
         fs.open_host(f"/proc/self/fd/{root}")
     assert caught.value.errno == errno.ELOOP
     with pytest.raises(OSError) as caught:
-        fs.openat2(fs.AT_FDCWD, "/proc/self", os.O_PATH, resolve=fs.RESOLVE_NO_XDEV)
+        fs.openat2(AT_FDCWD, "/proc/self", os.O_PATH, resolve=fs.RESOLVE_NO_XDEV)
     assert caught.value.errno in (errno.EXDEV, errno.ELOOP)
 
 
