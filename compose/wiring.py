@@ -64,6 +64,8 @@ class Wiring:
         self._wired: dict[str, _Wired] = {}
         self._states: dict[str, NetworkState] = {}
         self._dns = DnsService(loop, hosts.upstreams())
+        self._unwire_lock = threading.Lock()
+        self._unwiring: list[str] = []
         self.keeper: Keeper | None = None
 
     # ------------------------------------------------------------------ networks
@@ -181,7 +183,20 @@ class Wiring:
         if self.keeper is not None:
             with contextlib.suppress(PycomposeError):
                 self.keeper.drop(f"dns/{container_id}")
-        self._networking.disconnect(container_id)
+        self._unwire(container_id)
+
+    def _unwire(self, container_id: str) -> None:
+        """Remove the wires, together with those of everybody who came while the last removal was under way.
+
+        Removing a link waits for the kernel's grace period, and many links wait for it as long as one.
+        """
+        with self._lock:
+            self._unwiring.append(container_id)
+        with self._unwire_lock:
+            with self._lock:
+                together, self._unwiring = self._unwiring, []
+            if together:
+                self._networking.disconnect(*together)
 
     # ------------------------------------------------------------------ coming back
 
@@ -245,6 +260,7 @@ class Wiring:
     def close(self) -> None:
         """Stop answering and relaying; the sockets themselves stay with the keeper."""
         self._dns.close()
+        self._networking.close()
         with self._lock:
             for wired in self._wired.values():
                 for reservation in wired.reservations:
@@ -405,7 +421,6 @@ class Wiring:
             hostname=config.hostname,
             domainname=config.domainname,
             extra=hosts.resolve_extra_hosts(service.extra_hosts, gateways),
-            ipv6=any(endpoint.ip6 for endpoint in endpoints),
         )
         hosts.write_in_place(directory / "hosts", text)
         hosts.write_in_place(directory / "hostname", hosts.hostname_text(config.hostname))
