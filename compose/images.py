@@ -73,6 +73,7 @@ def needs(project: Project, services: Iterable[str], policy: str = "") -> list[N
         if service.provider is not None:
             continue
         wanted = [(image_reference(project, service), name)]
+        wanted += [(hook.image, MOUNT_PREFIX + hook.image) for hook in service.pre_start if hook.image]
         wanted += [(v.source, MOUNT_PREFIX + v.source) for v in service.volumes if v.kind == "image"]
         for reference, user in wanted:
             users, policies = found.setdefault((reference, service.platform), ([], []))

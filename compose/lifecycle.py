@@ -20,8 +20,9 @@ from pycompose.engine.errors import EngineError, PycomposeError
 from pycompose.engine.linux.process import signal_handled
 from pycompose.engine.state import Status
 from pycompose.engine.store import write_json
-from pycompose.health import HEALTHY, UNHEALTHY, HealthState, after_probe, next_delay
+from pycompose.health import HEALTHY, UNHEALTHY, HealthResult, HealthState, after_probe, next_delay
 from pycompose.model import Condition
+from pycompose.ready import check
 from pycompose.restart import RestartState, after_exit
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.state import ContainerState
     from pycompose.execs import Execs
+    from pycompose.health import HealthSpec
     from pycompose.model import Hook
     from pycompose.record import ServiceRecord
     from pycompose.runtime import Runtime
@@ -54,6 +56,7 @@ class Tracked:
     exit_code: int = 0
     run: int = 0
     started_s: float = 0.0
+    started_ns: int = 0
     stopped: bool = False
     health: HealthState | None = None
     restart: RestartState = field(default_factory=RestartState)
@@ -116,7 +119,7 @@ class Lifecycle:
     ) -> None:
         """Track a container that was there before this supervisor."""
         tracked = Tracked(config=config, record=record, status=state.status, stopped=stopped)
-        tracked.pid, tracked.exit_code = state.pid, state.exit_code
+        tracked.pid, tracked.exit_code, tracked.started_ns = state.pid, state.exit_code, state.started_ns
         tracked.restart = RestartState(total=state.restart_count)
         self.tracked[config.id] = tracked
         if state.status in (Status.RUNNING, Status.PAUSED):
@@ -154,6 +157,7 @@ class Lifecycle:
             raise
         tracked.pid = state.pid
         tracked.started_s = time.monotonic()
+        tracked.started_ns = state.started_ns
         if tracked.run == run and not tracked.ended.is_set():
             tracked.status = Status.RUNNING
             self._begin_health(tracked)
@@ -386,7 +390,7 @@ class Lifecycle:
             await asyncio.sleep(next_delay(spec, state, since_start_s=time.monotonic() - tracked.started_s))
             if tracked.status is Status.PAUSED:
                 await self.wait_until(lambda: tracked.status is not Status.PAUSED, asyncio.Event())
-            result = await self._execs.probe(tracked.config, spec)
+            result = await self._ask(tracked, spec)
             old, state = (
                 state,
                 after_probe(spec, state, result, since_start_s=time.monotonic() - tracked.started_s),
@@ -396,6 +400,41 @@ class Lifecycle:
             if state.status != old.status:
                 self._notify(f"health_status: {state.status}", tracked, {})
                 self._announce()
+                if state.status == UNHEALTHY and _heals(tracked):
+                    self._spawn(self._heal(tracked))
+                    return
+
+    async def _ask(self, tracked: Tracked, spec: HealthSpec) -> HealthResult:
+        """Probe once: inside the container, or from outside where `x-ready` says what."""
+        ready = tracked.record.ready
+        if ready is None:
+            return await self._execs.probe(tracked.config, spec)
+        start_ns = time.time_ns()
+        answer = await blocking(
+            check,
+            ready,
+            address=self._runtime.address(tracked.config.id),
+            logs=self._runtime.paths.container(tracked.config.id) / "log",
+            since_ns=tracked.started_ns,
+            timeout_s=spec.timeout_s,
+        )
+        return HealthResult(
+            start_ns=start_ns, end_ns=time.time_ns(), exit_code=1 if answer else 0, output=answer
+        )
+
+    async def _heal(self, tracked: Tracked) -> None:
+        """Restart an unhealthy container, where `x-restart-on: unhealthy` asks for it."""
+        log.warning("container %s is unhealthy: restarting it", tracked.name)
+        await self.stop(tracked, None)
+        if tracked.config.id not in self.tracked:
+            return
+        tracked.restart = replace(tracked.restart, total=tracked.restart.total + 1)
+        try:
+            await self.start(tracked)
+        except PycomposeError as exc:
+            log.warning("container %s: cannot restart: %s", tracked.name, exc)
+        else:
+            self._notify("restart", tracked, {})
 
     def _write_health(self, tracked: Tracked, state: HealthState) -> None:
         shown = replace(state, backoff_s=0.0, counted_s=0.0, succeeded=False)
@@ -412,3 +451,9 @@ class Lifecycle:
                 f"container {tracked.name}: {kind} hook {' '.join(hook.command)!r} exited with {code}",
                 hint=f"its output:{shown}" if shown else None,
             )
+
+
+def _heals(tracked: Tracked) -> bool:
+    """Tell whether the service wants an unhealthy container restarted (moby #28400; off unless asked for)."""
+    wanted = tracked.record.service.extensions.get("x-restart-on")
+    return "unhealthy" in (wanted if isinstance(wanted, list) else [wanted])

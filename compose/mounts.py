@@ -49,6 +49,11 @@ class MountBuilder:
         return (*mounts, *self._files())
 
     def _volume(self, volume: ServiceVolume) -> Mount:
+        if not volume.target.startswith("/"):
+            raise VolumeError(
+                f"service {self.service.name}: mount path {volume.target!r} is not absolute",
+                hint="a volume's name has at least two letters: a single one is taken for a Windows drive",
+            )
         if volume.kind == "bind":
             return self._bind(volume)
         if volume.kind == "tmpfs":

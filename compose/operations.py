@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pycompose.blocking import blocking
 from pycompose.engine.errors import NetworkError, PycomposeError, StateError
 from pycompose.events import Event, Phase
+from pycompose.initial import InitContainers
 from pycompose.lifecycle import DependencyFailed
 from pycompose.model import MOUNT_PREFIX, Condition
 from pycompose.mounts import ensure_volume
@@ -60,6 +61,7 @@ class Operations:
     project: Project | None = None
     images: dict[str, Image] = field(default_factory=dict)
     created: dict[tuple[str, int], str] = field(default_factory=dict)
+    once: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def perform(self, node: Node, abort: asyncio.Event) -> None:
         """Perform one node; raises PycomposeError after telling the sink."""
@@ -143,7 +145,7 @@ class Operations:
                 replaces=operation.replaces,
                 renew_volumes=operation.renew_volumes,
                 joined=self._joined(service),
-                resolve_image=self._mounted_image,
+                resolve_image=self.mounted_image,
             )
             config, record = await blocking(self.runtime.create, wanted)
         except PycomposeError as exc:
@@ -154,17 +156,17 @@ class Operations:
         self._tell(subject, f"{verb}ed", Phase.DONE)
 
     async def create_oneoff(
-        self, service: Service, *, name: str, auto_remove: bool, publish: bool
+        self, service: Service, *, name: str, auto_remove: bool, publish: bool, image: Image | None = None
     ) -> Tracked:
-        """Make the container of `run`: no replica, no restarts, its ports only when they are asked for."""
+        """Make a container that is no replica (of `run`, of a hook); its ports only when they are asked for."""
         wanted = NewContainer(
             project=self._project(),
             service=service,
-            image=self.images[service.name],
+            image=image or self.images[service.name],
             number=1,
             name=name,
             joined=self._joined(service),
-            resolve_image=self._mounted_image,
+            resolve_image=self.mounted_image,
             oneoff=True,
             auto_remove=auto_remove,
             publish=publish,
@@ -172,7 +174,8 @@ class Operations:
         config, record = await blocking(self.runtime.create, wanted)
         return self.lifecycle.add(config, record)
 
-    def _mounted_image(self, reference: str) -> Image:
+    def mounted_image(self, reference: str) -> Image:
+        """Return an image that isn't a service's own: of a mount, of a hook."""
         return self.images[f"{MOUNT_PREFIX}{reference}"]
 
     def _joined(self, service: Service) -> dict[str, str]:
@@ -201,6 +204,8 @@ class Operations:
         if tracked.active:
             self._tell(f"Container {tracked.name}", "Running", Phase.DONE)
             return
+        if self.project is not None and tracked.run == 0 and tracked.record.service.pre_start:
+            await InitContainers(self, self.project).run(tracked)
         await self._step(f"Container {tracked.name}", "Start", self.lifecycle.start(tracked))
 
     async def _await(self, operation: AwaitService, abort: asyncio.Event) -> None:

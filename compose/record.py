@@ -12,6 +12,7 @@ from pycompose.engine.config import from_json, plain
 from pycompose.engine.store import read_json, write_json
 from pycompose.health import HealthSpec
 from pycompose.model import Network, Service
+from pycompose.ready import ReadySpec
 
 if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths
@@ -24,6 +25,7 @@ class ServiceRecord:
     service: Service
     networks: dict[str, Network] = field(default_factory=dict)
     health: HealthSpec | None = None
+    ready: ReadySpec | None = None
     number: int = 1
     oneoff: bool = False
     auto_remove: bool = False

@@ -19,10 +19,12 @@ from pycompose.engine.config import plain
 from pycompose.engine.errors import AlreadyExists, EngineError, StateError
 from pycompose.engine.logread import read_logs
 from pycompose.engine.store import write_json
-from pycompose.health import make_spec
+from pycompose.health import HealthSpec, make_spec
 from pycompose.model import Health
 from pycompose.mounts import MountBuilder, anonymous_by_target
 from pycompose.observe import read_container
+from pycompose.ready import KEY as READY
+from pycompose.ready import ready_spec
 from pycompose.record import (
     RuntimeRecord,
     ServiceRecord,
@@ -43,6 +45,10 @@ if TYPE_CHECKING:
     from pycompose.engine.state import ContainerState
     from pycompose.model import Project, Service
     from pycompose.wiring import Wiring
+
+
+# An outside probe costs no process in the container, so it can be asked often.
+READY_TIMING = HealthSpec(args=(), interval_s=5.0, timeout_s=3.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +132,13 @@ class Runtime:
                 version=self._version,
             )
             config = container_config(project, service, image, parts)
+            health = make_spec(service.health, _image_health(image))
+            ready = ready_spec(service.name, service.extensions.get(READY)) if health is None else None
             record = ServiceRecord(
                 service=service,
                 networks={e.network: project.networks[e.network] for e in service.networks},
-                health=make_spec(service.health, _image_health(image)),
+                health=health if ready is None else READY_TIMING,
+                ready=ready,
                 number=wanted.number,
                 oneoff=wanted.oneoff,
                 auto_remove=wanted.auto_remove,
@@ -226,6 +235,10 @@ class Runtime:
             container_id,
             RuntimeRecord(ports=record.ports, endpoints=record.endpoints, restarting=True, restarts=restarts),
         )
+
+    def address(self, container_id: str) -> str:
+        """Return an address of the container that this machine can reach, "" when it has none."""
+        return next((e.ip for e in read_runtime(self.paths, container_id).endpoints if e.ip), "")
 
     def last_lines(self, container_id: str, count: int) -> list[str]:
         """Return the last lines that a container wrote, for messages."""

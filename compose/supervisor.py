@@ -65,6 +65,7 @@ class Supervisor:
         self.subscribers: set[Peer] = set()
         self.finished = asyncio.Event()
         self._idle: asyncio.TimerHandle | None = None
+        self.keep_log = False
         self._keeper_lock = asyncio.Lock()
 
     # ------------------------------------------------------------------ beginning and ending
@@ -211,6 +212,7 @@ class Supervisor:
             peer.fail(SupervisorError(f"{message.get('op')}: interrupted", hint="run the command again"))
         except Exception as exc:
             log.exception("operation %s", message.get("op"))
+            self.keep_log = True
             peer.fail(
                 SupervisorError(
                     f"{message.get('op')}: internal error: {type(exc).__name__}: {exc}",
@@ -296,7 +298,8 @@ def _listen(paths: StatePaths, project: str) -> socket.socket:
     return listener
 
 
-async def _run(paths: StatePaths, project: str, first: socket.socket) -> None:
+async def _run(paths: StatePaths, project: str, first: socket.socket) -> bool:
+    """Serve the project until it is done; return whether the log tells of something that nobody was told."""
     loop = asyncio.get_running_loop()
     # They wait for the kernel and the keeper, not for processors.
     loop.set_default_executor(ThreadPoolExecutor(WORKERS, thread_name_prefix="worker"))
@@ -313,7 +316,7 @@ async def _run(paths: StatePaths, project: str, first: socket.socket) -> None:
         )
         send(first, {"error": error.to_json()})
         await supervisor.end()
-        return
+        return not isinstance(exc, PycomposeError)
     claim = {
         "pid": os.getpid(),
         "start_ticks": start_ticks(os.getpid()),
@@ -334,15 +337,17 @@ async def _run(paths: StatePaths, project: str, first: socket.socket) -> None:
     listener.close()
     paths.control_socket(project).unlink(missing_ok=True)
     await supervisor.end()
+    return supervisor.keep_log
 
 
-def _forget(paths: StatePaths, project: str) -> None:
+def _forget(paths: StatePaths, project: str, *, keep_log: bool) -> None:
     """Remove what is left of the project's own state, under its lock; containers that exist keep it."""
     run = paths.project_run(project)
     if claims(paths, project):
         (run / "supervisor.json").unlink(missing_ok=True)
         return
-    shutil.rmtree(paths.project(project), ignore_errors=True)
+    if not keep_log:
+        shutil.rmtree(paths.project(project), ignore_errors=True)
     shutil.rmtree(run, ignore_errors=True)
 
 
@@ -386,13 +391,14 @@ def main() -> int:
         )
         send(first, {"error": error.to_json()})
         return 1
+    keep_log = True
     try:
-        asyncio.run(_run(paths, project, first))
+        keep_log = asyncio.run(_run(paths, project, first))
     except Exception:
         log.exception("ended by an error")
         return 1
     finally:
-        _forget(paths, project)
+        _forget(paths, project, keep_log=keep_log)
     return 0
 
 
