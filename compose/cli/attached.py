@@ -27,7 +27,6 @@ from pycompose.cli.invocation import project_of
 from pycompose.cli.menu import Menu
 from pycompose.cli.prefix import LogPrinter
 from pycompose.cli.progress import Renderer, plain_line
-from pycompose.engine.errors import PycomposeError
 from pycompose.errors import UnknownService
 from pycompose.events import Event, Phase
 from pycompose.lookups import FollowOptions
@@ -250,7 +249,7 @@ class Attached:
         def run() -> None:
             try:
                 work(self._invocation.context(self._tell))
-            except PycomposeError as exc:
+            except BaseException as exc:  # noqa: BLE001 - the main thread raises it
                 self._queue.put(exc)
 
         thread = threading.Thread(target=run, name=work.__name__.strip("_"), daemon=True)

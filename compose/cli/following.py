@@ -14,8 +14,12 @@ from collections.abc import Callable
 from pycompose import app
 from pycompose.cli.humanize import exit_sentence
 from pycompose.cli.prefix import LogPrinter
+from pycompose.errors import NotRunning
 from pycompose.lookups import FollowOptions, PsOptions
-from pycompose.views import Exited, LogLine, Recreated, Started
+from pycompose.views import ContainerView, Exited, LogLine, Recreated, Started
+
+RUNNING = frozenset({"running", "paused"})
+ATTEMPTS = 3
 
 
 class Following:
@@ -75,7 +79,7 @@ class Following:
                 self._follow()
                 with self._news:
                     self._news.wait_for(lambda: self._started or self._complete)
-            self._missed_exits()
+            self._settle()
         except BaseException as exc:  # noqa: BLE001 - the main thread raises it
             self._on_end(exc)
             return
@@ -103,12 +107,27 @@ class Following:
         self._printer.status(item.container, item.service, item.number, sentence)
         self._on_exit(item)
 
-    def _missed_exits(self) -> None:
-        """Report containers that had started and ended before anybody was listening."""
-        services = self._options.watched
-        for view in app.ps(self._context, self._project, PsOptions(services=services, all=True)):
+    def _watched(self) -> list[ContainerView]:
+        options = PsOptions(services=self._options.watched, all=True)
+        return [view for view in app.ps(self._context, self._project, options) if not view.oneoff]
+
+    def _settle(self) -> None:
+        """Make sure that it is the end: follow what runs nevertheless, report exits that nobody was there to see.
+
+        Raises NotRunning when containers run and following them ends at once: who would tell us has gone.
+        """
+        for _ in range(ATTEMPTS):
+            if not any(view.state in RUNNING for view in self._watched()):
+                break
+            self._follow()
+        else:
+            raise NotRunning(
+                "supervisor: ended while containers run: their output goes on without us",
+                hint="`pycompose up`, or any other command that changes something, takes over",
+            )
+        for view in self._watched():
             ended = view.state == "exited" and view.finished_ns >= self._options.since_ns
-            if ended and not view.oneoff and not self._exits[view.name]:
+            if ended and not self._exits[view.name]:
                 self._report(
                     Exited(
                         container=view.name,

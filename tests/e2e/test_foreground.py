@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 
 import pytest
 
@@ -143,5 +145,21 @@ def test_d_detaches(busy: Host) -> None:
     up.send("d")
 
     assert up.wait() == 0
+    assert "slow" in busy.run("ps", "--services", cwd=project).ok().stdout
+    busy.run("down", cwd=project).ok()
+
+
+def test_a_lost_supervisor_is_no_good_end(busy: Host) -> None:
+    """Containers outlive it; `up` must not look as if all had ended."""
+    project = busy.project({"compose.yaml": SLOW.replace("service_healthy", "service_started")})
+    up = busy.spawn("up", cwd=project)
+    up.expect(r"at last")
+    up.expect(r"web-1 exited with code 0")
+    (pid,) = busy.processes("pycompose.supervisor")
+
+    os.kill(pid, signal.SIGKILL)
+
+    assert up.wait() == 1
+    assert "error: supervisor: ended while containers run" in up.errors
     assert "slow" in busy.run("ps", "--services", cwd=project).ok().stdout
     busy.run("down", cwd=project).ok()
