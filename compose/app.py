@@ -241,11 +241,8 @@ def down(context: Context, project_name: str, loaded: Loaded | None, options: Do
 def stop(context: Context, project_name: str, loaded: Loaded | None, options: StopOptions) -> None:
     """Stop running containers, dependants first."""
     check_known(loaded, options.services)
-    _ask(
-        context,
-        project_name,
-        {"op": "stop", "services": list(options.services), "timeout_s": options.timeout_s},
-    )
+    message = {"op": "stop", "services": list(options.services), "timeout_s": options.timeout_s}
+    _ask(context, project_name, message, options)
 
 
 def start(context: Context, project_name: str, loaded: Loaded | None, options: StartOptions) -> None:

@@ -79,6 +79,7 @@ class Supervisor:
             await self._get_keeper()
         await blocking(self.wiring.adopt)
         await self.sync()
+        await blocking(self.wiring.drop_unknown)
 
     async def need_keeper(self) -> None:
         """Make sure that there is a keeper."""
@@ -86,17 +87,19 @@ class Supervisor:
             await self._get_keeper()
 
     async def _get_keeper(self) -> None:
-        def work() -> Keeper:
+        def work() -> None:
+            # Kept here, on the thread: whoever waits for it may be cancelled, and a keeper must not be lost.
             try:
-                return Keeper.connect(self.paths, self.project, on_event=self._from_keeper)
+                keeper = Keeper.connect(self.paths, self.project, on_event=self._from_keeper)
             except EngineError:
                 log.debug("no keeper to connect to, starting one")
-            logfile = self.paths.project(self.project) / "supervisor.log"
-            return Keeper.start(self.paths, self.project, on_event=self._from_keeper, log=logfile)
+                logfile = self.paths.project(self.project) / "supervisor.log"
+                keeper = Keeper.start(self.paths, self.project, on_event=self._from_keeper, log=logfile)
+            self.runtime.keeper = keeper
 
         async with self._keeper_lock:
             if not self.runtime.has_keeper:
-                self.runtime.keeper = await blocking(work)
+                await blocking(work)
 
     async def sync(self) -> None:
         """Track the containers on disk that aren't tracked yet, and clear away what never became one."""

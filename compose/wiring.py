@@ -248,6 +248,15 @@ class Wiring:
             self._hold_ports(container_id, wired)
         self._relay(wired)
 
+    def drop_unknown(self) -> None:
+        """Give back what the keeper holds for a start that was cut off before anything was written down."""
+        if self.keeper is None:
+            return
+        with self._lock:
+            for key in self.keeper.held():
+                if key.partition("/")[2] not in self._wired:
+                    self.keeper.drop(key)
+
     def hold_again(self) -> None:
         """Give a new keeper the sockets that the old one held."""
         with self._lock:
