@@ -45,7 +45,7 @@ def fold_environment(
 
 def _read(entry: Map, working_dir: str, where: Location) -> tuple[str, str]:
     """Return the text of an env file and its name as messages show it."""
-    path = os.path.join(working_dir, entry["path"])
+    path = os.path.join(working_dir, entry.get("path", ""))
     shown = display(path, working_dir)
     kind = entry.get("format", "")
     if kind not in FORMATS:

@@ -24,8 +24,6 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-# Where names that don't fit the pattern are allowed, and what they hold isn't checked.
-_FREE_NAMES = (("networks",), ("models",))
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "boolean": (bool,),
@@ -221,7 +219,7 @@ class _Check:
         for key, item in value.items():
             if kind.names is not None and not kind.names.match(key):
                 self._error((*path, key), f'invalid name "{key}": use letters, digits and . _ -', of_key=True)
-            elif inner is not None and (kind.names or _NAME.match(key) or path not in _FREE_NAMES):
+            elif inner is not None:
                 self.value(item, inner, (*path, key))
 
     def _list(self, value: list[Any], kind: Type, path: Path) -> None:

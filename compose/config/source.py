@@ -120,10 +120,14 @@ class _Builder:
 
     def _problem(self, stack: list[_Open], problem: Problem) -> None:
         """Note what is wrong with the mapping on top of the stack."""
-        path = tuple(opened.key if opened.is_map else len(opened.node) for opened in stack[:-1])
-        if problem.key is not None:
-            path = (*path, problem.key)
-        where = location(problem.mark, path)
+        path: list[str | int] = []
+        for opened in stack[:-1]:
+            if opened.is_map and (opened.waiting or not isinstance(opened.key, str)):
+                break  # inside a key, where no path leads
+            path.append(opened.key if opened.is_map else len(opened.node))
+        else:
+            path += [problem.key] if problem.key is not None else []
+        where = location(problem.mark, tuple(path))
         self._errors.append(YamlError(problem.reason, location=where, hint=problem.hint))
 
     def _scalar(self, event: Any) -> Any:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from pycompose.cli.main import main
-from pycompose.config.load import Loaded, LoadOptions, load
+from pycompose.config.load import Loaded, load
+from pycompose.config.options import LoadOptions
 from pycompose.engine.errors import PycomposeError
 
 from tests.support.oracle import BASE_ENVIRONMENT, Answer

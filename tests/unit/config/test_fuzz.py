@@ -18,8 +18,9 @@ from pycompose.engine.errors import PycomposeError
 from tests.unit.config import ours
 from tests.unit.config.strategies import VARIABLES, emit, projects
 
+SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 EXAMPLES = int(os.environ.get("PYCOMPOSE_EXAMPLES", "15"))
-fuzz = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+fuzz = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=SLOW)
 pytestmark = pytest.mark.timeout(0 if EXAMPLES > 15 else 60)
 
 
@@ -228,6 +229,10 @@ NASTY: dict[str, bytes] = {
     "many dollars": b"services: {a: {image: '" + b"$" * 500_001 + b"'}}",
     "a tag of our own": b"services: !!python/object/apply:os.system ['true']",
     "a chain of aliases": b"\n".join(b"x-%d: &a%d {b: *a%d}" % (n, n, n - 1) for n in range(1, 500)),
+    "a key inside a key": b"? ? ",
+    "a key that is a mapping": b"services: {a: {? {b: c} : d}}",
+    "a network that is no mapping": b"networks: {'': false}\n" + VALID,
+    "an env file without a name": b"services: {a: {image: x, env_file: ['']}}",
     "many documents": b"---\n" * 2000 + VALID,
 }
 
