@@ -17,7 +17,7 @@ from pycompose.engine.errors import ArchiveError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PIECE = 1024 * 1024
+PIECE = 256 * 1024
 INPUT = 128 * 1024
 MAGIC = (
     (b"\x1f\x8b", "gzip"),

@@ -25,6 +25,7 @@ MAX_TIME_NS = (1 << 33) * 1_000_000_000
 _NS = 1_000_000_000
 _ADLER_MODULUS = 65521
 _ZERO = bytes(BLOCK)
+_SPACES = b" " * 8
 
 REGULAR = b"0"
 HARDLINK = b"1"
@@ -123,6 +124,16 @@ class TarReader:
             self._left -= step
             yield self._view[start : start + step]
 
+    def whole(self) -> memoryview | None:
+        """Return all data of the current entry if it is in memory, else None: then read `data`."""
+        end = self._position + self._left
+        if end > len(self._buffer):
+            return None
+        view = self._view[self._position : end]
+        self._position = end
+        self._left = 0
+        return view
+
     def read_all(self, limit: int) -> bytes:
         """Return all stored data of the current entry. Raises ArchiveError beyond `limit` bytes."""
         if self._left > limit:
@@ -151,14 +162,14 @@ class TarReader:
         while (header := self._header()) is not None:
             kind = header[156:157]
             size = _number(header[124:136], "size")
-            if kind in (b"x", b"g"):
+            if kind == b"x" or kind == b"g":  # noqa: PLR1714 - twice as fast as a set, and it is hot
                 records, pairs = _pax_records(self._meta(size, "a pax header"))
                 if kind == b"g":
                     self._global.update(records)
                 else:
                     pax, sparse_pairs = records, pairs
                 continue
-            if kind in (b"L", b"K"):
+            if kind == b"L" or kind == b"K":  # noqa: PLR1714
                 text = self._meta(size, "a long name").rstrip(b"\0")
                 if kind == b"L":
                     long_name = text
@@ -174,25 +185,33 @@ class TarReader:
             if sparse_pairs or b"GNU.sparse.major" in records or b"GNU.sparse.map" in records:
                 self._pax_sparse(entry, records, sparse_pairs)
             yield entry
-            if self._left or self._padding:
+            end = self._position + self._left + self._padding
+            if end <= len(self._buffer):
+                self._position, self._left, self._padding = end, 0, 0
+            else:
                 self._skip("a file")
-            pax, sparse_pairs, long_name, long_link = {}, [], b"", b""
+            if pax or long_name or long_link:
+                pax, sparse_pairs, long_name, long_link = {}, [], b"", b""
         if pax or long_name or long_link:
             raise ArchiveError("the archive ends after an extended header")
         self._rest()
 
     def _header(self) -> bytes | None:
         """Return the next header block, None at the end of the archive."""
-        if self._position == len(self._buffer) and not self._fill():
-            return None
-        block = self._take(BLOCK, "a header")
-        if block == _ZERO:
-            return None
+        start = self._position
+        block = self._buffer[start : start + BLOCK]
+        if len(block) == BLOCK:
+            self._position = start + BLOCK
+        else:
+            if not block and not self._fill():
+                return None
+            block = self._take(BLOCK, "a header")
         # The sum of all bytes with spaces for the checksum itself. Adler-32's low half is 1 + the sum of all
         # bytes modulo a prime: exact enough for damage, and fifty times faster than sum().
-        field_sum = sum(block[148:156])
-        expected = _number(block[148:156], "checksum") - 256 + field_sum
-        if (zlib.adler32(block) & 0xFFFF) != (1 + expected) % _ADLER_MODULUS:
+        found = zlib.adler32(block[:148] + _SPACES + block[156:]) & 0xFFFF
+        if found != (1 + _number(block[148:156], "checksum")) % _ADLER_MODULUS:
+            if block == _ZERO:
+                return None
             raise ArchiveError("not a tar archive: a header has a wrong checksum")
         return block
 
@@ -212,19 +231,19 @@ class TarReader:
             kind_read = kind
         else:
             raise ArchiveError(f"entry type {kind!r} is not supported")
-        name = longs[0] or _text(header[:100])
-        if not longs[0] and header[257:263] == b"ustar\0" and header[345] != 0:
-            name = _text(header[345:500]) + b"/" + name
+        name = longs[0] or header[:100].partition(b"\0")[0]
+        if header[345] and not longs[0] and header[257:263] == b"ustar\0":
+            name = header[345:500].partition(b"\0")[0] + b"/" + name
         entry = Entry(
-            name=name,
-            type=kind,
-            mode=_number(header[100:108], "mode") & 0o7777,
-            uid=_number(header[108:116], "uid"),
-            gid=_number(header[116:124], "gid"),
-            size=size,
-            stored=size,
-            mtime_ns=_clamp(_number(header[136:148], "mtime") * _NS),
-            linkname=longs[1] or _text(header[157:257]),
+            name,
+            kind,
+            _number(header[100:108], "mode") & 0o7777,
+            _number(header[108:116], "uid"),
+            _number(header[116:124], "gid"),
+            size,
+            size,
+            _clamp(_number(header[136:148], "mtime") * _NS),
+            longs[1] or header[157:257].partition(b"\0")[0],
         )
         if kind in (CHARACTER, BLOCK_DEVICE):
             entry.major, entry.minor = _number(header[329:337], "major"), _number(header[337:345], "minor")
@@ -305,13 +324,19 @@ class TarReader:
                 return
 
 
-def _text(raw: bytes) -> bytes:
-    end = raw.find(b"\0")
-    return raw if end < 0 else raw[:end]
-
-
 def _number(raw: bytes, what: str) -> int:
     """Return an octal number, or GNU's base-256 one (first bit set)."""
+    try:
+        value = int(raw[:-1], 8)
+        if value >= 0:
+            return value
+    except ValueError:
+        pass
+    return _unusual_number(raw, what)
+
+
+def _unusual_number(raw: bytes, what: str) -> int:
+    """Return a number that isn't octal digits up to the last byte."""
     if raw[0] & 0x80:
         value = int.from_bytes(raw, "big") & ((1 << (8 * len(raw) - 1)) - 1)
         if raw[0] & 0x40:

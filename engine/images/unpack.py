@@ -167,8 +167,9 @@ class Unpacker:
             fd = os.open(base, _CREATE, entry.mode & 0o777, dir_fd=parent)
         try:
             if entry.sparse is None:
-                for chunk in reader.data():
-                    written = os.write(fd, chunk)
+                data = reader.whole()
+                for chunk in (data,) if data is not None else reader.data():
+                    written = os.write(fd, chunk) if chunk else 0
                     while written < len(chunk):
                         written += os.write(fd, chunk[written:])
             else:
