@@ -24,6 +24,7 @@ DEBIAN = {
     "static-busybox": "busybox-static",
     "docker-registry": "docker-registry",
     "ip": "iproute2",
+    "iptables-legacy": "iptables",
     "nft": "nftables",
     "nginx": "nginx",
     "postgres": "postgresql",

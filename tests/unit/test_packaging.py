@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pycompose.version import VERSION
 
 from tests.support.sources import FOLDERS, REPOSITORY, modules, settings
 
@@ -100,7 +101,7 @@ def test_the_wheel_runs_beside_a_users_folders(wheel: zipfile.Path, tmp_path: Pa
     )
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == [str(site / "pycompose"), settings()["project"]["version"]]
+    assert done.stdout.splitlines() == [str(site / "pycompose"), VERSION]
 
 
 def test_the_module_runs(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_the_module_runs(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.strip() == settings()["project"]["version"]
+    assert done.stdout.strip() == VERSION
 
 
 def test_every_module_compiles_without_warnings() -> None:
