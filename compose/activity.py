@@ -170,9 +170,9 @@ def events(context: Context, project_name: str, options: EventsOptions) -> Itera
                 message, _ = connection.receive()
             except (TimeoutError, BlockingIOError, NotRunning):
                 return
-            event = message.get("container")
-            if event and event["time_ns"] > last_ns and _within(event, options):
-                yield _event_view(event)
+            live: dict[str, Any] = message.get("container") or {}
+            if live and live["time_ns"] > last_ns and _within(live, options):
+                yield _event_view(live)
 
 
 def _within(event: dict[str, Any], options: EventsOptions) -> bool:

@@ -113,7 +113,7 @@ class Tail:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_exception: object) -> None:
         for _, follower in self._followers.values():
             follower.close()
         if self._connection is not None:

@@ -235,7 +235,7 @@ def plain(value: object) -> Any:
         return value.value
     if dataclasses.is_dataclass(value):
         out = {}
-        for name, default in _defaults(type(value)):
+        for name, default in _defaults(value.__class__):
             current = getattr(value, name)
             if current != default:
                 out[name] = plain(current)

@@ -168,7 +168,7 @@ def _copy_chunk(reading: int, writing: int, count: int) -> int:
     except OSError as exc:
         if exc.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-    return os.sendfile(writing, reading, None, count)  # type: ignore[arg-type]
+    return os.sendfile(writing, reading, None, count)
 
 
 def _copy_attributes(source: int, destination: int, info: os.stat_result) -> None:

@@ -72,10 +72,10 @@ class Loaded:
     complete: bool = True
 
     @cached_property
-    def project(self) -> Project | None:
-        """The typed project, None when the tree isn't complete. Made on first use: `config` does without."""
+    def project(self) -> Project:
+        """The typed project, made on first use: `config` does without. Raises ConfigError for an incomplete tree."""
         if not self.complete:
-            return None
+            raise ConfigError("the model was left incomplete by its options, so nothing can be made from it")
         from pycompose.config.bind import bind  # noqa: PLC0415 - 40 ms that printing a model doesn't need
         from pycompose.model import Project  # noqa: PLC0415
 
