@@ -18,6 +18,16 @@ LEVELS = ("unit", "e2e", "linux", "guest")
 HERE = Path(__file__).parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Choose what the scenarios of tests/e2e/scenarios run on."""
+    parser.addoption(
+        "--against",
+        choices=("pycompose", "docker", "both"),
+        default="pycompose",
+        help="engine of the scenarios; docker needs Docker in namespaces of its own (tests/support/engines.py)",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the mark behind `@requires`."""
     config.addinivalue_line("markers", "requires(*names): what the test needs; see tests/support/requires.py")
