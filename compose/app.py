@@ -1,17 +1,17 @@
 """The use cases: what every command does, one function each, for the command line and for tests.
 
 What changes something is sent to the project's supervisor, its only writer; what only looks reads the state files
-(views_of.py). Nothing here prints: events go to the sink of the context.
+(query.py, output.py, activity.py). Nothing here prints: events go to the sink of the context.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pycompose.activity import events, stats, top, volumes, wait
 from pycompose.control import Connection, Launch, connect, connect_or_start
 from pycompose.engine.config import plain
 from pycompose.engine.errors import ExecError, PycomposeError
@@ -19,21 +19,22 @@ from pycompose.errors import NotRunning, UnknownService
 from pycompose.events import Event, Phase
 from pycompose.graph import near, select
 from pycompose.observe import applied, claims, projects
-from pycompose.output import follow, logs
-from pycompose.query import images, ls, port, ps
-from pycompose.sessions import attach, exec_, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pycompose.activity import events, stats, top, volumes, wait
     from pycompose.config.load import Loaded
     from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
     from pycompose.events import Sink
     from pycompose.model import Project
     from pycompose.options import (
+        CommitOptions,
+        CpOptions,
         CreateOptions,
         DownOptions,
+        ExportOptions,
         ImageOptions,
         KillOptions,
         Mutation,
@@ -45,14 +46,32 @@ if TYPE_CHECKING:
         StopOptions,
         UpOptions,
     )
+    from pycompose.output import follow, logs
+    from pycompose.query import images, ls, port, ps
+    from pycompose.sessions import attach, exec_, run
 
 __all__ = [
-    "Context", "attach", "create", "down", "events", "exec_", "follow", "images", "kill", "logs", "ls", "pause", "port",
-    "prepare", "ps", "restart", "rm", "run", "scale", "start", "stats", "stop", "top", "unpause", "up",
-    "volumes", "wait",
+    "Context", "attach", "commit", "cp", "create", "down", "events", "exec_", "export", "follow", "images", "kill",
+    "logs", "ls", "pause", "port", "prepare", "ps", "restart", "rm", "run", "scale", "start", "stats", "stop", "top",
+    "unpause", "up", "volumes", "wait",
 ]  # fmt: skip
 
+# Use cases with a module of their own, imported by the one command that asks for them.
+_ELSEWHERE = {
+    "pycompose.activity": ("events", "stats", "top", "volumes", "wait"),
+    "pycompose.output": ("follow", "logs"),
+    "pycompose.query": ("images", "ls", "port", "ps"),
+    "pycompose.sessions": ("attach", "exec_", "run"),
+}
 DOWN_WAIT_S = 20.0
+
+
+def __getattr__(name: str) -> Any:
+    """Import a use case when it is asked for (PEP 562)."""
+    for module, names in _ELSEWHERE.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass(slots=True)
@@ -300,6 +319,30 @@ def unpause(context: Context, project_name: str, loaded: Loaded | None, options:
     """Let paused containers go on."""
     check_known(loaded, options.services)
     _ask(context, project_name, {"op": "pause", "services": list(options.services), "pause": False}, options)
+
+
+def cp(context: Context, project_name: str, options: CpOptions) -> None:
+    """Copy between the host and the containers of a service (copying.py)."""
+    from pycompose.copying import cp as copy  # noqa: PLC0415 - not for commands that look
+
+    require_root()
+    copy(context, project_name, options)
+
+
+def export(context: Context, project_name: str, options: ExportOptions) -> None:
+    """Write the file system of a container as a tar (snapshot.py)."""
+    from pycompose.snapshot import export as write  # noqa: PLC0415 - not for commands that look
+
+    require_root()
+    write(context, project_name, options)
+
+
+def commit(context: Context, project_name: str, options: CommitOptions) -> str:
+    """Make an image of a container, return its id (snapshot.py)."""
+    from pycompose.snapshot import commit as make  # noqa: PLC0415 - not for commands that look
+
+    require_root()
+    return make(context, project_name, options)
 
 
 def check_known(loaded: Loaded | None, services: Iterable[str]) -> None:

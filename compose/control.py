@@ -23,7 +23,6 @@ import json
 import os
 import socket
 import struct
-import subprocess
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
@@ -185,6 +184,8 @@ class Launch:
     """A supervisor process on its way: it loads its libraries while we still read the compose file."""
 
     def __init__(self, paths: StatePaths) -> None:
+        import subprocess  # noqa: PLC0415 - commands that look start nothing
+
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         self._socket = ours
         environment = {
