@@ -103,6 +103,8 @@ class Attached:
         self._queue: queue.SimpleQueue[Signal | Exited | BaseException] = queue.SimpleQueue()
         self._starting = True
         self._background: list[threading.Thread] = []
+        self._stop_expected = False
+        self._stop_done = threading.Event()
         self._aborting = False
         self._interrupts = 0
         self._exit_code: int | None = None
@@ -126,6 +128,7 @@ class Attached:
             self._printer,
             self._on_followed_exit,
             self._on_followed_end,
+            self._await_stop,
         )
 
     def run(self) -> int:
@@ -183,6 +186,7 @@ class Attached:
 
     def _on_followed_exit(self, item: Exited) -> None:
         """Report an exit; interrupt app.up in the main thread when it is the end of everything."""
+        self._stop_expected = self._stop_expected or self._ends_all(item)
         self._queue.put(item)
         main = threading.main_thread().ident
         if self._starting and self._ends_all(item) and main is not None:
@@ -214,8 +218,7 @@ class Attached:
                 return self._result()
 
     def _result(self) -> int:
-        for thread in self._background:
-            thread.join()
+        self._join_background()
         self._printer.flush()
         if self._interrupts:
             return INTERRUPTED_EXIT
@@ -251,6 +254,7 @@ class Attached:
                 work(self._invocation.context(self._tell))
             except BaseException as exc:  # noqa: BLE001 - the main thread raises it
                 self._queue.put(exc)
+            self._stop_done.set()
 
         thread = threading.Thread(target=run, name=work.__name__.strip("_"), daemon=True)
         self._background.append(thread)
@@ -258,6 +262,16 @@ class Attached:
 
     def _tell(self, event: Event) -> None:
         self._printer.text(f" {plain_line(event)}", stream="stderr")
+
+    def _await_stop(self) -> bool:
+        """Wait in the follow thread for the stop that an exit or Ctrl+C has asked the main thread for, if any."""
+        if self._stop_expected:
+            self._stop_done.wait()
+        return self._stop_expected
+
+    def _join_background(self) -> None:
+        for thread in list(self._background):
+            thread.join()
 
     def _stop(self, context: app.Context) -> None:
         options = StopOptions(services=self._options.services, timeout_s=self._options.timeout_s)
@@ -283,6 +297,7 @@ class Attached:
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, _frame: object) -> None:
+        self._stop_expected = self._stop_expected or number != signal.SIGUSR1
         if number == signal.SIGUSR1:
             if self._starting:
                 raise Interrupted

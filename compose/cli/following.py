@@ -23,9 +23,12 @@ ATTEMPTS = 3
 
 
 class Following:
-    """Prints lines and exits; tells `on_exit` each exit and `on_end` the end (with what failed, or None)."""
+    """Prints lines and exits; tells `on_exit` each exit and `on_end` the end (with what failed, or None).
 
-    def __init__(
+    `stopping` waits for a stop that is under way, and tells whether there was one.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - three callbacks, and what to follow
         self,
         context: app.Context,
         project: str,
@@ -33,6 +36,7 @@ class Following:
         printer: LogPrinter,
         on_exit: Callable[[Exited], None],
         on_end: Callable[[BaseException | None], None],
+        stopping: Callable[[], bool],
     ) -> None:
         self._context = context
         self._project = project
@@ -40,6 +44,7 @@ class Following:
         self._printer = printer
         self._on_exit = on_exit
         self._on_end = on_end
+        self._stopping = stopping
         self._news = threading.Condition()
         self._started = False
         self._complete = False
@@ -119,7 +124,10 @@ class Following:
         for _ in range(ATTEMPTS):
             if not any(view.state in RUNNING for view in self._watched()):
                 break
+            stopped = self._stopping()  # what is being stopped may run longer than anybody follows it
             self._follow()
+            if stopped:
+                break
         else:
             raise NotRunning(
                 "supervisor: ended while containers run: their output goes on without us",

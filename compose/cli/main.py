@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pause": ("pycompose.cli.pause", "Pause services"),
     "unpause": ("pycompose.cli.unpause", "Unpause services"),
     "port": ("pycompose.cli.port", "Print the public address of a container port"),
+    "cp": ("pycompose.cli.cp", "Copy files between containers and the host"),
     "pull": ("pycompose.cli.pull", "Pull service images"),
     "push": ("pycompose.cli.push", "Push service images"),
     "images": ("pycompose.cli.images", "List images used by the created containers"),
