@@ -49,7 +49,7 @@ def parse_bytes(text: str | float) -> int:
 
 def parse_duration_ns(text: str) -> int:
     """Return nanoseconds for "1h5m30s20ms" (units ns us ms s m h d w); "0" needs no unit. Raises ValueError."""
-    body = text.strip()
+    body = text
     sign = 1
     if body[:1] in ("-", "+"):
         sign = -1 if body[0] == "-" else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -27,11 +28,17 @@ def to_int(text: str) -> int:
 
 
 def to_float(text: str) -> float:
-    """Return a number. Raises ValueError."""
+    """Return a number as Go's ParseFloat reads it: 1_000 and 0x1p-2 are numbers too. Raises ValueError."""
+    lower = text.lower()
     try:
-        return float(text.replace("_", "x"))
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
+        if not text.isascii() or text != text.strip():
+            raise ValueError
+        value = float.fromhex(text) if "0x" in lower and "p" in lower else float(text)
+        if math.isinf(value) and "inf" not in lower:
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text[:60]!r} is not a number") from None
+    return value
 
 
 def to_bool(text: str) -> bool:
