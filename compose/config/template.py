@@ -114,7 +114,8 @@ def _pieces(text: str, depth: int) -> Iterator[str | tuple[str, str, str]]:
 def _closing(text: str, start: int) -> int:
     """Return the index of the brace that closes the `${` at `start`: every `${` opens, every `}` closes.
 
-    A line break ends the search: Compose doesn't take one inside of `${…}`.
+    A line break ends the search: Compose doesn't take one inside of `${…}`. Where too many open (one was escaped,
+    `${A:-$${B}`), the last `}` closes.
     """
     opened, position = 0, start
     while position < len(text) and text[position] != "\n":
@@ -129,6 +130,9 @@ def _closing(text: str, start: int) -> int:
             if not opened:
                 return position
         position += 1
+    last = text.rfind("}", start, position)
+    if last >= 0:
+        return last
     raise TemplateError(f"invalid interpolation format {text[start:]!r}: no closing brace")
 
 
