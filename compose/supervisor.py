@@ -1,8 +1,9 @@
-"""The process that looks after one project: `python -I -m pycompose.supervisor FD`.
+"""The process that looks after one project: `python -I -m pycompose.supervisor FD`, or `… --project NAME`.
 
 It holds the project's lock, listens on the control socket, is the only writer of the project's run-time state, and
 ends by itself when nothing runs and nobody talks to it. It loads its libraries before it is told its project, so
-that the command line can start it first and read the compose file meanwhile.
+that the command line can start it first and read the compose file meanwhile. The keeper starts it with the name,
+after an earlier one has died.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking
@@ -46,6 +48,7 @@ log = logging.getLogger("pycompose.supervisor")
 
 IDLE_S = 2.0
 LOCK_WAIT_S = 15.0
+BY_NAME = "--project"
 WORKERS = 16
 
 
@@ -96,6 +99,8 @@ class Supervisor:
                 logfile = self.paths.project(self.project) / "supervisor.log"
                 keeper = Keeper.start(self.paths, self.project, on_event=self._from_keeper, log=logfile)
             self.runtime.keeper = keeper
+            again = (sys.executable, "-I", "-m", "pycompose.supervisor", BY_NAME, self.project)
+            keeper.guard(again, os.environ)
 
         async with self._keeper_lock:
             if not self.runtime.has_keeper:
@@ -180,6 +185,7 @@ class Supervisor:
         self.wiring.close()
         if self.runtime.has_keeper:
             with contextlib.suppress(PycomposeError):
+                await blocking(self.runtime.keeper.guard, (), {})
                 await blocking(self.runtime.keeper.shutdown)
         for peer in list(self.peers):
             peer.close()
@@ -301,7 +307,13 @@ def _listen(paths: StatePaths, project: str) -> socket.socket:
     return listener
 
 
-async def _run(paths: StatePaths, project: str, first: socket.socket) -> bool:
+def _tell(first: socket.socket | None, message: Message) -> None:
+    """Tell whoever has started us, unless it was the keeper."""
+    if first is not None:
+        send(first, message)
+
+
+async def _run(paths: StatePaths, project: str, first: socket.socket | None) -> bool:
     """Serve the project until it is done; return whether the log tells of something that nobody was told."""
     loop = asyncio.get_running_loop()
     # They wait for the kernel and the keeper, not for processors.
@@ -317,9 +329,9 @@ async def _run(paths: StatePaths, project: str, first: socket.socket) -> bool:
         error = (
             exc if isinstance(exc, PycomposeError) else SupervisorError(f"supervisor: cannot start: {exc}")
         )
-        send(first, {"error": error.to_json()})
+        _tell(first, {"error": error.to_json()})
         await supervisor.end()
-        return not isinstance(exc, PycomposeError)
+        return first is None or not isinstance(exc, PycomposeError)
     claim = {
         "pid": os.getpid(),
         "start_ticks": start_ticks(os.getpid()),
@@ -333,8 +345,10 @@ async def _run(paths: StatePaths, project: str, first: socket.socket) -> bool:
             supervisor.accept(listener.accept()[0])
 
     loop.add_reader(listener, acceptable)
-    send(first, {"ready": True})
-    supervisor.accept(first)
+    if first is not None:
+        send(first, {"ready": True})
+        supervisor.accept(first)
+    supervisor.check_idle()
     await supervisor.finished.wait()
     loop.remove_reader(listener)
     listener.close()
@@ -367,20 +381,32 @@ def _set_up_logging(paths: StatePaths, project: str) -> None:
         os.dup2(file.fileno(), 2)
 
 
+def _leave_keeper() -> None:
+    """Give up what the keeper has made special about itself and handed on to us."""
+    os.umask(0o022)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("0", encoding="ascii")
+
+
 def main() -> int:
     """Load, be told the project, serve it."""
-    first = socket.socket(fileno=int(sys.argv[1]))
     paths = StatePaths.from_environment()
     loader = threading.Thread(target=Networking.prepare, daemon=True)
     loader.start()
-    message, _ = receive(first)
-    if message is None:
-        return 0
-    project = str(message["project"])
+    first = None
+    if sys.argv[1] == BY_NAME:
+        project = sys.argv[2]
+        _leave_keeper()
+    else:
+        first = socket.socket(fileno=int(sys.argv[1]))
+        message, _ = receive(first)
+        if message is None:
+            return 0
+        project = str(message["project"])
     try:
         lock = _lock(paths, project)
         if lock is None:
-            send(first, {"taken": True})
+            _tell(first, {"taken": True})
             return 0
         _set_up_logging(paths, project)
     except (PycomposeError, OSError) as exc:
@@ -392,7 +418,7 @@ def main() -> int:
                 hint="pycompose needs root, or PYCOMPOSE_ROOT and PYCOMPOSE_RUN pointing to writable places",
             )
         )
-        send(first, {"error": error.to_json()})
+        _tell(first, {"error": error.to_json()})
         return 1
     keep_log = True
     try:

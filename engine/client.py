@@ -11,7 +11,7 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Attached:
     """Copies of a container's ends, ours to close.
 
     `stdin` is the writing end of its input. `terminal` is for writing and sizes only: what comes out of
-    it is read by the keeper, and is in the log.
+    it is read by the keeper, who passes it on.
     """
 
     stdin: int | None = None
@@ -215,13 +215,40 @@ class Keeper:
         """Set the size of the terminal of a container or an exec, in characters."""
         self._call("resize", target=target, rows=rows, columns=cols)
 
-    def attach(self, container_id: str) -> Attached:
-        """Return copies of the container's input and terminal."""
-        result, fds = self._call("attach", container=container_id)
-        return Attached(**dict(zip(result["streams"], fds, strict=True)))
+    def attach(
+        self,
+        container_id: str,
+        *,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        patient: bool = False,
+        early: bool = False,
+    ) -> Attached:
+        """Have output written to pipes from now on; return copies of the container's input and terminal.
+
+        `stdout` and `stderr` are writing ends (a terminal's output is all stdout), and are made non-blocking.
+        They close when the container has ended and everything is written. A reader that is slow misses
+        output, or with `patient` holds the container up. `early` is for a container that is prepared
+        later, and returns neither input nor terminal.
+        """
+        given = {"stdout": stdout, "stderr": stderr}
+        names = [name for name, fd in given.items() if fd is not None]
+        fds = [fd for fd in given.values() if fd is not None]
+        result, received = self._call(
+            "attach", fds, container=container_id, streams=names, patient=patient, early=early
+        )
+        return Attached(**dict(zip(result["streams"], received, strict=True)))
+
+    def give_terminal(self, container_id: str, terminal: int) -> None:
+        """Give a new keeper the terminal of a container that it has adopted; nothing where it has it already."""
+        self._call("terminal", [terminal], container=container_id)
+
+    def guard(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Have the keeper start `argv` when this connection ends, after a moment; for () nothing."""
+        self._call("guard", argv=list(argv), environment=dict(environment))
 
     def close_stdin(self, container_id: str) -> None:
-        """Close the keeper's end of a container's input: when every copy is closed too, it reads the end."""
+        """Close the keeper's end of a container's input, for good: when every copy is closed, it reads the end."""
         self._call("close_stdin", container=container_id)
 
     def hold(self, key: str, fds: Sequence[int]) -> None:

@@ -30,16 +30,16 @@ class Reply:
     """The answer to one request; given once, now or later."""
 
     def __init__(self, connection: Connection, number: int) -> None:
-        self._connection = connection
+        self.connection = connection
         self._number = number
 
     def ok(self, result: dict[str, Any] | None = None, fds: Sequence[int] = ()) -> None:
         """Answer; the descriptors are copied."""
-        self._connection.send({"id": self._number, "result": result or {}}, fds)
+        self.connection.send({"id": self._number, "result": result or {}}, fds)
 
     def fail(self, exc: BaseException) -> None:
         """Answer with an error."""
-        self._connection.send({"id": self._number, "error": wire.error_to_json(exc)})
+        self.connection.send({"id": self._number, "error": wire.error_to_json(exc)})
 
 
 class Connection:

@@ -2,8 +2,8 @@
 
 It has no policy. It starts and executes what it is told, copies output to log files, writes down how
 processes ended, and holds descriptors (terminals, input pipes, sockets of DNS and published ports) that a new
-supervisor takes over. One thread, for it clones without any of libc's fork handlers; nothing it does waits.
-When it dies the containers go on, and the next keeper adopts them.
+supervisor takes over; it starts that one, too. One thread, for it clones without any of libc's fork handlers;
+nothing it does waits. When it dies the containers go on, and the next keeper adopts them.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from pycompose.engine.errors import CgroupError, EngineError, NoSuchContainer, P
 from pycompose.engine.linux import caps, process
 from pycompose.engine.loop import Loop
 from pycompose.engine.paths import StatePaths
+from pycompose.engine.revival import Revival
 from pycompose.engine.running import Container, Execution
 from pycompose.engine.state import Status, boot_id, read_state
 from pycompose.engine.store import read_json
+from pycompose.engine.tap import Tap
 
 LISTENER_FD = 3
 OOM_SCORE = "-900"
@@ -50,6 +52,8 @@ class Keeper:
         self._executions: dict[str, Execution] = {}
         self._ended: dict[str, Container] = {}
         self._held: dict[str, list[int]] = {}
+        self._early: dict[str, list[tuple[str, Tap]]] = {}
+        self._revival = Revival(self.loop)
         self._at_exit: dict[str, list[Callable[[], None]]] = {}
 
     def serve(self, listener: socket.socket) -> None:
@@ -104,6 +108,7 @@ class Keeper:
     def closed(self, connection: Connection) -> None:
         """Forget a client; what it started goes on."""
         self._connections.discard(connection)
+        self._revival.gone(connection)
 
     # Containers
 
@@ -138,6 +143,8 @@ class Keeper:
         with contextlib.ExitStack() as undo:
             copy = output.Output(self.loop, self._paths.container(config.id) / "log", config.log)
             undo.callback(copy.close)
+            for stream, tap in self._early.pop(config.id, []):
+                copy.attach(tap, stream)
             pipes = spawn.make_pipes(directory, config.process)
             for fd, stream in ((pipes.stdout, "stdout"), (pipes.stderr, "stderr")):
                 if fd >= 0:
@@ -254,12 +261,28 @@ class Keeper:
         target.resize(message["rows"], message["columns"])
         reply.ok()
 
-    def op_attach(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
-        """Hand out the input and the terminal of a container."""
-        container = self._container(message)
+    def op_attach(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+        """Pass output on to pipes, hand out the input and the terminal."""
+        container_id = message["container"]
+        container = None if message["early"] else self._container(message)
+        taps = self._early.setdefault(container_id, []) if container is None else []
+        for fd, stream in zip(fds, message["streams"], strict=True):
+            taps.append((stream, Tap(self.loop, os.dup(fd), patient=message["patient"])))
+        if container is None:
+            reply.ok({"streams": []})
+            return
+        for stream, tap in taps:
+            container.output.attach(tap, stream)
         ends = {"stdin": container.stdin, "terminal": container.terminal}
         there = [name for name, fd in ends.items() if fd >= 0]
         reply.ok({"streams": there}, [ends[name] for name in there])
+
+    def op_terminal(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+        """Take the terminal of an adopted container, whose keeper died with its own copy."""
+        container = self._container(message)
+        if container.config.process.tty and container.terminal < 0:
+            container.take_terminal(os.dup(fds[0]))
+        reply.ok()
 
     def op_close_stdin(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
         """Close our end of a container's input."""
@@ -294,6 +317,8 @@ class Keeper:
 
     def _remove_run_time(self, container_id: str) -> None:
         self._ended.pop(container_id, None)
+        for _stream, tap in self._early.pop(container_id, []):
+            tap.finish()
         with contextlib.suppress(PycomposeError, FileNotFoundError):
             config = from_json(
                 ContainerConfig, read_json(self._paths.container(container_id) / "config.json")
@@ -335,6 +360,11 @@ class Keeper:
             os.close(fd)
 
     # The end
+
+    def op_guard(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Remember how to start the supervisor again, should this connection end."""
+        self._revival.guarded_by(reply.connection, message["argv"], message["environment"])
+        reply.ok()
 
     def op_shutdown(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
         """End this process, when it has no containers, or after killing them."""

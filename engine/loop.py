@@ -52,13 +52,17 @@ class Loop:
             if self._handlers.get(fd) is handler:
                 self.forget(fd)  # or it would fail again at once, for ever
 
+    def _ready(self, wait_s: float) -> list[tuple[int, Handler, int]]:
+        found = self._epoll.poll(wait_s, 64)
+        return [(fd, self._handlers[fd], events) for fd, events in found if fd in self._handlers]
+
     def run(self) -> None:
         """Serve until `stop`."""
         while self._running:
             wait = max(self._timers[0][0] - time.monotonic(), 0) if self._timers else -1
-            for fd, events in self._epoll.poll(wait, 64):
-                handler = self._handlers.get(fd)
-                if handler:  # one that ran before it in this turn may have closed it
+            for fd, handler, events in self._ready(wait):
+                # One that ran before it in this turn may have closed it, and opened another of this number.
+                if self._handlers.get(fd) == handler:
                     self._guard(fd, handler, events)
             while self._timers and self._timers[0][0] <= time.monotonic():
                 self._timers.pop(0)[1]()

@@ -221,10 +221,17 @@ class Container(Process):
         self.write(dataclasses.replace(self.state, status=wanted))
 
     def close_stdin(self) -> None:
-        """Give the container the end of its input."""
+        """Give the container the end of its input, unless somebody else has a copy of ours."""
         if self.stdin >= 0:
             os.close(self.stdin)
             self.stdin = -1
+            with contextlib.suppress(FileNotFoundError):
+                (self.directory / "stdin").unlink()  # or another keeper would open it again
+
+    def take_terminal(self, master: int) -> None:
+        """Use `master`, ours from now on, as its terminal, and copy what comes out of it."""
+        self.terminal = master
+        self.output.add(os.dup(master), "stdout")
 
     def write(self, state: ContainerState) -> None:
         """Remember `state` and write it down."""
@@ -236,8 +243,7 @@ class Container(Process):
         if "errno" in message:
             self.error = failure.to_error(f"container {self.config.name}", message)
         elif fds:
-            self.terminal = fds[0]
-            self.output.add(os.dup(fds[0]), "stdout")
+            self.take_terminal(fds[0])
         else:
             self.write(self.state)
             self._answer(None)

@@ -1,0 +1,121 @@
+"""The keeper starts the supervisor again: names, health and restarts go on without any command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.support.scenario import Host
+
+QUIET = """
+services:
+  web:
+    image: busybox
+    init: false
+    command: [sh, -c, "trap exit TERM; sleep 1000 & wait"]
+  asks:
+    image: busybox
+    command:
+      - sh
+      - -c
+      - trap exit TERM; while sleep 0.1; do nslookup web >/dev/null 2>&1 && echo >> /seen/answers; done
+    volumes: ["./seen:/seen"]
+"""
+FLAKY = """
+services:
+  flaky:
+    image: busybox
+    restart: always
+    stop_signal: SIGKILL
+    command: [sh, -c, "echo started; sleep 1000"]
+"""
+
+
+def _supervisor(host: Host) -> int:
+    """Return the only supervisor, waiting until there is one."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        found = host.processes("pycompose.supervisor")
+        if len(found) == 1:
+            return found[0]
+        time.sleep(0.02)
+    raise AssertionError(f"supervisors: {found}")
+
+
+def test_names_resolve_again_without_a_command(busy: Host) -> None:
+    """After kill -9 of the supervisor of a quiet project its DNS answers again within two seconds."""
+    project = busy.project({"compose.yaml": QUIET})
+    (project / "seen").mkdir()
+    answers = project / "seen/answers"
+    busy.run("up", "-d", cwd=project).ok()
+    first = _supervisor(busy)
+    busy.run("exec", "-T", "asks", "nslookup", "web", cwd=project).ok()
+
+    os.kill(first, signal.SIGKILL)
+    killed = time.monotonic()
+
+    while first in busy.processes("pycompose.supervisor") and time.monotonic() < killed + 10:
+        time.sleep(0.005)
+    before = answers.stat().st_size + 1  # one answer may have been on its way
+    while answers.stat().st_size <= before and time.monotonic() < killed + 10:
+        time.sleep(0.005)
+    took_s = time.monotonic() - killed
+    print(f"names resolve again after {took_s:.2f} s")
+    assert took_s < 2
+    assert _supervisor(busy) != first
+    busy.run("down", cwd=project).ok()
+
+
+def test_a_supervisor_that_is_told_to_end_stays_away(busy: Host) -> None:
+    """SIGTERM is a normal end: nothing starts it again but the next command."""
+    project = busy.project({"compose.yaml": QUIET})
+    (project / "seen").mkdir()
+    busy.run("up", "-d", cwd=project).ok()
+    os.kill(_supervisor(busy), signal.SIGTERM)
+    deadline = time.monotonic() + 10
+    while busy.processes("pycompose.supervisor") and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+    time.sleep(1.0)  # longer than the keeper would wait
+
+    assert busy.processes("pycompose.supervisor") == []
+    busy.run("down", cwd=project).ok()
+
+
+def test_restarts_go_on(busy: Host) -> None:
+    """A container that ends while nobody looks is restarted by the next supervisor."""
+    project = busy.project({"compose.yaml": FLAKY})
+    busy.run("up", "-d", cwd=project).ok()
+    first = _supervisor(busy)
+    sleepers = busy.processes("sleep 1000")
+
+    os.kill(first, signal.SIGKILL)
+    for sleeper in sleepers:
+        os.kill(sleeper, signal.SIGKILL)
+
+    deadline = time.monotonic() + 10
+    while busy.run("logs", cwd=project).ok().stdout.count("started") < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert busy.run("logs", cwd=project).ok().stdout.count("started") == 2
+    assert _supervisor(busy) != first
+    busy.run("down", cwd=project).ok()
+
+
+def test_it_is_started_again_and_again(busy: Host) -> None:
+    """Three deaths in a row, then everything can still be taken down."""
+    project = busy.project({"compose.yaml": FLAKY})
+    busy.run("up", "-d", cwd=project).ok()
+    seen = set()
+    for _ in range(3):
+        pid = _supervisor(busy)
+        seen.add(pid)
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while pid in busy.processes("pycompose.supervisor") and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert len(seen) == 3
+    busy.run("ps", cwd=project).ok()
+    busy.run("down", cwd=project).ok()
