@@ -20,7 +20,6 @@ import errno
 import fcntl
 import os
 import socket
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from pycompose.engine.errors import EngineError, NamespaceError
 from pycompose.engine.linux import caps, namespaces, process
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, read_state
+from pycompose.engine.uppers import make_uppers
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PIPE_BYTES = 1 << 20
@@ -285,23 +285,9 @@ class Launcher:
         return opened[-1]
 
     def _directories(self, config: ContainerConfig) -> Path:
-        """Make the upper and work directories of each tree; an upper one looks like the lower it covers."""
+        """Make where the rootfs is mounted, and its upper and work directories."""
         (self._paths.container_run(config.id) / "rootfs").mkdir(exist_ok=True)
-        rw = self._paths.container(config.id) / "rw"
-        rw.mkdir(mode=0o700, exist_ok=True)
-        for number, tree in enumerate(config.rootfs):
-            upper = rw / str(number) / "upper"
-            if upper.exists():
-                continue
-            try:
-                below = os.stat(tree.lowers[0])
-            except OSError as exc:
-                raise EngineError(f"image layer {tree.lowers[0]}: cannot use: {exc.strerror}") from exc
-            (rw / str(number) / "work").mkdir(parents=True, exist_ok=True)
-            upper.mkdir()
-            os.chown(upper, below.st_uid, below.st_gid)
-            upper.chmod(stat.S_IMODE(below.st_mode))
-        return rw
+        return make_uppers(self._paths.container(config.id), config.rootfs)
 
 
 def with_init(wanted: Process) -> Process:
