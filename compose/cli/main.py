@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "unpause": ("pycompose.cli.unpause", "Unpause services"),
     "port": ("pycompose.cli.port", "Print the public address of a container port"),
     "cp": ("pycompose.cli.cp", "Copy files between containers and the host"),
+    "export": ("pycompose.cli.export", "Export a container's file system as a tar archive"),
+    "commit": ("pycompose.cli.commit", "Create an image from a container's changes"),
     "pull": ("pycompose.cli.pull", "Pull service images"),
     "push": ("pycompose.cli.push", "Push service images"),
     "images": ("pycompose.cli.images", "List images used by the created containers"),
