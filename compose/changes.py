@@ -98,7 +98,7 @@ class Changes:
         sink = sink_of(peer)
         async with self._requests.exclusive(interrupts=True):
             observed = await self._requests.observe()
-            chosen = _selected(observed, message["services"], oneoff=True)
+            chosen = _selected(observed, message, oneoff=True)
             if project is not None and not message.get("remove_orphans") and not message["services"]:
                 # Orphans of an earlier compose file stay unless they are asked for, as in Compose.
                 gone = {container.id for container in orphans(project, observed)}
@@ -139,7 +139,7 @@ class Changes:
         sink = sink_of(peer)
         async with self._requests.exclusive(interruptible=True):
             observed = await self._requests.observe()
-            chosen = _selected(observed, message["services"], oneoff=False)
+            chosen = _selected(observed, message, oneoff=False)
             plan = self._start_plan([container for container in chosen if not container.running])
             if not chosen and message["services"]:
                 raise NoSuchContainer(f"service {message['services'][0]} has no container to start")
@@ -173,7 +173,7 @@ class Changes:
     async def stop(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Stop containers, dependants first."""
         async with self._requests.exclusive(interrupts=True):
-            chosen = _selected(await self._requests.observe(), message["services"], oneoff=False)
+            chosen = _selected(await self._requests.observe(), message, oneoff=False)
             plan = stop_plan(chosen, timeout_s=message.get("timeout_s"))
             await self._walk(plan, self._requests.operations(sink_of(peer)), message)
         peer.send({"result": {}})
@@ -183,7 +183,7 @@ class Changes:
         sink = sink_of(peer)
         async with self._requests.exclusive(interrupts=True):
             observed = await self._requests.observe()
-            chosen = _selected(observed, message["services"], oneoff=False)
+            chosen = _selected(observed, message, oneoff=False)
             if not message.get("no_deps"):
                 chosen = self._with_restarting_dependants(observed, chosen)
             await execute(
@@ -225,7 +225,11 @@ class Changes:
         number = signal_number(str(message["signal"]))
         sink = sink_of(peer)
         self._requests.interrupt()
-        running = [tracked for tracked in self._requests.chosen(message["services"]) if tracked.active]
+        running = [
+            tracked
+            for tracked in self._requests.chosen(message["services"], message.get("ids"))
+            if tracked.active
+        ]
 
         async def kill(tracked: Tracked) -> None:
             sink(Event(subject=f"Container {tracked.name}", text="Killing", phase=Phase.WORKING))
@@ -238,7 +242,7 @@ class Changes:
     async def rm(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Remove stopped containers, with `stop` running ones too."""
         async with self._requests.exclusive(interrupts=bool(message.get("stop"))):
-            chosen = _selected(await self._requests.observe(), message["services"], oneoff=True)
+            chosen = _selected(await self._requests.observe(), message, oneoff=True)
             if not message.get("stop"):
                 chosen = [container for container in chosen if not container.running]
             plan = stop_plan(
@@ -253,7 +257,7 @@ class Changes:
         pause = bool(message["pause"])
         sink = sink_of(peer)
         async with self._requests.exclusive():
-            for tracked in self._requests.chosen(message["services"]):
+            for tracked in self._requests.chosen(message["services"], message.get("ids")):
                 if tracked.status is (Status.RUNNING if pause else Status.PAUSED):
                     await (lifecycle.pause(tracked) if pause else lifecycle.unpause(tracked))
                     text = "Paused" if pause else "Unpaused"
@@ -287,8 +291,11 @@ def _stop_order(containers: Iterable[ObservedContainer]) -> list[ObservedContain
     return [by_id[container_id] for container_id in dict.fromkeys(ids)]
 
 
-def _selected(observed: Observed, services: list[str], *, oneoff: bool) -> list[ObservedContainer]:
-    """Return the containers of the named services (of all, for none named)."""
+def _selected(observed: Observed, message: Message, *, oneoff: bool) -> list[ObservedContainer]:
+    """Return the containers of the named ids, else of the named services (of all, for none named)."""
+    services, ids = message["services"], message.get("ids")
+    if ids:
+        return [container for container in observed.containers if container.id in ids]
     return [
         container
         for container in observed.containers

@@ -64,7 +64,9 @@ class Interactive:
         supervisor = self._supervisor
         session = self._sessions[peer] = Session(id="", container=False)
         try:
-            tracked = self._requests.replica(str(message["service"]), int(message["index"]))
+            tracked = self._requests.replica(
+                str(message["service"]), int(message["index"]), str(message.get("id", ""))
+            )
             process = exec_process(
                 tracked.config,
                 message["args"],
@@ -180,9 +182,13 @@ class Interactive:
         await asyncio.gather(*(one(tracked) for tracked in chosen))
         peer.send({"result": {}})
 
-    async def subscribe(self, peer: Peer, _: Message, __: list[int]) -> None:
-        """Send every container event until the client goes away."""
+    async def subscribe(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Send every container event until the client goes away, first those that it has missed since `since_ns`."""
         self._supervisor.subscribers.add(peer)
         active = {t.config.id: t.active for t in self._supervisor.lifecycle.tracked.values()}
         peer.send({"subscribed": active})
+        since_ns = message.get("since_ns")
+        for event in self._requests.recent if since_ns else ():
+            if event["time_ns"] >= since_ns:
+                peer.send({"container": event})
         await asyncio.Event().wait()

@@ -194,11 +194,13 @@ class PauseOptions(Mutation):
 class ExecOptions:
     """`exec`. `index` 0 is the lowest running replica. `env` holds "KEY=value" or "KEY" (from the caller).
 
-    `rows` and `columns` are the first size of the terminal, 0 without one.
+    `container` is an id and beats `service` and `index`. `rows` and `columns` are the first size of the terminal,
+    0 without one.
     """
 
     service: str
     command: tuple[str, ...]
+    container: str = ""
     detach: bool = False
     env: tuple[str, ...] = ()
     index: int = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pycompose.supervisor import Supervisor
 
 JOURNAL_BYTES = 1024 * 1024
+RECENT_EVENTS = 2000
 
 
 class Requests:
@@ -41,6 +43,7 @@ class Requests:
         self._lock = asyncio.Lock()
         self._interruptible: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT_EVENTS)
         changes = Changes(self)
         self._interactive = Interactive(self)
         self._handlers = {
@@ -95,7 +98,8 @@ class Requests:
         self._interactive.during(peer, message)
 
     def journal(self, event: dict[str, Any]) -> None:
-        """Append an event to the project's journal, which `events --since` reads."""
+        """Remember an event for subscribers to come, and in the project's journal, which `events --since` reads."""
+        self.recent.append(event)
         path = self.supervisor.paths.project(self.supervisor.project) / "events.jsonl"
         with contextlib.suppress(OSError):
             if path.exists() and path.stat().st_size > JOURNAL_BYTES:
@@ -153,9 +157,11 @@ class Requests:
             images=images or {},
         )
 
-    def chosen(self, services: list[str]) -> list[Tracked]:
-        """Return the tracked containers of the services, of all for none named; raises NoSuchContainer."""
+    def chosen(self, services: list[str], ids: list[str] | None = None) -> list[Tracked]:
+        """Return the tracked containers of `ids` or of the services, of all for none named; raises NoSuchContainer."""
         lifecycle = self.supervisor.lifecycle
+        if ids:
+            return [t for t in lifecycle.tracked.values() if t.config.id in ids]
         if not services:
             return [t for t in lifecycle.tracked.values() if not t.record.oneoff]
         chosen = [t for service in services for t in lifecycle.of_service(service)]
@@ -165,10 +171,12 @@ class Requests:
             )
         return chosen
 
-    def replica(self, service: str, index: int) -> Tracked:
-        """Return the running container of a service with number `index`, or with the lowest one for 0."""
+    def replica(self, service: str, index: int, container_id: str = "") -> Tracked:
+        """Return the running container of a service with number `index` (lowest for 0), or with this id."""
         found = self.supervisor.lifecycle.of_service(service)
-        if index:
+        if container_id:
+            found = [t for t in self.supervisor.lifecycle.tracked.values() if t.config.id == container_id]
+        elif index:
             found = [t for t in found if t.record.number == index]
         running = [t for t in found if t.status in (Status.RUNNING, Status.PAUSED)]
         if running:
