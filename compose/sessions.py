@@ -6,21 +6,21 @@ import contextlib
 import os
 import secrets
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pycompose.control import connect_or_start, send
 from pycompose.engine.config import plain
 from pycompose.engine.errors import NoSuchContainer
+from pycompose.errors import NotRunning
+from pycompose.events import Event, Phase
 from pycompose.graph import select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pycompose.app import Context
     from pycompose.config.load import Loaded
     from pycompose.control import Connection, Message
-    from pycompose.model import Service
+    from pycompose.engine.paths import StatePaths
     from pycompose.options import AttachOptions, ExecOptions, RunOptions
 
 
@@ -28,15 +28,22 @@ if TYPE_CHECKING:
 class Session:
     """A process somewhere else and our ends of its streams; None is a stream that isn't there.
 
-    `stdin` is written, `stdout` and `stderr` are read; `terminal` is a pty master and takes the place of all three.
+    `stdin` is written, `stdout` and `stderr` are read. `terminal` is a pty master, to be written to, and to be read
+    where there is no `stdout`. With `ends` the streams end when everything has come; without, other processes may
+    hold them open after the end of ours.
     """
 
     connection: Connection
+    paths: StatePaths
+    project: str
     container: str = ""
+    name: str = ""
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
     terminal: int | None = None
+    tty: bool = False
+    ends: bool = False
     detached: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -56,6 +63,19 @@ class Session:
         """Return the exit code when the process has ended; raises SupervisorError when nobody can tell any more."""
         if self.detached:
             return 0
+        try:
+            return self._wait()
+        except NotRunning:
+            if not self.ends:
+                raise
+        # The supervisor has died, the container has not: the next one knows it too.
+        with self._lock:
+            self.connection.close()
+            self.connection = connect_or_start(self.paths, self.project)
+            self.connection.send({"op": "rejoin", "container": self.container})
+        return self._wait()
+
+    def _wait(self) -> int:
         while True:
             message, _ = self.connection.receive()
             if "exit" in message:
@@ -73,13 +93,13 @@ class Session:
 
 
 class _Pipes:
-    """Three pipes: the far ends go to the process, the near ends to the session."""
+    """Up to three pipes: the far ends go to the process, the near ends to the session."""
 
-    def __init__(self, *, stdin: bool) -> None:
+    def __init__(self, *, stdin: bool = False, output: bool = True) -> None:
         self.far: list[int | None] = []
         self.near: list[int | None] = []
-        for reading_far in (True, False, False):
-            if reading_far and not stdin:
+        for wanted, reading_far in ((stdin, True), (output, False), (output, False)):
+            if not wanted:
                 self.far.append(None)
                 self.near.append(None)
                 continue
@@ -87,34 +107,34 @@ class _Pipes:
             self.far.append(reading if reading_far else writing)
             self.near.append(writing if reading_far else reading)
 
-    def close_far(self) -> None:
-        for fd in self.far:
+    @property
+    def there(self) -> list[bool]:
+        """Which of the three there are, for the message that the far ends travel with."""
+        return [fd is not None for fd in self.far]
+
+    def call(self, connection: Connection, message: Message, context: Context) -> tuple[Message, list[int]]:
+        """Perform an operation that gets the far ends, which are closed here then; all is, if it fails."""
+        try:
+            answer = connection.call(message, context.sink, [fd for fd in self.far if fd is not None])
+        except BaseException:
+            self._close(self.near)
+            connection.close()
+            raise
+        finally:
+            self._close(self.far)
+        return answer
+
+    @staticmethod
+    def _close(fds: list[int | None]) -> None:
+        for fd in fds:
             if fd is not None:
                 os.close(fd)
-        self.far = []
-
-    def close(self) -> None:
-        self.close_far()
-        for fd in self.near:
-            if fd is not None:
-                os.close(fd)
-
-
-def _environment(context: Context, entries: Iterable[str]) -> dict[str, str | None]:
-    """Return "KEY=value" and bare "KEY" (from the caller's environment, else left out) as a mapping."""
-    found: dict[str, str | None] = {}
-    for entry in entries:
-        key, separator, value = entry.partition("=")
-        if separator:
-            found[key] = value
-        elif key in context.environment:
-            found[key] = context.environment[key]
-    return found
 
 
 def exec_(context: Context, project_name: str, options: ExecOptions) -> Session:
     """Start a command in a running container; raises NoSuchContainer, StateError, ExecError."""
     from pycompose.observe import claims  # noqa: PLC0415 - a look before a supervisor is started for nothing
+    from pycompose.oneoff import given  # noqa: PLC0415 - the same
 
     if not claims(context.paths, project_name):
         raise NoSuchContainer(
@@ -122,7 +142,7 @@ def exec_(context: Context, project_name: str, options: ExecOptions) -> Session:
         )
     connection = connect_or_start(context.paths, project_name)
     piped = not options.tty and not options.detach
-    pipes = _Pipes(stdin=options.interactive) if piped else None
+    pipes = _Pipes(stdin=options.interactive and piped, output=piped)
     message = {
         "op": "exec",
         "service": options.service,
@@ -130,112 +150,106 @@ def exec_(context: Context, project_name: str, options: ExecOptions) -> Session:
         "args": list(options.command),
         "user": options.user,
         "cwd": options.workdir,
-        "env": _environment(context, options.env) | ({"TERM": "xterm"} if options.tty else {}),
+        "env": ({"TERM": "xterm"} if options.tty else {}) | given(options.env, context.environment),
         "privileged": options.privileged,
         "tty": options.tty and not options.detach,
         "detach": options.detach,
         "rows": options.rows,
         "columns": options.columns,
-        "fds": [fd is not None for fd in pipes.far] if pipes else [False, False, False],
+        "fds": pipes.there,
     }
-    try:
-        fds = [fd for fd in pipes.far if fd is not None] if pipes else []
-        result, received = connection.call(message, context.sink, fds)
-    except BaseException:
-        if pipes:
-            pipes.close()
-        connection.close()
-        raise
-    session = Session(connection, container=str(result["container"]), detached=options.detach)
-    if pipes:
-        pipes.close_far()
-        session.stdin, session.stdout, session.stderr = pipes.near
+    result, received = pipes.call(connection, message, context)
+    session = Session(connection, context.paths, project_name, container=str(result["container"]))
+    session.detached = options.detach
+    session.stdin, session.stdout, session.stderr = pipes.near
     if received:
         session.terminal = received[0]
+        session.tty = True
     return session
 
 
 def attach(context: Context, project_name: str, options: AttachOptions) -> Session:
-    """Connect to process 1 of a running container; its output comes from its log, from now on."""
+    """Connect to process 1 of a running container: its output from now on, its input. Raises as `exec_`."""
     connection = connect_or_start(context.paths, project_name)
-    message = {"op": "attach", "service": options.service, "index": options.index}
-    try:
-        result, received = connection.call(message, context.sink)
-    except BaseException:
-        connection.close()
-        raise
-    return _attached(connection, result, received, stdin=options.stdin)
+    pipes = _Pipes()
+    message = {"op": "attach", "service": options.service, "index": options.index, "fds": pipes.there}
+    result, received = pipes.call(connection, message, context)
+    session = Session(connection, context.paths, project_name)
+    return _attached(session, pipes, result, received, stdin=options.stdin)
 
 
-def _attached(connection: Connection, result: dict[str, Any], received: list[int], *, stdin: bool) -> Session:
-    session = Session(connection, container=str(result["container"]))
-    if result["terminal"] and received:
-        session.terminal = received.pop(0)
-    if result["stdin"] and received:
-        session.stdin = received.pop(0)
-        if not stdin:
-            os.close(session.stdin)
-            session.stdin = None
+def _attached(
+    session: Session, pipes: _Pipes, result: dict[str, Any], received: list[int], *, stdin: bool
+) -> Session:
+    session.container, session.name = str(result["container"]), str(result["name"])
+    session.tty, session.ends = bool(result["tty"]), True
+    _, session.stdout, session.stderr = pipes.near
+    for name in result["streams"]:
+        setattr(session, name, received.pop(0))
+    if not stdin and session.stdin is not None:
+        os.close(session.stdin)
+        session.stdin = None
     return session
 
 
-def run(context: Context, loaded: Loaded, options: RunOptions) -> Session:
-    """Start a one-off container of a service, its dependencies first; raises as `up` does."""
+def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None:
+    """Start a one-off container of a service, its dependencies first; raises as `up` does.
+
+    With `dry_run` only the steps are told, and there is no session.
+    """
     from pycompose import app  # noqa: PLC0415 - app offers this function
+    from pycompose.oneoff import oneoff  # noqa: PLC0415 - not for exec and attach
 
-    project = app.enabled(loaded.project, [options.service])
-    service = oneoff_service(context, project.services[options.service], options)
-    if service.depends_on and not options.no_deps:
-        needs = select(project.services, [options.service])[:-1]
-        from pycompose.options import UpOptions  # noqa: PLC0415
-
-        app.up(context, loaded, UpOptions(services=tuple(needs), no_recreate=True, ignore_orphans=True))
-    project = replace(project, services={**project.services, service.name: service})
+    app.require_root()
+    project = oneoff(app.enabled(loaded.project, [options.service]), options, context.environment)
+    service = project.services[options.service]
+    name = options.name or f"{project.name}-{service.name}-run-{secrets.token_hex(6)}"
+    waited = [] if options.no_deps else _start_dependencies(context, loaded, options)
+    if options.dry_run:
+        for text, phase in (("Creating", Phase.WORKING), ("Created", Phase.DONE)):
+            context.sink(Event(subject=f"Container {name}", text=text, phase=phase))
+        return None
     images = app.find_images(context, project, [service.name], options)
+    pipes = _Pipes(output=not options.detach)
     message = {
         "op": "run",
         "project": plain(project),
         "service": service.name,
         "images": {key: plain(image) for key, image in images.items()},
-        "name": options.name or f"{project.name}-{service.name}-run-{secrets.token_hex(6)}",
+        "name": name,
         "remove": options.remove,
-        "publish": options.service_ports or bool(options.publish),
         "detach": options.detach,
+        "await": [[item.service, item.condition.value, item.required] for item in waited],
+        "rows": options.rows,
+        "columns": options.columns,
+        "fds": pipes.there,
     }
     connection = connect_or_start(context.paths, project.name)
-    try:
-        result, received = connection.call(message, context.sink)
-    except BaseException:
-        connection.close()
-        raise
-    session = _attached(connection, result, received, stdin=options.interactive)
-    session.detached = options.detach
-    return session
+    result, received = pipes.call(connection, message, context)
+    session = Session(connection, context.paths, project.name, detached=options.detach)
+    return _attached(session, pipes, result, received, stdin=options.interactive)
 
 
-def oneoff_service(context: Context, service: Service, options: RunOptions) -> Service:
-    """Return the service as `run` changes it: command, environment, user, no restarts, no fixed name."""
-    environment = {**service.environment, **_environment(context, options.env)}
-    changes: dict[str, Any] = {
-        "environment": environment,
-        "container_name": "",
-        "replicas": 1,
-        "tty": options.tty,
-        "stdin_open": options.interactive,
-        "cap_add": (*service.cap_add, *options.cap_add),
-        "cap_drop": (*service.cap_drop, *options.cap_drop),
-    }
-    if options.command:
-        changes["command"] = options.command
-    if options.entrypoint is not None:
-        changes["entrypoint"] = options.entrypoint
-        changes.setdefault("command", ())
-    if options.user:
-        changes["user"] = options.user
-    if options.workdir:
-        changes["working_dir"] = options.workdir
-    if not options.service_ports:
-        changes["ports"] = ()
-    labels = dict(entry.partition("=")[::2] for entry in options.labels)
-    changes["labels"] = {**service.labels, **labels}
-    return replace(service, **changes)
+def _start_dependencies(context: Context, loaded: Loaded, options: RunOptions) -> list[Any]:
+    """Bring up what the service needs; return the dependencies whose conditions are still to be waited for."""
+    from pycompose import app  # noqa: PLC0415 - app offers this module's functions
+    from pycompose.options import UpOptions  # noqa: PLC0415 - types only, elsewhere
+
+    services = app.enabled(loaded.project, [options.service]).services
+    needs = tuple(select(services, [options.service])[:-1])
+    if needs:
+        shared = {
+            name: getattr(options, name)
+            for name in ("build", "no_build", "pull", "quiet_pull", "quiet_build", "dry_run", "parallel")
+        }
+        app.up(
+            context,
+            loaded,
+            UpOptions(
+                services=needs,
+                remove_orphans=options.remove_orphans,
+                ignore_orphans=options.ignore_orphans,
+                **shared,
+            ),
+        )
+    return [item for item in services[options.service].depends_on if item.service in services]
