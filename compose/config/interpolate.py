@@ -16,8 +16,8 @@ from pycompose.errors import ConfigError, ConfigErrors, InterpolationError, Sche
 Cast = Callable[[str], object]
 
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z", re.ASCII)
-_TRUE = frozenset({"true", "1", "t", "y", "yes", "on"})
-_FALSE = frozenset({"false", "0", "f", "n", "no", "off"})
+_TRUE = frozenset({"true", "y", "yes", "on"})
+_FALSE = frozenset({"false", "n", "no", "off"})
 
 
 def to_int(text: str) -> int:
