@@ -7,10 +7,26 @@ import functools
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+async def whole(work: Awaitable[T]) -> T:
+    """Await `work` to its end even when the caller is cancelled meanwhile, which it then learns afterwards.
+
+    For steps that belong together, such as starting a container and remembering that it runs.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        raise
 
 
 async def blocking(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -20,12 +36,4 @@ async def blocking(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwarg
     comes next finds it done or failed, never half-way.
     """
     loop = asyncio.get_running_loop()
-    future = loop.run_in_executor(None, functools.partial(function, *args, **kwargs))
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        while not future.done():
-            await asyncio.wait([future])
-        if not future.cancelled():
-            future.exception()
-        raise
+    return await whole(loop.run_in_executor(None, functools.partial(function, *args, **kwargs)))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking
 from pycompose.changes import sink_of
+from pycompose.engine.client import Attached
 from pycompose.engine.config import from_json
-from pycompose.engine.errors import PycomposeError
+from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.images.spec import Image
 from pycompose.execs import exec_process
-from pycompose.model import Project
+from pycompose.model import Condition, Project
+from pycompose.mounts import ensure_volume
+from pycompose.plan import AwaitService, Node
 
 if TYPE_CHECKING:
     from pycompose.control import Message, Peer
@@ -38,6 +42,7 @@ class Interactive:
         self._requests = requests
         self._supervisor = requests.supervisor
         self._sessions: dict[Peer, Session] = {}
+        self._removals: dict[str, asyncio.Task[None]] = {}
 
     def during(self, peer: Peer, message: Message) -> None:
         """Take a message that comes while an operation of the same connection is under way: resize, signal."""
@@ -93,78 +98,136 @@ class Interactive:
         finally:
             self._sessions.pop(peer, None)
 
-    async def attach(self, peer: Peer, message: Message, _: list[int]) -> None:
-        """Hand out the terminal or the standard input of process 1, then its exit code."""
+    async def attach(self, peer: Peer, message: Message, fds: list[int]) -> None:
+        """Pass on the output of process 1 from now on, hand out its terminal or input, then its exit code."""
         tracked = self._requests.replica(str(message["service"]), int(message["index"]))
+        streams = _streams(message, fds)
         try:
-            await self._attached(peer, tracked)
+            attached = await blocking(self._supervisor.runtime.keeper.attach, tracked.config.id, **streams)
+            _close(fds)
+            self._hand_out(peer, tracked, attached)
             await tracked.ended.wait()
             peer.send({"exit": tracked.exit_code})
         finally:
             self._sessions.pop(peer, None)
 
-    async def _attached(self, peer: Peer, tracked: Tracked) -> None:
-        attached = await blocking(self._supervisor.runtime.keeper.attach, tracked.config.id)
-        handed = [fd for fd in (attached.terminal, attached.stdin) if fd is not None]
+    def _hand_out(self, peer: Peer, tracked: Tracked, attached: Attached) -> None:
+        ends = {"terminal": attached.terminal, "stdin": attached.stdin}
         result = {
             "container": tracked.config.id,
             "name": tracked.name,
-            "terminal": attached.terminal is not None,
-            "stdin": attached.stdin is not None,
+            "tty": tracked.config.process.tty,
+            "streams": [name for name, fd in ends.items() if fd is not None],
         }
         self._sessions[peer] = Session(id=tracked.config.id, container=True)
-        peer.send({"result": result}, handed)
+        peer.send({"result": result}, [fd for fd in ends.values() if fd is not None])
 
-    async def run(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def run(self, peer: Peer, message: Message, fds: list[int]) -> None:
         """Make and start a one-off container; stay connected to it unless it is detached."""
-        supervisor = self._supervisor
         project = from_json(Project, message["project"])
-        service = project.services[str(message["service"])]
         images = {key: from_json(Image, value) for key, value in message["images"].items()}
         operations = self._requests.operations(sink_of(peer), project, images)
+        await self._await(operations, message["await"])
+        tracked = await self._create(operations, project, message)
+        attached = Attached()
+        try:
+            keeper = self._supervisor.runtime.keeper
+            if fds:
+                size = {"rows": int(message["rows"]), "columns": int(message["columns"])}
+                streams = _streams(message, fds)
+                await blocking(
+                    keeper.attach, tracked.config.id, early=True, patient=True, **streams, **size
+                )
+                _close(fds)
+            await self._supervisor.lifecycle.start(tracked)
+            if not message["detach"]:
+                attached = await self._ends(tracked)
+        except BaseException:
+            if tracked.record.auto_remove and not tracked.active:
+                await asyncio.wait([self._requests.background(self._remove(tracked))])
+            raise
+        self._hand_out(peer, tracked, attached)
+        if message["detach"]:
+            self._sessions.pop(peer, None)
+            return
+        await self._join(peer, tracked)
+
+    async def _await(self, operations: Operations, conditions: list[list[Any]]) -> None:
+        """Wait for what the service depends on; raises DependencyFailed."""
+        never = asyncio.Event()
+        nodes = [
+            Node(
+                number=number,
+                operation=AwaitService(service=service, condition=Condition(condition), required=required),
+                cause="run",
+            )
+            for number, (service, condition, required) in enumerate(conditions, 1)
+            if condition != Condition.STARTED.value
+        ]
+        await asyncio.gather(*(operations.perform(node, never) for node in nodes))
+
+    async def _create(self, operations: Operations, project: Project, message: Message) -> Tracked:
+        supervisor = self._supervisor
+        service = project.services[str(message["service"])]
         async with self._requests.exclusive():
             await supervisor.need_keeper()
-            for network in service.networks:
-                await blocking(supervisor.wiring.ensure_network, project.networks[network.network])
-            tracked = await operations.create_oneoff(
-                service,
-                name=str(message["name"]),
-                auto_remove=bool(message["remove"]),
-                publish=bool(message["publish"]),
+            for endpoint in service.networks:
+                await blocking(supervisor.wiring.ensure_network, project.networks[endpoint.network])
+            for mount in service.volumes:
+                if mount.kind == "volume" and mount.source:
+                    volume = project.volumes[mount.source]
+                    await blocking(ensure_volume, supervisor.paths, project, volume)
+            return await operations.create_oneoff(
+                service, name=str(message["name"]), auto_remove=bool(message["remove"]), publish=True
             )
+
+    async def _ends(self, tracked: Tracked) -> Attached:
+        """Return the input and the terminal of a container that has started; nothing if it has ended already.
+
+        The input is the client's alone then: it ends when the client closes it, or dies.
+        """
+        keeper = self._supervisor.runtime.keeper
         try:
-            await supervisor.lifecycle.start(tracked)
-        except PycomposeError:
-            await operations.remove(tracked.config.id, volumes=True)
-            raise
-        if message["detach"]:
-            peer.send(
-                {
-                    "result": {
-                        "container": tracked.config.id,
-                        "name": tracked.name,
-                        "terminal": False,
-                        "stdin": False,
-                    }
-                }
-            )
-            return
+            attached = await blocking(keeper.attach, tracked.config.id)
+            if attached.stdin is not None:
+                await blocking(keeper.close_stdin, tracked.config.id)
+        except NoSuchContainer:
+            return Attached()
+        return attached
+
+    async def _join(self, peer: Peer, tracked: Tracked) -> None:
+        """Tell the exit code, after the removal of a container that isn't kept."""
         try:
-            await self._attached(peer, tracked)
             await tracked.ended.wait()
+            removal = self._removals.get(tracked.config.id)
+            if removal is not None:
+                await asyncio.wait([removal])
             peer.send({"exit": tracked.exit_code})
         finally:
             self._sessions.pop(peer, None)
-            if tracked.record.auto_remove:
-                self._requests.background(self._remove_oneoff(operations, tracked))
 
-    async def _remove_oneoff(self, operations: Operations, tracked: Tracked) -> None:
-        await self._supervisor.lifecycle.stop(tracked, 0)
-        await operations.remove(tracked.config.id, volumes=True)
+    async def rejoin(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Go on waiting for a container where an earlier supervisor has died; its output never stopped."""
+        container_id = str(message["container"])
+        tracked = self._supervisor.lifecycle.tracked.get(container_id)
+        if tracked is None:
+            raise NoSuchContainer(f"container {container_id[:12]}: ended, and was removed, meanwhile")
+        self._sessions[peer] = Session(id=container_id, container=True)
+        await self._join(peer, tracked)
+
+    def ended(self, tracked: Tracked) -> None:
+        """Remove a container that has ended and isn't to be kept (`run --rm`), whoever is connected to it."""
+        if tracked.record.auto_remove and tracked.config.id not in self._removals:
+            removal = self._requests.background(self._remove(tracked))
+            self._removals[tracked.config.id] = removal
+            removal.add_done_callback(lambda _: self._removals.pop(tracked.config.id, None))
+
+    async def _remove(self, tracked: Tracked) -> None:
+        await self._requests.operations(lambda _: None).remove(tracked.config.id, volumes=True)
 
     async def wait(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Tell each container of the services as it stops."""
-        chosen = self._requests.chosen(message["services"])
+        chosen = self._requests.chosen(message["services"], message.get("ids"))
 
         async def one(tracked: Tracked) -> None:
             await tracked.ended.wait()
@@ -192,3 +255,15 @@ class Interactive:
             if event["time_ns"] >= since_ns:
                 peer.send({"container": event})
         await asyncio.Event().wait()
+
+
+def _streams(message: Message, fds: list[int]) -> dict[str, int]:
+    """Return the streams that came with a message by name."""
+    names = [name for name, there in zip(("stdin", "stdout", "stderr"), message["fds"], strict=True) if there]
+    return dict(zip(names, fds, strict=True))
+
+
+def _close(fds: list[int]) -> None:
+    """Close what has been handed on, so that only the receiver keeps the other side waiting."""
+    while fds:
+        os.close(fds.pop())

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pycompose.blocking import blocking
+from pycompose.blocking import blocking, whole
 from pycompose.engine.config import plain
 from pycompose.engine.errors import EngineError, PycomposeError
 from pycompose.engine.linux.process import signal_handled
@@ -64,6 +64,7 @@ class Tracked:
     health_task: asyncio.Task[None] | None = None
     restart_task: asyncio.Task[None] | None = None
     settling: asyncio.Task[None] | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def name(self) -> str:
@@ -141,30 +142,41 @@ class Lifecycle:
     async def start(self, tracked: Tracked) -> None:
         """Start a container and run its post_start hooks; raises what the engine or a hook says."""
         self._cancel(tracked)
-        await self.settled(tracked)
-        tracked.stopped = False
-        tracked.run += 1
-        run = tracked.run
-        tracked.ended.clear()
-        tracked.health = None
-        try:
-            state = await blocking(self._runtime.start, tracked.config, tracked.record, tracked.restart.total)
-        except PycomposeError:
-            tracked.status = Status.EXITED if tracked.run > 1 else Status.CREATED
-            tracked.ended.set()
-            await blocking(self._runtime.ended, tracked.config, stopped=True)
-            self._announce()
-            raise
-        tracked.pid = state.pid
-        tracked.started_s = time.monotonic()
-        tracked.started_ns = state.started_ns
-        if tracked.run == run and not tracked.ended.is_set():
-            tracked.status = Status.RUNNING
-            self._begin_health(tracked)
-        self._notify("start", tracked, {})
-        self._announce()
+        await whole(self._launch(tracked, again=False))
         for hook in tracked.record.service.post_start:
             await self._hook(tracked, hook, "post_start")
+
+    async def _launch(self, tracked: Tracked, *, again: bool) -> None:
+        """Start a container and take note of it, one with the other.
+
+        `again` is a restart of its own accord, which a stop that came first makes void.
+        """
+        async with tracked.lock:
+            await self.settled(tracked)
+            if again and tracked.stopped:
+                return
+            tracked.stopped = False
+            tracked.run += 1
+            tracked.ended.clear()
+            tracked.health = None
+            try:
+                state = await blocking(
+                    self._runtime.start, tracked.config, tracked.record, tracked.restart.total
+                )
+            except PycomposeError:
+                tracked.status = Status.EXITED if tracked.run > 1 else Status.CREATED
+                tracked.ended.set()
+                await blocking(self._runtime.ended, tracked.config, stopped=True)
+                self._announce()
+                raise
+            tracked.pid = state.pid
+            tracked.started_s = time.monotonic()
+            tracked.started_ns = state.started_ns
+            if not tracked.ended.is_set():
+                tracked.status = Status.RUNNING
+                self._begin_health(tracked)
+            self._notify("start", tracked, {})
+            self._announce()
 
     async def stop(self, tracked: Tracked, timeout_s: float | None) -> None:
         """Stop a container: its signal, its grace period, then SIGKILL to the whole cgroup.
@@ -174,6 +186,11 @@ class Lifecycle:
         """
         tracked.stopped = True
         self._cancel(tracked, keep_health=True)
+        async with tracked.lock:
+            await self._end(tracked, timeout_s)
+
+    async def _end(self, tracked: Tracked, timeout_s: float | None) -> None:
+        tracked.stopped = True
         if tracked.status is Status.RESTARTING:
             tracked.status = Status.EXITED
             await blocking(self._runtime.ended, tracked.config, stopped=True)
@@ -325,12 +342,13 @@ class Lifecycle:
         return task
 
     def _cancel(self, tracked: Tracked, *, keep_health: bool = False) -> None:
-        current = asyncio.current_task()
-        if tracked.restart_task is not None and tracked.restart_task is not current:
+        """Cancel what waits for its time: the next start, the next probe."""
+        if tracked.restart_task is not None:
             tracked.restart_task.cancel()
-        tracked.restart_task = None
+            tracked.restart_task = None
         if tracked.health_task is not None and not keep_health:
-            tracked.health_task.cancel()
+            if tracked.health_task is not asyncio.current_task():
+                tracked.health_task.cancel()
             tracked.health_task = None
 
     def _decide(self, tracked: Tracked) -> float | None:
@@ -364,8 +382,13 @@ class Lifecycle:
 
     async def _restart(self, tracked: Tracked, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
+        tracked.restart_task = None  # from here on it isn't cancelled, but told to stop
         try:
-            await self.start(tracked)
+            await whole(self._launch(tracked, again=True))
+            if tracked.stopped:
+                return
+            for hook in tracked.record.service.post_start:
+                await self._hook(tracked, hook, "post_start")
         except PycomposeError as exc:
             log.warning("container %s: cannot restart: %s", tracked.name, exc)
             tracked.exit_code = exc.exit_code if exc.exit_code > 1 else 128

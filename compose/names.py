@@ -6,14 +6,12 @@ import functools
 import threading
 from typing import TYPE_CHECKING
 
-from pycompose.networking.dns.server import DnsServer
-from pycompose.networking.dns.table import Record, Table
-
 if TYPE_CHECKING:
     import asyncio
     import socket
     from collections.abc import Mapping
 
+    from pycompose.networking.dns.server import DnsServer
     from pycompose.networking.model import NetworkState
     from pycompose.record import EndpointRecord
 
@@ -23,9 +21,20 @@ class DnsService:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, upstreams: tuple[str, ...]) -> None:
         self._loop = loop
-        self._server = DnsServer(loop, upstreams)
+        self._upstreams = upstreams
+        self._made: DnsServer | None = None
         self._lock = threading.Lock()
         self._sockets: dict[str, tuple[socket.socket, socket.socket]] = {}
+
+    @property
+    def _server(self) -> DnsServer:
+        """The server, imported and made for the first container that needs it."""
+        from pycompose.networking.dns.server import DnsServer  # noqa: PLC0415
+
+        with self._lock:
+            if self._made is None:
+                self._made = DnsServer(self._loop, self._upstreams)
+            return self._made
 
     def serves(self, container_id: str) -> bool:
         """Tell whether the container has its sockets."""
@@ -71,6 +80,8 @@ class DnsService:
 
         `links` are names of one client's own: container id → alias → name.
         """
+        from pycompose.networking.dns.table import Record, Table  # noqa: PLC0415 - with the server
+
         records = [
             Record(
                 container_id=container_id,

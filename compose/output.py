@@ -99,14 +99,15 @@ def _log_line(container: ObservedContainer, line: Any) -> LogLine:
 class Tail:
     """Follows the log files of containers and the supervisor's events at the same time."""
 
-    def __init__(self, context: Context, project_name: str) -> None:
+    def __init__(self, context: Context, project_name: str, *, since_ns: int = 0) -> None:
+        """Events come from `since_ns` on, 0 is from now."""
         self._context = context
         self._followers: dict[str, tuple[ObservedContainer, LogFollower]] = {}
         self.active: set[str] = set()
         self._connection = None
         with contextlib.suppress(NotRunning):
             self._connection = connect(context.paths, project_name)
-            self._connection.send({"op": "subscribe"})
+            self._connection.send({"op": "subscribe", "since_ns": since_ns})
             message, _ = self._connection.receive()
             self.active = {key for key, value in message["subscribed"].items() if value}
 
@@ -192,7 +193,7 @@ def follow(
     context: Context, project_name: str, options: FollowOptions
 ) -> Iterator[LogLine | Exited | Recreated | Started]:
     """Yield output, starts and exits of an attached `up`, until no watched container is active any more."""
-    with Tail(context, project_name) as tail:
+    with Tail(context, project_name, since_ns=options.since_ns) as tail:
         names: dict[str, str] = {}
         for container_id in claims(context.paths, project_name):
             _track(context, tail, container_id, options, names, since_ns=options.since_ns or None)
@@ -244,7 +245,8 @@ def _followed_event(
     action = event["action"]
     if action == "create":
         known = names.get(event["name"])
-        _track(context, tail, event["id"], options, names, since_ns=None)
+        if not tail.knows(event["id"]):
+            _track(context, tail, event["id"], options, names, since_ns=None)
         if known is not None and known != event["id"]:
             yield Recreated(**who)
     elif action == "start":
@@ -253,6 +255,7 @@ def _followed_event(
         yield Started(**who)
     elif action == "die":
         code = int(event["attributes"].get("exitCode", "0"))
-        yield Exited(**who, exit_code=code, restarting=bool(event["attributes"].get("restarting")))
+        restarting = bool(event["attributes"].get("restarting"))
+        yield Exited(**who, exit_code=code, restarting=restarting, time_ns=event["time_ns"])
     elif action == "destroy":
         yield from tail.drop(event["id"])

@@ -58,6 +58,7 @@ class Requests:
             "exec": self._interactive.exec,
             "attach": self._interactive.attach,
             "run": self._interactive.run,
+            "rejoin": self._interactive.rejoin,
             "wait": self._interactive.wait,
             "subscribe": self._interactive.subscribe,
         }
@@ -96,6 +97,10 @@ class Requests:
     def during(self, peer: Peer, message: Message) -> None:
         """Take a message that comes while an operation of the same connection is under way: resize, signal."""
         self._interactive.during(peer, message)
+
+    def ended(self, tracked: Tracked) -> None:
+        """Take the end of a container."""
+        self._interactive.ended(tracked)
 
     def journal(self, event: dict[str, Any]) -> None:
         """Remember an event for subscribers to come, and in the project's journal, which `events --since` reads."""

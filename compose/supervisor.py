@@ -124,6 +124,8 @@ class Supervisor:
         runtime = read_runtime(self.paths, container.id)
         await blocking(self.wiring.resume, container.config, record, runtime, running=container.running)
         self.lifecycle.adopt(container.config, record, container.state, stopped=runtime.stopped)
+        if container.state.status is Status.EXITED:
+            self.requests.ended(self.lifecycle.tracked[container.id])
 
     def _from_keeper(self, event: dict[str, Any]) -> None:
         """Pass an event on; this is the keeper client's thread."""
@@ -133,7 +135,7 @@ class Supervisor:
     def _keeper_event(self, event: dict[str, Any]) -> None:
         kind = event.get("event")
         if kind == "exit":
-            self.lifecycle.exited(event)
+            self._exited(event)
             self.check_idle()
         elif kind == "exec_exit":
             self.execs.exited(event)
@@ -141,6 +143,13 @@ class Supervisor:
             log.warning("the keeper has ended: starting another one")
             self.execs.lost()
             self.requests.background(self._replace_keeper())
+
+    def _exited(self, event: dict[str, Any]) -> None:
+        """Take the end of a container."""
+        tracked = self.lifecycle.tracked.get(event["container"])
+        self.lifecycle.exited(event)
+        if tracked is not None:
+            self.requests.ended(tracked)
 
     async def _replace_keeper(self) -> None:
         """Start another keeper; it adopts what runs. What has ended meanwhile is told as an exit."""
@@ -157,7 +166,7 @@ class Supervisor:
                 and state is not None
                 and state.status not in (Status.RUNNING, Status.PAUSED)
             ):
-                self.lifecycle.exited({"container": container_id, "exit_code": state.exit_code})
+                self._exited({"container": container_id, "exit_code": state.exit_code})
 
     def check_idle(self) -> None:
         """End soon when nothing runs and nobody is connected."""

@@ -104,7 +104,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exited:
-    """A followed container has ended. `restarting` when its restart policy brings it back."""
+    """A followed container has ended, at `time_ns`. `restarting` when its restart policy brings it back."""
 
     container: str
     service: str
@@ -112,6 +112,7 @@ class Exited:
     number: int = 1
     exit_code_known: bool = True
     restarting: bool = False
+    time_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

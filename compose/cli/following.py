@@ -51,6 +51,7 @@ class Following:
         self._running = False
         self._printed: Counter[str] = Counter()
         self._exits: Counter[str] = Counter()
+        self._reported: set[tuple[str, int]] = set()
 
     @property
     def running(self) -> bool:
@@ -100,6 +101,9 @@ class Following:
                 self._printed[item.container] += 1
                 self._printer.line(item)
             elif isinstance(item, Exited):
+                if (item.container, item.time_ns) in self._reported:
+                    continue
+                self._reported.add((item.container, item.time_ns))
                 self._exits[item.container] += 1
                 self._report(item)
             elif isinstance(item, Recreated):
