@@ -154,6 +154,7 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
     if not project.services:
         raise PycomposeError("no service selected", hint="the compose file has no enabled service")
     chosen = select(project.services, options.services, dependencies=not options.no_deps)
+    restore_external(context, project)
     images = find_images(context, project, chosen, options)
     message = {
         "op": "apply",
@@ -171,8 +172,18 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
         "dry_run": options.dry_run,
         **extra,
     }
-    with _connection(context, project.name) as connection:
+    with reach(context, project.name) as connection:
         _called(connection, message, context.sink)
+
+
+def restore_external(context: Context, project: Project) -> None:
+    """Make external networks again that `network create` had made before a reboot. Raises NetworkError."""
+    names = [network.name for network in project.networks.values() if network.external]
+    missing = [name for name in names if not context.paths.network(name).exists()]
+    if missing:
+        from pycompose.resources import restore_networks  # noqa: PLC0415 - rarely
+
+        restore_networks(context.paths, missing)
 
 
 def _called(connection: Connection, message: dict[str, Any], sink: Sink) -> dict[str, Any]:
@@ -245,7 +256,7 @@ def down(context: Context, project_name: str, loaded: Loaded | None, options: Do
         "parallel": options.parallel,
         "dry_run": options.dry_run,
     }
-    with _connection(context, project_name) as connection:
+    with reach(context, project_name) as connection:
         result, _ = connection.call(message, context.sink)
         if result.get("ends"):
             # It removes its own state as its last act; afterwards really nothing is left.
@@ -354,7 +365,8 @@ def check_known(loaded: Loaded | None, services: Iterable[str]) -> None:
 # ---------------------------------------------------------------------- talking to the supervisor
 
 
-def _connection(context: Context, project_name: str) -> Connection:
+def reach(context: Context, project_name: str) -> Connection:
+    """Return a connection to the project's supervisor, by the one that `prepare` has started if it needs one."""
     return connect_or_start(context.paths, project_name, _prepared.pop() if _prepared else None)
 
 

@@ -1,0 +1,89 @@
+"""What the management groups share: groups that import their commands late, names that may fail one by one, filters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+from pycompose.cli.format import dumps, parse
+from pycompose.engine.errors import PycomposeError
+
+if TYPE_CHECKING:
+    from pycompose.resources import Pruned
+
+names_argument = click.argument("names", nargs=-1, required=True, metavar="NAME...")
+force_option = click.option("-f", "--force", is_flag=True, help="Don't ask.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Only names or ids.")
+no_trunc_option = click.option("--no-trunc", is_flag=True, help="Whole ids and commands.")
+template_option = click.option(
+    "-f",
+    "--format",
+    "template",
+    default="",
+    metavar="TEMPLATE",
+    help="Go template, or json, instead of JSON.",
+)
+labels_option = click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label.")
+options_option = click.option(
+    "-o", "--opt", "options", multiple=True, metavar="KEY=VALUE", help="For the driver."
+)
+
+
+def filter_option(known: str, *, short: bool = False) -> Callable[[Any], Any]:
+    """Declare `--filter KEY=VALUE`, of which `known` are the keys; `short` offers -f too."""
+    names = ("-f", "--filter") if short else ("--filter",)
+    return click.option(*names, "filters", multiple=True, metavar="KEY=VALUE", help=known)
+
+
+def pairs(texts: Iterable[str]) -> dict[str, str]:
+    """Return KEY=VALUE texts as a mapping; a KEY alone has the value ""."""
+    return dict(text.partition("=")[::2] for text in texts)
+
+
+def each(names: Iterable[str], work: Callable[[str], str]) -> None:
+    """Do `work` for every name and print what it returns; then raise what went wrong."""
+    failures: list[PycomposeError] = []
+    for name in names:
+        try:
+            click.echo(work(name))
+        except PycomposeError as exc:
+            failures.append(exc)
+    if failures:
+        raise failures[0] if len(failures) == 1 else ExceptionGroup("some are left", failures)
+
+
+def show_documents(documents: list[dict[str, Any]], template: str) -> None:
+    """Print what `inspect` has found: indented JSON, or one line per object by a template."""
+    if not template:
+        click.echo(json.dumps(documents, indent=4, ensure_ascii=False))
+    elif template == "json":
+        click.echo(dumps(documents))
+    else:
+        parsed = parse(template)
+        for document in documents:
+            click.echo(parsed.render(document))
+
+
+def confirmed(what: str, *, force: bool) -> bool:
+    """Ask before removing, unless `force`."""
+    return force or click.confirm(f"WARNING! This will remove {what}.\nAre you sure you want to continue?")
+
+
+def label_filters(filters: Iterable[str]) -> tuple[str, ...]:
+    """Return the labels of `--filter label=…`, the only filter that prune knows. Raises PycomposeError."""
+    labels = []
+    for text in filters:
+        key, equals, value = text.partition("=")
+        if key != "label" or not equals:
+            raise PycomposeError(f"--filter {text}: cannot be used", hint="use label=KEY or label=KEY=VALUE")
+        labels.append(value)
+    return tuple(labels)
+
+
+def show_pruned(title: str, done: Pruned) -> None:
+    """Print the names that were removed, below a title, as docker does."""
+    if done.names:
+        click.echo(f"{title}:")
+        click.echo("".join(f"{name}\n" for name in done.names))
