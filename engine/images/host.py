@@ -140,7 +140,7 @@ def _build(layout: Layout, root: Path, current: Path) -> Path:
         with layout.adding(), layout.scratch("host") as scratch:
             target = scratch / "host" / "root"
             target.mkdir(parents=True, mode=0o755)
-            paths = [str(root)[:-1] + f"/{name}" for name in (*SYSTEM, "etc") if os.path.lexists(root / name)]
+            paths = [str(root / name) for name in (*SYSTEM, "etc") if os.path.lexists(root / name)]
             _fill(target, root)
             paths += _copy_etc(root / "etc", target / "etc")
             fingerprint = _fingerprint(paths)
