@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pycompose.config.mounts import clean, parse_device, parse_volume
+from pycompose.config.mounts import parse_device, parse_volume
 from pycompose.config.patterns import Trie, compile_table
 from pycompose.config.ports import parse_port
 from pycompose.config.remarks import Warnings
@@ -141,11 +141,7 @@ def _gpus(value: Any, mark: Any) -> Any:
 
 
 def _volume(value: Any, mark: Any) -> Any:
-    if isinstance(value, str):
-        return made(parse_volume(value), mark)
-    if isinstance(value, dict) and isinstance(value.get("target"), str):
-        value["target"] = clean(value["target"])
-    return value
+    return made(parse_volume(value), mark) if isinstance(value, str) else value
 
 
 def _device(value: Any, mark: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pycompose.config.canonical import made
+from pycompose.config.mounts import clean
 from pycompose.config.tree import Map, marks
 
 NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
@@ -74,6 +75,9 @@ def _service(service: Map, environment: Mapping[str, str]) -> None:
             build["args"] = _resolved(build["args"], environment, keep=False)
     if service.get("environment"):
         service["environment"] = _resolved(service["environment"], environment, keep=True)
+    for volume in service.get("volumes") or ():
+        if isinstance(volume, dict) and isinstance(volume.get("target"), str):
+            volume["target"] = clean(volume["target"])
     _dependencies(service)
 
 
