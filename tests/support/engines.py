@@ -10,6 +10,7 @@ a process in them is in /run/peers.pid or in PYCOMPOSE_PEERS_PID, and /srv/peers
 from __future__ import annotations
 
 import contextlib
+import encodings.idna  # noqa: F401 - create_connection needs it where our standard library is out of reach
 import http.client
 import json
 import os
@@ -179,7 +180,9 @@ class Pycompose(Engine):
 
     def volumes(self) -> set[str]:
         """Read the directory of volumes."""
-        return self.host.inside(lambda: {path.parent.name for path in self.host.paths.volumes.glob("*/_data")})
+        return self.host.inside(
+            lambda: {path.parent.name for path in self.host.paths.volumes.glob("*/_data")}
+        )
 
     def volume(self, name: str) -> Path:
         """Look through the root of the machine."""
@@ -188,7 +191,9 @@ class Pycompose(Engine):
 
     def make_volume(self, name: str) -> None:
         """Let another project make it: external for everybody else."""
-        text = f"services: {{a: {{image: busybox, volumes: ['v:/v']}}}}\nvolumes: {{v: {{name: {name}}}}}\n"
+        text = (
+            f"services: {{a: {{image: busybox, volumes: ['vol:/v']}}}}\nvolumes: {{vol: {{name: {name}}}}}\n"
+        )
         folder = self.host.project({"compose.yaml": text}, f"maker-{name}")
         self.host.run("up", "--no-start", cwd=folder).ok()
         self.host.run("down", cwd=folder).ok()
@@ -220,6 +225,8 @@ class Pycompose(Engine):
         restarting = item.state.status is Status.EXITED and bool(runtime.get("restarting"))
         ports: dict[str, tuple[int, ...]] = {}
         for port in runtime.get("ports", ()) if running else ():
+            if ":" in port["host_ip"]:  # the same port once more, for IPv6
+                continue
             key = f"{port['target']}/{port['protocol']}"
             ports[key] = (*ports.get(key, ()), int(port["host_port"]))
         home = f"{self.host.paths.volumes}/"
@@ -268,7 +275,13 @@ class Docker(Engine):
         for image, tar in images.items():
             shutil.copy(tar, self.folder / "image.tar")
             changes = [word for change in IMAGE for word in ("-c", change)]
-            self._command(["docker", "import", *changes, str(self.folder / "image.tar"), image], self.folder, None, "", 60).ok()
+            self._command(
+                ["docker", "import", *changes, str(self.folder / "image.tar"), image],
+                self.folder,
+                None,
+                "",
+                60,
+            ).ok()
 
     def run(
         self,

@@ -47,6 +47,7 @@ class Scene:
     engine: Engine
     project: str = field(default_factory=lambda: f"s{os.getpid()}n{next(_numbers)}")
     folder: Path = field(init=False)
+    _running: list[Running] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Make the folder of the project."""
@@ -83,9 +84,7 @@ class Scene:
         cwd: str = ".",
     ) -> Result:
         """Run the compose command; with `code=None` any exit code will do."""
-        result = self.engine.run(
-            *arguments, cwd=self.folder / cwd, env=env, stdin=stdin, timeout_s=timeout_s
-        )
+        result = self.engine.run(*arguments, cwd=self.folder / cwd, env=env, stdin=stdin, timeout_s=timeout_s)
         return result if code is None else result.exited(code)
 
     def up(self, text: str, *arguments: str, code: int | None = 0) -> Result:
@@ -95,7 +94,9 @@ class Scene:
 
     def spawn(self, *arguments: str, tty: bool = False, env: Mapping[str, str] | None = None) -> Running:
         """Start the compose command and go on."""
-        return self.engine.spawn(*arguments, cwd=self.folder, tty=tty, env=env)
+        running = self.engine.spawn(*arguments, cwd=self.folder, tty=tty, env=env)
+        self._running.append(running)
+        return running
 
     def image(self, name: str, like: str) -> None:
         """Let `name` mean the image that `like` means."""
@@ -213,7 +214,9 @@ class Scene:
         return docker if self.engine.name == "docker" else pycompose
 
     def close(self) -> None:
-        """Remove what is left of the project."""
+        """End what was started and remove what is left of the project."""
+        for running in self._running:
+            running.kill()
         if not (self.engine.containers(self.project) or self.networks() or self.volumes()):
             return
         arguments = ["-p", self.project, "down", "-v", "-t", "0", "--remove-orphans"]

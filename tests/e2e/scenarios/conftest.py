@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A scenario says what must be: otherwise nobody knows whether a failure is one."""
+    """Insist on sentences that say what must be: otherwise nobody knows whether a failure is one."""
     for item in items:
         if item.path.is_relative_to(HERE) and item.path.name != "test_differences.py":
             text = getattr(getattr(item, "function", None), "__doc__", "") or ""
@@ -87,7 +87,7 @@ class Keeper:
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The images of all scenarios: `busybox`, and `busybox:other` with one file more."""
+    """Build the images of all scenarios: `busybox`, and `busybox:other` with one file more."""
     folder = tmp_path_factory.mktemp("scenario-images")
     first = build_tar(folder / "busybox.tar", folder / "tree")
     (folder / "other").mkdir()
