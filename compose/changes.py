@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from pycompose.requests import Requests
 
 
+# `--wait` takes a container without healthcheck for running only when it has lived for a moment, as Compose does.
+SETTLED_S = 0.5
+
+
 class Changes:
     """One method per operation; each answers with a result, or raises PycomposeError."""
 
@@ -80,8 +84,13 @@ class Changes:
         never = asyncio.Event()
         try:
             async with asyncio.timeout(timeout_s):
-                # A list: every container is asked, so that any failure ends the wait.
-                await lifecycle.wait_until(lambda: all([lifecycle.ready(t) for t in waited]), never)  # noqa: C419
+                while True:
+                    # A list: every container is asked, so that any failure ends the wait.
+                    await lifecycle.wait_until(lambda: all([lifecycle.ready(t) for t in waited]), never)  # noqa: C419
+                    young_s = max((SETTLED_S - lifecycle.age_s(t) for t in waited), default=0.0)
+                    if young_s <= 0:
+                        break
+                    await asyncio.sleep(young_s)
         except TimeoutError:
             late = ", ".join(t.name for t in waited if t.status is not Status.EXITED)
             raise StateError(

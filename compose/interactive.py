@@ -135,9 +135,7 @@ class Interactive:
             if fds:
                 size = {"rows": int(message["rows"]), "columns": int(message["columns"])}
                 streams = _streams(message, fds)
-                await blocking(
-                    keeper.attach, tracked.config.id, early=True, patient=True, **streams, **size
-                )
+                await blocking(keeper.attach, tracked.config.id, early=True, patient=True, **streams, **size)
                 _close(fds)
             await self._supervisor.lifecycle.start(tracked)
             if not message["detach"]:

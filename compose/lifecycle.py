@@ -223,6 +223,7 @@ class Lifecycle:
                     f"container {tracked.name}: cannot stop: still there {KILL_WAIT_S:.0f} s after SIGKILL",
                     hint="a process of it hangs inside the kernel (state D); see `ps axo pid,stat,wchan:30,cmd`",
                 ) from None
+        await self.settled(tracked)
         self._notify("stop", tracked, {})
 
     async def signal(self, tracked: Tracked, number: int) -> None:
@@ -299,6 +300,13 @@ class Lifecycle:
         if tracked.status is Status.EXITED and tracked.exit_code == 0:
             return True
         return self._met(tracked, Condition.HEALTHY if tracked.record.health else Condition.STARTED)
+
+    @staticmethod
+    def age_s(tracked: Tracked) -> float:
+        """Return for how long a container has run; one that has a healthcheck or has ended is old enough."""
+        if tracked.record.health is not None or tracked.status is Status.EXITED:
+            return float("inf")
+        return time.monotonic() - tracked.started_s
 
     def _met(self, tracked: Tracked, condition: Condition) -> bool:
         ended = tracked.status is Status.EXITED and tracked.restart_task is None

@@ -133,7 +133,7 @@ class MountBuilder:
     def _files(self) -> list[Mount]:
         files = [self._file("secret", item, self.project.secrets) for item in self.service.secrets]
         files += [self._file("config", item, self.project.configs) for item in self.service.configs]
-        return write_files(self.paths.container_run(self.container_id) / "files", files)
+        return write_files(self.paths.injected(self.container_id), files)
 
     def _file(self, kind: str, reference: FileReference, objects: dict[str, FileObject]) -> InjectedFile:
         found = objects[reference.source]

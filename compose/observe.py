@@ -12,7 +12,7 @@ from pycompose.engine.state import ContainerState, Status, read_state
 from pycompose.engine.store import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pycompose.engine.paths import StatePaths
 
@@ -71,7 +71,7 @@ class ObservedContainer:
     @property
     def running(self) -> bool:
         """Whether its process exists (running, paused) or is about to again (restarting)."""
-        return self.state.status in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
+        return self.state.status in (Status.RUNNING, Status.PAUSED) or bool(self.runtime.get("restarting"))
 
     @property
     def dependencies(self) -> tuple[str, ...]:
@@ -83,11 +83,15 @@ class ObservedContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """A project as it is. `broken` are ids that were claimed but never got a configuration (a killed `up`)."""
+    """A project as it is.
+
+    `networks` maps names → the hash that each was made from, "" when nobody knows. `broken` are ids that were
+    claimed but never got a configuration (a killed `up`).
+    """
 
     project: str
     containers: tuple[ObservedContainer, ...] = ()
-    networks: frozenset[str] = frozenset()
+    networks: Mapping[str, str] = field(default_factory=dict)
     volumes: frozenset[str] = frozenset()
     broken: tuple[str, ...] = ()
 

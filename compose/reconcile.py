@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from pycompose.model import Condition, Dependency, Project, Service
+from pycompose.model import Condition, Dependency, Network, Project, Service
 from pycompose.plan import (
     AwaitService,
     CreateContainer,
@@ -80,6 +80,7 @@ class _Planner:
     started: dict[str, list[int]] = field(default_factory=dict)
     waits: dict[tuple[str, Condition, bool], int] = field(default_factory=dict)
     recreated: set[str] = field(default_factory=set)
+    stopped: dict[str, int] = field(default_factory=dict)
 
     def plan(self) -> Plan:
         services = [
@@ -88,6 +89,7 @@ class _Planner:
         self._resources(services)
         for service in services:
             self._service(service)
+        self._start_again()
         if self.options.remove_orphans:
             for orphan in orphans(self.project, self.observed):
                 self._remove(orphan, "orphan: no such service in the project")
@@ -101,12 +103,80 @@ class _Planner:
             if network.name not in self.observed.networks:
                 cause = "external" if network.external else "not found"
                 self.networks[key] = self.result.add(CreateNetwork(key=key, name=network.name), cause)
+            elif self._network_changed(network):
+                self.networks[key] = self._replace_network(network)
         used = {v.source for service in services for v in service.volumes if v.kind == "volume" and v.source}
         for key in sorted(used):
             volume = self.project.volumes[key]
             if volume.name not in self.observed.volumes:
                 cause = "external" if volume.external else "not found"
                 self.volumes[key] = self.result.add(CreateVolume(key=key, name=volume.name), cause)
+
+    def _network_changed(self, network: Network) -> bool:
+        made_from = self.observed.networks[network.name]
+        return not network.external and made_from not in ("", network.hash)
+
+    def _replace_network(self, network: Network) -> int:
+        """Make a network anew; everybody on it has to leave it first, and is recreated afterwards."""
+        users = [
+            container
+            for service in self.project.services.values()
+            if any(endpoint.network == network.key for endpoint in service.networks)
+            for container in self.observed.of_service(service.name)
+            if container.running
+        ]
+        stops = [self._stop(container, f"network {network.name} changed") for container in users]
+        remove = self.result.add(
+            RemoveNetwork(name=network.name, optional=False), "configuration changed", *stops
+        )
+        return self.result.add(
+            CreateNetwork(key=network.key, name=network.name), f"replaces #{remove}", remove
+        )
+
+    def _stop(self, container: ObservedContainer, cause: str, *after: int) -> int:
+        """Add the stop of a container, once."""
+        if container.id not in self.stopped:
+            operation = StopContainer(
+                id=container.id,
+                name=container.name,
+                service=container.service,
+                timeout_s=self.options.timeout_s,
+            )
+            self.stopped[container.id] = self.result.add(operation, cause, *after)
+        return self.stopped[container.id]
+
+    def _stop_dependants(self, service: str, after: int) -> list[int]:
+        """Stop those who asked to be restarted with a service that is replaced (`depends_on.restart`)."""
+        stops = []
+        for dependant in self.project.services.values():
+            if any(d.service == service and d.restart for d in dependant.depends_on):
+                for container in self.observed.of_service(dependant.name):
+                    if container.running:
+                        cause = f"{service}, which it depends on, is recreated"
+                        stops.append(self._stop(container, cause, after))
+        return stops
+
+    def _start_again(self) -> None:
+        """Start what was stopped for the sake of others and has not been replaced."""
+        removed = {
+            getattr(n.operation, "id", "")
+            for n in self.result.nodes
+            if isinstance(n.operation, RemoveContainer)
+        }
+        started = {
+            getattr(n.operation, "id", "")
+            for n in self.result.nodes
+            if isinstance(n.operation, StartContainer)
+        }
+        for container in self.observed.containers:
+            stop = self.stopped.get(container.id)
+            service = self.project.services.get(container.service)
+            if stop is None or service is None or container.id in removed | started or not self.options.start:
+                continue
+            operation = StartContainer(
+                service=service.name, number=container.number, name=container.name, id=container.id
+            )
+            self.result.add(operation, f"stopped by #{stop}", stop, *self._conditions(service))
 
     def _service(self, service: Service) -> None:
         existing = self.observed.of_service(service.name)
@@ -202,12 +272,11 @@ class _Planner:
         )
         last = create
         if old.running:
-            stop = StopContainer(
-                id=old.id, name=old.name, service=service.name, timeout_s=self.options.timeout_s
+            last = self._stop(
+                old, f"replaced by #{create}", create, *self._stop_dependants(service.name, create)
             )
-            last = self.result.add(stop, f"replaced by #{create}", create)
         remove = RemoveContainer(id=old.id, name=old.name, service=service.name, replaced=True)
-        last = self.result.add(remove, f"replaced by #{create}", last)
+        last = self.result.add(remove, f"replaced by #{create}", create, last)
         return self._start(service, old.number, last)
 
     def _create(self, service: Service, number: int, resources: list[int]) -> list[int]:

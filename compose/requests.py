@@ -143,7 +143,7 @@ class Requests:
         return Observed(
             project=supervisor.project,
             containers=tuple(containers),
-            networks=frozenset(await blocking(supervisor.wiring.network_names)),
+            networks=await blocking(supervisor.wiring.network_hashes),
             volumes=frozenset(volumes),
             broken=tuple(broken),
         )

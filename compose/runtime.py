@@ -271,7 +271,11 @@ class Runtime:
 
     def _discard_files(self, container_id: str, name: str) -> None:
         """Remove the files of a container, its claim last."""
-        for directory in (self.paths.container_run(container_id), self.paths.container(container_id)):
+        for directory in (
+            self.paths.injected(container_id),
+            self.paths.container_run(container_id),
+            self.paths.container(container_id),
+        ):
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(directory)
         if name:

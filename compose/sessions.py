@@ -133,18 +133,14 @@ class _Pipes:
 
 def exec_(context: Context, project_name: str, options: ExecOptions) -> Session:
     """Start a command in a running container; raises NoSuchContainer, StateError, ExecError."""
-    from pycompose.observe import claims  # noqa: PLC0415 - a look before a supervisor is started for nothing
-    from pycompose.oneoff import given  # noqa: PLC0415 - the same
+    from pycompose.oneoff import given  # noqa: PLC0415 - not needed by `attach`
 
-    if not claims(context.paths, project_name):
-        raise NoSuchContainer(
-            f'service "{options.service}" is not running', hint="start the project with `pycompose up -d`"
-        )
-    connection = connect_or_start(context.paths, project_name)
+    connection = _reach(context, project_name, options.service)
     piped = not options.tty and not options.detach
     pipes = _Pipes(stdin=options.interactive and piped, output=piped)
     message = {
         "op": "exec",
+        "id": options.container,
         "service": options.service,
         "index": options.index,
         "args": list(options.command),
@@ -168,9 +164,20 @@ def exec_(context: Context, project_name: str, options: ExecOptions) -> Session:
     return session
 
 
+def _reach(context: Context, project_name: str, service: str) -> Connection:
+    """Return a connection to the supervisor of a project that has containers; raises NoSuchContainer."""
+    from pycompose.observe import claims  # noqa: PLC0415 - a look before a supervisor is started for nothing
+
+    if not claims(context.paths, project_name):
+        raise NoSuchContainer(
+            f'service "{service}" is not running', hint="start the project with `pycompose up -d`"
+        )
+    return connect_or_start(context.paths, project_name)
+
+
 def attach(context: Context, project_name: str, options: AttachOptions) -> Session:
     """Connect to process 1 of a running container: its output from now on, its input. Raises as `exec_`."""
-    connection = connect_or_start(context.paths, project_name)
+    connection = _reach(context, project_name, options.service)
     pipes = _Pipes()
     message = {"op": "attach", "service": options.service, "index": options.index, "fds": pipes.there}
     result, received = pipes.call(connection, message, context)
@@ -224,7 +231,7 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
         "columns": options.columns,
         "fds": pipes.there,
     }
-    connection = connect_or_start(context.paths, project.name)
+    connection = app.reach(context, project.name)
     result, received = pipes.call(connection, message, context)
     session = Session(connection, context.paths, project.name, detached=options.detach)
     return _attached(session, pipes, result, received, stdin=options.interactive)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LABEL_NETWORK = "com.docker.compose.network"
+LABEL_HASH = "com.docker.compose.config-hash"
 
 
 @dataclass(slots=True)
@@ -70,9 +71,9 @@ class Wiring:
 
     # ------------------------------------------------------------------ networks
 
-    def network_names(self) -> list[str]:
-        """Return the names of all networks of the machine."""
-        return [state.name for state in self._networking.list_networks()]
+    def network_hashes(self) -> dict[str, str]:
+        """Return the names of all networks of the machine, with the hash that each was made from."""
+        return {state.name: state.labels.get(LABEL_HASH, "") for state in self._networking.list_networks()}
 
     def own_networks(self) -> list[str]:
         """Return the names of the networks that this project has made."""
@@ -96,7 +97,7 @@ class Wiring:
                 **network.labels,
                 "com.docker.compose.project": self._project,
                 LABEL_NETWORK: network.key,
-                "com.docker.compose.config-hash": network.hash,
+                LABEL_HASH: network.hash,
             },
             external=network.external,
         )
@@ -148,6 +149,8 @@ class Wiring:
             if old is not None:
                 self._release_ports(config.id, old)
             self._wired[config.id] = wired
+            # It may ask before we hear that it runs: where it belongs has to be known by then.
+            self._update_names()
         if endpoints:
             self._serve_names(config.id, record)
         if record.publish:

@@ -4,7 +4,7 @@
 ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmpfs, gone with a reboot)
   images/…                        engine/images/store.py   projects/P/{lock,control.sock,keeper.sock,supervisor.json}
   volumes/NAME/{_data,meta.json}                           containers/ID/{state,exit,health,runtime}.json, stdout…
-  projects/P/{project.json,supervisor.log}                 netns/ID
+  projects/P/{project.json,supervisor.log}                 netns/ID, files/ID/N (secrets and configs)
   projects/P/containers/ID        (a claim, made first)    networks/NAME.json   (subnet, bridge, leases)
   containers/ID/{config.json,service.json,hosts,hostname,resolv.conf,rw/,log/}
   names/NAME                      (holds the id)
@@ -114,6 +114,10 @@ class StatePaths:
     def container_run(self, container_id: str) -> Path:
         """Run-time state of one container."""
         return self.run / "containers" / container_id
+
+    def injected(self, container_id: str) -> Path:
+        """Return where the secrets and configs of one container lie (tmpfs: nothing reaches the disk)."""
+        return self.run / "files" / container_id
 
     def netns(self, container_id: str) -> Path:
         """Where the container's network namespace is pinned."""

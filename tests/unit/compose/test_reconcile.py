@@ -42,7 +42,7 @@ def container(
 
 
 def observed(*containers: ObservedContainer, networks: tuple[str, ...] = ("demo_default",)) -> Observed:
-    return Observed(project="demo", containers=containers, networks=frozenset(networks))
+    return Observed(project="demo", containers=containers, networks=dict.fromkeys(networks, ""))
 
 
 def plan(wanted: Project, there: Observed, **options: object) -> str:
@@ -71,7 +71,7 @@ def test_a_changed_service_is_replaced_and_its_neighbour_left_alone() -> None:
     assert plan(project(service("db"), service("web")), there) == (
         "[] -> #1 CreateContainer demo-web-1, configuration changed\n"
         "[1] -> #2 StopContainer demo-web-1, replaced by #1\n"
-        "[2] -> #3 RemoveContainer demo-web-1, replaced by #1\n"
+        "[1,2] -> #3 RemoveContainer demo-web-1, replaced by #1\n"
         "[3] -> #4 StartContainer demo-web-1, created by #3\n"
     )
 
@@ -182,3 +182,37 @@ def test_a_cycle_in_labels_still_stops_everything() -> None:
     there = observed(container("a", depends="b:x:false"), container("b", depends="a:x:false"))
 
     assert str(stop_plan(there.containers)).count("StopContainer") == 2
+
+
+def test_a_changed_network_is_made_anew_and_its_users_with_it() -> None:
+    """They leave it, it is replaced, they are recreated on it."""
+    wanted = replace(
+        project(service("web")),
+        networks={"default": Network(key="default", name="demo_default", hash="new")},
+    )
+    there = replace(observed(container("web")), networks={"demo_default": "old"})
+
+    assert plan(wanted, there) == (
+        "[] -> #1 StopContainer demo-web-1, network demo_default changed\n"
+        "[1] -> #2 RemoveNetwork demo_default, configuration changed\n"
+        "[2] -> #3 CreateNetwork demo_default, replaces #2\n"
+        "[3] -> #4 CreateContainer demo-web-1, network demo_default is new\n"
+        "[1,4] -> #5 RemoveContainer demo-web-1, replaced by #4\n"
+        "[5] -> #6 StartContainer demo-web-1, created by #5\n"
+    )
+
+
+def test_dependants_that_ask_for_it_are_restarted_around_a_replacement() -> None:
+    """Stopped before, started after; created first, so that a bad replacement stops nobody."""
+    needs = (Dependency(service="db", restart=True),)
+    wanted = project(service("db"), service("web", depends_on=needs))
+    there = observed(container("db", hash_="old"), container("web"))
+
+    assert plan(wanted, there) == (
+        "[] -> #1 CreateContainer demo-db-1, configuration changed\n"
+        "[1] -> #2 StopContainer demo-web-1, db, which it depends on, is recreated\n"
+        "[1,2] -> #3 StopContainer demo-db-1, replaced by #1\n"
+        "[1,3] -> #4 RemoveContainer demo-db-1, replaced by #1\n"
+        "[4] -> #5 StartContainer demo-db-1, created by #4\n"
+        "[2,5] -> #6 StartContainer demo-web-1, stopped by #2\n"
+    )
