@@ -26,7 +26,7 @@ from pycompose.record import ServiceRecord, read_service
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pycompose.app import Context
     from pycompose.engine.config import ContainerConfig, Limits
@@ -50,7 +50,7 @@ def inspect(context: Context, names: Sequence[str], kind: str = "", *, size: boo
 
 
 def _one(context: Context, name: str, kind: str, *, size: bool) -> Json:
-    looks = {
+    looks: dict[str, Callable[[], Json]] = {
         "container": lambda: container(context, name, size=size),
         "image": lambda: catalog.inspect(context, [name])[0],
         "volume": lambda: volume(context, name),

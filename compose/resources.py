@@ -259,7 +259,14 @@ def create_network(context: Context, request: NetworkRequest) -> str:
         driver=request.driver,
         internal=request.internal,
         enable_ipv6=request.ipv6,
-        pools=tuple(Pool(**fields) for fields in families.values()),
+        pools=tuple(
+            Pool(
+                subnet=found.get("subnet", ""),
+                gateway=found.get("gateway", ""),
+                ip_range=found.get("ip_range", ""),
+            )
+            for found in families.values()
+        ),
         options=request.options,
         labels=request.labels,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -134,7 +134,7 @@ class Walker:
             for directory, _, _ in stack:
                 os.close(directory)
 
-    def _one(self, directory: int, base: bytes, name: bytes) -> Iterator[Found]:
+    def _one(self, directory: int, base: bytes, name: bytes) -> Generator[Found, None, int | None]:
         """Yield one thing; return the descriptor of a directory to go on in."""
         status = os.stat(base, dir_fd=directory, follow_symlinks=False)
         kind = stat.S_IFMT(status.st_mode)

@@ -1,0 +1,138 @@
+"""`pycompose systemd`: a unit that brings a project back after a reboot, as its restart policies ask."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from pycompose.cli.invocation import Invocation, project_of
+from pycompose.engine.errors import PycomposeError
+
+if TYPE_CHECKING:
+    from pycompose.model import Project
+
+UNITS = Path("/etc/systemd/system")
+# What `docker` starts again with the machine: on-failure is about failures only.
+POLICIES = frozenset({"always", "unless-stopped"})
+KEPT_VARIABLES = (
+    "PYCOMPOSE_ROOT",
+    "PYCOMPOSE_RUN",
+    "PYCOMPOSE_CGROUP",
+    "PYCOMPOSE_ADDRESS_POOLS",
+    "DOCKER_CONFIG",
+)
+
+
+def quoted(words: Iterable[str]) -> str:
+    r"""Return words as one command line of a unit (systemd.service(5), "Command lines").
+
+    `%` would be a specifier and `$` a variable; quotes and backslashes are escaped as in C.
+    """
+    out = []
+    for word in words:
+        text = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        text = text.replace("%", "%%").replace("$", "$$")
+        plain = text and all(char.isalnum() or char in "-_./:=,@+" for char in text)
+        out.append(text if plain else f'"{text}"')
+    return " ".join(out)
+
+
+def assignment(key: str, value: str) -> str:
+    """Return the right side of an `Environment=` line (systemd.exec(5)); `$` means nothing there."""
+    text = f"{key}={value}".replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("%", "%%")
+    return f'"{text}"'
+
+
+def restarted(project: Project) -> list[str]:
+    """Return the services that come back with the machine, by name."""
+    return sorted(name for name, service in project.services.items() if service.restart.kind in POLICIES)
+
+
+def unit(
+    project: Project, program: Iterable[str], services: Iterable[str], environment: Mapping[str, str]
+) -> str:
+    """Return the text of the unit. `program` runs pycompose, `services` are to be started, () all."""
+    command = [*program, "--progress", "plain", "--project-directory", project.directory, "-p", project.name]
+    for file in project.files:
+        command += ["-f", file]
+    for file in project.env_files:
+        command += ["--env-file", file]
+    for profile in project.profiles:
+        command += ["--profile", profile]
+    start = [*command, "up", "--detach", "--no-recreate", "--no-build", "--yes", *services]
+    variables = "".join(
+        f"Environment={assignment(key, environment[key])}\n" for key in KEPT_VARIABLES if environment.get(key)
+    )
+    return f"""\
+# Made by `pycompose systemd`; make it again when files or services of the project change.
+[Unit]
+Description=Compose project {project.name.replace("%", "%%")}
+Wants=network-online.target
+After=network-online.target local-fs.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+WorkingDirectory={project.directory.replace("%", "%%")}
+{variables}ExecStart={quoted(start)}
+ExecStop={quoted([*command, "stop"])}
+TimeoutStartSec=infinity
+TimeoutStopSec=infinity
+# Supervisor and containers are not ours to kill before `stop` has ended them.
+KillMode=mixed
+Delegate=yes
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@click.command(help="Print a systemd unit that brings the project up after a reboot, or install it.")
+@click.option("--install", is_flag=True, help=f"Write it to {UNITS} and enable it.")
+@click.option("-a", "--all", "everything", is_flag=True, help="All services, whatever their restart policy.")
+@click.pass_obj
+def command(invocation: Invocation, /, *, install: bool, everything: bool) -> None:
+    """Make the unit of the project."""
+    project = project_of(invocation.load())
+    services = restarted(project)
+    if everything or len(services) == len(project.services):
+        services = []
+    elif not services:
+        raise PycomposeError(
+            f"project {project.name}: no service asks to be restarted",
+            hint="give it `restart: always` or `restart: unless-stopped`, or use --all",
+        )
+    text = unit(project, program(), services, invocation.environment)
+    if not install or invocation.dry_run:
+        click.echo(text, nl=False)
+        return
+    write(UNITS / f"pycompose-{project.name}.service", text)
+
+
+def program() -> list[str]:
+    """Return how to run this pycompose without PATH."""
+    found = shutil.which(sys.argv[0])
+    return [os.path.abspath(found)] if found else [sys.executable, "-m", "pycompose"]
+
+
+def write(path: Path, text: str) -> None:
+    """Write the unit and enable it. Raises PycomposeError."""
+    systemctl = shutil.which("systemctl")
+    if systemctl is None:
+        raise PycomposeError("systemd: systemctl is not there", hint="print the unit without --install")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise PycomposeError(f"{path}: cannot write: {exc.strerror}", hint="run it with sudo") from exc
+    for arguments in (["daemon-reload"], ["enable", path.name]):
+        done = subprocess.run([systemctl, *arguments], capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = done.stderr.strip().replace("\n", "; ")
+            raise PycomposeError(f"systemctl {arguments[0]}: {reason}", hint=f"the unit is in {path}")
+    click.echo(f"{path} (starts with the machine; now: systemctl start {path.stem})")
