@@ -215,7 +215,7 @@ class Keeper:
         """Set the size of the terminal of a container or an exec, in characters."""
         self._call("resize", target=target, rows=rows, columns=cols)
 
-    def attach(
+    def attach(  # noqa: PLR0913 - a stream each, and how
         self,
         container_id: str,
         *,
@@ -223,19 +223,28 @@ class Keeper:
         stderr: int | None = None,
         patient: bool = False,
         early: bool = False,
+        rows: int = 0,
+        columns: int = 0,
     ) -> Attached:
         """Have output written to pipes from now on; return copies of the container's input and terminal.
 
         `stdout` and `stderr` are writing ends (a terminal's output is all stdout), and are made non-blocking.
         They close when the container has ended and everything is written. A reader that is slow misses
         output, or with `patient` holds the container up. `early` is for a container that is prepared
-        later, and returns neither input nor terminal.
+        later, with a terminal of this size, and returns neither input nor terminal.
         """
         given = {"stdout": stdout, "stderr": stderr}
         names = [name for name, fd in given.items() if fd is not None]
         fds = [fd for fd in given.values() if fd is not None]
         result, received = self._call(
-            "attach", fds, container=container_id, streams=names, patient=patient, early=early
+            "attach",
+            fds,
+            container=container_id,
+            streams=names,
+            patient=patient,
+            early=early,
+            rows=rows,
+            columns=columns,
         )
         return Attached(**dict(zip(result["streams"], received, strict=True)))
 

@@ -39,6 +39,15 @@ OOM_SCORE = "-900"
 _UCRED = struct.Struct("3i")
 
 
+@dataclasses.dataclass(slots=True)
+class _Early:
+    """Who wants the output of a container that isn't prepared yet, and the size of the terminal it gets."""
+
+    rows: int = 0
+    columns: int = 0
+    taps: list[tuple[str, Tap]] = dataclasses.field(default_factory=list)
+
+
 class Keeper:
     """What it keeps, and one method `op_NAME` per request."""
 
@@ -52,7 +61,7 @@ class Keeper:
         self._executions: dict[str, Execution] = {}
         self._ended: dict[str, Container] = {}
         self._held: dict[str, list[int]] = {}
-        self._early: dict[str, list[tuple[str, Tap]]] = {}
+        self._early: dict[str, _Early] = {}
         self._revival = Revival(self.loop)
         self._at_exit: dict[str, list[Callable[[], None]]] = {}
 
@@ -143,7 +152,8 @@ class Keeper:
         with contextlib.ExitStack() as undo:
             copy = output.Output(self.loop, self._paths.container(config.id) / "log", config.log)
             undo.callback(copy.close)
-            for stream, tap in self._early.pop(config.id, []):
+            early = self._early.pop(config.id, _Early())
+            for stream, tap in early.taps:
                 copy.attach(tap, stream)
             pipes = spawn.make_pipes(directory, config.process)
             for fd, stream in ((pipes.stdout, "stdout"), (pipes.stderr, "stderr")):
@@ -160,7 +170,7 @@ class Keeper:
             )
             undo.callback(_quietly(group.remove))
             try:
-                child = self._launcher.container(config, group, pipes)
+                child = self._launcher.container(config, group, pipes, (early.rows, early.columns))
             finally:
                 for fd in pipes.child:
                     if fd >= 0:
@@ -265,10 +275,13 @@ class Keeper:
         """Pass output on to pipes, hand out the input and the terminal."""
         container_id = message["container"]
         container = None if message["early"] else self._container(message)
-        taps = self._early.setdefault(container_id, []) if container is None else []
+        taps: list[tuple[str, Tap]] = []
         for fd, stream in zip(fds, message["streams"], strict=True):
             taps.append((stream, Tap(self.loop, os.dup(fd), patient=message["patient"])))
         if container is None:
+            self._early.setdefault(container_id, _Early(message["rows"], message["columns"])).taps.extend(
+                taps
+            )
             reply.ok({"streams": []})
             return
         for stream, tap in taps:
@@ -317,7 +330,7 @@ class Keeper:
 
     def _remove_run_time(self, container_id: str) -> None:
         self._ended.pop(container_id, None)
-        for _stream, tap in self._early.pop(container_id, []):
+        for _stream, tap in self._early.pop(container_id, _Early()).taps:
             tap.finish()
         with contextlib.suppress(PycomposeError, FileNotFoundError):
             config = from_json(

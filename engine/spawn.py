@@ -147,8 +147,10 @@ class Launcher:
         self._paths = paths
         self._own_pid_namespace = namespaces.open_namespace("self", "pid")
 
-    def container(self, config: ContainerConfig, group: Cgroup, pipes: Pipes) -> Child:
-        """Clone the first process of a container, put it into its groups, tell it so.
+    def container(
+        self, config: ContainerConfig, group: Cgroup, pipes: Pipes, size: tuple[int, int] = (0, 0)
+    ) -> Child:
+        """Clone the first process of a container, put it into its groups, tell it so; `size` is its terminal's.
 
         Raises EngineError for what the config asks in vain, OSError when the clone fails.
         """
@@ -172,6 +174,8 @@ class Launcher:
                 env=environment(wanted, init.host_name(config)),
                 capabilities=caps.mask_of(("ALL",) if privileged else wanted.capabilities),
                 stdio=pipes.child,
+                rows=size[0],
+                columns=size[1],
                 steps=tuple(rootfs.plan(config, paths.container(config.id), binary)),
                 nodes=(*extra, *devices.host_nodes(config.devices)),
                 sysctls=sysctls(config),

@@ -1,7 +1,8 @@
 """The user's terminal and a process in a container, joined: raw mode, sizes, keys, signals, copies.
 
 Raw mode is undone on every way out, also by a signal that ends us. The session (app.Session) gives
-descriptors: either `terminal` (the master of a pty) or up to three pipes.
+descriptors: up to three pipes, and `terminal` (the master of a pty) for what is typed and, where there is no
+pipe for its output, for that too.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Session(Protocol):
     stdout: int | None
     stderr: int | None
     terminal: int | None
+    tty: bool
+    ends: bool
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the size of the process's terminal."""
@@ -236,12 +239,13 @@ class Interaction:
         self._session = session
         self._stdin = stdin
         self._outputs: dict[int, int] = {}
-        if session.terminal is not None:
-            self._outputs[session.terminal] = stdout
         if session.stdout is not None:
             self._outputs[session.stdout] = stdout
+        elif session.terminal is not None:
+            self._outputs[session.terminal] = stdout
         if session.stderr is not None:
             self._outputs[session.stderr] = stderr
+        self._open = set(self._outputs)
         self._keys = parse_keys(detach_keys) if detach_keys else b""
         self._forward = forward
         self._screen = stdout
@@ -257,7 +261,7 @@ class Interaction:
         What the process itself has written is shown to the last byte. Output of children that it left behind
         is not waited for: `exec web sh -c 'sleep 60 &'` returns at once.
         """
-        raw = self._session.terminal is not None and self._stdin is not None
+        raw = self._session.tty and self._stdin is not None
         with contextlib.ExitStack() as stack:
             stack.callback(self._session.close)
             if raw and self._stdin is not None:
@@ -310,11 +314,11 @@ class Interaction:
             self._drain()
 
     def _drain(self) -> None:
-        """Show what is already in the pipes."""
+        """Show what is already in the pipes, or all that comes where they are certain to end."""
         poll = select.poll()
-        for fd in self._outputs:
+        for fd in self._open:
             poll.register(fd, select.POLLIN)
-        while ready := poll.poll(0):
+        while self._open and (ready := poll.poll(None if self._session.ends else 0)):
             for fd, _ in ready:
                 if not self._forward_output(fd):
                     poll.unregister(fd)
@@ -323,6 +327,8 @@ class Interaction:
         data = _read(fd)
         if data:
             write_all(self._outputs[fd], data)
+        else:
+            self._open.discard(fd)
         return bool(data)
 
     @contextlib.contextmanager
@@ -332,7 +338,7 @@ class Interaction:
             yield
             return
         before = {number: signal.signal(number, self._on_signal) for number in self._forward}
-        if self._session.terminal is not None:
+        if self._session.tty:
             before[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, self._on_signal)
             self._signalled.append(signal.SIGWINCH)
             self._pass_on()

@@ -31,6 +31,8 @@ class Local:
         self.stdout: int | None = None
         self.stderr: int | None = None
         self.terminal: int | None = None
+        self.tty = tty
+        self.ends = False
         self.sizes: list[tuple[int, int]] = []
         argv = ["sh", "-c", script]
         if tty:
