@@ -35,7 +35,7 @@ def parse(
     `lookup` is the environment around it, which its `${…}` see first; `weaker` are variables (of earlier files)
     that they see last; those that have no value anywhere go to `warnings`. Raises ConfigError with the line.
     """
-    body = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    body = text.removeprefix("\ufeff")
     return _Parser(body, name, lookup, weaker or {}, warnings or Warnings()).run()
 
 
