@@ -1,6 +1,6 @@
 """`python -m pycompose`."""
 
-from pycompose.cli.main import main
+from pycompose.start import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

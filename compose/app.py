@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from pycompose import start as starter
 from pycompose.control import Connection, Launch, connect, connect_or_start
 from pycompose.engine.config import plain
 from pycompose.engine.errors import ExecError, PycomposeError
@@ -93,6 +94,9 @@ def prepare(context: Context, project_name: str | None = None) -> None:
     project (or, without a name, the project of the working directory) has a supervisor.
     """
     require_root()
+    if starter.waiting:
+        _prepared.append(Launch(starter.waiting.pop()))
+        return
     here = os.getcwd()
     for name in projects(context.paths):
         if not context.paths.control_socket(name).exists():
@@ -101,7 +105,7 @@ def prepare(context: Context, project_name: str | None = None) -> None:
             project_name is None and applied(context.paths, name).get("directory") == here
         ):
             return
-    _prepared.append(Launch(context.paths))
+    _prepared.append(Launch.now(context.paths))
 
 
 def require_root() -> None:
@@ -155,11 +159,9 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
         raise PycomposeError("no service selected", hint="the compose file has no enabled service")
     chosen = select(project.services, options.services, dependencies=not options.no_deps)
     restore_external(context, project)
-    images = find_images(context, project, chosen, options)
     message = {
         "op": "apply",
         "project": plain(project),
-        "images": {key: plain(image) for key, image in images.items()},
         "services": chosen,
         "named": list(options.services),
         "recreate": "force" if options.force_recreate else "never" if options.no_recreate else "diverged",
@@ -172,7 +174,10 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
         "dry_run": options.dry_run,
         **extra,
     }
-    with reach(context, project.name) as connection:
+    # First the connection: a new supervisor gets going with its project while we look for the images.
+    with reach(context, project.name, keeper=not options.dry_run) as connection:
+        images = find_images(context, project, chosen, options)
+        message["images"] = {key: plain(image) for key, image in images.items()}
         _called(connection, message, context.sink)
 
 
@@ -365,9 +370,13 @@ def check_known(loaded: Loaded | None, services: Iterable[str]) -> None:
 # ---------------------------------------------------------------------- talking to the supervisor
 
 
-def reach(context: Context, project_name: str) -> Connection:
-    """Return a connection to the project's supervisor, by the one that `prepare` has started if it needs one."""
-    return connect_or_start(context.paths, project_name, _prepared.pop() if _prepared else None)
+def reach(context: Context, project_name: str, *, keeper: bool = False) -> Connection:
+    """Return a connection to the project's supervisor, by the one that `prepare` has started if it needs one.
+
+    With `keeper` a new supervisor starts its keeper at once, as it will need it.
+    """
+    launch = _prepared.pop() if _prepared else None
+    return connect_or_start(context.paths, project_name, launch, keeper=keeper)
 
 
 def _ask(context: Context, project_name: str, message: dict[str, Any], options: Mutation) -> dict[str, Any]:

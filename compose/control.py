@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pycompose.engine.errors import PycomposeError, error_from_json
 from pycompose.errors import NotRunning, ProtocolMismatch, SupervisorError
 from pycompose.events import Event
+from pycompose.start import spawn_supervisor
 
 if TYPE_CHECKING:
     import asyncio
@@ -183,33 +184,21 @@ def connect(paths: StatePaths, project: str) -> Connection:
 class Launch:
     """A supervisor process on its way: it loads its libraries while we still read the compose file."""
 
-    def __init__(self, paths: StatePaths) -> None:
-        import subprocess  # noqa: PLC0415 - commands that look start nothing
+    def __init__(self, fd: int) -> None:
+        """`fd` is our end of its socket (start.spawn_supervisor)."""
+        self._socket = socket.socket(fileno=fd)
 
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        self._socket = ours
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if key in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "XDG_RUNTIME_DIR", "PYCOMPOSE_TRACE")
-        }
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "pycompose.supervisor", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                cwd="/",
-                env={**environment, **paths.to_environment()},
-            )
-        # Not our child to wait for: it outlives us, and init reaps it.
-        self.process.returncode = 0
+    @classmethod
+    def now(cls, paths: StatePaths) -> Launch:
+        """Start one; raises SupervisorError."""
+        try:
+            return cls(spawn_supervisor(paths.to_environment()))
+        except OSError as exc:
+            raise SupervisorError(f"supervisor: cannot start {sys.executable}: {exc.strerror}") from exc
 
-    def assign(self, project: str) -> Connection | None:
+    def assign(self, project: str, *, keeper: bool) -> Connection | None:
         """Give it its project. None means that the project already has a supervisor: connect to that one."""
-        send(self._socket, {"project": project})
+        send(self._socket, {"project": project, "keeper": keeper})
         answer, _ = receive(self._socket)
         if answer is None:
             raise SupervisorError(
@@ -227,16 +216,19 @@ class Launch:
         self._socket.close()
 
 
-def connect_or_start(paths: StatePaths, project: str, launch: Launch | None = None) -> Connection:
+def connect_or_start(
+    paths: StatePaths, project: str, launch: Launch | None = None, *, keeper: bool = False
+) -> Connection:
     """Return a connection to the project's supervisor, starting one (or using `launch`) when there is none.
 
-    Raises SupervisorError. Two callers at once end up with the same supervisor: a lock decides (supervisor.py).
+    `keeper` lets a new one start its keeper at once. Raises SupervisorError. Two callers at once end up with the
+    same supervisor: a lock decides (supervisor.py).
     """
     for _ in range(50):
         try:
             connection = connect(paths, project)
         except NotRunning:
-            found = (launch or Launch(paths)).assign(project)
+            found = (launch or Launch.now(paths)).assign(project, keeper=keeper)
             launch = None
             if found is not None:
                 return found

@@ -8,6 +8,12 @@ after an earlier one has died.
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":
+    # asyncio would load OpenSSL for connections that this process never makes (10 ms, 3 MB).
+    sys.modules["ssl"] = None  # type: ignore[assignment]
+
 import asyncio
 import contextlib
 import fcntl
@@ -16,7 +22,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking
 from pycompose.control import PROTOCOL, Message, Peer, receive, send, short_path
+from pycompose.ends import Ends
 from pycompose.engine.client import Keeper
 from pycompose.engine.errors import EngineError, PycomposeError
 from pycompose.engine.paths import StatePaths
@@ -62,6 +68,7 @@ class Supervisor:
         self.wiring = Wiring(paths, project, Networking(paths), self.loop)
         self.runtime = Runtime(paths, project, self.wiring, VERSION)
         self.execs = Execs(self.runtime)
+        self.ends = Ends(self.runtime)
         self.lifecycle = Lifecycle(self.runtime, self.execs, self._notify)
         self.requests = Requests(self)
         self.peers: dict[Peer, asyncio.Task[None] | None] = {}
@@ -124,8 +131,11 @@ class Supervisor:
         runtime = read_runtime(self.paths, container.id)
         await blocking(self.wiring.resume, container.config, record, runtime, running=container.running)
         self.lifecycle.adopt(container.config, record, container.state, stopped=runtime.stopped)
+        tracked = self.lifecycle.tracked[container.id]
         if container.state.status is Status.EXITED:
-            self.requests.ended(self.lifecycle.tracked[container.id])
+            self.requests.ended(tracked)
+        elif tracked.active and self.ends.wanted(tracked):
+            await self.ends.keep(tracked)
 
     def _from_keeper(self, event: dict[str, Any]) -> None:
         """Pass an event on; this is the keeper client's thread."""
@@ -149,12 +159,14 @@ class Supervisor:
         tracked = self.lifecycle.tracked.get(event["container"])
         self.lifecycle.exited(event)
         if tracked is not None:
+            self.ends.drop(tracked.config.id)
             self.requests.ended(tracked)
 
     async def _replace_keeper(self) -> None:
         """Start another keeper; it adopts what runs. What has ended meanwhile is told as an exit."""
         self.runtime.keeper = None
         await self._get_keeper()
+        await self.ends.give_back()
         await blocking(self.wiring.hold_again)
         containers, _ = await blocking(observe_containers, self.paths, self.project)
         states = {container.id: container.state for container in containers}
@@ -266,6 +278,8 @@ class Supervisor:
             "attributes": attributes,
         }
         self.requests.journal(event)
+        if action == "start" and self.ends.wanted(tracked):
+            self.requests.background(self.ends.keep(tracked))
         for peer in list(self.subscribers):
             peer.send({"container": event})
 
@@ -322,8 +336,11 @@ def _tell(first: socket.socket | None, message: Message) -> None:
         send(first, message)
 
 
-async def _run(paths: StatePaths, project: str, first: socket.socket | None) -> bool:
-    """Serve the project until it is done; return whether the log tells of something that nobody was told."""
+async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, eager: bool) -> bool:
+    """Serve the project until it is done; return whether the log tells of something that nobody was told.
+
+    `eager` starts the keeper before anybody asks for something.
+    """
     loop = asyncio.get_running_loop()
     # They wait for the kernel and the keeper, not for processors.
     loop.set_default_executor(ThreadPoolExecutor(WORKERS, thread_name_prefix="worker"))
@@ -357,6 +374,8 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None) -> 
     if first is not None:
         send(first, {"ready": True})
         supervisor.accept(first)
+    if eager:
+        supervisor.requests.background(supervisor.need_keeper())
     supervisor.check_idle()
     await supervisor.finished.wait()
     loop.remove_reader(listener)
@@ -403,6 +422,7 @@ def main() -> int:
     loader = threading.Thread(target=Networking.prepare, daemon=True)
     loader.start()
     first = None
+    eager = False
     if sys.argv[1] == BY_NAME:
         project = sys.argv[2]
         _leave_keeper()
@@ -412,6 +432,8 @@ def main() -> int:
         if message is None:
             return 0
         project = str(message["project"])
+        eager = bool(message.get("keeper"))
+    os.chdir("/")
     try:
         lock = _lock(paths, project)
         if lock is None:
@@ -431,7 +453,7 @@ def main() -> int:
         return 1
     keep_log = True
     try:
-        keep_log = asyncio.run(_run(paths, project, first))
+        keep_log = asyncio.run(_run(paths, project, first, eager=eager))
     except Exception:
         log.exception("ended by an error")
         return 1

@@ -80,7 +80,7 @@ def test_the_wheel_brings_the_command_and_the_licence(wheel: zipfile.Path) -> No
 
     assert (info / "entry_points.txt").read_text(encoding="utf-8").split("\n")[:2] == [
         "[console_scripts]",
-        "pycompose = pycompose.cli.main:main",
+        "pycompose = pycompose.start:main",
     ]
     assert (info / "licenses" / "LICENSE").is_file()
 

@@ -1,0 +1,77 @@
+"""The script's entry: gets a supervisor going before anything else, then hands over to the command line.
+
+Importing the command line, reading the compose file and finding images take as long as the supervisor's own imports;
+begun first, they happen at the same time. This module therefore imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+KEPT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "XDG_RUNTIME_DIR",
+    "PYCOMPOSE_ROOT",
+    "PYCOMPOSE_RUN",
+    "PYCOMPOSE_CGROUP",
+)
+SUPERVISOR_FD = 3
+
+# The socket of a supervisor that waits to be told its project; app.prepare takes it.
+waiting: list[int] = []
+
+
+def spawn_supervisor(environment: dict[str, str]) -> int:
+    """Start a supervisor and return our end of its socket (control.Launch); raises OSError.
+
+    It is nobody's child to wait for: it outlives us, and init reaps it.
+    """
+    import socket  # noqa: PLC0415 - not for commands that only look
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    kept = {key: value for key, value in os.environ.items() if key in KEPT}
+    with theirs:
+        os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-m", "pycompose.supervisor", str(SUPERVISOR_FD)],
+            {**kept, **environment},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, theirs.fileno(), SUPERVISOR_FD),
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            ],
+            setsid=True,
+        )
+    return ours.detach()
+
+
+def _will_need_one(arguments: list[str]) -> bool:
+    """Tell whether this is surely an `up` on a machine where no project has a supervisor yet."""
+    if "up" not in arguments or os.geteuid() != 0 or {"-h", "--help", "--dry-run"} & set(arguments):
+        return False
+    projects = os.path.join(os.environ.get("PYCOMPOSE_RUN") or "/run/pycompose", "projects")
+    try:
+        return not any(
+            os.path.exists(os.path.join(projects, name, "control.sock")) for name in os.listdir(projects)
+        )
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def main() -> int:
+    """Run the command line and return its exit code."""
+    if _will_need_one(sys.argv[1:]):
+        with contextlib.suppress(OSError):  # the command line tries again and says what is wrong
+            waiting.append(spawn_supervisor({}))
+    from pycompose.cli.main import main as command_line  # noqa: PLC0415 - see above
+
+    return command_line()
