@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from pycompose.options import EventsOptions, StatsOptions, TopOptions, VolumesOptions, WaitOptions
 
 
+# How often a project without a supervisor is looked at: nothing in the kernel tells that one will begin to listen.
+SUPERVISOR_POLL_S = 0.2
+
+
 def _running(context: Context, project_name: str, services: tuple[str, ...]) -> list[ObservedContainer]:
     found, _ = observe_containers(context.paths, project_name)
     return [
@@ -148,31 +152,40 @@ def _stopped(
 
 
 def events(context: Context, project_name: str, options: EventsOptions) -> Iterator[EventView]:
-    """Yield what happens to the containers: the journal from `since_ns` on, then live until `until_ns`."""
-    connection = None
-    with contextlib.suppress(NotRunning):
-        connection = connect(context.paths, project_name)
-        connection.send({"op": "subscribe"})
-        connection.receive()
-    last_ns = 0
+    """Yield what happens to the containers: the journal from `since_ns` on, then live until `until_ns`.
+
+    A project that isn't up yet, or that goes down and comes up again, is waited for.
+    """
+    last_ns = time.time_ns()
     if options.since_ns:
         for event in _journal(context, project_name):
             if event["time_ns"] >= options.since_ns and _within(event, options):
-                last_ns = event["time_ns"]
                 yield _event_view(event)
-    if connection is None:
+    while not options.until_ns or time.time_ns() < options.until_ns:
+        for event in _live(context, project_name, last_ns, options.until_ns):
+            last_ns = max(last_ns, event["time_ns"])
+            if _within(event, options):
+                yield _event_view(event)
+        time.sleep(SUPERVISOR_POLL_S)
+
+
+def _live(context: Context, project_name: str, after_ns: int, until_ns: int) -> Iterator[dict[str, Any]]:
+    """Yield the supervisor's events after `after_ns`, until it ends or `until_ns` has come."""
+    try:
+        connection = connect(context.paths, project_name)
+    except NotRunning:
         return
     with connection:
+        connection.send({"op": "subscribe", "since_ns": after_ns + 1})
         while True:
-            if options.until_ns:
-                connection.socket.settimeout(max((options.until_ns - time.time_ns()) / 1e9, 0.001))
+            if until_ns:
+                connection.socket.settimeout(max((until_ns - time.time_ns()) / 1e9, 0.001))
             try:
                 message, _ = connection.receive()
             except (TimeoutError, BlockingIOError, NotRunning):
                 return
-            live: dict[str, Any] = message.get("container") or {}
-            if live and live["time_ns"] > last_ns and _within(live, options):
-                yield _event_view(live)
+            if "container" in message:
+                yield message["container"]
 
 
 def _within(event: dict[str, Any], options: EventsOptions) -> bool:

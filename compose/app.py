@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from pycompose import start as starter
 from pycompose.control import Connection, Launch, connect, connect_or_start
 from pycompose.engine.config import plain
-from pycompose.engine.errors import ExecError, PycomposeError
+from pycompose.engine.errors import ExecError, NoSuchContainer, PycomposeError
 from pycompose.errors import NotRunning, UnknownService
 from pycompose.events import Event, Phase
 from pycompose.graph import near, select
-from pycompose.observe import applied, claims, projects
+from pycompose.observe import applied, claims, observe_containers, projects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -281,8 +281,19 @@ def stop(context: Context, project_name: str, loaded: Loaded | None, options: St
 
 
 def start(context: Context, project_name: str, loaded: Loaded | None, options: StartOptions) -> None:
-    """Start existing containers, dependencies first."""
+    """Start existing containers, dependencies first; raises NoSuchContainer for a service that has none."""
     check_known(loaded, options.services)
+    wanted = options.services or (tuple(loaded.project.services) if loaded else ())
+    there = {
+        container.service
+        for container in observe_containers(context.paths, project_name)[0]
+        if not container.oneoff
+    }
+    for name in wanted:
+        if name not in there and (loaded is None or loaded.project.services[name].replicas):
+            raise NoSuchContainer(
+                f'service "{name}" has no container to start', hint="make one with `pycompose create` or `up`"
+            )
     message = {
         "op": "start",
         "services": list(options.services),

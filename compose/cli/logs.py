@@ -60,10 +60,11 @@ def command(  # noqa: PLR0913 - one parameter per flag
         until_ns=until,
         tail=tail_lines(tail),
     )
-    name, loaded = (invocation.name(), None) if services else invocation.load_or_name()
+    name, loaded = invocation.load_or_name()
+    app.check_known(loaded, services)
     printer = LogPrinter(
         sys.stdout.buffer,
-        sys.stderr.buffer,
+        sys.stdout.buffer,  # Compose keeps the two apart only in an attached `up`
         project=name,
         colour=not no_color and invocation.colour(sys.stdout),
         prefix=not no_log_prefix,

@@ -121,10 +121,11 @@ def command(invocation: Invocation, /, **args: Any) -> None:
 
     states = wanted_states(args["statuses"], args["filters"])
     known: tuple[str, ...] = ()
-    if args["orphans"]:
+    if args["orphans"] and not args["services"]:
         name = invocation.name()
     else:
         name, loaded = invocation.load_or_name()
+        app.check_known(loaded, args["services"])
         known = tuple(project_of(loaded).services) if loaded else ()
     options = PsOptions(
         services=args["services"],
