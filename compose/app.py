@@ -289,8 +289,9 @@ def start(context: Context, project_name: str, loaded: Loaded | None, options: S
         for container in observe_containers(context.paths, project_name)[0]
         if not container.oneoff
     }
+    idle = {s.name for s in loaded.project.services.values() if not s.replicas} if loaded else set()
     for name in wanted:
-        if name not in there and (loaded is None or loaded.project.services[name].replicas):
+        if name not in there | idle:
             raise NoSuchContainer(
                 f'service "{name}" has no container to start', hint="make one with `pycompose create` or `up`"
             )
