@@ -16,6 +16,7 @@ from dataclasses import dataclass
 MAX_NESTING = 100
 
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_BRACE = re.compile(r"[{}]")
 _OPERATOR = re.compile(r":?[-?+]")
 
 Lookup = Callable[[str], str | None]
@@ -112,25 +113,28 @@ def _pieces(text: str, depth: int) -> Iterator[str | tuple[str, str, str]]:
 
 
 def _closing(text: str, start: int) -> int:
-    """Return the index of the brace that closes the `${` at `start`: every `${` opens, every `}` closes.
+    """Return the index of the brace that closes the `${` at `start`; all braces count, also those without `$`.
 
-    A line break ends the search: Compose doesn't take one inside of `${…}`. Where too many open (one was escaped,
-    `${A:-$${B}`), the last `}` closes.
+    As in Compose the character after an opening brace is passed over, a line break ends the search, and the last
+    brace closes where too many are open (`${A:-{}}`, or an escaped one: `${A:-$${B}`).
     """
-    opened, position = 0, start
-    while position < len(text) and text[position] != "\n":
-        if text.startswith("${", position):
+    stop = text.find("\n", start)
+    stop = len(text) if stop < 0 else stop
+    opened, passed = 0, -1
+    for found in _BRACE.finditer(text, start, stop):
+        at = found.start()
+        if at == passed:
+            continue
+        if found[0] == "{":
             opened += 1
+            passed = at + 1
             if opened > MAX_NESTING:
                 raise TemplateError(f"variables are nested deeper than {MAX_NESTING} levels")
-            position += 2
-            continue
-        if text[position] == "}":
+        else:
             opened -= 1
             if not opened:
-                return position
-        position += 1
-    last = text.rfind("}", start, position)
+                return at
+    last = text.rfind("}", start, stop)
     if last >= 0:
         return last
     raise TemplateError(f"invalid interpolation format {text[start:]!r}: no closing brace")

@@ -85,7 +85,9 @@ def one_service(attribute: str, value: object) -> dict[str, str]:
     }
 
 
-PLAIN = st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029\ufeff")
+PLAIN = st.characters(
+    codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="$\u2028\u2029\ufeff"
+)
 
 
 def spelled(*alphabet: str, most: int = 8) -> st.SearchStrategy[str]:
@@ -252,5 +254,5 @@ def test_scalars(texts: list[str]) -> None:
 def test_yaml_output(texts: list[str]) -> None:
     """How `config` quotes and folds any text."""
     labels = {f"l{number}": text for number, text in enumerate(texts)}
-    compare(one_service("labels", labels), ["config", "--no-interpolate"])
-    compare(one_service("labels", labels), ["config", "--format", "json", "--no-interpolate"])
+    compare(one_service("labels", labels), ["config"])
+    compare(one_service("labels", labels), ["config", "--format", "json"])
