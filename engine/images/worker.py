@@ -28,11 +28,14 @@ from pycompose.engine.images.compress import Budget, pieces
 from pycompose.engine.images.tarstream import TarReader
 from pycompose.engine.images.tree import OPEN_DIRECTORY
 from pycompose.engine.images.unpack import Unpacker
+from pycompose.engine.linux.caps import drop_bounding, mask_of, permitted, set_capabilities
+from pycompose.engine.linux.process import set_no_new_privileges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEMORY_BYTES = 2 * 1024**3
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
 
 
 class Channel:
@@ -151,10 +154,23 @@ def serve(channel: Channel) -> None:
         channel.send(answer)
 
 
-def main() -> None:
-    """Serve on descriptor 0."""
+def confine() -> None:
+    """Give up what unpacking doesn't need: most capabilities for good, memory without end, core dumps.
+
+    Raises OSError.
+    """
+    if os.geteuid() == 0:
+        mask = mask_of(CAPABILITIES) & permitted()
+        drop_bounding(mask)
+        set_capabilities(mask, mask)
+    set_no_new_privileges()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> None:
+    """Serve on descriptor 0."""
+    confine()
     serve(Channel(socket.socket(fileno=0)))
 
 
