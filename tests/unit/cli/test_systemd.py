@@ -1,0 +1,76 @@
+"""The unit of a project: quoted for systemd, and starting what restart policies ask for."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from pycompose.cli.systemd import assignment, quoted, restarted, unit
+from pycompose.model import Project, Restart, Service
+
+PROJECT = Project(
+    name="shop",
+    directory="/srv/my shop/100%",
+    files=("/srv/my shop/100%/compose.yaml",),
+    env_files=("/srv/$HOME.env",),
+    profiles=("front",),
+    services={
+        "web": Service(name="web", restart=Restart(kind="always")),
+        "db": Service(name="db", restart=Restart(kind="unless-stopped")),
+        "job": Service(name="job", restart=Restart(kind="on-failure")),
+        "once": Service(name="once"),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    (
+        (["a", "-b", "/c.d"], "a -b /c.d"),
+        (["two words"], '"two words"'),
+        (["100%"], '"100%%"'),
+        (["$HOME"], '"$$HOME"'),
+        (['say "hi"', "back\\slash"], '"say \\"hi\\"" "back\\\\slash"'),
+        ([""], '""'),
+    ),
+)
+def test_words_survive_systemd(words: list[str], line: str) -> None:
+    """Specifiers, variables, quotes and blanks mean nothing."""
+    assert quoted(words) == line
+
+
+def test_variables_are_not_expanded() -> None:
+    """In Environment= a dollar is a dollar, a percent sign has to be doubled."""
+    assert assignment("A", 'x $y 5% "z"') == '"A=x $y 5%% \\"z\\""'
+
+
+def test_only_what_docker_starts_with_the_machine() -> None:
+    """`always` and `unless-stopped`, not `on-failure`."""
+    assert restarted(PROJECT) == ["db", "web"]
+
+
+def test_the_unit_names_everything_by_path() -> None:
+    """Nothing of it depends on where or by whom it was made."""
+    text = unit(PROJECT, ["/usr/bin/pycompose"], ["web"], {"PYCOMPOSE_ROOT": "/data", "HOME": "/root"})
+
+    assert "WorkingDirectory=/srv/my shop/100%%\n" in text
+    assert 'Environment="PYCOMPOSE_ROOT=/data"\n' in text
+    assert "HOME=/root" not in text
+    (start,) = [line for line in text.splitlines() if line.startswith("ExecStart=")]
+    assert start.startswith(
+        'ExecStart=/usr/bin/pycompose --progress plain --project-directory "/srv/my shop/'
+    )
+    assert start.endswith("up --detach --no-recreate --no-build --yes web")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    """Systemd itself reads it without a complaint."""
+    path = tmp_path / "pycompose-shop.service"
+    path.write_text(unit(PROJECT, ["/bin/true"], ["web"], {"PYCOMPOSE_ROOT": "/da ta"}), encoding="utf-8")
+
+    done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
+
+    assert [line for line in done.stderr.splitlines() if path.name in line] == []
