@@ -1,14 +1,12 @@
-"""Directories become tars: the upper of an overlay a layer, all layers of a container one root file system.
+"""The upper directory of an overlay becomes a layer.
 
-image-spec layer.md: a file that is gone is `.wh.NAME`, a directory that hides what is below is
-`.wh..wh..opq` in it. Everything is opened by descriptors without following links, since a container may be
-writing meanwhile.
+image-spec layer.md: a file that is gone is `.wh.NAME`, a directory that hides what is below is `.wh..wh..opq` in it.
+Everything is opened by descriptors without following links, since a container may be writing meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -16,18 +14,23 @@ from typing import TYPE_CHECKING
 from pycompose.engine.images.settle import is_opaque
 from pycompose.engine.images.tree import OPEN_DIRECTORY
 from pycompose.engine.images.unpack import OPAQUE, WHITEOUT
+from pycompose.engine.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from pycompose.engine.images.tarwriter import TarWriter
 
-_LEFT_OUT = (b"trusted.overlay.", b"user.overlay.", b"security.selinux", b"security.ima", b"security.evm")
+_INSIDE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
+_LEFT_OUT = (b"trusted.", b"user.overlay.", b"security.selinux", b"security.ima", b"security.evm")
 
 
 class LayerTar:
-    """Writes trees into one tar; hard links are kept across all of them."""
+    """Writes upper directories into one tar, sorted; hard links are kept across all of them.
+
+    `leave_out` are paths (relative, without a leading slash) that don't belong to the image.
+    """
 
     def __init__(self, writer: TarWriter, *, leave_out: Iterable[bytes] = ()) -> None:
         self._writer = writer
@@ -37,48 +40,37 @@ class LayerTar:
     def diff(self, upper: Path) -> None:
         """Write the upper directory of an overlay as a layer. Raises OSError."""
         top = os.open(upper, OPEN_DIRECTORY)
-        self._directory([top], b"", keep_whiteouts=True)
-
-    def merged(self, layers: Sequence[Path], target: bytes = b"") -> None:
-        """Write what overlayfs shows of `layers` (topmost first) at `target`. Raises OSError."""
-        self._directory([os.open(path, OPEN_DIRECTORY) for path in layers], target, keep_whiteouts=False)
-
-    def _directory(self, stack: list[int], path: bytes, *, keep_whiteouts: bool) -> None:
-        """Write one directory (its descriptors, topmost first, are closed) and what is below."""
-        pending: list[tuple[list[int], bytes]] = [(stack, path)]
         try:
+            pending = [b""]
             while pending:
-                fds, here = pending.pop()
+                here = pending.pop()
+                fd = openat2(top, here or b".", OPEN_DIRECTORY, resolve=_INSIDE)
                 try:
-                    if here:
-                        self._writer.add(here, os.fstat(fds[0]), xattrs=read_xattrs(fds[0]))
-                    if keep_whiteouts and is_opaque(fds[0]):
-                        self._writer.add_bytes(here + b"/" + OPAQUE if here else OPAQUE, b"")
-                    below = self._entries(fds, here, keep_whiteouts=keep_whiteouts)
-                    pending += reversed(below)
+                    pending += reversed(self._directory(fd, here))
                 finally:
-                    for fd in fds:
-                        os.close(fd)
-        finally:
-            for fds, _ in pending:
-                for fd in fds:
                     os.close(fd)
+        finally:
+            os.close(top)
 
-    def _entries(self, fds: list[int], here: bytes, *, keep_whiteouts: bool) -> list[tuple[list[int], bytes]]:
-        """Write what isn't a directory, return the directories."""
-        below: list[tuple[list[int], bytes]] = []
-        for name, owners in sorted(_merge(fds).items()):
-            path = here + b"/" + name if here else name
+    def _directory(self, fd: int, here: bytes) -> list[bytes]:
+        """Write a directory and what isn't one in it, return the paths of the directories in it."""
+        prefix = here + b"/" if here else b""
+        if here:
+            self._writer.add(here, os.fstat(fd), xattrs=read_xattrs(fd))
+        if is_opaque(fd):
+            self._writer.add_bytes(prefix + OPAQUE, b"")
+        below: list[bytes] = []
+        for name in sorted(os.fsencode(entry) for entry in os.listdir(fd)):
+            path = prefix + name
             if path in self._leave_out:
                 continue
-            status = os.stat(name, dir_fd=owners[0], follow_symlinks=False)
+            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
-                if keep_whiteouts:
-                    self._writer.add_bytes(here + b"/" + WHITEOUT + name if here else WHITEOUT + name, b"")
+                self._writer.add_bytes(prefix + WHITEOUT + name, b"")
             elif stat.S_ISDIR(status.st_mode):
-                below.append((_open_all(name, owners), path))
+                below.append(path)
             else:
-                self._file(owners[0], name, path, status)
+                self._file(fd, name, path, status)
         return below
 
     def _file(self, directory: int, name: bytes, path: bytes, status: os.stat_result) -> None:
@@ -102,32 +94,6 @@ class LayerTar:
             self._writer.add(path, status)
 
 
-def _merge(fds: list[int]) -> dict[bytes, list[int]]:
-    """Return each name that shows, with the layers that have it, topmost first."""
-    names: dict[bytes, list[int]] = {}
-    for fd in fds:
-        with os.scandir(fd) as entries:
-            for entry in entries:
-                names.setdefault(os.fsencode(entry.name), []).append(fd)
-    return names
-
-
-def _open_all(name: bytes, owners: list[int]) -> list[int]:
-    """Return the directory `name` in each layer down to one that ends it: another kind, or an opaque mark."""
-    found: list[int] = []
-    for owner in owners:
-        try:
-            fd = os.open(name, OPEN_DIRECTORY, dir_fd=owner)
-        except OSError as exc:
-            if exc.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
-                break
-            raise
-        found.append(fd)
-        if is_opaque(fd):
-            break
-    return found
-
-
 def read_xattrs(fd: int) -> dict[bytes, bytes]:
     """Return the extended attributes that belong into a layer."""
     try:
@@ -136,7 +102,7 @@ def read_xattrs(fd: int) -> dict[bytes, bytes]:
         return {}
     found = {}
     for name in names:
-        if not name.startswith(_LEFT_OUT) and not name.startswith(b"trusted."):
+        if not name.startswith(_LEFT_OUT):
             with contextlib.suppress(OSError):
                 found[name] = os.getxattr(fd, name)
     return found

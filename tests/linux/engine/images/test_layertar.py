@@ -1,0 +1,92 @@
+"""What a container changed becomes a layer, and the layer makes the same change again."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pycompose.engine.images.layertar import LayerTar
+from pycompose.engine.images.tarwriter import TarWriter
+
+from tests.support.layers import directory, file, merged, names, snapshot, symlink, tar, unpack
+from tests.support.namespaces import mount, umount
+from tests.support.requires import requires
+
+if TYPE_CHECKING:
+    from pycompose.engine.paths import StatePaths
+
+pytestmark = requires("root", "overlay")
+
+
+def layer_of(upper: Path, *leave_out: bytes) -> bytes:
+    """Return the tar of an upper directory."""
+    out = io.BytesIO()
+    writer = TarWriter(out)
+    LayerTar(writer, leave_out=leave_out).diff(upper)
+    writer.close()
+    return out.getvalue()
+
+
+def test_changes_survive_the_round_trip(host_paths: StatePaths) -> None:
+    """Made by the kernel's overlayfs, packed, unpacked on the same base: it shows the same."""
+    base = host_paths.root
+    unpack(
+        base / "low",
+        tar(directory("d"), file("d/old", "1"), file("gone"), directory("e"), file("e/f"), file("x", "1")),
+    )
+    for name in ("up", "work", "root"):
+        (base / name).mkdir()
+    mount(
+        "overlay",
+        base / "root",
+        "overlay",
+        data=f"lowerdir={base}/low,upperdir={base}/up,workdir={base}/work",
+    )
+    try:
+        root = base / "root"
+        (root / "gone").unlink()
+        shutil.rmtree(root / "e")
+        (root / "e").mkdir(mode=0o711)
+        (root / "e/new").write_text("new")
+        (root / "x").write_text("changed")
+        (root / "x").chmod(0o4755)
+        os.chown(root / "d/old", 7, 8)
+        os.setxattr(root / "d/old", "user.note", b"n")
+        (root / "d/link").symlink_to("/" + "l" * 150)
+        os.link(root / "x", root / "d/hard")
+        (root / ("ä" * 60)).mkdir()
+        os.mknod(root / "null", 0o20666, os.makedev(1, 3))
+        os.utime(root / "d", ns=(1_600_000_000_123_456_789,) * 2)
+        expected = {
+            path.removeprefix(str(root)): rest for path, rest in snapshot(root).items() if path != str(root)
+        }
+    finally:
+        umount(base / "root")
+
+    data = layer_of(base / "up")
+    unpack(base / "again", data, [base / "low"])
+
+    assert data == layer_of(base / "up")
+    with merged(base, base / "again", base / "low") as root:
+        found = {
+            path.removeprefix(str(root)): rest for path, rest in snapshot(root).items() if path != str(root)
+        }
+        assert found == expected
+        assert os.getxattr(root / "d/old", "user.note") == b"n"
+
+
+def test_sockets_and_what_is_left_out_stay_away(host_paths: StatePaths) -> None:
+    """A socket has no place in a tar; generated files belong to the container."""
+    import socket  # noqa: PLC0415
+
+    upper = host_paths.root / "up"
+    unpack(upper, tar(file("etc/hosts", "generated"), file("etc/own", "x"), symlink("l", "etc")))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(upper / "sock"))
+
+    unpack(host_paths.root / "out", layer_of(upper, b"etc/hosts"))
+
+    assert names(host_paths.root / "out") == ["etc/", "etc/own", "l"]
