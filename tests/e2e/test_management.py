@@ -180,9 +180,10 @@ def test_an_external_network_comes_back_after_a_reboot(busy: Host, project: Path
     """With its subnet, when a project asks for it: networks live in memory, what was asked for on disk."""
     (before,) = busy.run("network", "inspect", "ext").ok().json()
     busy.run("down", cwd=project).ok()
-    forget = (
-        "for bridge in /sys/class/net/pc-*; do ip link delete ${bridge##*/}; done; rm -rf /run/pycompose/*"
-    )
+    forget = """
+    for bridge in /sys/class/net/pc-*; do ip link delete ${bridge##*/}; done
+    nft flush ruleset; echo 0 >/proc/sys/net/ipv4/ip_forward; rm -rf /run/pycompose/*
+    """
     busy.command(["sh", "-c", forget]).ok()
 
     busy.run("up", "-d", "app", cwd=project).ok()
