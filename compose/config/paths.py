@@ -45,10 +45,11 @@ def join(directory: str, path: str) -> str:
 
 
 def expand_user(path: str, home: str) -> str:
-    """Return `path` with a leading `~` or `~/` as `home`; unchanged where there is none."""
-    if home and (path == "~" or path.startswith("~/")):
-        return join(home, path[2:]) if path != "~" else home
-    return path
+    """Return `path` with a leading `~` as `home`: `~x` is `home/x` for Compose, nobody else's home."""
+    if not home or not path.startswith("~"):
+        return path
+    rest = path[1:].lstrip("/")
+    return join(home, rest) if rest else home
 
 
 def _walk(node: Any, rules: Trie[Resolver], base: Base) -> None:

@@ -14,6 +14,8 @@ def parse_port(text: str) -> list[dict[str, object]]:
     if not container:
         raise ValueError(f"no container port in {text!r}")
     first, last = port_range(container, "container port")
+    if first == 0:
+        raise ValueError(f"no container port in {text!r}: 0 is none")
     hosts = port_range(published, "host port") if published else None
     if hosts and last - first != hosts[1] - hosts[0] and first != last:
         raise ValueError(f"the ranges {published} (host) and {container} (container) differ in length")

@@ -7,6 +7,14 @@ hold words together and stay in them.
 from __future__ import annotations
 
 _OPERATORS = frozenset(";|&<>")
+# What opens or closes, and what keeps it from doing so while it is open.
+_STOPPED_BY = {
+    "'": frozenset({'"', ")"}),
+    '"': frozenset({"'", ")"}),
+    "`": frozenset({"'", '"', ")"}),
+    ")": frozenset({"'", '"', "`"}),
+    "(": frozenset({"'", '"', "`"}),
+}
 
 
 def split(text: str) -> list[str]:
@@ -20,55 +28,57 @@ def dropped(text: str) -> str:
 
 
 class _Scanner:
+    """The automaton of Compose's splitter: what is open is a set, because backticks don't stop other quotes."""
+
     def __init__(self, text: str) -> None:
         self.words: list[str] = []
         self.end = len(text)
         self._current: list[str] = []
         self._in_word = False
-        self._quote = ""  # one of ' " ` and ) for $(…)
+        self._open: set[str] = set()  # of ' " ` and ) for $(…)
         escaped = False
         for position, character in enumerate(text):
             if escaped:
                 self._take(character)
                 escaped = False
-            elif character == "\\" and self._quote != "'":
+            elif character == "\\" and "'" not in self._open:
                 escaped = True
-            elif not self._quote and character in _OPERATORS:
+            elif character in _OPERATORS and not self._open:
                 self.end = position
+                if character == ">" and self._current and self._current[0] in "0123456789":
+                    self._in_word = False  # a descriptor, as in 2>file
                 break
             else:
                 self._one(character)
-        if self._quote or escaped:
-            what = "a trailing backslash" if escaped else f"{self._quote} is missing"
+        if self._open or escaped:
+            what = "a trailing backslash" if escaped else f"{min(self._open)} is missing"
             raise ValueError(f"invalid command line string: {what}")
         self._finish()
 
     def _one(self, character: str) -> None:
-        quote = self._quote
-        if quote:
-            if character == quote:
-                self._quote = ""
-                if quote in "`)":
-                    self._take(character)
+        if character in " \t\r\n":
+            if self._open:
+                self._current.append(character)
             else:
-                self._take(character)
-        elif character in " \t\r\n":
-            self._finish()
-        elif character in "\"'":
-            self._quote = character
-            self._in_word = True
-        elif character == "`":
-            self._quote = character
-            self._take(character)
-        elif character == "(":
-            if self._current[-1:] != ["$"]:
-                raise ValueError("invalid command line string: ( outside of quotes")
-            self._quote = ")"
-            self._take(character)
-        elif character == ")":
-            raise ValueError("invalid command line string: ) outside of quotes")
+                self._finish()
+        elif character in _STOPPED_BY and not self._open & _STOPPED_BY[character]:
+            self._quote(character)
         else:
             self._take(character)
+
+    def _quote(self, character: str) -> None:
+        """Open or close a quote; backticks and parentheses stay in the word, quotes don't."""
+        if character == "(":
+            if ")" in self._open or self._current[-1:] != ["$"]:
+                raise ValueError("invalid command line string: ( outside of quotes")
+            self._open.add(")")
+            self._current.append(character)
+            return
+        self._open ^= {character}
+        if character in "`)":
+            self._take(character)
+        elif character not in self._open:
+            self._in_word = True
 
     def _take(self, character: str) -> None:
         self._current.append(character)
