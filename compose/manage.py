@@ -126,6 +126,23 @@ def remove(context: Context, text: str, *, force: bool, volumes: bool) -> str:
     return container.name
 
 
+def connect_network(
+    context: Context, network: str, text: str, *, aliases: tuple[str, ...] = (), ip: str = "", ip6: str = ""
+) -> None:
+    """Put a container on one more network. Raises NetworkError, NoSuchContainer."""
+    container = find_container(context, text)
+    name = resources.find_network(context, network).name
+    fields = {"network": name, "aliases": list(aliases), "ip": ip, "ip6": ip6}
+    _ask(context, container, [container.id], "connect", fields)
+
+
+def disconnect_network(context: Context, network: str, text: str) -> None:
+    """Take a container off a network. Raises NetworkError, NoSuchContainer."""
+    container = find_container(context, text)
+    name = resources.find_network(context, network).name
+    _ask(context, container, [container.id], "disconnect", {"network": name})
+
+
 def prune_containers(context: Context, *, labels: Iterable[str] = ()) -> resources.Pruned:
     """Remove all containers that don't run."""
     wanted = list(labels)

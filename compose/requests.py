@@ -17,6 +17,7 @@ from pycompose.changes import Changes
 from pycompose.engine.errors import NoSuchContainer, StateError
 from pycompose.engine.state import Status
 from pycompose.interactive import Interactive
+from pycompose.joining import Joining
 from pycompose.observe import Observed, observe_containers
 from pycompose.operations import Operations
 from pycompose.volumes.store import VolumeStore
@@ -46,6 +47,7 @@ class Requests:
         self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT_EVENTS)
         changes = Changes(self)
         self._interactive = Interactive(self)
+        joining = Joining(self)
         self._handlers = {
             "apply": changes.apply,
             "down": changes.down,
@@ -55,6 +57,8 @@ class Requests:
             "kill": changes.kill,
             "rm": changes.rm,
             "pause": changes.pause,
+            "connect": joining.connect,
+            "disconnect": joining.disconnect,
             "exec": self._interactive.exec,
             "attach": self._interactive.attach,
             "run": self._interactive.run,

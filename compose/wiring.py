@@ -131,17 +131,7 @@ class Wiring:
         if mode.startswith("container:"):
             self._share_files(config, mode.removeprefix("container:"))
             return RuntimeRecord()
-        specs = [self._endpoint_spec(config, record, endpoint) for endpoint in record.service.networks]
-        for spec in specs:
-            self._refresh(record, spec.network)
-        states = self._networking.connect(config.id, specs, hostname=config.hostname)
-        names = {spec.network: spec.aliases for spec in specs}
-        endpoints = tuple(
-            EndpointRecord(
-                network=s.network, ip=s.ip, ip6=s.ip6, mac=s.mac, gateway=s.gateway, names=names[s.network]
-            )
-            for s in states
-        )
+        endpoints = self._endpoints(config, record)
         self._write_files(config, record, endpoints)
         wired = _Wired(endpoints=endpoints, links=_links(record))
         with self._lock:
@@ -156,6 +146,43 @@ class Wiring:
         if record.publish:
             self._publish(config, record, wired)
         return RuntimeRecord(ports=wired.ports, endpoints=endpoints)
+
+    def _endpoints(self, config: ContainerConfig, record: ServiceRecord) -> tuple[EndpointRecord, ...]:
+        """Make what is missing of the container's wires, return all."""
+        specs = [self._endpoint_spec(config, record, endpoint) for endpoint in record.service.networks]
+        for spec in specs:
+            self._refresh(record, spec.network)
+        states = self._networking.connect(config.id, specs, hostname=config.hostname)
+        names = {spec.network: spec.aliases for spec in specs}
+        return tuple(
+            EndpointRecord(
+                network=s.network, ip=s.ip, ip6=s.ip6, mac=s.mac, gateway=s.gateway, names=names[s.network]
+            )
+            for s in states
+        )
+
+    def rewire(
+        self, config: ContainerConfig, record: ServiceRecord, *, leaving: str = ""
+    ) -> tuple[EndpointRecord, ...]:
+        """Bring a running container onto the networks of `record`, and off the one it is `leaving`.
+
+        Its published ports stay, and lead to the first address with a way out. Raises NetworkError.
+        """
+        if leaving:
+            self._networking.leave(config.id, leaving)
+        endpoints = self._endpoints(config, record)
+        self._write_files(config, record, endpoints)
+        with self._lock:
+            wired = self._wired.setdefault(config.id, _Wired(named=True, links=_links(record)))
+            before = self._target(wired)
+            wired.endpoints = endpoints
+            if self._target(wired) != before:
+                self._relay(wired)
+            self._update_names()
+            self._apply_firewall()
+        if endpoints:
+            self._serve_names(config.id, record)
+        return endpoints
 
     def running(self, config: ContainerConfig, _runtime: RuntimeRecord) -> None:
         """Answer for the container's names from now on."""

@@ -167,6 +167,19 @@ class Networking:
                         leases.detach(record, container_id)
                     self._registry.save(record)
 
+    def leave(self, container_id: str, network: str) -> None:
+        """Take a container off one network; its namespace, other wires and the lease stay. No error when it isn't on.
+
+        The container's default route may go with the wire; the next `connect` sets the one it has then.
+        """
+        with self._registry.locked():
+            record = self._registry.load(check_name(network))
+            if record is None or container_id not in record.attachments:
+                return
+            attach.delete([record.attachments[container_id].veth])
+            leases.detach(record, container_id)
+            self._registry.save(record)
+
     def release(self, lease_key: str, network: str | None = None) -> None:
         """Forget the addresses of a lease key, on one network or on all; not while it is connected."""
         with self._registry.locked():

@@ -126,3 +126,34 @@ def prune(invocation: Invocation, /, *, filters: tuple[str, ...], force: bool) -
     labels = groups.label_filters(filters)
     if groups.confirmed("all networks that no container refers to", force=force):
         groups.show_pruned("Deleted Networks", resources.prune_networks(invocation.context(), labels=labels))
+
+
+@command.command("connect", help="Put a container on one more network, running or not.")
+@click.argument("network")
+@click.argument("container")
+@click.option("--alias", "aliases", multiple=True, metavar="NAME", help="One more name of it there.")
+@click.option("--ip", default="", metavar="IP", help="Its IPv4 address.")
+@click.option("--ip6", default="", metavar="IP", help="Its IPv6 address.")
+@click.pass_obj
+def connect(
+    invocation: Invocation, /, *, network: str, container: str, aliases: tuple[str, ...], ip: str, ip6: str
+) -> None:
+    """Connect it."""
+    from pycompose import app, manage
+
+    app.require_root()
+    manage.connect_network(invocation.context(), network, container, aliases=aliases, ip=ip, ip6=ip6)
+
+
+@command.command("disconnect", help="Take a container off a network.")
+@click.argument("network")
+@click.argument("container")
+@click.option("-f", "--force", is_flag=True, hidden=True)
+@click.pass_obj
+def disconnect(invocation: Invocation, /, *, network: str, container: str, force: bool) -> None:
+    """Disconnect it."""
+    from pycompose import app, manage
+
+    del force
+    app.require_root()
+    manage.disconnect_network(invocation.context(), network, container)

@@ -192,6 +192,32 @@ def test_an_external_network_comes_back_after_a_reboot(busy: Host, project: Path
     assert after["IPAM"] == before["IPAM"]
 
 
+def test_containers_join_and_leave_networks(busy: Host, project: Path) -> None:
+    """While they run: with an address, a name, a way out, and published ports that go on; after a restart too."""
+    busy.run("network", "create", "late", "--subnet", "10.78.0.0/24").ok()
+    app = ("container", "exec", "demo-app-1")
+    busy.run("network", "connect", "--alias", "other", "--ip", "10.78.0.9", "late", "demo-app-1").ok()
+    assert "inet 10.78.0.9/24" in busy.run(*app, "ip", "address").ok().stdout
+    assert "10.78.0.9" in busy.run(*app, "nslookup", "other").ok().stdout
+    assert "already" in busy.run("network", "connect", "late", "demo-app-1").exited(1).stderr
+    assert "in use by demo-app-1" in busy.run("network", "rm", "late").exited(1).stderr
+    busy.run("container", "restart", "-t", "0", "demo-app-1").ok()
+    assert "inet 10.78.0.9/24" in busy.run(*app, "ip", "address").ok().stdout
+
+    for network in ("late", "ext"):
+        busy.run("network", "disconnect", network, "demo-app-1").ok()
+        assert "is not on" in busy.run("network", "disconnect", network, "demo-app-1").exited(1).stderr
+    text = busy.run(*app, "ip", "address").ok().stdout
+    assert "10.78." not in text
+    assert "10.77." not in text
+    assert "default via" in busy.run(*app, "ip", "route").ok().stdout
+    busy.run("container", "exec", "-d", "demo-app-1", "nc", "-l", "-p", "80", "-e", "echo", "answer").ok()
+    fetch = ["/bin/busybox", "nc", "127.0.0.1", "8080"]
+    eventually(lambda: busy.command(fetch).stdout == "answer\n")
+    busy.run("network", "connect", "ext", "demo-job-1").ok()
+    busy.run("network", "rm", "late").ok()
+
+
 def test_system(busy: Host, project: Path) -> None:
     """`df` counts, info tells, prune takes what nobody needs and leaves the rest."""
     busy.run("network", "create", "spare").ok()
