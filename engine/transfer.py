@@ -39,10 +39,11 @@ _PSEUDO = frozenset({
     0xCAFE4A11,  # bpf
 })  # fmt: skip
 _PIECE = 1024 * 1024
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ITSELF = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_OVERWRITE = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OVERWRITE = os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC
 _TYPES = {
     stat.S_IFREG: tarstream.REGULAR,
     stat.S_IFDIR: tarstream.DIRECTORY,
@@ -87,8 +88,7 @@ class Walker:
         status = os.fstat(top)
         if not stat.S_ISDIR(status.st_mode):
             if stat.S_ISREG(status.st_mode):
-                # Not by its name, which may be another file by now: by the descriptor.
-                file = os.open(f"/proc/self/fd/{top}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                file = _reopened(top, _READ)
                 try:
                     yield Found(name, status, file=file)
                 finally:
@@ -100,13 +100,9 @@ class Walker:
             else:
                 self.left_out.append(name)
             return
-        fd = os.open(".", _DIRECTORY, dir_fd=top)
-        if is_pseudo(fd):
-            os.close(fd)
-            self.left_out.append(name)
-            return
-        yield Found(name, os.fstat(fd), file=fd)
-        yield from self._below(fd, name + b"/")
+        fd = yield from self._directory(top, name)
+        if fd is not None:
+            yield from self._below(fd, name + b"/")
 
     def _below(self, top: int, prefix: bytes) -> Iterator[Found]:
         """Yield what is in the directory `top`, which is closed at the end; one open descriptor per level."""
@@ -136,41 +132,57 @@ class Walker:
 
     def _one(self, directory: int, base: bytes, name: bytes) -> Generator[Found, None, int | None]:
         """Yield one thing; return the descriptor of a directory to go on in."""
-        status = os.stat(base, dir_fd=directory, follow_symlinks=False)
-        kind = stat.S_IFMT(status.st_mode)
-        if kind == stat.S_IFDIR:
-            fd = os.open(base, _DIRECTORY, dir_fd=directory)
-            if is_pseudo(fd):
-                os.close(fd)
+        itself = os.open(base, _ITSELF, dir_fd=directory)
+        try:
+            status = os.fstat(itself)
+            kind = stat.S_IFMT(status.st_mode)
+            if kind == stat.S_IFDIR:
+                return (yield from self._directory(itself, name))
+            if kind not in _TYPES or is_pseudo(itself):
                 self.left_out.append(name)
                 return None
-            yield Found(name, os.fstat(fd), file=fd)
-            if name in self._skip:
-                os.close(fd)
-                return None
-            return fd
-        if kind not in _TYPES:
+            if status.st_nlink > 1:
+                first = self._seen.setdefault((status.st_dev, status.st_ino), name)
+                if first != name:
+                    yield Found(name, status, hardlink=first)
+                    return None
+            if kind == stat.S_IFLNK:
+                yield Found(name, status, link=os.readlink(b"", dir_fd=itself))
+            elif kind == stat.S_IFIFO:
+                yield Found(name, status)
+            else:
+                file = _reopened(itself, _READ)
+                try:
+                    yield Found(name, os.fstat(file), file=file)
+                finally:
+                    os.close(file)
+            return None
+        finally:
+            os.close(itself)
+
+    def _directory(self, itself: int, name: bytes) -> Generator[Found, None, int | None]:
+        """Yield a directory; return its descriptor unless its content is to be left out."""
+        if is_pseudo(itself):
             self.left_out.append(name)
             return None
-        if status.st_nlink > 1:
-            first = self._seen.setdefault((status.st_dev, status.st_ino), name)
-            if first != name:
-                yield Found(name, status, hardlink=first)
-                return None
-        if kind == stat.S_IFLNK:
-            yield Found(name, status, link=os.readlink(base, dir_fd=directory))
-        elif kind == stat.S_IFIFO:
-            yield Found(name, status)
-        else:
-            file = os.open(base, _READ, dir_fd=directory)
-            try:
-                if stat.S_ISREG((status := os.fstat(file)).st_mode) and not is_pseudo(file):
-                    yield Found(name, status, file=file)
-                else:
-                    self.left_out.append(name)
-            finally:
-                os.close(file)
-        return None
+        fd = os.open(".", _DIRECTORY, dir_fd=itself)
+        try:
+            yield Found(name, os.fstat(fd), file=fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        if name in self._skip:
+            os.close(fd)
+            return None
+        return fd
+
+
+def _reopened(itself: int, flags: int) -> int:
+    """Open the regular file that the O_PATH descriptor `itself` is.
+
+    Never by its name, which may be a device by now: opening one of those does things.
+    """
+    return os.open(f"/proc/self/fd/{itself}", flags)
 
 
 def write_tar(found: Iterable[Found], tar: TarWriter) -> None:
@@ -245,8 +257,10 @@ class Extractor:
         put(self, entry, self._parent(b"/".join(parts[:-1])), parts[-1], data)
 
     def _regular(self, entry: Entry, parent: int, base: bytes, data: Iterator[memoryview | bytes]) -> None:
-        in_place = not self._clear(entry, parent, base)
-        fd = os.open(base, _OVERWRITE if in_place else _CREATE, 0o600, dir_fd=parent)
+        if self._clear(entry, parent, base):
+            fd = os.open(base, _CREATE, 0o600, dir_fd=parent)
+        else:
+            fd = _existing_file(parent, base)
         try:
             if entry.sparse is None:
                 for chunk in data:
@@ -394,6 +408,17 @@ class Extractor:
         tarstream.HARDLINK: _hardlink,
         tarstream.FIFO: _fifo,
     }
+
+
+def _existing_file(parent: int, base: bytes) -> int:
+    """Open a file that something is mounted on, emptied; raises ArchiveError when it is no file any more."""
+    itself = os.open(base, _ITSELF, dir_fd=parent)
+    try:
+        if not stat.S_ISREG(os.fstat(itself).st_mode) or is_pseudo(itself):
+            raise ArchiveError("cannot be overwritten")
+        return _reopened(itself, _OVERWRITE)
+    finally:
+        os.close(itself)
 
 
 def _entry(item: Found) -> Entry:
