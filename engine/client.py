@@ -11,6 +11,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ main(sys.argv[3])
 _LISTENER_FD = 3
 _BACKLOG = 16
 _REAP_S = 0.5
+_ANSWER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +99,7 @@ class Keeper:
         """
         path = paths.keeper_socket(project)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
-            _connect(path).close()
+        if _answers(path):
             raise EngineError(f"keeper of {project}: cannot start: one is running already")
         path.unlink(missing_ok=True)
         try:
@@ -372,6 +373,22 @@ def _reap(pid: int, timeout_s: float) -> None:
         finally:
             os.close(pidfd)
         os.waitpid(pid, os.WNOHANG)
+
+
+def _answers(path: Path) -> bool:
+    """Tell whether a keeper listens at `path`, and not just a child of a dead one that is on its way out."""
+    deadline = time.monotonic() + _ANSWER_S
+    while time.monotonic() < deadline:
+        try:
+            sock = _connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        with sock, contextlib.suppress(ConnectionError, TimeoutError):
+            sock.settimeout(_ANSWER_S)
+            wire.send(sock, wire.encode({"id": 0, "op": "hello", "protocol": wire.PROTOCOL}))
+            if sock.recv(1):
+                return True
+    return True
 
 
 def _connect(path: Path) -> socket.socket:

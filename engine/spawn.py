@@ -146,6 +146,7 @@ class Launcher:
     def __init__(self, paths: StatePaths) -> None:
         self._paths = paths
         self._own_pid_namespace = namespaces.open_namespace("self", "pid")
+        self._born_inside: bool | None = None
 
     def container(
         self, config: ContainerConfig, group: Cgroup, pipes: Pipes, size: tuple[int, int] = (0, 0)
@@ -184,10 +185,11 @@ class Launcher:
                 rw=self._directories(config),
                 attach_at=paths.container_run(config.id) / "rootfs",
             )
+            inside = self._clones_into(group)
             if pid_namespace is not None:
                 namespaces.setns(pid_namespace, namespaces.CLONE_NEWPID)
             try:
-                child = _clone(init.run_container, launch, ours, group, flags)
+                child = _clone(init.run_container, launch, ours, group, flags, inside=inside)
             finally:
                 if pid_namespace is not None:
                     namespaces.setns(self._own_pid_namespace, namespaces.CLONE_NEWPID)
@@ -224,12 +226,21 @@ class Launcher:
                 columns=size[1],
                 pidfd=pidfd,
             )
-            return _clone(init.run_exec, launch, ours, group, 0)
+            return _clone(init.run_exec, launch, ours, group, 0, inside=self._clones_into(group))
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
+
+    def _clones_into(self, group: Cgroup) -> bool:
+        """Tell whether to clone into `group` instead of placing the child after the clone; found out once."""
+        fd = group.leaf_fd()
+        if fd is None:
+            return False
+        if self._born_inside is None:
+            self._born_inside = _can_be_born_in(fd)
+        return self._born_inside
 
     def _namespaces(
         self, config: ContainerConfig, opened: list[int]
@@ -299,19 +310,39 @@ def with_init(wanted: Process) -> Process:
     return dataclasses.replace(wanted, args=(rootfs.INIT_TARGET, "--", *wanted.args))
 
 
-def _clone(
-    body: Callable[[init.Launch], None], launch: init.Launch, ours: socket.socket, group: Cgroup, flags: int
-) -> Child:
-    """Clone into the group, or beside it where the kernel can't, then place; raises OSError, CgroupError."""
-    fd = group.leaf_fd()
-    inside = fd is not None
+def _can_be_born_in(fd: int) -> bool:
+    """Find out by a child that does nothing whether children can be cloned into the group `fd`.
+
+    Kernels before 5.7 can't. Those that count kills of a group (6.14, and stable ones of its time) compare
+    the wrong two counts: where our own group has been killed once, such a child gets SIGKILL at its birth
+    (cgroup_css_set_fork reads kill_seq of the parent's group, cgroup_post_fork that of the child's).
+    """
     try:
-        pid, pidfd = process.clone3(flags, cgroup_fd=fd)
+        pid, pidfd = process.clone3(0, cgroup_fd=fd)
     except OSError as exc:
-        if fd is None or exc.errno not in (errno.EINVAL, errno.E2BIG, errno.EOPNOTSUPP):
+        if exc.errno not in (errno.EINVAL, errno.E2BIG, errno.EOPNOTSUPP):
             raise
-        inside = False
-        pid, pidfd = process.clone3(flags)
+        return False
+    if pid == 0:
+        os._exit(0)
+    try:
+        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    finally:
+        os.close(pidfd)
+    return result is not None and result.si_code == os.CLD_EXITED
+
+
+def _clone(
+    body: Callable[[init.Launch], None],
+    launch: init.Launch,
+    ours: socket.socket,
+    group: Cgroup,
+    flags: int,
+    *,
+    inside: bool,
+) -> Child:
+    """Clone into the cgroup2 group (`inside`) or beside it, then place; raises OSError, CgroupError."""
+    pid, pidfd = process.clone3(flags, cgroup_fd=group.leaf_fd() if inside else None)
     if pid == 0:
         init.run(body, launch)
     try:

@@ -1,6 +1,6 @@
 """Reading and writing the files of a cgroup, v1 and v2 alike.
 
-Paths start at a mount point that the kernel named, and are opened without following any symbolic link.
+Paths start at a mount point that the kernel named; a cgroup filesystem has no symbolic links.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.cgroups.limits import key_of
 from pycompose.engine.errors import CgroupError
-from pycompose.engine.linux.fs import RESOLVE_NO_SYMLINKS, openat2
-from pycompose.engine.linux.libc import AT_FDCWD
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -25,7 +23,7 @@ RETRY_S = 0.005
 
 def open_file(group: Path, name: str, flags: int = os.O_RDONLY) -> int:
     """Return a descriptor of the file `name` of `group`; raises OSError."""
-    return openat2(AT_FDCWD, f"{group}/{name}", flags, resolve=RESOLVE_NO_SYMLINKS)
+    return os.open(f"{group}/{name}", flags | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def read(group: Path, name: str) -> str:

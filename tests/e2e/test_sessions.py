@@ -321,3 +321,25 @@ def test_attach_to_pipes(busy: Host) -> None:
     assert "usr1" in first.output
     busy.run("attach", "pipe", cwd=project).exited(1)
     busy.run("down", cwd=project).ok()
+
+
+def test_terminals_and_inputs_outlive_the_keeper(busy: Host) -> None:
+    """Kill -9 of the keeper, then of the supervisor: the shell and the reader go on, and can be attached to."""
+    project = busy.project({"compose.yaml": ATTACHABLE})
+    busy.run("up", "-d", cwd=project).ok()
+    for name in ("pycompose.engine.keeper", "pycompose.supervisor", "pycompose.engine.keeper"):
+        (victim,) = eventually(lambda name=name: _only(busy.processes(name)))
+        eventually(lambda: busy.run("ps", "-q", cwd=project).ok().stdout.count("\n") == 2)
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda name=name, victim=victim: set(busy.processes(name)) - {victim})
+    shell = busy.spawn("attach", "shell", cwd=project, tty=True)
+    shell.send("echo alive-$((40 + 2))\n")
+    shell.expect("alive-42")
+    shell.send("exit 4\n")
+    assert shell.wait() == 4
+    pipe = busy.spawn("attach", "pipe", cwd=project)
+    pipe.send("still\n")
+    pipe.expect("got still")
+    pipe.process.send_signal(signal.SIGUSR1)
+    assert pipe.wait() == 5
+    busy.run("down", cwd=project).ok()

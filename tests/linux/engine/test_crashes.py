@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pycompose.engine.cgroups.base import detect
 from pycompose.engine.config import Limits
 from pycompose.engine.errors import EngineError
 from pycompose.engine.state import Status
@@ -31,6 +32,26 @@ def test_running_out_of_memory_is_told(lab: Lab) -> None:
 def test_a_container_starts_within_the_smallest_limit(lab: Lab) -> None:
     """What our own child touches before execve doesn't use up 6 MiB."""
     assert lab.run("echo fits", limits=Limits(memory_bytes=6 << 20)) == (0, "fits\n")
+
+
+def test_a_keeper_whose_own_group_was_killed_once_starts_containers(lab: Lab) -> None:
+    """Some kernels kill children at their birth then, when they are cloned right into their group."""
+    unified = detect().unified
+    if unified is None:
+        pytest.skip("no cgroup2 here")
+    group = unified / f"{lab.paths.cgroup_parent}-killed"
+    group.mkdir()
+    home = unified / Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].split("\n")[0]
+    try:
+        (group / "cgroup.kill").write_text("1")
+        (group / "cgroup.procs").write_text(str(lab.keeper.pid))
+        container = lab.make("echo born; exec sleep 1000")
+        lab.keeper.start_container(container)
+        lab.wait_for_output(container, "born")
+        assert lab.exec(container, "echo again") == (0, "again\n")
+    finally:
+        (home / "cgroup.procs").write_text(str(lab.keeper.pid))
+        group.rmdir()
 
 
 def test_init_reaps_orphans(lab: Lab) -> None:
