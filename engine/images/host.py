@@ -49,6 +49,7 @@ USELESS = frozenset({
     "X11", "gtk-2.0", "gtk-3.0",
 })  # fmt: skip
 DENIED_SSH_KEYS = "ssh_host_"
+_TRIES = 3
 
 _DIRECTORIES = (
     ("tmp", 0o1777), ("var/tmp", 0o1777), ("run", 0o755), ("run/lock", 0o1777), ("root", 0o700),
@@ -136,26 +137,38 @@ def _skeleton(layout: Layout, root: Path) -> Path:
 
 
 def _build(layout: Layout, root: Path, current: Path) -> Path:
-    try:
-        with layout.adding(), layout.scratch("host") as scratch:
-            target = scratch / "host" / "root"
-            target.mkdir(parents=True, mode=0o755)
-            paths = [str(root / name) for name in (*SYSTEM, "etc") if os.path.lexists(root / name)]
-            _fill(target, root)
-            paths += _copy_etc(root / "etc", target / "etc")
-            fingerprint = _fingerprint(paths)
-            key = hashlib.sha256(f"{VERSION}\0{root}\0{fingerprint}".encode()).hexdigest()
-            final = layout.root / "host" / key
-            try:
-                os.rename(scratch / "host", final)
-            except OSError:
-                if not final.is_dir():
-                    raise
-            value = {"root": str(root), "key": key, "fingerprint": fingerprint, "paths": paths}
-            replace_file(current, json.dumps(value).encode(), durable=False)
-            return final / "root"
-    except OSError as exc:
-        raise ImageError(f"image host: cannot build its skeleton: {exc.filename}: {exc.strerror}") from exc
+    """Build the skeleton; a file that vanishes meanwhile (a package is being installed) starts it over."""
+    for attempt in range(_TRIES):
+        try:
+            return _build_once(layout, root, current)
+        except FileNotFoundError as exc:
+            if attempt == _TRIES - 1:
+                raise ImageError(f"image host: {exc.filename}: appears and disappears") from exc
+        except OSError as exc:
+            raise ImageError(
+                f"image host: cannot build its skeleton: {exc.filename}: {exc.strerror}"
+            ) from exc
+    raise AssertionError("the loop returns or raises")
+
+
+def _build_once(layout: Layout, root: Path, current: Path) -> Path:
+    with layout.adding(), layout.scratch("host") as scratch:
+        target = scratch / "host" / "root"
+        target.mkdir(parents=True, mode=0o755)
+        paths = [str(root / name) for name in (*SYSTEM, "etc") if os.path.lexists(root / name)]
+        _fill(target, root)
+        paths += _copy_etc(root / "etc", target / "etc")
+        fingerprint = _fingerprint(paths)
+        key = hashlib.sha256(f"{VERSION}\0{root}\0{fingerprint}".encode()).hexdigest()
+        final = layout.root / "host" / key
+        try:
+            os.rename(scratch / "host", final)
+        except OSError:
+            if not final.is_dir():
+                raise
+        value = {"root": str(root), "key": key, "fingerprint": fingerprint, "paths": paths}
+        replace_file(current, json.dumps(value).encode(), durable=False)
+        return final / "root"
 
 
 def _fingerprint(paths: list[str]) -> str:
