@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 
 import pytest
 
@@ -131,7 +132,7 @@ services:
   app:
     image: busybox
     command: [sh, -c, "trap 'touch /shared/told' TERM; echo up; while true; do sleep 0.1; done"]
-    stop_grace_period: 50s
+    stop_grace_period: 4s
     volumes: ['./shared:/shared']
 """,
     )
@@ -140,9 +141,12 @@ services:
     up.interrupt()
     up.expect("Gracefully")
     scene.eventually((scene.folder / "shared/told").exists)
+    start = time.monotonic()
     up.interrupt()
     assert up.wait() == 130
+    took = time.monotonic() - start
     scene.expect_exit("app", 137)
+    assert (took < 3) == scene.differs("second-interrupt", docker=False, pycompose=True)
 
 
 def test_interrupt_on_a_terminal(scene: Scene) -> None:
@@ -206,7 +210,8 @@ def test_logs_after_recreate(scene: Scene) -> None:
 
 def test_long_lines_and_bytes(scene: Scene) -> None:
     """`logs` must print lines of any length as they are, and the last one without its end."""
-    scene.file("compose.yaml", "services: {a: {image: busybox, command: [sh, -c, \"head -c 300000 /dev/zero | tr '\\\\0' x; echo; printf end\"]}}")
+    script = "head -c 300000 /dev/zero | tr '\\\\0' x; echo; printf end"
+    scene.file("compose.yaml", f'services: {{a: {{image: busybox, command: [sh, -c, "{script}"]}}}}')
     scene.compose("up", "-d")
     scene.expect_exit("a", 0)
     out = scene.logs("a")

@@ -48,7 +48,15 @@ class TestLooking:
     def test_ps(self, trio: Scene) -> None:
         """`ps` must have Docker's columns and only what runs, sorted by name."""
         text = trio.compose("ps").stdout
-        assert text.splitlines()[0].split() == ["NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"]
+        assert text.splitlines()[0].split() == [
+            "NAME",
+            "IMAGE",
+            "COMMAND",
+            "SERVICE",
+            "CREATED",
+            "STATUS",
+            "PORTS",
+        ]
         assert names(text) == [f"{trio.project}-{name}" for name in ("db-1", "web-1", "web-2")]
         assert re.search(r'busybox +"sh -c .*" +web +\S.* ago +Up .* +.*0\.0\.0\.0:\d+->80/tcp', text)
 
@@ -332,9 +340,8 @@ services:
 
     def test_kill(self, scene: Scene) -> None:
         """`kill` must send the signal, by name or number, SIGKILL by default."""
-        scene.up(
-            "services: {web: {image: busybox, command: [sh, -c, \"trap 'echo usr' USR1; echo up; while sleep 0.05; do :; done\"]}}"
-        )
+        script = "trap 'echo usr' USR1; echo up; while sleep 0.05; do :; done"
+        scene.up(f'services: {{web: {{image: busybox, command: [sh, -c, "{script}"]}}}}')
         scene.eventually(lambda: "up" in scene.logs())
         scene.compose("kill", "-s", "SIGUSR1", "web")
         scene.eventually(lambda: scene.logs().count("usr") == 1)

@@ -14,7 +14,10 @@ x-service: &service
 services:
   web:
     <<: *service
-    command: &log [sh, -c, "echo $$NAME >>/shared/order; trap 'echo -$$NAME >>/shared/order; exit' TERM; sleep 1000 & wait"]
+    command: &log
+      - sh
+      - -c
+      - "echo $$NAME >>/shared/order; trap 'echo -$$NAME >>/shared/order; exit' TERM; sleep 1000 & wait"
     environment: {NAME: web}
     depends_on: [app]
   app:
@@ -28,7 +31,12 @@ services:
     depends_on: {db: {condition: service_healthy}}
   db:
     <<: *service
-    command: [sh, -c, "echo db >>/shared/order; trap 'echo -db >>/shared/order; exit' TERM; sleep 0.5; touch /shared/ready; sleep 1000 & wait"]
+    command:
+      - sh
+      - -c
+      - |
+        echo db >>/shared/order; trap 'echo -db >>/shared/order; exit' TERM
+        sleep 0.5; touch /shared/ready; sleep 1000 & wait
     healthcheck: {test: [CMD, test, -e, /shared/ready], interval: 200ms, retries: 100}
 """
 NEEDS = """

@@ -186,7 +186,7 @@ ROWS: dict[str, Row] = {
     "privileged": Row(
         must="`privileged` must have all capabilities, no filter, and a writable /proc/sys",
         service={"privileged": True},
-        script="grep CapEff /proc/self/status; grep Seccomp: /proc/self/status; test -w /proc/sys/kernel/hostname && echo w",
+        script="grep CapEff /proc/self/status; grep Seccomp: /proc/self/status; test -w /proc/sys/kernel && echo w",
         sees="CapEff:\t0000[0-9a-f]{2}fff[ef]ffffff\nSeccomp:\t0\nw",
     ),
     "seccomp": Row(
@@ -209,8 +209,9 @@ ROWS: dict[str, Row] = {
     ),
     "masked": Row(
         must="what tells about the machine must be hidden, and /proc/sys must be read-only",
-        script="cat /proc/timer_list | wc -c; (echo x >/proc/sys/kernel/domainname) 2>/dev/null || echo read-only; ls /proc/acpi | wc -l",
-        sees="0\nread-only\n0",
+        script="cat /proc/timer_list | wc -c; ls /proc/acpi | wc -l;"
+        " (echo x >/proc/sys/kernel/domainname) 2>/dev/null || echo read-only",
+        sees="0\n0\nread-only",
     ),
     "sysctls": Row(
         must="`sysctls` must hold in the service's namespaces",
@@ -410,7 +411,8 @@ ROWS: dict[str, Row] = {
         must="`dns_search` and `dns_opt` must stand in resolv.conf, and the engine's own server",
         service={"dns": ["192.0.2.53"], "dns_search": ["a.example", "b.example"], "dns_opt": ["ndots:3"]},
         script="grep -E '^(search|nameserver)' /etc/resolv.conf; grep -o ndots:3 /etc/resolv.conf",
-        sees="(nameserver 127.0.0.11\nsearch a.example b.example|search a.example b.example\nnameserver 127.0.0.11)\nndots:3",
+        sees="(nameserver 127.0.0.11\nsearch a.example b.example"
+        "|search a.example b.example\nnameserver 127.0.0.11)\nndots:3",
     ),
     "dns-without-network": Row(
         must="`dns` must be used as it is where no network of the engine is",
@@ -420,8 +422,8 @@ ROWS: dict[str, Row] = {
     ),
     "hosts-own": Row(
         must="the own host name must be in /etc/hosts with the own address",
-        script="""grep "$(hostname)" /etc/hosts | wc -l; ip -4 -o addr show eth0 | grep -c "$(awk -v h="$(hostname)" '$2 == h {print $1}' /etc/hosts)/" """,
-        sees="1\n1",
+        script='set -- $(grep "$(hostname)" /etc/hosts); echo $#; ip -4 -o addr show eth0 | grep -c "$1/"',
+        sees="2\n1",
     ),
     "mac": Row(
         must="`mac_address` must be the interface's",

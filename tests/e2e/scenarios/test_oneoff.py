@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -32,7 +31,7 @@ services:
 
 @pytest.fixture
 def tool(scene: Scene) -> Scene:
-    """A service to run once, with a dependency."""
+    """Describe a service to run once, with a dependency."""
     scene.needs("run")
     scene.file("compose.yaml", TOOL)
     return scene
@@ -52,8 +51,14 @@ class TestFlags:
             (("--entrypoint", "echo entry", "tool", "point"), "entry point\n"),
             (("-v", "./shared:/shared", "tool", "cat", "/shared/file"), "text"),
             (("--env-from-file", "vars.env", "tool", "sh", "-c", "echo $FROM_FILE"), "file-value\n"),
-            (("--cap-add", "NET_ADMIN", "tool", "grep", "CapEff", "/proc/self/status"), "CapEff:\t00000000a80435fb\n"),
-            (("--cap-drop", "ALL", "tool", "grep", "CapEff", "/proc/self/status"), "CapEff:\t0000000000000000\n"),
+            (
+                ("--cap-add", "NET_ADMIN", "tool", "grep", "CapEff", "/proc/self/status"),
+                "CapEff:\t00000000a80435fb\n",
+            ),
+            (
+                ("--cap-drop", "ALL", "tool", "grep", "CapEff", "/proc/self/status"),
+                "CapEff:\t0000000000000000\n",
+            ),
             (("tool", "echo", "--rm", "-x"), "--rm -x\n"),
         ),
         ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -68,14 +73,14 @@ class TestFlags:
         assert result.stdout == out
         assert not stage.oneoffs()
 
-    @pytest.mark.parametrize(
-        ("script", "code"), (("exit 42", 42), ("exec not-there", 127)), ids=str
-    )
+    @pytest.mark.parametrize(("script", "code"), (("exit 42", 42), ("exec not-there", 127)), ids=str)
     def test_exit_codes(self, stage: Scene, script: str, code: int) -> None:
         """`run` must end with the command's exit code."""
         stage.needs("run")
         stage.file("compose.yaml", TOOL)
-        stage.compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "", "tool", "sh", "-c", script, code=code)
+        stage.compose(
+            "run", "--rm", "--no-deps", "-T", "--entrypoint", "", "tool", "sh", "-c", script, code=code
+        )
 
 
 def test_kept(tool: Scene) -> None:
@@ -102,7 +107,9 @@ def test_ports(tool: Scene) -> None:
         (("--service-ports",), {"80/tcp": (47120,)}),
         (("-p", "47121:81"), {"81/tcp": (47121,)}),
     ):
-        tool.compose("run", "-d", "--no-deps", *flags, "tool", "sh", "-c", "trap exit TERM; sleep 1000 & wait")
+        tool.compose(
+            "run", "-d", "--no-deps", *flags, "tool", "sh", "-c", "trap exit TERM; sleep 1000 & wait"
+        )
         (made,) = tool.oneoffs()
         assert made.state == "running"
         assert dict(made.ports) == ports
@@ -145,7 +152,9 @@ def test_streams(tool: Scene) -> None:
 
 def test_terminal(tool: Scene) -> None:
     """`run` on a terminal must give the command one of the same size, and pass what is typed."""
-    run = tool.spawn("run", "--rm", "--no-deps", "tool", "sh", "-c", f"{SIZE % '24 80'}; read x; echo got $x", tty=True)
+    run = tool.spawn(
+        "run", "--rm", "--no-deps", "tool", "sh", "-c", f"{SIZE % '24 80'}; read x; echo got $x", tty=True
+    )
     run.expect("has 24 80")
     run.send("typed\n")
     run.expect("got typed")
@@ -192,15 +201,23 @@ def test_exec_on_a_terminal(scene: Scene) -> None:
     scene.up(f"services: {{web: {{image: busybox, command: {WAIT}}}}}")
     shell = scene.spawn("exec", "web", "sh", "-c", f"{SIZE % '24 80'}; {SIZE % '30 100'}", tty=True)
     shell.expect("has 24 80")
-    shell.resize(30, 100)
-    shell.expect("has 30 100")
+
+    def resized() -> bool:  # nothing says when it starts to watch the size
+        shell.resize(30, 99)
+        shell.resize(30, 100)
+        shell.sleep(0.2)
+        return "has 30 100" in shell.output
+
+    scene.eventually(resized)
     assert shell.wait() == 0
 
 
 def test_attach(scene: Scene) -> None:
     """`attach` must connect to process 1, and end with its exit code."""
     scene.needs("attach")
-    scene.up("services: {web: {image: busybox, stdin_open: true, command: [sh, -c, 'read x; echo got $$x; exit 4']}}")
+    scene.up(
+        "services: {web: {image: busybox, stdin_open: true, command: [sh, -c, 'read x; echo got $$x; exit 4']}}"
+    )
     attach = scene.spawn("attach", "web")
     attach.send("word\n")
     attach.expect("got word")
@@ -210,7 +227,10 @@ def test_attach(scene: Scene) -> None:
 def test_attach_detaches(scene: Scene) -> None:
     """The detach keys must end `attach` and leave the service running."""
     scene.needs("attach")
-    scene.up("services: {web: {image: busybox, stdin_open: true, tty: true, command: [sh, -c, 'while read x; do echo got $$x; done']}}")
+    script = "while read x; do echo got $$x; done"
+    scene.up(
+        f"services: {{web: {{image: busybox, stdin_open: true, tty: true, command: [sh, -c, '{script}']}}}}"
+    )
     attach = scene.spawn("attach", "--detach-keys", "ctrl-a,d", "web", tty=True)
     attach.send("word\n")
     attach.expect("got word")

@@ -38,7 +38,7 @@ services:
 
 @pytest.mark.parametrize("policy", ("always", "unless-stopped"))
 def test_always(scene: Scene, policy: str) -> None:
-    """`always` and `unless-stopped` must start the same container again, whatever its exit code, but not after `stop`."""
+    """`always` and `unless-stopped` must start the same container again, but not after `stop`."""
     scene.file("shared/runs", "")
     scene.up(RUNS % (0, f"restart: {policy}"))
     before = scene.one("app")

@@ -1,0 +1,179 @@
+"""Volumes, configs and secrets: what outlives what, and who sees whose files."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.scene import Scene
+
+WAIT = "[sh, -c, 'trap exit TERM; sleep 1000 & wait']"
+
+
+def service(text: str, top: str = "") -> str:
+    """Return a project with one waiting service that has `text`."""
+    return f"services:\n  web:\n    image: busybox\n    command: {WAIT}\n    {text}\n{top}"
+
+
+def execute(scene: Scene, script: str, name: str = "web") -> str:
+    """Return what a script prints."""
+    return scene.compose("exec", "-T", name, "sh", "-c", script).stdout
+
+
+def test_shared_volume(scene: Scene) -> None:
+    """Two services must see each other's files in the volume they share."""
+    one = f"{{image: busybox, command: {WAIT}, volumes: ['data:/data']}}"
+    scene.up(f"services: {{a: {one}, b: {one}}}\nvolumes: {{data: }}\n")
+    execute(scene, "echo shared >/data/file", "a")
+    assert execute(scene, "cat /data/file", "b") == "shared\n"
+    assert scene.volume("data", "file").read_text() == "shared\n"
+
+
+@pytest.mark.bug("S12")
+def test_volumes_from(scene: Scene) -> None:
+    """`volumes_from` must bring the other service's mounts, of all kinds."""
+    scene.up(
+        f"""
+services:
+  a: {{image: busybox, command: {WAIT}, volumes: [/data, './shared:/shared']}}
+  b: {{image: busybox, command: {WAIT}, volumes_from: [a]}}
+"""
+    )
+    execute(scene, "echo x >/data/file", "a")
+    assert execute(scene, "cat /data/file; touch /shared/y && echo written", "b") == "x\nwritten\n"
+    assert execute(scene, "ls /shared", "a") == "y\n"
+
+
+def test_volumes_from_read_only(scene: Scene) -> None:
+    """`volumes_from: [a:ro]` must refuse to write."""
+    scene.up(
+        f"""
+services:
+  a: {{image: busybox, command: {WAIT}, volumes: [/data]}}
+  b: {{image: busybox, command: {WAIT}, volumes_from: ['a:ro']}}
+"""
+    )
+    wanted = scene.differs("volumes-from-read-only", docker="", pycompose="read-only\n")
+    assert execute(scene, "touch /data/y 2>/dev/null || echo read-only", "b") == wanted
+
+
+def test_subpath(scene: Scene) -> None:
+    """`subpath` must mount a folder of the volume only; a missing one must fail."""
+    scene.up(service("volumes: ['data:/data']", "volumes: {data: }\n"))
+    execute(scene, "mkdir -p /data/a/b; echo deep >/data/a/b/file")
+    part = "volumes: [{type: volume, source: data, target: /part, volume: {subpath: %s}}]"
+    scene.up(service(part % "a/b", "volumes: {data: }\n"))
+    assert execute(scene, "cat /part/file") == "deep\n"
+    scene.up(service(part % "not/there", "volumes: {data: }\n"), code=1)
+
+
+def test_content_of_a_volume_stays(scene: Scene) -> None:
+    """A volume that has content must not get the image's again."""
+    scene.up(service("volumes: ['data:/etc/other']", "volumes: {data: }\n"))
+    assert execute(scene, "ls /etc/other") == ""
+    execute(scene, "echo mine >/etc/other/file")
+    scene.compose("up", "-d", "--force-recreate")
+    assert execute(scene, "cat /etc/other/file") == "mine\n"
+
+
+def test_volume_by_name(scene: Scene) -> None:
+    """`name:` must be the volume's name, and its labels must not matter to the service."""
+    scene.up(service("volumes: ['data:/data']", "volumes: {data: {name: PROJECT_other, labels: {a: b}}}\n"))
+    assert scene.volumes() == {"other"}
+    scene.compose("down", "-v")
+    assert not scene.volumes()
+
+
+def test_unused_volumes(scene: Scene) -> None:
+    """A volume or network that no service uses must not be made."""
+    scene.up(service("network_mode: none", "volumes: {data: }\nnetworks: {other: }\n"))
+    assert not scene.volumes()
+    assert not scene.networks()
+
+
+def test_missing_bind(scene: Scene) -> None:
+    """A missing folder must fail in the long form, unless it may be made."""
+    bind = "volumes: [{type: bind, source: ./not-here, target: /x%s}]"
+    assert "not-here" in scene.up(service(bind % ", bind: {create_host_path: false}"), code=1).stderr
+    assert not (scene.folder / "not-here").exists()
+    scene.up(service(bind % ", bind: {create_host_path: true}"))
+    assert (scene.folder / "not-here").is_dir()
+
+
+def test_relative_to_the_file(scene: Scene) -> None:
+    """Paths must be relative to the first compose file, or to `--project-directory`."""
+    scene.file("sub/compose.yaml", service("volumes: ['./here:/here']"))
+    scene.file("sub/here/file", "in sub\n")
+    scene.file("here/file", "above\n")
+    scene.compose("-p", scene.project, "-f", "sub/compose.yaml", "up", "-d")
+    look = ("exec", "-T", "web", "cat", "/here/file")
+    assert scene.compose("-p", scene.project, "-f", "sub/compose.yaml", *look).stdout == "in sub\n"
+    arguments = ("-p", scene.project, "--project-directory", ".", "-f", "sub/compose.yaml")
+    scene.compose(*arguments, "up", "-d")
+    assert scene.compose(*arguments, *look).stdout == "above\n"
+
+
+def test_bind_follows(scene: Scene) -> None:
+    """Changes on the machine must be seen at once, in both directions."""
+    scene.file("shared/file", "one\n")
+    scene.up(service("volumes: ['./shared:/shared']"))
+    scene.file("shared/file", "two\n")
+    assert execute(scene, "cat /shared/file; echo back >/shared/back") == "two\n"
+    assert scene.read("shared/back") == "back\n"
+
+
+def test_writes_go_with_the_container(scene: Scene) -> None:
+    """Files outside of volumes must survive `restart`, and be gone with a new container."""
+    scene.up(service("labels: {a: b}"))
+    execute(scene, "echo x >/file")
+    scene.compose("restart")
+    assert execute(scene, "cat /file") == "x\n"
+    scene.compose("up", "-d", "--force-recreate")
+    assert execute(scene, "test -e /file || echo gone") == "gone\n"
+
+
+def test_tmpfs_is_emptied(scene: Scene) -> None:
+    """A tmpfs must be empty after `restart`."""
+    scene.up(service("tmpfs: /t"))
+    execute(scene, "echo x >/t/file")
+    scene.compose("restart")
+    assert execute(scene, "ls /t") == ""
+
+
+@pytest.mark.parametrize("kind", ("configs", "secrets"))
+@pytest.mark.parametrize(
+    "source",
+    (
+        pytest.param("{file: ./not-here}", id="file"),
+        pytest.param("{environment: NOT_HERE}", id="variable", marks=pytest.mark.bug("S14")),
+    ),
+)
+def test_missing_source(stage: Scene, kind: str, source: str) -> None:
+    """A config or secret whose source is missing must fail `up`."""
+    stage.file("compose.yaml", service(f"{kind}: [c]", f"{kind}: {{c: {source}}}\n"))
+    result = stage.compose("up", "-d", code=None)
+    assert result.code != 0
+    assert result.stderr
+
+
+@pytest.mark.parametrize("kind", ("configs", "secrets"))
+def test_undefined(stage: Scene, kind: str) -> None:
+    """A config or secret that isn't defined must be refused before anything starts."""
+    stage.file("compose.yaml", service(f"{kind}: [nowhere]"))
+    assert "nowhere" in stage.compose("up", "-d", code=None).stderr
+    assert not stage.ids()
+
+
+def test_secret_follows_the_file(scene: Scene) -> None:
+    """A changed file of a secret must be seen after a new `up --force-recreate`."""
+    scene.file("secret.txt", "one")
+    scene.up(service("secrets: [s]", "secrets: {s: {file: ./secret.txt}}\n"))
+    assert execute(scene, "cat /run/secrets/s") == "one"
+    scene.file("secret.txt", "two")
+    scene.compose("up", "-d", "--force-recreate")
+    assert execute(scene, "cat /run/secrets/s") == "two"
+
+
+def test_configs_are_read_only_for_others(scene: Scene) -> None:
+    """A config must be readable by a user who isn't root."""
+    scene.up(service("user: app\n    configs: [c]", "configs: {c: {content: hello}}\n"))
+    assert execute(scene, "cat /c") == "hello"
