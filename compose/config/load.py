@@ -50,6 +50,8 @@ from pycompose.errors import ConfigError, ConfigErrors, Location
 if TYPE_CHECKING:
     from pycompose.model import Project
 
+__all__ = ["LoadOptions", "Loaded", "load"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from pycompose.engine.config import ContainerConfig, Process, RootfsTree
 from pycompose.engine.state import ContainerState, Status
@@ -11,7 +12,7 @@ from pycompose.observe import CONFIG_HASH, DEPENDS_ON, NUMBER, SERVICE, Observed
 from pycompose.reconcile import ReconcileOptions, Recreate, down_plan, reconcile, stop_plan
 
 
-def service(name: str, **changes: object) -> Service:
+def service(name: str, **changes: Any) -> Service:
     return replace(
         Service(name=name, image="host", hash=f"{name}-1", networks=(Endpoint(network="default"),)), **changes
     )
@@ -45,7 +46,7 @@ def observed(*containers: ObservedContainer, networks: tuple[str, ...] = ("demo_
     return Observed(project="demo", containers=containers, networks=dict.fromkeys(networks, ""))
 
 
-def plan(wanted: Project, there: Observed, **options: object) -> str:
+def plan(wanted: Project, there: Observed, **options: Any) -> str:
     order = tuple(options.pop("services", tuple(wanted.services)))
     return str(reconcile(wanted, there, ReconcileOptions(services=order, **options)))
 
