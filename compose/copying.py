@@ -17,14 +17,16 @@ import tempfile
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from pycompose.control import connect_or_start
 from pycompose.engine import rootview, transfer
 from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError
 from pycompose.engine.images.compress import MAGIC_BYTES, Budget, detect, pieces
 from pycompose.engine.images.tarstream import TarReader
 from pycompose.engine.images.tarwriter import TarWriter
 from pycompose.engine.linux import fs
+from pycompose.engine.state import Status
 from pycompose.events import Event, Phase
-from pycompose.observe import ObservedContainer, observe_containers
+from pycompose.observe import ObservedContainer, observe_containers, read_container
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +80,10 @@ def _one(
     left_out: list[bytes] = []
     if not options.dry_run:
         try:
-            with rootview.whole(context.paths, container.config, container.state) as root:
+            with (
+                steady(context, container) as now,
+                rootview.whole(context.paths, now.config, now.state) as root,
+            ):
                 left_out = _put(root, options, replay) if options.to_container else _get(root, options)
         except OSError as exc:
             where = f"{exc.filename}: " if exc.filename else ""
@@ -90,6 +95,24 @@ def _one(
         text = f"{container.name}: devices, sockets and the kernel's file systems are left out: {text}"
         context.sink(Event(subject="", text=text, phase=Phase.WARNING))
     context.sink(Event(subject=subject, text="Copied", phase=Phase.DONE))
+
+
+@contextlib.contextmanager
+def steady(context: Context, container: ObservedContainer) -> Iterator[ObservedContainer]:
+    """Yield the container as it is, and keep one that doesn't run from being started for the block.
+
+    Two mounts of its overlay at the same time would be undefined (kernel: filesystems/overlayfs.rst). Raises
+    NoSuchContainer, SupervisorError.
+    """
+    if container.state.status in (Status.RUNNING, Status.PAUSED):
+        yield container
+        return
+    with connect_or_start(context.paths, container.config.project) as connection:
+        connection.call({"op": "hold"}, lambda _event: None)
+        now = read_container(context.paths, container.id)
+        if now is None:
+            raise NoSuchContainer(f"container {container.name}: is gone", hint="see `pycompose ps -a`")
+        yield now
 
 
 def _failed(

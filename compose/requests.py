@@ -59,6 +59,7 @@ class Requests:
             "pause": changes.pause,
             "connect": joining.connect,
             "disconnect": joining.disconnect,
+            "hold": self.hold,
             "exec": self._interactive.exec,
             "attach": self._interactive.attach,
             "run": self._interactive.run,
@@ -133,6 +134,12 @@ class Requests:
                 yield
             finally:
                 self._interruptible = None
+
+    async def hold(self, peer: Peer, _message: Message, _: list[int]) -> None:
+        """Keep everybody else from changing the project until the client hangs up, which cancels this."""
+        async with self.exclusive():
+            peer.send({"result": {}})
+            await asyncio.Event().wait()
 
     def interrupt(self) -> None:
         """Cancel an operation that builds up; one that takes down goes on."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pycompose.control import connect
+from pycompose.copying import steady
 from pycompose.engine import rootview, transfer
 from pycompose.engine.errors import EngineError, ImageError, NoSuchContainer
 from pycompose.engine.images.changes import apply_changes
@@ -67,7 +68,10 @@ def _write_merged(context: Context, container: ObservedContainer, out: Writable)
     tar = TarWriter(out)
     # What other overlays cover is written where they are.
     walker = transfer.Walker(skip=[target for target in targets if target])
-    with rootview.bare(context.paths, container.config, container.state) as roots:
+    with (
+        steady(context, container) as now,
+        rootview.bare(context.paths, now.config, now.state) as roots,
+    ):
         for root, target in zip(roots, targets, strict=True):
             transfer.write_tar(_named(walker.walk(root, target or b"."), target), tar)
     tar.close()

@@ -284,6 +284,19 @@ def test_stopped_containers(busy: Host, project: Path) -> None:
     assert shell(busy, project, "cat /t/later /data/later") == "file\nfile\n"
 
 
+def test_nobody_starts_what_is_being_copied(busy: Host, project: Path) -> None:
+    """A stopped container's file system is mounted only once: `start` waits until `cp` has ended."""
+    busy.run("stop", cwd=project).ok()
+    (project / "slow").write_text("x" * 100)
+    busy.command(["mkfifo", "pipe"], cwd=project).ok()
+    script = "pycompose --progress quiet cp - app:/t/exist <pipe; echo copied >>order"
+    other = "pycompose --progress quiet start; echo started >>order"
+    feed = "exec 3>pipe; sleep 1; tar cf - slow >&3; exec 3>&-"
+    busy.command(["sh", "-c", f"({script}) & ({feed}) & sleep 0.5; {other}; wait"], cwd=project).ok()
+    assert (project / "order").read_text().split() == ["copied", "started"]
+    assert len(shell(busy, project, "cat /t/exist/slow")) == 100
+
+
 def test_a_container_that_never_ran(busy: Host, project: Path) -> None:
     """It has a file system from the start, which the first start takes over."""
     busy.run("down", cwd=project).ok()
