@@ -101,9 +101,10 @@ class Interactive:
     async def attach(self, peer: Peer, message: Message, fds: list[int]) -> None:
         """Pass on the output of process 1 from now on, hand out its terminal or input, then its exit code."""
         tracked = self._requests.replica(str(message["service"]), int(message["index"]))
-        streams = _streams(message, fds)
+        stdout, stderr = _outputs(message, fds)
         try:
-            attached = await blocking(self._supervisor.runtime.keeper.attach, tracked.config.id, **streams)
+            keeper = self._supervisor.runtime.keeper
+            attached = await blocking(keeper.attach, tracked.config.id, stdout=stdout, stderr=stderr)
             _close(fds)
             self._hand_out(peer, tracked, attached)
             await tracked.ended.wait()
@@ -133,9 +134,17 @@ class Interactive:
         try:
             keeper = self._supervisor.runtime.keeper
             if fds:
-                size = {"rows": int(message["rows"]), "columns": int(message["columns"])}
-                streams = _streams(message, fds)
-                await blocking(keeper.attach, tracked.config.id, early=True, patient=True, **streams, **size)
+                stdout, stderr = _outputs(message, fds)
+                await blocking(
+                    keeper.attach,
+                    tracked.config.id,
+                    stdout=stdout,
+                    stderr=stderr,
+                    patient=True,
+                    early=True,
+                    rows=int(message["rows"]),
+                    columns=int(message["columns"]),
+                )
                 _close(fds)
             await self._supervisor.lifecycle.start(tracked)
             if not message["detach"]:
@@ -185,13 +194,21 @@ class Interactive:
         The input is the client's alone then: it ends when the client closes it, or dies.
         """
         keeper = self._supervisor.runtime.keeper
+        found = [Attached()]
+
+        def work() -> None:
+            with contextlib.suppress(NoSuchContainer):
+                found.append(keeper.attach(tracked.config.id))
+                if found[-1].stdin is not None:
+                    keeper.close_stdin(tracked.config.id)
+
         try:
-            attached = await blocking(keeper.attach, tracked.config.id)
-            if attached.stdin is not None:
-                await blocking(keeper.close_stdin, tracked.config.id)
-        except NoSuchContainer:
-            return Attached()
-        return attached
+            await blocking(work)
+        except BaseException:
+            # The client has gone meanwhile: a copy that stayed here would keep the input open.
+            _close([fd for fd in (found[-1].stdin, found[-1].terminal) if fd is not None])
+            raise
+        return found[-1]
 
     async def _join(self, peer: Peer, tracked: Tracked) -> None:
         """Tell the exit code, after the removal of a container that isn't kept."""
@@ -255,10 +272,11 @@ class Interactive:
         await asyncio.Event().wait()
 
 
-def _streams(message: Message, fds: list[int]) -> dict[str, int]:
-    """Return the streams that came with a message by name."""
-    names = [name for name, there in zip(("stdin", "stdout", "stderr"), message["fds"], strict=True) if there]
-    return dict(zip(names, fds, strict=True))
+def _outputs(message: Message, fds: list[int]) -> tuple[int | None, int | None]:
+    """Return the client's ends for stdout and stderr, as far as they came with a message."""
+    waiting = iter(fds)
+    _, stdout, stderr = (next(waiting) if there else None for there in message["fds"])
+    return stdout, stderr
 
 
 def _close(fds: list[int]) -> None:
