@@ -5,6 +5,7 @@ No side effects: directories, addresses and volumes are made by runtime.py, whic
 
 from __future__ import annotations
 
+import os
 import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -75,7 +76,7 @@ def container_config(project: Project, service: Service, image: Image, parts: Pa
             sorted((*parts.mounts, *tmpfs_mounts(service)), key=lambda m: m.target.rstrip("/").count("/"))
         ),
         files=parts.files,
-        hostname=service.hostname or ("" if service.uts == "host" else parts.id[:12]),
+        hostname=service.hostname or _default_hostname(service, parts),
         domainname=service.domainname,
         namespaces=_namespaces(service, parts),
         security=_security(service),
@@ -94,6 +95,13 @@ def container_config(project: Project, service: Service, image: Image, parts: Pa
         annotations=service.annotations,
         created_ns=parts.created_ns,
     )
+
+
+def _default_hostname(service: Service, parts: Parts) -> str:
+    """Return the short id, or the machine's name where its network or its names are shared, as Docker does."""
+    if service.uts == "host":
+        return ""
+    return os.uname().nodename if service.network_mode == "host" else parts.id[:12]
 
 
 def _process(service: Service, image: Image) -> Process:

@@ -82,12 +82,13 @@ class Changes:
         for tracked in waited:
             sink(Event(subject=f"Container {tracked.name}", text="Waiting", phase=Phase.WORKING))
         never = asyncio.Event()
+        conditions = lifecycle.conditions
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
                     # A list: every container is asked, so that any failure ends the wait.
-                    await lifecycle.wait_until(lambda: all([lifecycle.ready(t) for t in waited]), never)  # noqa: C419
-                    young_s = max((SETTLED_S - lifecycle.age_s(t) for t in waited), default=0.0)
+                    await conditions.wait_until(lambda: all([conditions.ready(t) for t in waited]), never)  # noqa: C419
+                    young_s = max((SETTLED_S - conditions.age_s(t) for t in waited), default=0.0)
                     if young_s <= 0:
                         break
                     await asyncio.sleep(young_s)

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking, whole
+from pycompose.conditions import Conditions
 from pycompose.engine.config import plain
 from pycompose.engine.errors import EngineError, PycomposeError
 from pycompose.engine.linux.process import signal_handled
 from pycompose.engine.state import Status
 from pycompose.engine.store import write_json
-from pycompose.health import HEALTHY, UNHEALTHY, HealthResult, HealthState, after_probe, next_delay
-from pycompose.model import Condition
+from pycompose.health import UNHEALTHY, HealthResult, HealthState, after_probe, next_delay
 from pycompose.ready import check
 from pycompose.restart import RestartState, after_exit
 
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KILL_WAIT_S = 30.0
-
-
-class DependencyFailed(EngineError):  # noqa: N818
-    """A condition that can't be met any more; the message says which, why, and the hint shows the last output."""
 
 
 @dataclass(slots=True)
@@ -91,7 +87,7 @@ class Lifecycle:
         self._runtime = runtime
         self._execs = execs
         self._notify = notify
-        self._changed = asyncio.Event()
+        self.conditions = Conditions(runtime, self.of_service)
         self._background: set[asyncio.Task[None]] = set()
         self.tracked: dict[str, Tracked] = {}
 
@@ -137,7 +133,7 @@ class Lifecycle:
         if tracked is not None:
             self._cancel(tracked)
             self._notify("destroy", tracked, {})
-            self._announce()
+            self.conditions.announce()
 
     async def start(self, tracked: Tracked) -> None:
         """Start a container and run its post_start hooks; raises what the engine or a hook says."""
@@ -167,7 +163,7 @@ class Lifecycle:
                 tracked.status = Status.EXITED if tracked.run > 1 else Status.CREATED
                 tracked.ended.set()
                 await blocking(self._runtime.ended, tracked.config, stopped=True)
-                self._announce()
+                self.conditions.announce()
                 raise
             tracked.pid = state.pid
             tracked.started_s = time.monotonic()
@@ -176,7 +172,7 @@ class Lifecycle:
                 tracked.status = Status.RUNNING
                 self._begin_health(tracked)
             self._notify("start", tracked, {})
-            self._announce()
+            self.conditions.announce()
 
     async def stop(self, tracked: Tracked, timeout_s: float | None) -> None:
         """Stop a container: its signal, its grace period, then SIGKILL to the whole cgroup.
@@ -194,7 +190,7 @@ class Lifecycle:
         if tracked.status is Status.RESTARTING:
             tracked.status = Status.EXITED
             await blocking(self._runtime.ended, tracked.config, stopped=True)
-            self._announce()
+            self.conditions.announce()
         if tracked.status not in (Status.RUNNING, Status.PAUSED):
             return
         for hook in tracked.record.service.pre_stop:
@@ -248,7 +244,7 @@ class Lifecycle:
             await blocking(self._runtime.keeper.pause, tracked.config.id)
             tracked.status = Status.PAUSED
             self._notify("pause", tracked, {})
-            self._announce()
+            self.conditions.announce()
 
     async def unpause(self, tracked: Tracked) -> None:
         """Let a paused container go on."""
@@ -256,7 +252,7 @@ class Lifecycle:
             await blocking(self._runtime.keeper.unpause, tracked.config.id)
             tracked.status = Status.RUNNING
             self._notify("unpause", tracked, {})
-            self._announce()
+            self.conditions.announce()
 
     def exited(self, event: dict[str, Any]) -> None:
         """Take the keeper's word that process 1 of a container has ended."""
@@ -275,73 +271,7 @@ class Lifecycle:
         self._notify("die", tracked, attributes if delay_s is None else {**attributes, "restarting": "true"})
         self._settle(tracked, delay_s)
 
-    # ------------------------------------------------------------------ waiting
-
-    async def wait_for(self, service: str, condition: Condition, abort: asyncio.Event) -> None:
-        """Wait until all containers of a service meet `condition`; raises DependencyFailed when they can't any more."""
-        # A list: every replica is asked, so that any failure ends the wait.
-        await self.wait_until(lambda: all([self._met(t, condition) for t in self.of_service(service)]), abort)  # noqa: C419
-
-    async def wait_until(self, done: Callable[[], bool], abort: asyncio.Event) -> None:
-        """Wait until `done()`, asked after every change; returns early when `abort` is set."""
-        while not abort.is_set():
-            changed = self._changed
-            if done():
-                return
-            waits = [asyncio.ensure_future(changed.wait()), asyncio.ensure_future(abort.wait())]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
-
-    def ready(self, tracked: Tracked) -> bool:
-        """Tell whether `up --wait` is content: running, or healthy where there is a healthcheck, or done with 0."""
-        if tracked.status is Status.EXITED and tracked.exit_code == 0:
-            return True
-        return self._met(tracked, Condition.HEALTHY if tracked.record.health else Condition.STARTED)
-
-    @staticmethod
-    def age_s(tracked: Tracked) -> float:
-        """Return for how long a container has run; one that has a healthcheck or has ended is old enough."""
-        if tracked.record.health is not None or tracked.status is Status.EXITED:
-            return float("inf")
-        return time.monotonic() - tracked.started_s
-
-    def _met(self, tracked: Tracked, condition: Condition) -> bool:
-        ended = tracked.status is Status.EXITED and tracked.restart_task is None
-        if condition is Condition.COMPLETED:
-            if ended and tracked.exit_code != 0:
-                raise self._failure(
-                    f'service "{tracked.service}" didn\'t complete successfully: exit {tracked.exit_code}',
-                    tracked,
-                )
-            return ended
-        if ended:
-            raise self._failure(f"container {tracked.name} exited ({tracked.exit_code})", tracked)
-        if condition is Condition.STARTED:
-            return tracked.status is Status.RUNNING
-        if tracked.record.health is None:
-            raise DependencyFailed(
-                f"container {tracked.name} has no healthcheck configured",
-                hint=f"add a healthcheck to service {tracked.service}, or depend on service_started",
-            )
-        if tracked.health is not None and tracked.health.status == UNHEALTHY:
-            raise self._failure(f"container {tracked.name} is unhealthy", tracked)
-        return tracked.health is not None and tracked.health.status == HEALTHY
-
-    def _failure(self, text: str, tracked: Tracked) -> DependencyFailed:
-        lines = self._runtime.last_lines(tracked.config.id, 10)
-        if tracked.health is not None and tracked.health.results and not lines:
-            lines = tracked.health.results[-1].output.splitlines()[-10:]
-        shown = "".join(f"\n  {tracked.name} | {line}" for line in lines)
-        return DependencyFailed(text, hint=f"its last output:{shown}" if shown else None)
-
     # ------------------------------------------------------------------ inside
-
-    def _announce(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.ensure_future(work)
@@ -380,7 +310,7 @@ class Lifecycle:
             work = blocking(self._runtime.mark_restarting, tracked.config.id, tracked.restart.total)
             tracked.restart_task = self._spawn(self._restart(tracked, delay_s))
         tracked.settling = self._spawn(work)
-        self._announce()
+        self.conditions.announce()
 
     async def settled(self, tracked: Tracked) -> None:
         """Wait until what follows an exit has been done, so that nothing takes down what a new start sets up."""
@@ -420,7 +350,7 @@ class Lifecycle:
         while True:
             await asyncio.sleep(next_delay(spec, state, since_start_s=time.monotonic() - tracked.started_s))
             if tracked.status is Status.PAUSED:
-                await self.wait_until(lambda: tracked.status is not Status.PAUSED, asyncio.Event())
+                await self.conditions.wait_until(lambda: tracked.status is not Status.PAUSED, asyncio.Event())
             result = await self._ask(tracked, spec)
             old, state = (
                 state,
@@ -430,7 +360,7 @@ class Lifecycle:
             self._write_health(tracked, state)
             if state.status != old.status:
                 self._notify(f"health_status: {state.status}", tracked, {})
-                self._announce()
+                self.conditions.announce()
                 if state.status == UNHEALTHY and _heals(tracked):
                     self._spawn(self._heal(tracked))
                     return

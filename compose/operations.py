@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pycompose.blocking import blocking
+from pycompose.conditions import DependencyFailed
 from pycompose.engine.errors import NetworkError, PycomposeError, StateError
 from pycompose.events import Event, Phase
 from pycompose.initial import InitContainers
-from pycompose.lifecycle import DependencyFailed
 from pycompose.model import MOUNT_PREFIX, Condition
 from pycompose.mounts import ensure_volume
 from pycompose.plan import (
@@ -213,7 +213,7 @@ class Operations:
         for subject in subjects:
             self._tell(subject, "Waiting", Phase.WORKING)
         try:
-            await self.lifecycle.wait_for(operation.service, operation.condition, abort)
+            await self.lifecycle.conditions.wait_for(operation.service, operation.condition, abort)
         except DependencyFailed as exc:
             if not operation.required:
                 for subject in subjects:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import socket
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pycompose import netfiles
 from pycompose.engine.errors import NetworkError, PycomposeError
 from pycompose.names import DnsService
 from pycompose.networking import hosts
@@ -126,13 +125,13 @@ class Wiring:
         """Give a container its network before it starts; raises NetworkError, PortInUse. Idempotent."""
         mode = config.namespaces.network
         if mode == "host":
-            self._write_host_files(config, record)
+            netfiles.of_the_host(self._paths, config, record)
             return RuntimeRecord()
         if mode.startswith("container:"):
-            self._share_files(config, mode.removeprefix("container:"))
+            netfiles.shared(self._paths, config, mode.removeprefix("container:"))
             return RuntimeRecord()
         endpoints = self._endpoints(config, record)
-        self._write_files(config, record, endpoints)
+        netfiles.own(self._paths, config, record, endpoints)
         wired = _Wired(endpoints=endpoints, links=_links(record))
         with self._lock:
             old = self._wired.get(config.id)
@@ -171,7 +170,7 @@ class Wiring:
         if leaving:
             self._networking.leave(config.id, leaving)
         endpoints = self._endpoints(config, record)
-        self._write_files(config, record, endpoints)
+        netfiles.own(self._paths, config, record, endpoints)
         with self._lock:
             wired = self._wired.setdefault(config.id, _Wired(named=True, links=_links(record)))
             before = self._target(wired)
@@ -446,40 +445,6 @@ class Wiring:
             priority=endpoint.priority,
             gw_priority=endpoint.gw_priority,
         )
-
-    # ------------------------------------------------------------------ files
-
-    def _write_files(
-        self, config: ContainerConfig, record: ServiceRecord, endpoints: Sequence[EndpointRecord]
-    ) -> None:
-        service = record.service
-        directory = self._paths.container(config.id)
-        gateways = [endpoint.gateway for endpoint in endpoints if endpoint.gateway]
-        text = hosts.hosts_text(
-            [ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6) if ip],
-            hostname=config.hostname,
-            domainname=config.domainname,
-            extra=hosts.resolve_extra_hosts(service.extra_hosts, gateways),
-        )
-        hosts.write_in_place(directory / "hosts", text)
-        hosts.write_in_place(directory / "hostname", hosts.hostname_text(config.hostname))
-        resolv = hosts.resolv_conf_text(
-            embedded=bool(endpoints), dns=service.dns, search=service.dns_search, options=service.dns_opt
-        )
-        hosts.write_in_place(directory / "resolv.conf", resolv)
-
-    def _write_host_files(self, config: ContainerConfig, record: ServiceRecord) -> None:
-        directory = self._paths.container(config.id)
-        extra = hosts.resolve_extra_hosts(record.service.extra_hosts, ["127.0.0.1"])
-        machine = Path("/etc/hosts").read_text(encoding="utf-8", errors="replace")
-        hosts.write_in_place(directory / "hosts", hosts.host_network_hosts(machine, extra))
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile("/etc/resolv.conf", directory / "resolv.conf")
-
-    def _share_files(self, config: ContainerConfig, other: str) -> None:
-        for name in ("hosts", "hostname", "resolv.conf"):
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(self._paths.container(other) / name, self._paths.container(config.id) / name)
 
 
 def _links(record: ServiceRecord) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pycompose.cli.groups import label_filters, pairs
 from pycompose.engine.errors import PycomposeError
-from pycompose.inspection import NEVER, stamp
+from pycompose.portrait import NEVER, stamp
 from pycompose.resources import matches_labels
 
 

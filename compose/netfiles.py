@@ -1,0 +1,57 @@
+"""What a container reads about its network: /etc/hosts, /etc/hostname, /etc/resolv.conf, written in place."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pycompose.networking import hosts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycompose.engine.config import ContainerConfig
+    from pycompose.engine.paths import StatePaths
+    from pycompose.record import EndpointRecord, ServiceRecord
+
+NAMES = ("hosts", "hostname", "resolv.conf")
+
+
+def own(
+    paths: StatePaths, config: ContainerConfig, record: ServiceRecord, endpoints: Sequence[EndpointRecord]
+) -> None:
+    """Write the files of a container with its own network; raises NetworkError."""
+    service = record.service
+    directory = paths.container(config.id)
+    gateways = [endpoint.gateway for endpoint in endpoints if endpoint.gateway]
+    text = hosts.hosts_text(
+        [ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6) if ip],
+        hostname=config.hostname,
+        domainname=config.domainname,
+        extra=hosts.resolve_extra_hosts(service.extra_hosts, gateways),
+    )
+    hosts.write_in_place(directory / "hosts", text)
+    hosts.write_in_place(directory / "hostname", hosts.hostname_text(config.hostname))
+    resolv = hosts.resolv_conf_text(
+        embedded=bool(endpoints), dns=service.dns, search=service.dns_search, options=service.dns_opt
+    )
+    hosts.write_in_place(directory / "resolv.conf", resolv)
+
+
+def of_the_host(paths: StatePaths, config: ContainerConfig, record: ServiceRecord) -> None:
+    """Write the files for `network_mode: host`: the machine's own, plus extra_hosts; raises NetworkError."""
+    directory = paths.container(config.id)
+    extra = hosts.resolve_extra_hosts(record.service.extra_hosts, ["127.0.0.1"])
+    machine = Path("/etc/hosts").read_text(encoding="utf-8", errors="replace")
+    hosts.write_in_place(directory / "hosts", hosts.host_network_hosts(machine, extra))
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile("/etc/resolv.conf", directory / "resolv.conf")
+
+
+def shared(paths: StatePaths, config: ContainerConfig, other: str) -> None:
+    """Copy the files of the container whose network is joined."""
+    for name in NAMES:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(paths.container(other) / name, paths.container(config.id) / name)
