@@ -26,8 +26,10 @@ volumes_option = click.option("-v", "--volumes", is_flag=True, help="With their 
 
 
 @click.group(help="Manage containers.")
-def command() -> None:
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Hold the commands below."""
+    groups.refuse_dry_run(ctx)
 
 
 @command.command("ls", help="List containers.")

@@ -31,6 +31,18 @@ options_option = click.option(
 )
 
 
+LOOKING = frozenset({"df", "info", "inspect", "logs", "ls", "wait"})
+
+
+def refuse_dry_run(ctx: click.Context) -> None:
+    """Raise PycomposeError for --dry-run before a command that changes something: it has no steps to show."""
+    if ctx.obj.dry_run and ctx.invoked_subcommand not in LOOKING:
+        raise PycomposeError(
+            f"--dry-run: cannot be used with {ctx.command_path} {ctx.invoked_subcommand}",
+            hint="nothing has been changed",
+        )
+
+
 def filter_option(known: str, *, short: bool = False) -> Callable[[Any], Any]:
     """Declare `--filter KEY=VALUE`, of which `known` are the keys; `short` offers -f too."""
     names = ("-f", "--filter") if short else ("--filter",)

@@ -42,8 +42,10 @@ def fields(row: NetworkRow, *, full: bool = False) -> dict[str, Any]:
 
 
 @click.group(help="Manage networks.")
-def command() -> None:
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Hold the commands below."""
+    groups.refuse_dry_run(ctx)
 
 
 @command.command("create", help="Create a network, for `external: true` in compose files.")

@@ -41,8 +41,10 @@ def fields(use: Use) -> dict[str, Any]:
 
 
 @click.group(help="Look after the machine.")
-def command() -> None:
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Hold the commands below."""
+    groups.refuse_dry_run(ctx)
 
 
 @command.command("df", help="Show how much images, containers and volumes take.")

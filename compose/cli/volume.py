@@ -41,8 +41,10 @@ def fields(row: VolumeRow) -> dict[str, Any]:
 
 
 @click.group(help="Manage volumes.")
-def command() -> None:
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Hold the commands below."""
+    groups.refuse_dry_run(ctx)
 
 
 @command.command("create", help="Create a volume; without a name, an anonymous one.")

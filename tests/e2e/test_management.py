@@ -245,6 +245,7 @@ def test_nothing_goes_without_being_asked(busy: Host) -> None:
     busy.run("volume", "create", "kept").ok()
     busy.run("volume", "prune", "-a", stdin="n\n")
     busy.run("volume", "prune", "-a", stdin="")
+    assert "--dry-run" in busy.run("--dry-run", "volume", "prune", "-af").exited(1).stderr
     assert names(busy, "volume", "ls", "-q") == ["kept"]
     busy.run("volume", "rm", "kept").ok()
     assert "no such volume" in busy.run("volume", "rm", "kept").exited(1).stderr

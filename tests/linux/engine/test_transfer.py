@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -13,9 +14,11 @@ from pathlib import Path
 import pytest
 from pycompose.engine.errors import ArchiveError
 from pycompose.engine.images.tarstream import TarReader
+from pycompose.engine.linux.libc import AT_FDCWD, libc
 from pycompose.engine.transfer import IN_ROOT, MAX_DEPTH, Extractor, Walker
 
 PATH = os.O_PATH | os.O_CLOEXEC
+RENAME_EXCHANGE = 2
 
 
 @pytest.fixture
@@ -185,11 +188,9 @@ def swapping(source: Path, tmp_path: Path) -> Iterator[None]:
     stop = threading.Event()
 
     def swap() -> None:
+        names = (os.fsencode(source / "dir"), os.fsencode(source / "link"))
         while not stop.is_set():
-            os.rename(source / "dir", source / "spare")
-            os.rename(source / "link", source / "dir")
-            os.rename(source / "dir", source / "link")
-            os.rename(source / "spare", source / "dir")
+            libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE)
 
     thread = threading.Thread(target=swap)
     thread.start()
@@ -211,6 +212,15 @@ def test_a_directory_that_becomes_a_link_leads_nowhere(source: Path, tmp_path: P
         assert "secret" not in [path.read_text() for path in place.rglob("file") if not path.is_symlink()]
         for path in place.iterdir():
             assert path.is_symlink() or path.is_dir()
+
+
+@pytest.mark.usefixtures("swapping")
+def test_what_goes_into_a_directory_that_becomes_a_link_stays_inside(source: Path, tmp_path: Path) -> None:
+    """A container that swaps them while we write gets the file somewhere in itself, or not at all."""
+    for number in range(200):
+        with contextlib.suppress(OSError):
+            put_tar(source, [(member(f"dir/planted{number}"), b"x")], resolve=IN_ROOT)
+    assert os.listdir(tmp_path / "outside") == ["file"]
 
 
 # ---------------------------------------------------------------------- in, from a tar
