@@ -97,6 +97,7 @@ class Requests:
         handler = self._handlers.get(str(message["op"]))
         if handler is None:
             raise StateError(f"control socket: unknown operation {message['op']!r}")
+        await self.supervisor.settled()
         await handler(peer, message, fds)
 
     def during(self, peer: Peer, message: Message) -> None:

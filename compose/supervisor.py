@@ -54,6 +54,7 @@ log = logging.getLogger("pycompose.supervisor")
 
 IDLE_S = 2.0
 LOCK_WAIT_S = 15.0
+NEIGHBOURS_S = 1.0
 BY_NAME = "--project"
 WORKERS = 16
 
@@ -77,6 +78,7 @@ class Supervisor:
         self._idle: asyncio.TimerHandle | None = None
         self.keep_log = False
         self._keeper_lock = asyncio.Lock()
+        self._replacing: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ beginning and ending
 
@@ -152,7 +154,12 @@ class Supervisor:
         elif kind == "gone" and not self.finished.is_set():
             log.warning("the keeper has ended: starting another one")
             self.execs.lost()
-            self.requests.background(self._replace_keeper())
+            self._replacing = self.requests.background(self._replace_keeper())
+
+    async def settled(self) -> None:
+        """Wait until a keeper that has died has been replaced."""
+        if self._replacing is not None:
+            await asyncio.wait([self._replacing])
 
     def _exited(self, event: dict[str, Any]) -> None:
         """Take the end of a container."""
@@ -374,15 +381,25 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
     if first is not None:
         send(first, {"ready": True})
         supervisor.accept(first)
+    neighbours = asyncio.ensure_future(_watch_neighbours(supervisor))
     if eager:
         supervisor.requests.background(supervisor.need_keeper())
     supervisor.check_idle()
     await supervisor.finished.wait()
+    neighbours.cancel()
     loop.remove_reader(listener)
     listener.close()
     paths.control_socket(project).unlink(missing_ok=True)
     await supervisor.end()
     return supervisor.keep_log
+
+
+async def _watch_neighbours(supervisor: Supervisor) -> None:
+    """Keep the names of other projects on shared networks up to date; looking costs a stat(2) per network."""
+    while True:
+        await asyncio.sleep(NEIGHBOURS_S)
+        with contextlib.suppress(PycomposeError):
+            await blocking(supervisor.wiring.refresh_neighbours)
 
 
 def _forget(paths: StatePaths, project: str, *, keep_log: bool) -> None:
