@@ -158,7 +158,7 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
     if not project.services:
         raise PycomposeError("no service selected", hint="the compose file has no enabled service")
     chosen = select(project.services, options.services, dependencies=not options.no_deps)
-    restore_external(context, project)
+    restore_networks(context)
     message = {
         "op": "apply",
         "project": plain(project),
@@ -181,14 +181,12 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
         _called(connection, message, context.sink)
 
 
-def restore_external(context: Context, project: Project) -> None:
-    """Make external networks again that `network create` had made before a reboot. Raises NetworkError."""
-    names = [network.name for network in project.networks.values() if network.external]
-    missing = [name for name in names if not context.paths.network(name).exists()]
-    if missing:
-        from pycompose.resources import restore_networks  # noqa: PLC0415 - rarely
+def restore_networks(context: Context) -> None:
+    """Make again what `network create` had made before a reboot, if anything. Raises NetworkError."""
+    if (context.paths.root / "networks").exists():
+        from pycompose import resources  # noqa: PLC0415 - rarely
 
-        restore_networks(context.paths, missing)
+        resources.restore_networks(context.paths, resources.kept_networks(context.paths))
 
 
 def _called(connection: Connection, message: dict[str, Any], sink: Sink) -> dict[str, Any]:
@@ -396,6 +394,7 @@ def _ask(context: Context, project_name: str, message: dict[str, Any], options: 
     require_root()
     if not claims(context.paths, project_name):
         return {"nothing": True}
+    restore_networks(context)
     try:
         connection = connect(context.paths, project_name)
     except NotRunning:

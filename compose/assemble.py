@@ -49,7 +49,10 @@ DEFAULT_GRACE_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What exists for the container already. `joined` maps "service:x" → container id."""
+    """What exists for the container already.
+
+    `joined` maps "service:x" → container id, `hostname` is that of the container whose network is joined.
+    """
 
     id: str
     name: str
@@ -60,6 +63,7 @@ class Parts:
     created_ns: int = 0
     oneoff: bool = False
     version: str = ""
+    hostname: str = ""
 
 
 def container_config(project: Project, service: Service, image: Image, parts: Parts) -> ContainerConfig:
@@ -101,7 +105,7 @@ def _default_hostname(service: Service, parts: Parts) -> str:
     """Return the short id, or the machine's name where its network or its names are shared, as Docker does."""
     if service.uts == "host":
         return ""
-    return os.uname().nodename if service.network_mode == "host" else parts.id[:12]
+    return os.uname().nodename if service.network_mode == "host" else parts.hostname or parts.id[:12]
 
 
 def _process(service: Service, image: Image) -> Process:

@@ -38,9 +38,8 @@ class Conditions:
     async def wait_for(self, service: str, condition: Condition, abort: asyncio.Event) -> None:
         """Wait until all containers of a service meet `condition`; raises DependencyFailed when they can't any more."""
         # A list: every replica is asked, so that any failure ends the wait.
-        await self.wait_until(
-            lambda: all([self._met(t, condition) for t in self._of_service(service)]), abort
-        )  # noqa: C419
+        found = self._of_service
+        await self.wait_until(lambda: all([self._met(t, condition) for t in found(service)]), abort)  # noqa: C419
 
     async def wait_until(self, done: Callable[[], bool], abort: asyncio.Event) -> None:
         """Wait until `done()`, asked after every change; returns early when `abort` is set."""

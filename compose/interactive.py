@@ -260,6 +260,11 @@ class Interactive:
         await asyncio.gather(*(one(tracked) for tracked in chosen))
         peer.send({"result": {}})
 
+    async def neighbours(self, peer: Peer, _: Message, __: list[int]) -> None:
+        """Look again who of other projects is on our networks."""
+        await blocking(self._supervisor.wiring.refresh_neighbours)
+        peer.send({"result": {}})
+
     async def subscribe(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Send every container event until the client goes away, first those that it has missed since `since_ns`."""
         self._supervisor.subscribers.add(peer)

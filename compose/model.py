@@ -82,12 +82,16 @@ class FileReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileObject:
-    """A top-level secret or config; exactly one of file, environment (its value), content, external is used."""
+    """A top-level secret or config; exactly one of file, variable, content, external is used.
+
+    `environment` is the value of `variable`, None when it isn't set.
+    """
 
     key: str
     name: str
     file: str | None = None
     environment: str | None = None
+    variable: str = ""
     content: str | None = None
     external: bool = False
     labels: dict[str, str] = field(default_factory=dict)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 class MountBuilder:
     """Makes the mounts of one container. `inherited` maps target → anonymous volume of the one it replaces.
 
+    `borrowed` are the mounts of other containers (`volumes_from`), which own ones go before.
     `anonymous` collects the anonymous volumes in use, new and inherited. `resolve_image` finds images to be mounted.
     """
 
@@ -35,6 +36,7 @@ class MountBuilder:
     container_id: str
     inherited: dict[str, str]
     resolve_image: Callable[[str], Image]
+    borrowed: tuple[Mount, ...] = ()
     anonymous: list[str] = field(default_factory=list)
 
     def build(self) -> tuple[Mount, ...]:
@@ -46,7 +48,8 @@ class MountBuilder:
             if os.path.normpath(target) not in taken:
                 taken.add(os.path.normpath(target))
                 mounts.append(self._named(self._anonymous(target), target))
-        return (*mounts, *self._files())
+        mounts += [mount for mount in self.borrowed if os.path.normpath(mount.target) not in taken]
+        return (*mounts, *injected_files(self.paths, self.project, self.service, self.container_id))
 
     def _volume(self, volume: ServiceVolume) -> Mount:
         if not volume.target.startswith("/"):
@@ -130,32 +133,45 @@ class MountBuilder:
             read_only=True,
         )
 
-    def _files(self) -> list[Mount]:
-        files = [self._file("secret", item, self.project.secrets) for item in self.service.secrets]
-        files += [self._file("config", item, self.project.configs) for item in self.service.configs]
-        return write_files(self.paths.injected(self.container_id), files)
 
-    def _file(self, kind: str, reference: FileReference, objects: dict[str, FileObject]) -> InjectedFile:
-        found = objects[reference.source]
-        what = f"service {self.service.name}: {kind} {reference.source}"
-        if found.content is not None:
-            content = found.content.encode()
-        elif found.environment is not None:
-            content = found.environment.encode()
-        elif found.file is not None:
-            content = read_source(what, found.file)
-        else:
-            raise VolumeError(
-                f"{what}: external {kind}s need a cluster",
-                hint="give it `file:`, `environment:` or `content:`",
-            )
-        try:
-            uid, gid = int(reference.uid), int(reference.gid)
-        except ValueError:
-            raise VolumeError(f"{what}: uid and gid have to be numbers") from None
-        return InjectedFile(
-            name=what, target=reference.target, content=content, uid=uid, gid=gid, mode=reference.mode
+def injected_files(paths: StatePaths, project: Project, service: Service, container_id: str) -> list[Mount]:
+    """Write the service's secrets and configs for a container, return their mounts; raises VolumeError.
+
+    The same service gives the same mounts again.
+    """
+    files = [_injected("secret", item, project.secrets, service) for item in service.secrets]
+    files += [_injected("config", item, project.configs, service) for item in service.configs]
+    return write_files(paths.injected(container_id), files)
+
+
+def _injected(
+    kind: str, reference: FileReference, objects: dict[str, FileObject], service: Service
+) -> InjectedFile:
+    found = objects[reference.source]
+    what = f"service {service.name}: {kind} {reference.source}"
+    if found.content is not None:
+        content = found.content.encode()
+    elif found.environment is not None:
+        content = found.environment.encode()
+    elif found.variable:
+        raise VolumeError(
+            f'environment variable "{found.variable}" required by {kind} "{reference.source}" is not set',
+            hint="export it, or put it into .env",
         )
+    elif found.file is not None:
+        content = read_source(what, found.file)
+    else:
+        raise VolumeError(
+            f"{what}: external {kind}s need a cluster",
+            hint="give it `file:`, `environment:` or `content:`",
+        )
+    try:
+        uid, gid = int(reference.uid), int(reference.gid)
+    except ValueError:
+        raise VolumeError(f"{what}: uid and gid have to be numbers") from None
+    return InjectedFile(
+        name=what, target=reference.target, content=content, uid=uid, gid=gid, mode=reference.mode
+    )
 
 
 def volume_spec(project: Project, volume: Volume) -> VolumeSpec:

@@ -26,6 +26,7 @@ from pycompose.plan import (
     StopContainer,
 )
 from pycompose.runtime import NewContainer, Runtime
+from pycompose.sharing import joined_modes
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
@@ -181,20 +182,16 @@ class Operations:
     def _joined(self, service: Service) -> dict[str, str]:
         """Return the container ids behind "service:x" and "container:x" of the service's namespaces."""
         found = {}
-        for mode in (service.network_mode, service.pid, service.ipc):
+        for mode in joined_modes(service):
             kind, _, name = mode.partition(":")
             if kind == "service":
                 members = self.lifecycle.of_service(name)
                 new = next((t for t in members if t.config.id in self.created.values()), None)
                 target = new or next(iter(members), None)
-            elif kind == "container":
-                target = next((t for t in self.lifecycle.tracked.values() if t.name == name), None)
             else:
-                continue
+                target = next((t for t in self.lifecycle.tracked.values() if t.name == name), None)
             if target is None:
-                raise StateError(
-                    f"service {service.name}: cannot join the namespace of {mode}: no such container"
-                )
+                raise StateError(f"service {service.name}: cannot share what {mode} has: no such container")
             found[mode] = target.config.id
         return found
 
@@ -204,6 +201,9 @@ class Operations:
         if tracked.active:
             self._tell(f"Container {tracked.name}", "Running", Phase.DONE)
             return
+        if self.project is not None and operation.service in self.project.services:
+            service = self.project.services[operation.service]
+            await blocking(self.runtime.restore_files, self.project, service, tracked.config.id)
         if self.project is not None and tracked.run == 0 and tracked.record.service.pre_start:
             await InitContainers(self, self.project).run(tracked)
         await self._step(f"Container {tracked.name}", "Start", self.lifecycle.start(tracked))

@@ -24,6 +24,7 @@ from pycompose.plan import (
     StartContainer,
     StopContainer,
 )
+from pycompose.sharing import joined_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -81,6 +82,7 @@ class _Planner:
     waits: dict[tuple[str, Condition, bool], int] = field(default_factory=dict)
     recreated: set[str] = field(default_factory=set)
     stopped: dict[str, int] = field(default_factory=dict)
+    created: dict[str, list[int]] = field(default_factory=dict)
 
     def plan(self) -> Plan:
         services = [
@@ -186,6 +188,7 @@ class _Planner:
         resources = [
             *(self.networks.get(endpoint.network, 0) for endpoint in service.networks),
             *(self.volumes.get(volume.source, 0) for volume in service.volumes if volume.kind == "volume"),
+            *(number for other in joined_services(service) for number in self.created.get(other, ())),
         ]
         starts: list[int] = []
         free = iter(
@@ -250,9 +253,9 @@ class _Planner:
         for volume in service.volumes:
             if volume.kind == "volume" and volume.source in self.volumes:
                 return f"volume {self.project.volumes[volume.source].name} is new"
-        for mode in (service.network_mode, service.pid, service.ipc):
-            if mode.startswith("service:") and mode.removeprefix("service:") in self.recreated:
-                return f"{mode.removeprefix('service:')}, whose namespace it shares, is recreated"
+        for other in joined_services(service):
+            if other in self.recreated:
+                return f"{other}, whose namespace or volumes it shares, is recreated"
         return ""
 
     def _replace(
@@ -270,6 +273,7 @@ class _Planner:
             cause,
             *resources,
         )
+        self.created.setdefault(service.name, []).append(create)
         last = create
         if old.running:
             last = self._stop(
@@ -282,7 +286,9 @@ class _Planner:
     def _create(self, service: Service, number: int, resources: list[int]) -> list[int]:
         name = container_name(self.project, service, number)
         operation = CreateContainer(service=service.name, number=number, name=name)
-        return self._start(service, number, self.result.add(operation, "no existing container", *resources))
+        create = self.result.add(operation, "no existing container", *resources)
+        self.created.setdefault(service.name, []).append(create)
+        return self._start(service, number, create)
 
     def _start(self, service: Service, number: int, after: int) -> list[int]:
         if not self.options.start:

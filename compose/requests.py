@@ -66,6 +66,7 @@ class Requests:
             "rejoin": self._interactive.rejoin,
             "wait": self._interactive.wait,
             "subscribe": self._interactive.subscribe,
+            "neighbours": self._interactive.neighbours,
         }
 
     # ------------------------------------------------------------------ being asked

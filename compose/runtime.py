@@ -11,17 +11,17 @@ import os
 import secrets
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pycompose.assemble import Parts, container_config
-from pycompose.engine.config import plain
+from pycompose.engine.config import MountKind, plain
 from pycompose.engine.errors import AlreadyExists, EngineError, StateError
 from pycompose.engine.logread import read_logs
 from pycompose.engine.store import write_json
 from pycompose.health import HealthSpec, make_spec
 from pycompose.model import Health
-from pycompose.mounts import MountBuilder, anonymous_by_target
+from pycompose.mounts import MountBuilder, anonymous_by_target, injected_files
 from pycompose.observe import read_container
 from pycompose.ready import KEY as READY
 from pycompose.ready import ready_spec
@@ -33,13 +33,14 @@ from pycompose.record import (
     write_runtime,
     write_service,
 )
+from pycompose.sharing import volume_sources
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pycompose.engine.client import Keeper
-    from pycompose.engine.config import ContainerConfig
+    from pycompose.engine.config import ContainerConfig, Mount
     from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
     from pycompose.engine.state import ContainerState
@@ -115,6 +116,7 @@ class Runtime:
             builder = MountBuilder(
                 self.paths, project, service, image, container_id, inherited, wanted.resolve_image
             )
+            builder.borrowed = tuple(self._borrowed(service, wanted.joined))
             mounts = builder.build()
             files = {} if service.network_mode == "host" else {"/etc/hostname": "hostname"}
             files |= {"/etc/hosts": "hosts", "/etc/resolv.conf": "resolv.conf"}
@@ -130,6 +132,7 @@ class Runtime:
                 created_ns=time.time_ns(),
                 oneoff=wanted.oneoff,
                 version=self._version,
+                hostname=self._hostname(wanted.joined.get(service.network_mode, "")),
             )
             config = container_config(project, service, image, parts)
             health = make_spec(service.health, _image_health(image))
@@ -156,6 +159,26 @@ class Runtime:
             self._discard_files(container_id, name)
             raise
         return config, record
+
+    def _borrowed(self, service: Service, joined: dict[str, str]) -> Iterator[Mount]:
+        """Yield the volumes and binds of the containers in `volumes_from`."""
+        injected = str(self.paths.run)
+        for source, read_only in volume_sources(service):
+            other = read_container(self.paths, joined[source])
+            for mount in other.config.mounts if other is not None else ():
+                if mount.kind is MountKind.BIND and not mount.source.startswith(injected):
+                    yield replace(mount, read_only=mount.read_only or read_only)
+
+    def _hostname(self, container_id: str) -> str:
+        """Return the hostname of a container, "" when there is none."""
+        found = read_container(self.paths, container_id) if container_id else None
+        return found.config.hostname if found is not None else ""
+
+    def restore_files(self, project: Project, service: Service, container_id: str) -> None:
+        """Write secrets and configs of an existing container again, which a reboot has taken; raises VolumeError."""
+        if not (service.secrets or service.configs) or self.paths.injected(container_id).exists():
+            return
+        injected_files(self.paths, project, service, container_id)
 
     def _claim(self, container_id: str, name: str, replaces: str) -> None:
         """Write down that the container is ours, then take its name (from the one it replaces)."""

@@ -216,6 +216,7 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
         for text, phase in (("Creating", Phase.WORKING), ("Created", Phase.DONE)):
             context.sink(Event(subject=f"Container {name}", text=text, phase=phase))
         return None
+    app.restore_networks(context)
     images = app.find_images(context, project, [service.name], options)
     pipes = _Pipes(output=not options.detach)
     message = {

@@ -54,7 +54,6 @@ log = logging.getLogger("pycompose.supervisor")
 
 IDLE_S = 2.0
 LOCK_WAIT_S = 15.0
-NEIGHBOURS_S = 1.0
 BY_NAME = "--project"
 WORKERS = 16
 
@@ -381,25 +380,15 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
     if first is not None:
         send(first, {"ready": True})
         supervisor.accept(first)
-    neighbours = asyncio.ensure_future(_watch_neighbours(supervisor))
     if eager:
         supervisor.requests.background(supervisor.need_keeper())
     supervisor.check_idle()
     await supervisor.finished.wait()
-    neighbours.cancel()
     loop.remove_reader(listener)
     listener.close()
     paths.control_socket(project).unlink(missing_ok=True)
     await supervisor.end()
     return supervisor.keep_log
-
-
-async def _watch_neighbours(supervisor: Supervisor) -> None:
-    """Keep the names of other projects on shared networks up to date; looking costs a stat(2) per network."""
-    while True:
-        await asyncio.sleep(NEIGHBOURS_S)
-        with contextlib.suppress(PycomposeError):
-            await blocking(supervisor.wiring.refresh_neighbours)
 
 
 def _forget(paths: StatePaths, project: str, *, keep_log: bool) -> None:

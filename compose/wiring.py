@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pycompose import netfiles
+from pycompose.control import connect
 from pycompose.engine.errors import NetworkError, PycomposeError
 from pycompose.names import DnsService
 from pycompose.networking import hosts
 from pycompose.networking.model import EndpointSpec, NetworkSpec, Pool, PublishedPort
-from pycompose.record import EndpointRecord, PublishedRecord, RuntimeRecord
+from pycompose.record import EndpointRecord, PublishedRecord, RuntimeRecord, read_runtime
 
 if TYPE_CHECKING:
     import asyncio
@@ -64,6 +66,7 @@ class Wiring:
         self._wired: dict[str, _Wired] = {}
         self._states: dict[str, NetworkState] = {}
         self._dns = DnsService(loop, hosts.upstreams())
+        self._neighbours: dict[str, tuple[EndpointRecord, ...]] = {}
         self._unwire_lock = threading.Lock()
         self._unwiring: list[str] = []
         self.keeper: Keeper | None = None
@@ -190,6 +193,8 @@ class Wiring:
             if wired is not None:
                 wired.named = True
                 self._update_names()
+        if wired is not None:
+            self._tell_neighbours(wired.endpoints)
 
     def silence(self, container_id: str) -> None:
         """Answer for the container's names no more, until it runs again."""
@@ -213,6 +218,8 @@ class Wiring:
             with contextlib.suppress(PycomposeError):
                 self.keeper.drop(f"dns/{container_id}")
         self._unwire(container_id)
+        if wired is not None:
+            self._tell_neighbours(wired.endpoints)
 
     def _unwire(self, container_id: str) -> None:
         """Remove the wires, together with those of everybody who came while the last removal was under way.
@@ -237,6 +244,7 @@ class Wiring:
         ]
         with self._lock:
             self._states = {state.name: state for state in states}
+            self._neighbours = self._find_neighbours()
 
     def resume(
         self, config: ContainerConfig, record: ServiceRecord, runtime: RuntimeRecord, *, running: bool
@@ -321,8 +329,45 @@ class Wiring:
         ndots_set = any(option.startswith("ndots:") for option in service.dns_opt)
         self._dns.serve(container_id, udp, tcp, upstreams=service.dns, ndots_set=ndots_set)
 
+    def refresh_neighbours(self) -> None:
+        """Learn the names of other projects' containers on our networks; they tell us when to."""
+        with self._lock:
+            if (found := self._find_neighbours()) != self._neighbours:
+                self._neighbours = found
+                self._update_names()
+
+    def _tell_neighbours(self, endpoints: Sequence[EndpointRecord]) -> None:
+        """Let the other projects know that one of our containers has come to, or left, a network they share."""
+        with self._lock:
+            networks = {endpoint.network for endpoint in endpoints}
+            foreign = {state.name for state in self._states.values() if state.project != self._project}
+            theirs = {endpoint.network for found in self._neighbours.values() for endpoint in found}
+        if not networks & (foreign | theirs):
+            return
+        self.refresh_neighbours()
+        for project in os.listdir(self._paths.projects_run):
+            if project != self._project:
+                with (
+                    contextlib.suppress(PycomposeError, OSError),
+                    connect(self._paths, project) as connection,
+                ):
+                    connection.call({"op": "neighbours"}, lambda _: None)
+
+    def _find_neighbours(self) -> dict[str, tuple[EndpointRecord, ...]]:
+        strangers = {
+            container_id
+            for name in self._states
+            for container_id in self._networking.connected(name)
+            if container_id not in self._wired and not self._is_ours(container_id)
+        }
+        return {item: read_runtime(self._paths, item).endpoints for item in sorted(strangers)}
+
+    def _is_ours(self, container_id: str) -> bool:
+        return (self._paths.project_claims(self._project) / container_id).exists()
+
     def _update_names(self) -> None:
-        containers = {key: (wired.endpoints, wired.named) for key, wired in self._wired.items()}
+        containers = {key: (endpoints, True) for key, endpoints in self._neighbours.items()}
+        containers |= {key: (wired.endpoints, wired.named) for key, wired in self._wired.items()}
         links = {key: wired.links for key, wired in self._wired.items() if wired.links}
         self._dns.update(self._states, containers, links)
 

@@ -111,6 +111,11 @@ class Networking:
         states = [record.state for record in self._registry.all()]
         return [state for state in states if project is None or state.project == project]
 
+    def connected(self, name: str) -> frozenset[str]:
+        """Return the ids of the containers that are connected to the network `name`."""
+        record = self._registry.load(check_name(name))
+        return frozenset(record.attachments) if record else frozenset()
+
     def remove_network(self, name: str) -> None:
         """Remove a network with its bridge and leases; no error when there is none.
 

@@ -61,6 +61,7 @@ PURE = {
         "plan",
         "health",
         "restart",
+        "sharing",
         "graph",
         "hashing",
         "model",
@@ -71,6 +72,7 @@ PURE = {
     )
 }
 PURE_MAY_IMPORT = (
+    "pycompose.sharing",
     "pycompose.errors",
     "pycompose.lookups",
     "pycompose.model",
