@@ -168,6 +168,7 @@ def _ask(
     """Have the container's supervisor perform an operation on containers of one project."""
     project = container.config.labels.get(PROJECT, container.config.project)
     message = {"op": operation, "services": [], "ids": ids, **fields}
+    resources.restore_networks(context.paths, resources.kept_networks(context.paths))
     with connect_or_start(context.paths, project) as connection:
         try:
             connection.call(message, context.sink)

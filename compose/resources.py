@@ -301,8 +301,8 @@ def restore_networks(paths: StatePaths, names: Iterable[str]) -> None:
             spec = from_json(NetworkSpec, read_json(_kept(paths, name)))
         except FileNotFoundError:
             continue
-        with _networking(paths) as networking:
-            if networking.inspect(name) is None:
+        if not paths.network(name).exists():
+            with _networking(paths) as networking:
                 networking.ensure_network(spec)
 
 

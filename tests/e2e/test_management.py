@@ -179,14 +179,15 @@ def test_listings_filter(busy: Host, project: Path) -> None:
 def test_an_external_network_comes_back_after_a_reboot(busy: Host, project: Path) -> None:
     """With its subnet, when a project asks for it: networks live in memory, what was asked for on disk."""
     (before,) = busy.run("network", "inspect", "ext").ok().json()
-    busy.run("down", cwd=project).ok()
+    busy.run("stop", cwd=project).ok()
+    eventually(lambda: not busy.processes("pycompose.supervisor"))
     forget = """
     for bridge in /sys/class/net/pc-*; do ip link delete ${bridge##*/}; done
     nft flush ruleset; echo 0 >/proc/sys/net/ipv4/ip_forward; rm -rf /run/pycompose/*
     """
     busy.command(["sh", "-c", forget]).ok()
 
-    busy.run("up", "-d", "app", cwd=project).ok()
+    busy.run("start", "app", cwd=project).ok()
 
     (after,) = busy.run("network", "inspect", "ext").ok().json()
     assert after["IPAM"] == before["IPAM"]
