@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every scenario on the engines that `--against` names."""
     if "keeper" in metafunc.fixturenames:
-        names = AGAINST[metafunc.config.getoption("--against")]
+        names = AGAINST[str(metafunc.config.getoption("--against"))]
         metafunc.parametrize("keeper", names, indirect=True, scope="module")
 
 

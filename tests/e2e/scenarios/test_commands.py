@@ -159,7 +159,6 @@ class TestLooking:
         assert f"{trio.project}_data" in trio.compose("volumes").stdout
         assert trio.compose("volumes", "-q").stdout.split() == [f"{trio.project}_data"]
 
-    @pytest.mark.bug("S8")
     def test_logs(self, trio: Scene) -> None:
         """`logs` must have all lines of both streams, each with the name of its container."""
         lines = [re.sub(" +", " ", line) for line in trio.compose("logs", "--no-color").stdout.splitlines()]
@@ -170,11 +169,7 @@ class TestLooking:
         ("flags", "pattern"),
         (
             (("--no-log-prefix", "job"), r"done"),
-            pytest.param(
-                ("--index", "2", "--tail", "2", "web"),
-                r"(web-2 +\| (one|two|three)\n?){2}",
-                marks=pytest.mark.bug("S8"),
-            ),
+            (("--index", "2", "--tail", "2", "web"), r"(web-2 +\| (one|two|three)\n?){2}"),
             (("-n", "0", "job"), r""),
             (("--since", "2020-01-01T00:00:00Z", "job"), r"job-1 +\| done"),
             (("--since", "2099-01-01T00:00:00Z", "job"), r""),
@@ -191,13 +186,13 @@ class TestLooking:
     @pytest.mark.parametrize(
         "command",
         (
-            pytest.param(("logs", "nobody"), marks=pytest.mark.bug("S9")),
+            pytest.param(("logs", "nobody")),
             ("stop", "nobody"),
             ("restart", "nobody"),
             ("exec", "-T", "nobody", "true"),
             ("exec", "-T", "--index", "9", "web", "true"),
             ("kill", "-s", "SIGNOTHING", "db"),
-            pytest.param(("ps", "nobody"), marks=pytest.mark.bug("S9")),
+            pytest.param(("ps", "nobody")),
             ("wait", "nobody"),
             ("ps", "--no-such-flag"),
             ("-f", "not-there.yaml", "ps"),
@@ -397,7 +392,6 @@ services:
         for command in (["down"], ["stop"], ["kill"], ["rm", "-f"], ["ps"], ["logs"], ["images"], ["top"]):
             scene.compose(*command)
 
-    @pytest.mark.bug("S10")
     def test_start_needs_containers(self, scene: Scene) -> None:
         """`start` must fail where nothing was created."""
         scene.file("compose.yaml", ONE)
@@ -428,7 +422,6 @@ services:
         ours = [word for word in actions if word in ("start", "die", "pause", "unpause", "destroy")]
         assert ours == ["die", "start", "pause", "unpause", "die", "destroy"]
 
-    @pytest.mark.bug("S11")
     def test_events_before_up(self, scene: Scene) -> None:
         """`events` must wait for a project that doesn't run yet."""
         scene.file("compose.yaml", ONE)

@@ -199,7 +199,6 @@ def test_wait_and_a_job(scene: Scene) -> None:
     scene.up(WITH_JOB % 0, "--wait", code=scene.differs("wait-one-shot", docker=1, pycompose=0))
 
 
-@pytest.mark.bug("S7")
 def test_wait_and_a_failure(scene: Scene) -> None:
     """`up --wait` must end with 1 when a service fails right after its start."""
     scene.up(WITH_JOB % 4, "--wait", code=1)

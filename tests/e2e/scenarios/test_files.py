@@ -28,7 +28,6 @@ def test_shared_volume(scene: Scene) -> None:
     assert scene.volume("data", "file").read_text() == "shared\n"
 
 
-@pytest.mark.bug("S12")
 def test_volumes_from(scene: Scene) -> None:
     """`volumes_from` must bring the other service's mounts, of all kinds."""
     scene.up(

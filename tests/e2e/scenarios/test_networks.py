@@ -47,7 +47,7 @@ networks:
 
 def resolve(scene: Scene, service: str, name: str) -> set[str]:
     """Return the IPv4 addresses that `name` has for `service`."""
-    text = scene.compose("exec", "-T", service, "nslookup", name, code=None).stdout
+    text = scene.compose("exec", "-T", service, "timeout", "2", "nslookup", name, code=None).stdout
     return set(re.findall(r"^Address(?: \d+)?: ([0-9.]+)$", text, re.MULTILINE))
 
 

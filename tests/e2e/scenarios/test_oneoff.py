@@ -128,7 +128,7 @@ def test_name(tool: Scene) -> None:
 
 def test_aliases(tool: Scene) -> None:
     """The service's aliases must resolve to a one-off container only with `--use-aliases`."""
-    ask = ("run", "--rm", "-T", "--no-deps", "db", "nslookup", "alias")
+    ask = ("run", "--rm", "-T", "--no-deps", "db", "timeout", "2", "nslookup", "alias")
     tool.compose("run", "-d", "--no-deps", "tool", "sleep", "1000")
     assert tool.compose(*ask, code=None).code != 0
     tool.compose("run", "-d", "--no-deps", "--use-aliases", "tool", "sleep", "1000")

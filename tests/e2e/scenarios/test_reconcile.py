@@ -59,7 +59,6 @@ def test_change_of_a_dependency(scene: Scene) -> None:
     scene.expect(BOTH)
 
 
-@pytest.mark.bug("S4")
 def test_restart_with_the_dependency(scene: Scene) -> None:
     """`depends_on.restart: true` must restart the dependant when the dependency is replaced."""
     scene.up(RESTARTED)
@@ -283,7 +282,6 @@ def test_network_leaves_a_service(scene: Scene) -> None:
     assert set(scene.one("web").addresses) == {f"{scene.project}_one"}
 
 
-@pytest.mark.bug("S3")
 def test_changed_network(scene: Scene) -> None:
     """A network with other settings must be made anew, with its containers on it."""
     text = PAIR + "networks: {default: {ipam: {config: [{subnet: 10.213.%s.0/24}]}}}\n"
