@@ -18,7 +18,7 @@ class Loop:
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._timers: list[tuple[float, Callable[[], None]]] = []
-        self._running = True
+        self._running = False
 
     def watch(self, fd: int, handler: Handler, events: int = select.EPOLLIN) -> None:
         """Call `handler` while `fd` is ready for `events`; EPOLLHUP and EPOLLERR always count."""
@@ -58,6 +58,7 @@ class Loop:
 
     def run(self) -> None:
         """Serve until `stop`."""
+        self._running = True
         while self._running:
             wait = max(self._timers[0][0] - time.monotonic(), 0) if self._timers else -1
             for fd, handler, events in self._ready(wait):
