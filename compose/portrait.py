@@ -217,7 +217,7 @@ def _host_config(context: Context, config: ContainerConfig, record: ServiceRecor
         "PublishAllPorts": False,
         "ReadonlyRootfs": config.security.read_only_rootfs,
         "SecurityOpt": list(service.security_opt) or None,
-        "Tmpfs": dict(entry.partition(":")[::2] for entry in service.tmpfs),
+        "Tmpfs": {target: rest for target, _, rest in (entry.partition(":") for entry in service.tmpfs)},
         "UTSMode": "" if config.namespaces.uts == "private" else config.namespaces.uts,
         "UsernsMode": service.userns_mode,
         "ShmSize": config.shm_bytes,

@@ -51,7 +51,7 @@ def filter_option(known: str, *, short: bool = False) -> Callable[[Any], Any]:
 
 def pairs(texts: Iterable[str]) -> dict[str, str]:
     """Return KEY=VALUE texts as a mapping; a KEY alone has the value ""."""
-    return dict(text.partition("=")[::2] for text in texts)
+    return {key: value for key, _, value in (text.partition("=") for text in texts)}
 
 
 def each(names: Iterable[str], work: Callable[[str], str]) -> None:
