@@ -155,7 +155,6 @@ def test_address_is_kept(scene: Scene) -> None:
         assert kept
 
 
-@pytest.mark.bug("S15")
 def test_external_network(scene: Scene) -> None:
     """An external network must connect two projects, and outlive the one that only uses it."""
     scene.up(f"services: {{a: {{image: busybox, command: {WAIT}}}}}")
