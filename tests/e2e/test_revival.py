@@ -37,6 +37,7 @@ services:
 def _supervisor(host: Host) -> int:
     """Return the only supervisor, waiting until there is one."""
     deadline = time.monotonic() + 10
+    found: list[int] = []
     while time.monotonic() < deadline:
         found = host.processes("pycompose.supervisor")
         if len(found) == 1:

@@ -51,7 +51,7 @@ def _member(name: str, kind: bytes, data: bytes, **fields: Any) -> Member:
     info = tarfile.TarInfo(name)
     info.type, info.size, info.mtime = kind, len(data), 1_700_000_000
     for key, value in fields.pop("xattrs", {}).items():
-        info.pax_headers[f"SCHILY.xattr.{key}"] = value
+        info.pax_headers = {**info.pax_headers, f"SCHILY.xattr.{key}": value}
     for key, value in fields.items():
         setattr(info, key, value)
     return info, data

@@ -195,7 +195,8 @@ def test_logs_follow(scene: Scene) -> None:
     scene.compose("restart", "web")
     logs.expect(f"(?s){first}.*{first}")
     scene.compose("up", "-d", "--scale", "web=2")
-    logs.expect(f"web-2 .*{scene.one('web', 2).id[:12]}")
+    second = scene.one("web", 2).id[:12]
+    logs.expect(rf"web-2 +\| {scene.differs('first-lines', docker='', pycompose=second)}")
     logs.interrupt()
     assert logs.wait() == 130
 

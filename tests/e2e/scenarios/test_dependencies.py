@@ -189,7 +189,7 @@ def test_wait_fails(scene: Scene) -> None:
     """`up --wait` must end with 1 when a service is unhealthy, or isn't healthy in time."""
     result = scene.up(HEALTH % ("[CMD, 'false']", "1", "0s"), "--wait", code=1)
     assert "unhealthy" in result.stderr
-    code = scene.differs("wait-timeout", docker=0, pycompose=1)
+    code = scene.differs("wait-timeout", docker=None, pycompose=1)
     scene.up(HEALTH % ("[CMD, 'false']", "100", "60s"), "--wait", "--wait-timeout", "1", code=code)
     assert scene.one("web").health == "starting"
 

@@ -20,7 +20,7 @@ def test_every_difference_has_its_reason() -> None:
 def test_every_difference_is_used() -> None:
     """What no scenario expects any more must leave the list."""
     text = "".join(path.read_text(encoding="utf-8") for path in HERE.glob("test_*.py"))
-    used = set(re.findall(r'differs\(\s*"([a-z-]+)"', text)) | set(
+    used = set(re.findall(r'differs\(\s*["\']([a-z-]+)["\']', text)) | set(
         re.findall(r'difference="([a-z-]+)"', text)
     )
 

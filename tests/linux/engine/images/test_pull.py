@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pycompose.engine.images.spec import Image
     from pycompose.engine.images.store import ImageStore
 
+    Pull = Callable[..., Image]
+
 pytestmark = requires("root", "docker-registry", "skopeo")
 
 NOISE = random.Random(4).randbytes(900_000)  # noqa: S311 - the same every time
@@ -51,9 +53,6 @@ def image(plain_registry: RunningRegistry, tmp_path_factory: pytest.TempPathFact
     )
     skopeo("copy", "--dest-tls-verify=false", f"oci:{layout}", f"docker://{plain_registry.host}/team/app:1")
     return "team/app:1"
-
-
-Pull = "Callable[..., Image]"
 
 
 @pytest.fixture
