@@ -193,10 +193,10 @@ def test_logs_follow(scene: Scene) -> None:
     first = scene.one("web").id[:12]
     logs.expect(f"web-1 .*{first}")
     scene.compose("restart", "web")
-    logs.expect(f"(?s){first}.*{first}")
+    logs.expect(scene.differs("first-lines", docker="exited with code 3", pycompose=f"(?s){first}.*{first}"))
     scene.compose("up", "-d", "--scale", "web=2")
     second = scene.one("web", 2).id[:12]
-    logs.expect(rf"web-2 +\| {scene.differs('first-lines', docker='', pycompose=second)}")
+    logs.expect(scene.differs("first-lines", docker="web-1", pycompose=rf"web-2 +\| {second}"))
     logs.interrupt()
     assert logs.wait() == 130
 
