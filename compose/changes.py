@@ -56,6 +56,8 @@ class Changes:
             plan = reconcile(project, observed, options)
             _tell_running(sink, plan, observed, options)
             await self._walk(plan, self._requests.operations(sink, project, images), message)
+        # A crash of the machine finds the new containers on disk; nobody has to wait for it.
+        self._requests.background(blocking(self._supervisor.runtime.sync))
         if message.get("wait") and not message.get("dry_run"):
             await self._wait_ready(sink, options.services, message.get("wait_timeout_s"))
         peer.send({"result": {}})

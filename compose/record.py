@@ -72,8 +72,8 @@ def read_service(paths: StatePaths, container_id: str) -> ServiceRecord:
 
 
 def write_service(paths: StatePaths, container_id: str, record: ServiceRecord) -> None:
-    """Write the service record."""
-    write_json(paths.container(container_id) / "service.json", plain(record))
+    """Write the service record; a container's files reach the disk together (runtime.sync)."""
+    write_json(paths.container(container_id) / "service.json", plain(record), durable=False)
 
 
 def read_runtime(paths: StatePaths, container_id: str) -> RuntimeRecord:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pycompose.assemble import Parts, container_config
 from pycompose.engine.config import MountKind, plain
 from pycompose.engine.errors import AlreadyExists, EngineError, StateError
+from pycompose.engine.linux.libc import call
 from pycompose.engine.logread import read_logs
 from pycompose.engine.store import write_json
 from pycompose.health import HealthSpec, make_spec
@@ -149,7 +150,7 @@ class Runtime:
                 anonymous_volumes=tuple(builder.anonymous),
             )
             write_service(self.paths, container_id, record)
-            write_json(directory / "config.json", plain(config))
+            write_json(directory / "config.json", plain(config), durable=False)
         except OSError as exc:
             self._discard_files(container_id, name)
             raise EngineError(
@@ -168,6 +169,15 @@ class Runtime:
             for mount in other.config.mounts if other is not None else ():
                 if mount.kind is MountKind.BIND and not mount.source.startswith(injected):
                     yield replace(mount, read_only=mount.read_only or read_only)
+
+    def sync(self) -> None:
+        """Bring what was written about containers to the disk, all at once (sync(2) of one file system: syncfs(2))."""
+        with contextlib.suppress(OSError):
+            fd = os.open(self.paths.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                call("syncfs", fd)
+            finally:
+                os.close(fd)
 
     def _hostname(self, container_id: str) -> str:
         """Return the hostname of a container, "" when there is none."""
