@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.support.host import PASSED
 from tests.support.requires import check
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 # The levels that move the process into other namespaces come after those that want the machine as it is.
 LEVELS = ("unit", "e2e", "linux", "guest")
 HERE = Path(__file__).parent
+
+# Every run tries the same examples, so that a red one is about the change at hand. PYCOMPOSE_EXAMPLES tries others.
+settings.register_profile("same", deadline=None, derandomize="PYCOMPOSE_EXAMPLES" not in os.environ)
+settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
