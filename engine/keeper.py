@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import gc
 import os
 import signal
@@ -37,6 +38,8 @@ from pycompose.engine.tap import Tap
 LISTENER_FD = 3
 OOM_SCORE = "-900"
 _UCRED = struct.Struct("3i")
+# How often it is looked whether a start that lost its supervisor has been decided.
+_SETTLE_S = 0.005
 
 
 @dataclasses.dataclass(slots=True)
@@ -58,6 +61,7 @@ class Keeper:
         self._project = project
         self._launcher = spawn.Launcher(paths)
         self._containers: dict[str, Container] = {}
+        self._owners: dict[str, Connection] = {}
         self._executions: dict[str, Execution] = {}
         self._ended: dict[str, Container] = {}
         self._held: dict[str, list[int]] = {}
@@ -115,8 +119,13 @@ class Keeper:
                 connection.send(event)
 
     def closed(self, connection: Connection) -> None:
-        """Forget a client; what it started goes on."""
+        """Forget a client; what it started goes on, what it only prepared ends."""
         self._connections.discard(connection)
+        for container_id, owner in list(self._owners.items()):
+            if owner is connection:
+                del self._owners[container_id]
+                if not self._containers[container_id].released:
+                    self._containers[container_id].kill()
         self._revival.gone(connection)
 
     # Containers
@@ -128,7 +137,17 @@ class Keeper:
                 f"keeper of {self._project}: speaks protocol {wire.PROTOCOL}, not {message['protocol']}",
                 hint="it was started by another version of pycompose: take the project down with that one",
             )
-        reply.ok({"pid": os.getpid(), "project": self._project})
+        self._welcome(reply)
+
+    def _welcome(self, reply: Reply) -> None:
+        """Answer a hello as soon as every container that an earlier client was starting runs or is gone.
+
+        Else the next supervisor would find it neither running nor free to be started.
+        """
+        if any(not container.executed for container in self._containers.values()):
+            self.loop.after(_SETTLE_S, functools.partial(self._welcome, reply))
+        else:
+            reply.ok({"pid": os.getpid(), "project": self._project})
 
     def op_prepare(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
         """Clone a container and answer when it is ready to execute."""
@@ -138,6 +157,7 @@ class Keeper:
         config = from_json(ContainerConfig, read_json(self._paths.container(container_id) / "config.json"))
         container = self._clone(config)
         self._containers[container_id] = container
+        self._owners[container_id] = reply.connection
         container.done = lambda error: reply.fail(error) if error else reply.ok()
 
     def _clone(self, config: ContainerConfig) -> Container:
@@ -399,6 +419,7 @@ class Keeper:
     def _on_exit(self, container: Container) -> None:
         container_id = container.config.id
         self._containers.pop(container_id, None)
+        self._owners.pop(container_id, None)
         self._ended[container_id] = container
         if container.executed:
             state = container.state

@@ -308,8 +308,14 @@ def test_attach_to_pipes(busy: Host) -> None:
     first.expect("got one")
     assert "err" in first.errors or first.expect("err")
     second = busy.spawn("attach", "--no-stdin", "pipe", cwd=project)
-    first.send("two\n")
-    first.expect("got two")
+
+    def both_are_there() -> bool:
+        first.send("two\n")
+        first.expect("got two")
+        second.sleep(0.05)
+        return "got two" in second.output
+
+    eventually(both_are_there)
     assert first.process.stdin is not None
     first.process.stdin.close()
     eventually(lambda: busy.run("ps", "-q", cwd=project).stdout.strip() != "")

@@ -109,6 +109,40 @@ def test_a_prepared_container_ends_with_its_keeper(lab: Lab) -> None:
     assert lab.keeper.start_container(container).status in (Status.RUNNING, Status.EXITED)
 
 
+def test_a_prepared_container_ends_with_whoever_prepared_it(lab: Lab) -> None:
+    """A supervisor that dies between the two steps of a start leaves nothing in the way of the next one's."""
+    container = lab.make(["sleep", "1000"])
+    lab.keeper.prepare(container)
+    lab.keeper.close()
+
+    lab.keeper = Keeper.connect(lab.paths, PROJECT, on_event=lab.on_event)
+
+    assert lab.keeper.list() == []
+    assert lab.keeper.start_container(container).status is Status.RUNNING
+
+
+@pytest.mark.parametrize("asked", ("prepare", "go"))
+def test_a_start_that_lost_its_supervisor_is_decided_before_the_next_one_looks(lab: Lab, asked: str) -> None:
+    """It runs or it is gone; what was let go runs, though nobody read the answer."""
+    container = lab.make(["sleep", "1000"])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        with wire.address(lab.paths.keeper_socket(PROJECT)) as name:
+            sock.connect(name)
+        wire.send(sock, wire.encode({"id": 1, "op": "hello", "protocol": wire.PROTOCOL}))
+        assert wire.receive(sock) is not None
+        wire.send(sock, wire.encode({"id": 2, "op": "prepare", "container": container}))
+        if asked == "go":
+            assert wire.receive(sock) is not None
+            wire.send(sock, wire.encode({"id": 3, "op": "go", "container": container}))
+    lab.keeper.close()
+
+    lab.keeper = Keeper.connect(lab.paths, PROJECT, on_event=lab.on_event)
+
+    running = [(entry["id"], entry["status"]) for entry in lab.keeper.list()]
+    assert running == ([(container, "running")] if asked == "go" else [])
+    assert lab.state(container).status is (Status.RUNNING if asked == "go" else Status.CREATED)
+
+
 def test_held_descriptors_survive_the_supervisor(lab: Lab) -> None:
     """A socket held by the keeper is there for the next connection, until it is dropped."""
     ours, theirs = socket.socketpair()
