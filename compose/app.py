@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pycompose import start as starter
 from pycompose.control import Connection, Launch, connect, connect_or_start
 from pycompose.engine.config import plain
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import ExecError, NoSuchContainer, PycomposeError
 from pycompose.errors import NotRunning, UnknownService
 from pycompose.events import Event, Phase

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import (
@@ -23,6 +22,7 @@ from pycompose.engine.config import (
     Security,
     User,
 )
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import EngineError
 from pycompose.engine.linux.caps import NAMES as CAPABILITIES
 from pycompose.observe import (

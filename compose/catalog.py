@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import datetime as dt
 import fnmatch
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import PycomposeError
 from pycompose.engine.images.manifest import chain_ids
 from pycompose.engine.images.reference import Kind, parse

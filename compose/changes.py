@@ -48,7 +48,8 @@ class Changes:
         sink = sink_of(peer)
         async with self._requests.exclusive(interruptible=True):
             if not message.get("dry_run"):
-                await asyncio.gather(self._supervisor.need_keeper(), blocking(self._remember, project))
+                self._supervisor.want_keeper()
+                await blocking(self._remember, project)
             observed = await self._requests.observe()
             options = _reconcile_options(message, images)
             if not message.get("ignore_orphans") and not options.remove_orphans:

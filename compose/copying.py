@@ -14,11 +14,11 @@ import posixpath
 import stat
 import sys
 import tempfile
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from pycompose.control import connect_or_start
 from pycompose.engine import rootview, transfer
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError
 from pycompose.engine.images.compress import MAGIC_BYTES, Budget, detect, pieces
 from pycompose.engine.images.tarstream import TarReader

@@ -6,11 +6,11 @@ another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from pycompose.engine.config import from_json, plain
+from pycompose.engine.dataclass import dataclass
 
 
 class Phase(Enum):

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import os
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pycompose.assemble import merge_environment
 from pycompose.blocking import blocking
 from pycompose.engine.config import User
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import EngineError, PycomposeError
 from pycompose.engine.linux.caps import NAMES as CAPABILITIES
 from pycompose.health import OUTPUT_KEPT_BYTES, HealthResult

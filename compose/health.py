@@ -8,8 +8,7 @@ made don't count as failures, so `unhealthy` never comes earlier than there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
+from pycompose.engine.dataclass import dataclass, replace
 from pycompose.model import Health
 
 DEFAULT_INTERVAL_S = 30.0

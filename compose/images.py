@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import RootfsTree
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ImageError, NoSuchImage, PullError, PycomposeError
 from pycompose.engine.images.reference import Kind, Reference, parse
 from pycompose.engine.images.spec import Image, Platform

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pycompose.blocking import blocking
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import EngineError
 from pycompose.engine.store import read_json, write_json
 from pycompose.model import Health, Restart

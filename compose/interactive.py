@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking
 from pycompose.changes import sink_of
 from pycompose.engine.client import Attached
 from pycompose.engine.config import from_json
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.images.spec import Image
 from pycompose.execs import exec_process

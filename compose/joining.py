@@ -6,10 +6,10 @@ compose file says.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pycompose.blocking import blocking
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NetworkError, NoSuchContainer
 from pycompose.engine.state import Status
 from pycompose.model import Endpoint, Network

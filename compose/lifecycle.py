@@ -11,12 +11,12 @@ import contextlib
 import logging
 import signal
 import time
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking, whole
 from pycompose.conditions import Conditions
 from pycompose.engine.config import plain
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import EngineError, PycomposeError
 from pycompose.engine.linux.process import signal_handled
 from pycompose.engine.state import Status

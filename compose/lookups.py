@@ -5,7 +5,7 @@ A dataclass costs 0.7 ms to make, and `ps` would pay for the thirty of all comma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pycompose.engine.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycompose import catalog, resources
 from pycompose.control import connect, connect_or_start
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ExecError, NoSuchContainer, PycomposeError, StateError
 from pycompose.engine.logread import read_logs
 from pycompose.engine.state import Status

@@ -6,11 +6,11 @@ machine, the key is the name in the file). Units are in the names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from pycompose.engine.config import Limits, Rlimit
+from pycompose.engine.dataclass import dataclass, field
 
 # How the image of a `type: image` volume is named among the images of a project's services.
 MOUNT_PREFIX = "image:"

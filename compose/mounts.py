@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import Mount, MountKind
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import VolumeError
 from pycompose.volumes.copyup import copy_up
 from pycompose.volumes.files import InjectedFile, read_source, write_files

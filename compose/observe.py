@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.config import ContainerConfig, from_json
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import StateError
 from pycompose.engine.state import ContainerState, Status, read_state
 from pycompose.engine.store import read_json

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pycompose.config import dotenv
@@ -12,6 +11,7 @@ from pycompose.config.files import display, read_text
 from pycompose.config.mounts import parse_volume
 from pycompose.config.ports import parse_port
 from pycompose.config.tree import Map
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
 from pycompose.model import Volume
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pycompose.blocking import blocking
 from pycompose.conditions import DependencyFailed
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import NetworkError, PycomposeError, StateError
 from pycompose.events import Event, Phase
 from pycompose.initial import InitContainers
@@ -30,7 +30,7 @@ from pycompose.sharing import joined_modes
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from pycompose.engine.images.spec import Image
     from pycompose.events import Sink
@@ -58,6 +58,7 @@ class Operations:
     runtime: Runtime
     wiring: Wiring
     lifecycle: Lifecycle
+    need_keeper: Callable[[], Awaitable[None]]
     sink: Sink
     project: Project | None = None
     images: dict[str, Image] = field(default_factory=dict)
@@ -204,6 +205,7 @@ class Operations:
         if self.project is not None and operation.service in self.project.services:
             service = self.project.services[operation.service]
             await blocking(self.runtime.restore_files, self.project, service, tracked.config.id)
+        await self.need_keeper()
         if self.project is not None and tracked.run == 0 and tracked.record.service.pre_start:
             await InitContainers(self, self.project).run(tracked)
         await self._step(f"Container {tracked.name}", "Start", self.lifecycle.start(tracked))

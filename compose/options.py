@@ -8,8 +8,7 @@ What only looks is in lookups.py, and offered here too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from pycompose.engine.dataclass import dataclass
 from pycompose.lookups import (
     EventsOptions,
     ExportOptions,

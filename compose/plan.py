@@ -9,8 +9,7 @@ The reconciler makes plans, execute.py walks them; `--dry-run` and the tests pri
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.model import Condition
 
 

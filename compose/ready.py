@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import EngineError
 from pycompose.engine.logread import read_logs
 

@@ -7,10 +7,10 @@ A replacement is created before the old container is stopped, so that bad input 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.model import Condition, Dependency, Network, Project, Service
 from pycompose.plan import (
     AwaitService,

@@ -5,10 +5,10 @@ With both, restart, health, networks and ports go on after a crash without the c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import from_json, plain
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.store import read_json, write_json
 from pycompose.health import HealthSpec
 from pycompose.model import Network, Service

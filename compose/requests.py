@@ -170,6 +170,7 @@ class Requests:
             runtime=supervisor.runtime,
             wiring=supervisor.wiring,
             lifecycle=supervisor.lifecycle,
+            need_keeper=supervisor.need_keeper,
             sink=sink,
             project=project,
             images=images or {},

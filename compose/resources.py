@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from pycompose.engine.config import from_json, plain
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import AlreadyExists, NetworkError, PycomposeError, VolumeError, VolumeInUse
 from pycompose.engine.store import read_json, write_json
 from pycompose.networking.api import Networking

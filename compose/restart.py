@@ -6,8 +6,7 @@ engine.md 7.3: back-off 100 ms, doubled up to 60 s, reset after a run of at leas
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
+from pycompose.engine.dataclass import dataclass, replace
 from pycompose.model import Restart
 
 FIRST_DELAY_S = 0.1

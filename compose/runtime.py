@@ -11,11 +11,11 @@ import os
 import secrets
 import shutil
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pycompose.assemble import Parts, container_config
 from pycompose.engine.config import MountKind, plain
+from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import AlreadyExists, EngineError, StateError
 from pycompose.engine.linux.libc import call
 from pycompose.engine.logread import read_logs

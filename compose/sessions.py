@@ -6,11 +6,11 @@ import contextlib
 import os
 import secrets
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pycompose.control import connect_or_start, send
 from pycompose.engine.config import plain
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import NoSuchContainer
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase

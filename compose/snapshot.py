@@ -12,13 +12,13 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pycompose.control import connect
 from pycompose.copying import steady
 from pycompose.engine import rootview, transfer
+from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import EngineError, ImageError, NoSuchContainer
 from pycompose.engine.images.changes import apply_changes
 from pycompose.engine.images.importer import target_name

@@ -7,6 +7,7 @@ begun first, they happen at the same time. This module therefore imports next to
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 
@@ -22,6 +23,8 @@ KEPT = (
     "PYCOMPOSE_CGROUP",
 )
 SUPERVISOR_FD = 3
+# New objects between two searches for garbage (Python's default is 700).
+GARBAGE = 50_000
 
 # The socket of a supervisor that waits to be told its project; app.prepare takes it.
 waiting: list[int] = []
@@ -69,6 +72,9 @@ def _will_need_one(arguments: list[str]) -> bool:
 
 def main() -> int:
     """Run the command line and return its exit code."""
+    # Nearly all that imports and a compose file make stays to the end: looking through it again and again for
+    # garbage took 8 % of the time of an `up`.
+    gc.set_threshold(GARBAGE)
     if _will_need_one(sys.argv[1:]):
         with contextlib.suppress(OSError):  # the command line tries again and says what is wrong
             waiting.append(spawn_supervisor({}))

@@ -8,9 +8,12 @@ after an earlier one has died.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 if __name__ == "__main__":
+    # Imports make no garbage; `main` turns it on again.
+    gc.disable()
     # asyncio would load OpenSSL for connections that this process never makes (10 ms, 3 MB).
     sys.modules["ssl"] = None  # type: ignore[assignment]
 
@@ -56,6 +59,8 @@ IDLE_S = 2.0
 LOCK_WAIT_S = 15.0
 BY_NAME = "--project"
 WORKERS = 16
+# New objects between two searches for garbage (Python's default is 700).
+GARBAGE = 10_000
 
 
 class Supervisor:
@@ -96,6 +101,16 @@ class Supervisor:
         """Make sure that there is a keeper."""
         if not self.runtime.has_keeper:
             await self._get_keeper()
+
+    def want_keeper(self) -> None:
+        """Begin to start a keeper, for whoever will need it; an error is told to those."""
+
+        async def work() -> None:
+            with contextlib.suppress(PycomposeError):
+                await self.need_keeper()
+
+        if not self.runtime.has_keeper:
+            self.requests.background(work())
 
     async def _get_keeper(self) -> None:
         def work() -> None:
@@ -210,6 +225,8 @@ class Supervisor:
     async def end(self) -> None:
         """Let go of everything; the state of a project without containers is removed."""
         self.wiring.close()
+        async with self._keeper_lock:  # it may just be starting
+            pass
         if self.runtime.has_keeper:
             with contextlib.suppress(PycomposeError):
                 await blocking(self.runtime.keeper.guard, (), {})
@@ -381,7 +398,7 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
         send(first, {"ready": True})
         supervisor.accept(first)
     if eager:
-        supervisor.requests.background(supervisor.need_keeper())
+        supervisor.want_keeper()
     supervisor.check_idle()
     await supervisor.finished.wait()
     loop.remove_reader(listener)
@@ -424,6 +441,9 @@ def _leave_keeper() -> None:
 
 def main() -> int:
     """Load, be told the project, serve it."""
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
+    gc.enable()
     paths = StatePaths.from_environment()
     loader = threading.Thread(target=Networking.prepare, daemon=True)
     loader.start()

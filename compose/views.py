@@ -7,7 +7,7 @@ Moments are CLOCK_REALTIME nanoseconds, 0 is never. `container` is the full cont
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from pycompose.engine.dataclass import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,11 @@ import logging
 import os
 import socket
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pycompose import netfiles
 from pycompose.control import connect
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import NetworkError, PycomposeError
 from pycompose.names import DnsService
 from pycompose.networking import hosts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import select
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from pycompose.engine.cgroups.base import open_existing
 from pycompose.engine.config import ContainerConfig, from_json, plain
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
 from pycompose.engine.loop import Loop
 from pycompose.engine.output import Output
@@ -88,7 +88,7 @@ def _has_ended(pidfd: int) -> bool:
 
 
 def _write_unknown_end(paths: StatePaths, state: ContainerState) -> None:
-    ended = dataclasses.replace(
+    ended = replace(
         state, status=Status.EXITED, finished_ns=time.time_ns(), exit_code=255, exit_code_known=False
     )
     write_json(paths.container_run(state.id) / "exit.json", plain(ended), durable=False)

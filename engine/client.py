@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import pycompose
 from pycompose import engine
 from pycompose.engine import wire
 from pycompose.engine.config import Process, plain
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import EngineError
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import ContainerState, read_state

@@ -7,14 +7,14 @@ rootfs, sources are absolute, defaults are filled in. The engine adds only what 
 
 from __future__ import annotations
 
-import dataclasses
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
+
+from pycompose.engine.dataclass import dataclass, field, fields, is_dataclass
 
 DEFAULT_CAPABILITIES = (
     "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
@@ -233,9 +233,10 @@ def plain(value: object) -> Any:
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, Enum):
         return value.value
-    if dataclasses.is_dataclass(value):
+    if is_dataclass(value):
         out = {}
-        for name, default in _defaults(value.__class__):
+        kind: Any = type(value)
+        for name, default in _defaults(kind):
             current = getattr(value, name)
             if current != default:
                 out[name] = plain(current)
@@ -246,15 +247,7 @@ def plain(value: object) -> Any:
 @cache
 def _defaults(kind: type) -> list[tuple[str, Any]]:
     """Return the fields of a dataclass with their defaults; one without a default is unlike everything."""
-    found = []
-    for item in dataclasses.fields(kind):
-        default: Any = object()
-        if item.default is not dataclasses.MISSING:
-            default = item.default
-        elif item.default_factory is not dataclasses.MISSING:
-            default = item.default_factory()
-        found.append((item.name, default))
-    return found
+    return [(item.name, item.initial()) for item in fields(kind)]
 
 
 def from_json(kind: type[T], value: Any) -> T:
@@ -292,18 +285,18 @@ def _make_converter(kind: Any) -> Converter | None:
         return None if convert is None else lambda value: None if value is None else convert(value)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind
-    return _dataclass_converter(kind) if dataclasses.is_dataclass(kind) else None
+    return _dataclass_converter(kind) if is_dataclass(kind) else None
 
 
 def _dataclass_converter(kind: Any) -> Converter:
     hints = typing.get_type_hints(kind)
-    fields = {item.name: _converter(hints[item.name]) for item in dataclasses.fields(kind)}
+    converters = {item.name: _converter(hints[item.name]) for item in fields(kind)}
 
     def build(value: Any) -> Any:
         arguments = {}
         for key, one in value.items():
-            if key in fields:
-                convert = fields[key]
+            if key in converters:
+                convert = converters[key]
                 arguments[key] = one if convert is None else convert(one)
         return kind(**arguments)
 

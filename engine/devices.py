@@ -7,9 +7,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from pycompose.engine.config import Device
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import EngineError
 from pycompose.engine.linux.fs import make_directories, split
 

@@ -16,12 +16,12 @@ import socket
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from pycompose.engine import mounting, rootfs, terminal
 from pycompose.engine.config import ContainerConfig, Process, Rlimit
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.devices import NULL, Node
 from pycompose.engine.failure import at, describe
 from pycompose.engine.linux import caps, fs, namespaces, process

@@ -9,7 +9,6 @@ nothing it does waits. When it dies the containers go on, and the next keeper ad
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import gc
 import os
@@ -23,8 +22,9 @@ from typing import Any
 
 from pycompose.engine import adopt, output, spawn, wire
 from pycompose.engine.cgroups.base import create, open_existing
-from pycompose.engine.config import ContainerConfig, Process, from_json
+from pycompose.engine.config import ContainerConfig, Process, from_json, plain
 from pycompose.engine.connection import Connection, Reply
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import CgroupError, EngineError, NoSuchContainer, PycomposeError, StateError
 from pycompose.engine.linux import caps, process
 from pycompose.engine.loop import Loop
@@ -42,13 +42,13 @@ _UCRED = struct.Struct("3i")
 _SETTLE_S = 0.005
 
 
-@dataclasses.dataclass(slots=True)
+@dataclass(slots=True)
 class _Early:
     """Who wants the output of a container that isn't prepared yet, and the size of the terminal it gets."""
 
     rows: int = 0
     columns: int = 0
-    taps: list[tuple[str, Tap]] = dataclasses.field(default_factory=list)
+    taps: list[tuple[str, Tap]] = field(default_factory=list)
 
 
 class Keeper:
@@ -199,7 +199,7 @@ class Keeper:
                 self.loop, config, group, copy, directory, child=child, on_exit=self._on_exit
             )
             container.stdin = pipes.stdin
-            container.state = dataclasses.replace(container.state, restart_count=restarts)
+            container.state = replace(container.state, restart_count=restarts)
             undo.pop_all()
         return container
 
@@ -480,7 +480,7 @@ def main(project: str) -> None:
     # Read now what a child could not read any more.
     caps.permitted()
     boot_id()
-    from_json(ContainerConfig, dataclasses.asdict(_sample()))
+    from_json(ContainerConfig, plain(_sample()))
     listener = socket.socket(fileno=LISTENER_FD)
     Keeper(StatePaths.from_environment(), project).serve(listener)
     sys.exit(0)

@@ -14,9 +14,10 @@ ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmp
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pycompose.engine.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,11 +7,11 @@ are Docker's (engine defaults of moby, runtime-spec config-linux.md "Default Fil
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from pycompose.engine.config import ContainerConfig, Mount, MountKind
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import MountError
 from pycompose.engine.linux import mounts as m
 from pycompose.engine.linux.fs import split

@@ -7,7 +7,6 @@ the pidfd (its end). The keeper's loop calls in; nothing here waits.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import json
 import os
@@ -22,6 +21,7 @@ from typing import Any
 from pycompose.engine import failure, init, terminal
 from pycompose.engine.cgroups.base import Cgroup
 from pycompose.engine.config import ContainerConfig, plain
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import CgroupError, ChildError, EngineError, ExecError
 from pycompose.engine.linux import process
 from pycompose.engine.loop import Loop
@@ -186,7 +186,7 @@ class Container(Process):
         """Go on with a container that another keeper started."""
         status = Status.PAUSED if state.status is Status.PAUSED else Status.RUNNING
         self.released = self.executed = True
-        self.write(dataclasses.replace(state, status=status))
+        self.write(replace(state, status=status))
 
     @property
     def status(self) -> str:
@@ -218,7 +218,7 @@ class Container(Process):
             raise EngineError(f"container {self.config.name}: cannot {verb}: it is {self.status}")
         if not (self.group.freeze() if paused else self.group.thaw()):
             raise EngineError(f"container {self.config.name}: cannot {verb}: no freezer on this machine")
-        self.write(dataclasses.replace(self.state, status=wanted))
+        self.write(replace(self.state, status=wanted))
 
     def close_stdin(self) -> None:
         """Give the container the end of its input, unless somebody else has a copy of ours."""
@@ -252,7 +252,7 @@ class Container(Process):
         """Conclude that it has executed, if it was released and didn't complain; or else it is dying."""
         if self.released and self.error is None:
             self.executed = True
-            self.write(dataclasses.replace(self.state, status=Status.RUNNING, started_ns=time.time_ns()))
+            self.write(replace(self.state, status=Status.RUNNING, started_ns=time.time_ns()))
             self._answer(None)
 
     def write_end(self, code: int, *, known: bool) -> None:
@@ -261,7 +261,7 @@ class Container(Process):
             self.kill()
         oom_killed = code == 128 + signal.SIGKILL and self.group.oom_kills() > self._oom_kills
         self.output.finish()
-        ended = dataclasses.replace(
+        ended = replace(
             self.state,
             status=Status.EXITED,
             finished_ns=time.time_ns(),

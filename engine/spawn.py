@@ -15,18 +15,17 @@ execve; the socket closes               -->  state.json: running
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import fcntl
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from pycompose.engine import devices, init, rootfs
 from pycompose.engine.cgroups.base import Cgroup
 from pycompose.engine.config import ContainerConfig, Process
+from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import EngineError, NamespaceError
 from pycompose.engine.linux import caps, namespaces, process
 from pycompose.engine.paths import StatePaths
@@ -307,7 +306,7 @@ class Launcher:
 
 def with_init(wanted: Process) -> Process:
     """Return the process that reaps for `wanted` and runs it."""
-    return dataclasses.replace(wanted, args=(rootfs.INIT_TARGET, "--", *wanted.args))
+    return replace(wanted, args=(rootfs.INIT_TARGET, "--", *wanted.args))
 
 
 def _can_be_born_in(fd: int) -> bool:

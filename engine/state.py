@@ -6,13 +6,13 @@ while pid, start time and boot id match what /proc says (runc does the same: ref
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import from_json
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import InvalidTransition
 from pycompose.engine.store import read_json
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycompose.engine.cgroups import files
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import CgroupError
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ArchiveError
 from pycompose.engine.images import tarstream
 from pycompose.engine.images.layertar import read_xattrs

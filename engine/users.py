@@ -11,9 +11,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import EngineError
 from pycompose.engine.linux.fs import open_in_root
 

@@ -10,9 +10,9 @@ import ipaddress
 import logging
 import os
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NetworkError
 from pycompose.networking import (
     attach,

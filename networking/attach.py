@@ -6,9 +6,9 @@ import errno
 import hashlib
 import ipaddress
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import NetworkError
 from pycompose.networking import ipam, netns
 from pycompose.networking.netlink import Netlink, PeerSpec, failed_with

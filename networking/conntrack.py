@@ -11,9 +11,9 @@ import contextlib
 import ipaddress
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.networking.nfnetlink import (
     FAMILIES,
     NFNL_SUBSYS_CTNETLINK,

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import NetworkError
 from pycompose.networking import nft
 from pycompose.networking.netns import write_sysctls

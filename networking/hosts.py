@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import NetworkError
 
 if TYPE_CHECKING:

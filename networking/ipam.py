@@ -10,9 +10,9 @@ import hashlib
 import ipaddress
 import os
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import AddressesExhausted, NetworkError
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import NetworkError
 
 BRIDGE_OPTION = "com.docker.network.bridge."

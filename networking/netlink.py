@@ -17,9 +17,9 @@ import socket
 import struct
 import sys
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import NetworkError
 from pycompose.networking.nlmsg import (
     NETLINK_CAP_ACK,

@@ -11,9 +11,9 @@ import os
 import socket
 import struct
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import NetworkError
 from pycompose.networking.nlmsg import (
     HEADER,

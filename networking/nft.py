@@ -10,9 +10,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.networking.nfnetlink import Transaction, attribute, be32, nested, text
 
 if TYPE_CHECKING:

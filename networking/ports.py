@@ -12,9 +12,9 @@ import errno
 import os
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import NetworkError, PortInUse
 from pycompose.networking.model import PublishedPort
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.config import from_json, plain
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.store import locked, read_json, write_json
 from pycompose.networking.model import Attachment, Lease, NetworkState
 

@@ -7,10 +7,10 @@ work with `read_only: true` too. Docker ignores uid, gid and mode for files; her
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import Mount, MountKind
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import VolumeError
 
 if TYPE_CHECKING:

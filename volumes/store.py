@@ -12,11 +12,11 @@ import re
 import secrets
 import shutil
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import from_json, plain
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import StateError, VolumeError
 from pycompose.engine.store import locked, read_json, write_json
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 from pycompose.cli import table
 from pycompose.cli.invocation import Invocation, project_of
 from pycompose.cli.options import complete_services, dry_run_option
+from pycompose.engine.dataclass import replace
 from pycompose.errors import UnknownService
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def command(invocation: Invocation, /, **args: Any) -> None:
 
     invocation.json_errors = args["how"] == "json"
     selecting = args["listed"] not in WHOLE and not args["hashed"]
-    options = dataclasses.replace(
+    options = replace(
         invocation.load_options(args["services"] if selecting else ()),
         interpolate=not args["no_interpolate"] and args["listed"] != "variables",
         normalize=not args["no_normalize"] and args["listed"] != "variables",

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pycompose.cli import table
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import PycomposeError
 
 _TOKEN = re.compile(r'\s*(?:(?P<string>"(?:[^"\\]|\\.)*"|`[^`]*`)|(?P<pipe>\|)|(?P<word>[^\s|"`]+))')

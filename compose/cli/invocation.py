@@ -12,10 +12,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from pycompose.cli import style
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import IO, Protocol
 
 from pycompose.cli import style
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.events import Event, Phase
 
 DRY_RUN = "DRY-RUN MODE - "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -18,6 +17,7 @@ from pycompose.cli.options import (
     services_argument,
     timeout_option,
 )
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import PycomposeError
 from pycompose.options import UpOptions
 

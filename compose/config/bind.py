@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 from typing import Any
 
@@ -22,6 +21,7 @@ from pycompose.config.hashing import resource_hash, service_hash
 from pycompose.config.shapes import SHAPES
 from pycompose.config.tree import Map
 from pycompose.engine.config import DeviceRate, Limits, Rlimit
+from pycompose.engine.dataclass import replace
 from pycompose.model import (
     Build,
     DeviceMapping,
@@ -49,7 +49,7 @@ _FLAGS = ("privileged", "read_only", "init", "tty", "stdin_open")
 
 def bind(tree: Map, disabled: Map, facts: Project) -> Project:
     """Return `facts` with the resources of the tree."""
-    return dataclasses.replace(
+    return replace(
         facts,
         services={name: service(name, node) for name, node in tree["services"].items()},
         disabled_services={name: service(name, node) for name, node in disabled.items()},

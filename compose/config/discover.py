@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pycompose.config import dotenv
 from pycompose.config.files import display, read_bytes, read_text, refuse_remote
@@ -13,6 +12,7 @@ from pycompose.config.options import LoadOptions
 from pycompose.config.remarks import Warnings
 from pycompose.config.source import parse
 from pycompose.config.template import TemplateError, substitute
+from pycompose.engine.dataclass import dataclass
 from pycompose.errors import ConfigError, Location
 
 FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")

@@ -6,7 +6,6 @@ The base's networks, volumes and dependencies are taken by name, not imported. C
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from pycompose.config.merge import merge
@@ -14,6 +13,7 @@ from pycompose.config.schema import describe
 from pycompose.config.tree import Map, Path, clone, marks
 from pycompose.config.tree import location as place
 from pycompose.config.unique import reset
+from pycompose.engine.dataclass import dataclass
 from pycompose.errors import ConfigError, Location, SchemaError
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from pycompose.config import dotenv
@@ -15,6 +14,7 @@ from pycompose.config.remarks import Warnings
 from pycompose.config.tree import Map, Path, marks
 from pycompose.config.tree import location as place
 from pycompose.config.unique import reset
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.errors import ConfigError, Location
 
 RESOURCES = ("services", "volumes", "networks", "secrets", "configs", "models")

@@ -15,12 +15,10 @@ the whole:
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -45,6 +43,7 @@ from pycompose.config.shape import shape
 from pycompose.config.source import Document, parse
 from pycompose.config.tree import Map, Seq, clone, locate, location, path_at, render_path
 from pycompose.config.unique import enforce_unique, reset
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.errors import ConfigError, ConfigErrors, Location
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-@dataclass
+@dataclass(slots=True)
 class _Session:
     """One load: its options, what it has read, what it has to say."""
 
@@ -192,7 +191,7 @@ class _Session:
         for document in self._documents_of(place.file):
             path = path_at(document.root, place)
             if path and not place.path.startswith(render_path(path[:2])):
-                moved = dataclasses.replace(place, path=render_path(path))
+                moved = replace(place, path=render_path(path))
                 return type(error)(error.reason, location=moved, hint=error.hint)
         return error
 

@@ -13,6 +13,14 @@ def parse_volume(text: str) -> dict[str, Any]:
 
     Raises ValueError.
     """
+    volume = parse_uncleaned(text)
+    if len(text) > 2:
+        volume["target"] = clean(volume["target"])
+    return volume
+
+
+def parse_uncleaned(text: str) -> dict[str, Any]:
+    """Return what `parse_volume` does, with the target as it is spelled: `/t/` isn't `/t`. Raises ValueError."""
     if not text:
         raise ValueError("empty volume")
     if len(text) <= 2:
@@ -51,7 +59,6 @@ def parse_volume(text: str) -> dict[str, Any]:
         volume["volume"] = named
         if bind:
             volume["bind"] = bind
-    volume["target"] = clean(volume["target"])
     return volume
 
 

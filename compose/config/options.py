@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from pycompose.engine.dataclass import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

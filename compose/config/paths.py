@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from pycompose.config.patterns import Trie, compile_table
 from pycompose.config.tree import Map, Seq
+from pycompose.engine.dataclass import dataclass
 
 Resolver = Callable[[Any, "Base"], Any]
 

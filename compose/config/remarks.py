@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from pycompose.engine.dataclass import dataclass
 from pycompose.errors import Location
 
 

@@ -7,12 +7,12 @@ alias bombs and deep nesting are errors. `!reset` and `!override` are taken out 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 from pycompose.config.scalars import HINTS, resolve
 from pycompose.config.tree import Map, Path, Seq, Tagged, clone, location
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.errors import ConfigError, ConfigErrors, Location, YamlError
 from yaml._yaml import CParser
 

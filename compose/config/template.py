@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from pycompose.engine.dataclass import dataclass
 
 MAX_NESTING = 100
 

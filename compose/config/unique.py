@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pycompose.config.mounts import parse_volume
+from pycompose.config.mounts import parse_uncleaned
 from pycompose.config.patterns import Trie, compile_table
 from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.errors import SchemaError
@@ -58,8 +58,9 @@ def _name(item: Any) -> object:
 
 
 def _volume(item: Any) -> object:
+    # As spelled: `/t/` is the `/t/` of a long form, and becomes the `/t` of another one in canonical form only.
     if isinstance(item, str):
-        return parse_volume(item)["target"]
+        return parse_uncleaned(item)["target"]
     target = item.get("target") if isinstance(item, dict) else None
     if not isinstance(target, str):
         raise ValueError('missing key "target": where the volume is mounted in the container')  # noqa: TRY004

@@ -6,7 +6,6 @@ Where there is cgroup2, its directory is the handle, even without controllers; v
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import time
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.cgroups import files, v1, v2
 from pycompose.engine.cgroups.hosts import detect
 from pycompose.engine.cgroups.limits import key_of, optional_files, v1_files, v2_files
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import CgroupError
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def write_limits(unified: Path | None, leaves: dict[str, Path], limits: Limits) 
                 v1.grant_realtime(detect().v1["cpu"], group, share)
             files.apply(group, entries, optional)
     if "cpu" in leaves:
-        limits = dataclasses.replace(limits, cpu_rt_runtime_us=None, cpu_rt_period_us=None)
+        limits = replace(limits, cpu_rt_runtime_us=None, cpu_rt_period_us=None)
     bfq = unified is not None and (unified / "io.bfq.weight").exists()
     entries = {
         name: text

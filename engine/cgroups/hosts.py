@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pycompose.engine.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable

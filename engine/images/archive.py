@@ -12,10 +12,10 @@ import json
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ArchiveError
 from pycompose.engine.images import tarstream
 from pycompose.engine.images.compress import MAGIC_BYTES, Budget, detect, pieces

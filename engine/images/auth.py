@@ -13,10 +13,10 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import AuthError
 from pycompose.engine.images.layout import replace_file
 from pycompose.engine.images.reference import HUB
@@ -37,8 +37,8 @@ class Credentials:
     """User and password, or an identity token that is exchanged for access tokens."""
 
     username: str = ""
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
+    password: str = field(default_factory=str, repr=False)
+    identity_token: str = field(default_factory=str, repr=False)
 
     def basic(self) -> str:
         """Return the value of a Basic Authorization header (RFC 7617)."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import ImageError
 from pycompose.engine.images.spec import Healthcheck, ImageConfig
 

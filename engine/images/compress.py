@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import bz2
 import lzma
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from isal import igzip_lib
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ArchiveError
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import os
 import secrets
 import stat
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ImageError, StateError
 from pycompose.engine.images.manifest import (
     MAX_CONFIG_BYTES,

@@ -13,10 +13,10 @@ import hashlib
 import json
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from pycompose.engine.config import RootfsTree
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ImageError
 from pycompose.engine.images.layout import Layout, replace_file
 from pycompose.engine.images.spec import Image, ImageConfig, machine

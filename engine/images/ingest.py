@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ArchiveError, DigestMismatch, ImageError
 from pycompose.engine.images.manifest import chain_ids
 from pycompose.engine.images.settle import settle

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import ArchiveError, DigestMismatch, ImageError, InvalidReference
 from pycompose.engine.images.archive import DirectorySource, FoundImage, Source, TarSource, images_in
 from pycompose.engine.images.compress import MAGIC_BYTES, detect

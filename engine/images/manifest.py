@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import DigestMismatch, ImageError
 from pycompose.engine.images.spec import Platform, machine
 

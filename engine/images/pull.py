@@ -7,9 +7,9 @@ import os
 import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ArchiveError, DigestMismatch, ImageError, PullError
 from pycompose.engine.images.auth import CredentialStore
 from pycompose.engine.images.download import Download
@@ -85,7 +85,7 @@ class _Layer:
     unpacked: bool
     scratch: Path
     outcome: Future[Unpacked] | None = None
-    tries: int = field(default=0)
+    tries: int = 0
 
     @property
     def short(self) -> str:

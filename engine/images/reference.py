@@ -13,10 +13,10 @@ Grammar: github.com/distribution/reference, reference.go.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import InvalidReference
 
 HUB = "docker.io"

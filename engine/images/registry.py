@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import AuthError, PullError
 from pycompose.engine.images.auth import Challenge, Credentials, parse_challenges
 from pycompose.engine.images.manifest import (

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import ImageError
 from pycompose.engine.images.proxies import address_of, is_loopback
 

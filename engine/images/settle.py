@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ArchiveError
 from pycompose.engine.images.tree import MAX_SYMLINKS, OPEN_DIRECTORY, DirectoryMetadata, LayerTree
 from pycompose.engine.images.unpack import OPAQUE_XATTRS, apply_metadata, set_opaque

@@ -7,10 +7,10 @@ and never change what the engine does (CVE-2022-23648, CVE-2026-53488 came from 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pycompose.engine.config import RootfsTree
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import ImageError
 
 _ARCHITECTURES = {

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pycompose.engine.config import RootfsTree
+from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import ImageError, NoSuchImage
 from pycompose.engine.images import gc
 from pycompose.engine.images.host import host_image

@@ -8,9 +8,9 @@ attributes per member and took five times as long for 20,000 small files.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import ArchiveError
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from pycompose.engine.dataclass import replace
 from pycompose.engine.images.tarstream import BLOCK, DIRECTORY, HARDLINK, REGULAR, Entry
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import random
 import ssl
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import PullError
 from pycompose.engine.images.proxies import address_of, proxy_for
 from pycompose.engine.images.settings import host_name

@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from dataclasses import dataclass, field
 
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import ArchiveError
 
 MAX_COMPONENT = 255

@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import ArchiveError
 from pycompose.engine.images import tarstream
 from pycompose.engine.images.gc import empty_directory

@@ -8,9 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ArchiveError, ImageError
 
 if TYPE_CHECKING:

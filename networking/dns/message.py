@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dnslib
 from dnslib.label import DNSBuffer
+from pycompose.engine.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

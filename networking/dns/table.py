@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.networking.dns.message import AAAA, PTR, A
 
 if TYPE_CHECKING:

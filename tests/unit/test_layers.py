@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 BASICS = (
+    "pycompose.engine.dataclass",
     "pycompose.engine.errors",
     "pycompose.engine.paths",
     "pycompose.engine.store",
@@ -20,7 +21,11 @@ BASICS = (
 )
 # The first row whose name is the module or a package around it decides. Values: packages or modules.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "pycompose.engine.linux": ("pycompose.engine.linux", "pycompose.engine.errors"),
+    "pycompose.engine.linux": (
+        "pycompose.engine.linux",
+        "pycompose.engine.errors",
+        "pycompose.engine.dataclass",
+    ),
     "pycompose.engine": ("pycompose.engine",),
     "pycompose.networking": ("pycompose.networking", *BASICS),
     "pycompose.volumes": ("pycompose.volumes", *BASICS),
@@ -30,6 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pycompose.model",
         "pycompose.units",
         "pycompose.engine.errors",
+        "pycompose.engine.dataclass",
         "pycompose.engine.config",
     ),
     "pycompose.cli": (
@@ -49,6 +55,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pycompose.resources",
         "pycompose.units",
         "pycompose.views",
+        "pycompose.engine.dataclass",
         "pycompose.engine.errors",
         "pycompose.engine.paths",
     ),
@@ -79,6 +86,7 @@ PURE_MAY_IMPORT = (
     "pycompose.plan",
     "pycompose.units",
     "pycompose.engine.config",
+    "pycompose.engine.dataclass",
     "pycompose.engine.errors",
 )
 IMPURE = ("os", "time", "logging", "subprocess", "socket", "pathlib", "threading", "asyncio", "random")
@@ -91,7 +99,7 @@ KEEPER_SIDE = (
     "pycompose.engine.cgroups",
 )
 KEEPER_MAY_IMPORT = (
-    "__future__", "collections", "contextlib", "ctypes", "dataclasses", "enum", "errno", "fcntl", "functools",
+    "__future__", "collections", "contextlib", "ctypes", "enum", "errno", "fcntl", "functools",
     "gc", "io", "json", "math", "os", "pathlib", "select", "signal", "socket", "stat", "struct", "sys",
     "time", "types", "typing",
 )  # fmt: skip
@@ -147,6 +155,11 @@ def test_imports_point_the_right_way() -> None:
         return not any(within(entry.module, allowed) for allowed in rule)
 
     assert offences(modules(), wrong) == []
+
+
+def test_dataclasses_are_our_own() -> None:
+    """The standard library's compile code at import: 0.4 ms a class, of which every process has about a hundred."""
+    assert offences(sorted(modules()), lambda _name, entry: library(entry) == "dataclasses") == []
 
 
 def test_decisions_are_pure() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from pycompose.engine.config import ContainerConfig, Process, RootfsTree
+from pycompose.engine.dataclass import replace
 from pycompose.engine.state import ContainerState, Status
 from pycompose.model import Condition, Dependency, Endpoint, Network, Project, Service, ServiceVolume, Volume
 from pycompose.observe import CONFIG_HASH, DEPENDS_ON, NUMBER, SERVICE, Observed, ObservedContainer
