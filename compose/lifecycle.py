@@ -255,9 +255,9 @@ class Lifecycle:
             self.conditions.announce()
 
     def exited(self, event: dict[str, Any]) -> None:
-        """Take the keeper's word that process 1 of a container has ended."""
+        """Take the keeper's word that process 1 of a container has ended, unless that was known from the files."""
         tracked = self.tracked.get(event["container"])
-        if tracked is None:
+        if tracked is None or tracked.ended.is_set():
             return
         tracked.exit_code = int(event["exit_code"])
         tracked.ended.set()

@@ -254,6 +254,9 @@ class Operations:
             await self.lifecycle.settled(tracked)
         self.lifecycle.forget(container_id)
         await blocking(self.runtime.remove, container_id, volumes=volumes)
+        for other in list(self.lifecycle.tracked.values()):
+            if tracked is not None and other.name == tracked.name:
+                await blocking(self.runtime.keep_name, other.config.id, other.name)
 
     # ------------------------------------------------------------------ helpers
 

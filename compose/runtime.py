@@ -196,28 +196,44 @@ class Runtime:
             claims = self.paths.project_claims(self.project)
             claims.mkdir(mode=0o700, parents=True, exist_ok=True)
             (claims / container_id).write_text(name, encoding="utf-8")
-            self.paths.names.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = self.paths.names / name
-            temporary = self.paths.names / f".{container_id}"
-            temporary.write_text(container_id, encoding="ascii")
             try:
-                os.link(temporary, path)
-            except FileExistsError:
-                owner = path.read_text(encoding="ascii")
-                if owner != replaces and read_container(self.paths, owner) is not None:
-                    (claims / container_id).unlink()
-                    raise AlreadyExists(
-                        f"container {name}: cannot create: the name is in use by container {owner[:12]}",
-                        hint="remove that container, or change container_name",
-                    ) from None
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+                self.take_name(container_id, name, replaces)
+            except AlreadyExists:
+                (claims / container_id).unlink()
+                raise
         except OSError as exc:
             raise EngineError(
                 f"container {name}: cannot write to {self.paths.root}: {exc.strerror}",
                 hint="pycompose needs a writable state directory; PYCOMPOSE_ROOT chooses another one",
             ) from exc
+
+    def take_name(self, container_id: str, name: str, replaces: str) -> None:
+        """Take a name, also from a container that is gone or `replaces`; raises AlreadyExists, OSError.
+
+        Nothing happens when the container has it already.
+        """
+        self.paths.names.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.paths.names / name
+        temporary = self.paths.names / f".{container_id}"
+        temporary.write_text(container_id, encoding="ascii")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            owner = path.read_text(encoding="ascii")
+            if owner not in (replaces, container_id) and read_container(self.paths, owner) is not None:
+                raise AlreadyExists(
+                    f"container {name}: cannot create: the name is in use by container {owner[:12]}",
+                    hint="remove that container, or change container_name",
+                ) from None
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def keep_name(self, container_id: str, name: str) -> None:
+        """Take a container's name back, which went with a replacement that was never finished."""
+        if not (self.paths.names / name).exists():
+            with contextlib.suppress(AlreadyExists, OSError):
+                self.take_name(container_id, name, "")
 
     def _inherited(self, container_id: str) -> dict[str, str]:
         """Return target → anonymous volume of the container that is being replaced."""

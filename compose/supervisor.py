@@ -37,7 +37,7 @@ from pycompose.ends import Ends
 from pycompose.engine.client import Keeper
 from pycompose.engine.errors import EngineError, PycomposeError
 from pycompose.engine.paths import StatePaths
-from pycompose.engine.state import Status, boot_id, start_ticks
+from pycompose.engine.state import Status, boot_id, read_state, start_ticks
 from pycompose.engine.store import write_json
 from pycompose.errors import SupervisorError
 from pycompose.execs import Execs
@@ -81,6 +81,7 @@ class Supervisor:
         self.finished = asyncio.Event()
         self._idle: asyncio.TimerHandle | None = None
         self.keep_log = False
+        self._begun = False
         self._keeper_lock = asyncio.Lock()
         self._replacing: asyncio.Task[None] | None = None
 
@@ -96,6 +97,7 @@ class Supervisor:
         await blocking(self.wiring.adopt)
         await self.sync()
         await blocking(self.wiring.drop_unknown)
+        self._begun = True
 
     async def need_keeper(self) -> None:
         """Make sure that there is a keeper."""
@@ -140,15 +142,18 @@ class Supervisor:
             await blocking(self.runtime.remove, container_id, volumes=True)
         for container in containers:
             if container.id not in known:
+                await blocking(self.runtime.keep_name, container.id, container.name)
                 await self._adopt(container)
 
     async def _adopt(self, container: ObservedContainer) -> None:
         record = read_service(self.paths, container.id)
         runtime = read_runtime(self.paths, container.id)
         await blocking(self.wiring.resume, container.config, record, runtime, running=container.running)
-        self.lifecycle.adopt(container.config, record, container.state, stopped=runtime.stopped)
+        # Read now: while nobody tracked it, the end of it was told to nobody.
+        state = read_state(self.paths, container.id)
+        self.lifecycle.adopt(container.config, record, state, stopped=runtime.stopped)
         tracked = self.lifecycle.tracked[container.id]
-        if container.state.status is Status.EXITED:
+        if state.status is Status.EXITED:
             self.requests.ended(tracked)
         elif tracked.active and self.ends.wanted(tracked):
             await self.ends.keep(tracked)
@@ -202,11 +207,12 @@ class Supervisor:
                 self._exited({"container": container_id, "exit_code": state.exit_code})
 
     def check_idle(self) -> None:
-        """End soon when nothing runs and nobody is connected."""
+        """End soon when nothing runs and nobody is connected; before all is taken over nobody can know."""
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
-        if self.finished.is_set() or self.peers or self.requests.busy or self.lifecycle.anything_active:
+        occupied = self.peers or self.requests.busy or self.lifecycle.anything_active
+        if occupied or not self._begun or self.finished.is_set():
             return
         delay_s = IDLE_S if self.lifecycle.tracked else 0.0
         self._idle = self.loop.call_later(delay_s, self._finish_if_idle)

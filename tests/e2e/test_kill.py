@@ -126,3 +126,29 @@ def test_services_survive_and_are_looked_after_again(busy: Host, victim: str) ->
     assert sorted(busy.processes("sleep 1000")) == before
     assert busy.run("exec", "-T", "web", "echo", "fine", cwd=project).ok().stdout == "fine\n"
     busy.run("down", "-v", cwd=project).ok()
+
+
+def test_a_replacement_that_was_never_finished_leaves_the_name(busy: Host) -> None:
+    """Killed between the making of a new container and the end of the old one: the one that stays has the name."""
+    hook = "{command: [sh, -c, 'touch /seen/stopping; sleep 1000']}"
+    project = busy.project(
+        {
+            "compose.yaml": "services: {web: {image: busybox, command: [sleep, '1000'], init: true, "
+            f"volumes: ['./seen:/seen'], pre_stop: [{hook}]}}}}"
+        }
+    )
+    busy.run("up", "-d", cwd=project).ok()
+    running = busy.spawn("up", "-d", "--force-recreate", cwd=project)
+    eventually((project / "seen/stopping").exists)
+    for pid in busy.processes(VICTIMS["supervisor"]):
+        os.kill(pid, signal.SIGKILL)
+    running.kill()
+
+    busy.run("up", "-d", cwd=project).ok()
+
+    (shown,) = busy.run("inspect", "demo-web-1", cwd=project).ok().json()
+    (listed,) = busy.run("ps", "-aq", "--no-trunc", cwd=project).ok().stdout.split()
+    assert shown["Id"] == listed
+    assert shown["State"]["Running"]
+    busy.run("kill", cwd=project).ok()
+    busy.run("down", cwd=project).ok()

@@ -7,6 +7,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from tests.support.scenario import eventually
+
 if TYPE_CHECKING:
     from tests.support.scenario import Host
 
@@ -102,6 +104,25 @@ def test_restarts_go_on(busy: Host) -> None:
         time.sleep(0.1)
     assert busy.run("logs", cwd=project).ok().stdout.count("started") == 2
     assert _supervisor(busy) != first
+    busy.run("down", cwd=project).ok()
+
+
+def test_no_end_is_missed(busy: Host) -> None:
+    """Containers that end one after the other while the next supervisor takes them over are all restarted."""
+    project = busy.project({"compose.yaml": FLAKY})
+    count = 20
+    busy.run("up", "-d", "--scale", f"flaky={count}", cwd=project).ok()
+    sleepers = busy.processes("sleep 1000")
+
+    os.kill(_supervisor(busy), signal.SIGKILL)
+    for sleeper in sleepers:
+        os.kill(sleeper, signal.SIGKILL)
+        time.sleep(0.8 / len(sleepers))  # over all the time that it takes
+
+    def all_again() -> bool:
+        return busy.run("logs", "--no-log-prefix", cwd=project).ok().stdout.count("started") == 2 * count
+
+    eventually(all_again)
     busy.run("down", cwd=project).ok()
 
 
