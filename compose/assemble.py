@@ -34,6 +34,7 @@ from pycompose.observe import (
     NUMBER,
     ONEOFF,
     PROJECT,
+    REPLACE,
     SERVICE,
     VERSION,
     WORKING_DIR,
@@ -51,7 +52,8 @@ DEFAULT_GRACE_S = 10.0
 class Parts:
     """What exists for the container already.
 
-    `joined` maps "service:x" → container id, `hostname` is that of the container whose network is joined.
+    `joined` maps "service:x" → container id, `hostname` is that of the container whose network is joined, `replaces`
+    the id of the container that this one replaces.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Parts:
     oneoff: bool = False
     version: str = ""
     hostname: str = ""
+    replaces: str = ""
 
 
 def container_config(project: Project, service: Service, image: Image, parts: Parts) -> ContainerConfig:
@@ -263,6 +266,8 @@ def _labels(project: Project, service: Service, image: Image, parts: Parts) -> d
         WORKING_DIR: project.directory,
         CONFIG_FILES: ",".join(project.files),
     }
+    if parts.replaces:
+        own[REPLACE] = parts.replaces
     if project.env_files:
         own[ENVIRONMENT_FILE] = ",".join(project.env_files)
     return {**image.config.labels, **service.labels, **own}

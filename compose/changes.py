@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.assemble import signal_number
 from pycompose.blocking import blocking
+from pycompose.conditions import SETTLED_S
 from pycompose.engine.config import from_json
 from pycompose.engine.errors import NoSuchContainer, StateError
 from pycompose.engine.images.spec import Image
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from pycompose.observe import Observed, ObservedContainer
     from pycompose.operations import Operations
     from pycompose.requests import Requests
-
-
-# `--wait` takes a container without healthcheck for running only when it has lived for a moment, as Compose does.
-SETTLED_S = 0.5
 
 
 class Changes:

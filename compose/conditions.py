@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from pycompose.runtime import Runtime
 
 
+# `--wait` takes a container without healthcheck for running only when it has lived for a moment, as Compose does.
+SETTLED_S = 0.5
+
+
 class DependencyFailed(EngineError):  # noqa: N818
     """A condition that can't be met any more; the message says which, why, and the hint shows the last output."""
 
@@ -54,8 +58,13 @@ class Conditions:
                 for wait in waits:
                     wait.cancel()
 
-    def ready(self, tracked: Tracked) -> bool:
-        """Tell whether `up --wait` is content: running, or healthy where there is a healthcheck, or done with 0."""
+    def ready(self, tracked: Tracked, *, restarts: bool = True) -> bool:
+        """Tell whether `up --wait` is content: running, or healthy where there is a healthcheck, or done with 0.
+
+        Without `restarts`, one that has had to be started again has failed. Raises DependencyFailed.
+        """
+        if not restarts and tracked.restart.total:
+            raise self._failure(f"container {tracked.name} exited ({tracked.exit_code})", tracked)
         if tracked.status is Status.EXITED and tracked.exit_code == 0:
             return True
         return self._met(tracked, Condition.HEALTHY if tracked.record.health else Condition.STARTED)

@@ -135,6 +135,12 @@ class Lifecycle:
             self._notify("destroy", tracked, {})
             self.conditions.announce()
 
+    async def rename(self, tracked: Tracked, name: str) -> None:
+        """Give a container another name; raises AlreadyExists, EngineError."""
+        old = tracked.name
+        tracked.config = await blocking(self._runtime.rename, tracked.config, name)
+        self._notify("rename", tracked, {"oldName": f"/{old}"})
+
     async def start(self, tracked: Tracked) -> None:
         """Start a container and run its post_start hooks; raises what the engine or a hook says."""
         self._cancel(tracked)

@@ -23,6 +23,7 @@ CONFIG_HASH = "com.docker.compose.config-hash"
 ONEOFF = "com.docker.compose.oneoff"
 DEPENDS_ON = "com.docker.compose.depends_on"
 IMAGE = "com.docker.compose.image"
+REPLACE = "com.docker.compose.replace"
 WORKING_DIR = "com.docker.compose.project.working_dir"
 CONFIG_FILES = "com.docker.compose.project.config_files"
 ENVIRONMENT_FILE = "com.docker.compose.project.environment_file"
@@ -62,6 +63,16 @@ class ObservedContainer:
     def oneoff(self) -> bool:
         """Whether `run` made it."""
         return self.config.labels.get(ONEOFF, "False") == "True"
+
+    @property
+    def replaces(self) -> str:
+        """Id of the container it was made to replace, "" for one that was not."""
+        return self.config.labels.get(REPLACE, "")
+
+    @property
+    def half_way(self) -> bool:
+        """Whether it was started beside the one it replaces and has not got its own name yet."""
+        return bool(self.replaces) and self.name.startswith(f"{self.replaces[:12]}_")
 
     @property
     def config_hash(self) -> str:

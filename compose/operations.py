@@ -22,11 +22,13 @@ from pycompose.plan import (
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
+    RenameContainer,
     StartContainer,
     StopContainer,
 )
 from pycompose.runtime import NewContainer, Runtime
 from pycompose.sharing import joined_modes
+from pycompose.takeover import Takeover
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
@@ -80,7 +82,9 @@ class Operations:
             case CreateContainer():
                 await self._create(operation)
             case StartContainer():
-                await self._start(operation)
+                await self._start(operation, abort)
+            case RenameContainer():
+                await self._rename(operation)
             case AwaitService():
                 await self._await(operation, abort)
             case StopContainer():
@@ -97,7 +101,7 @@ class Operations:
                 kind = "Network"
             case CreateVolume() | RemoveVolume():
                 kind = "Volume"
-            case AwaitService():
+            case AwaitService() | RenameContainer():
                 return
         recreates = isinstance(operation, CreateContainer) and operation.replaces
         working, done = ("Recreate", "Recreated") if recreates else REHEARSED[type(operation).__name__]
@@ -143,8 +147,9 @@ class Operations:
                 service=service,
                 image=self.images[service.name],
                 number=operation.number,
-                name=operation.name,
+                name=operation.beside or operation.name,
                 replaces=operation.replaces,
+                beside=bool(operation.beside),
                 renew_volumes=operation.renew_volumes,
                 joined=self._joined(service),
                 resolve_image=self.mounted_image,
@@ -196,7 +201,7 @@ class Operations:
             found[mode] = target.config.id
         return found
 
-    async def _start(self, operation: StartContainer) -> None:
+    async def _start(self, operation: StartContainer, abort: asyncio.Event) -> None:
         container_id = operation.id or self.created.get((operation.service, operation.number), "")
         tracked = self._tracked(container_id, operation.name)
         if tracked.active:
@@ -208,7 +213,16 @@ class Operations:
         await self.need_keeper()
         if self.project is not None and tracked.run == 0 and tracked.record.service.pre_start:
             await InitContainers(self, self.project).run(tracked)
-        await self._step(f"Container {tracked.name}", "Start", self.lifecycle.start(tracked))
+        if tracked.record.takes_over:
+            start = Takeover(self.lifecycle, self.runtime).run(tracked, abort)
+        else:
+            start = self.lifecycle.start(tracked)
+        await self._step(f"Container {operation.name}", "Start", start)
+
+    async def _rename(self, operation: RenameContainer) -> None:
+        container_id = self.created[operation.service, operation.number]
+        tracked = self._tracked(container_id, operation.name)
+        await self.lifecycle.rename(tracked, operation.name)
 
     async def _await(self, operation: AwaitService, abort: asyncio.Event) -> None:
         subjects = [f"Container {t.name}" for t in self.lifecycle.of_service(operation.service)]

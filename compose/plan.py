@@ -66,12 +66,16 @@ class RemoveVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateContainer:
-    """Make a container of a service. `replaces` is the id whose anonymous volumes and name it takes over."""
+    """Make a container of a service. `replaces` is the id whose anonymous volumes and name it takes over.
+
+    `beside` is its name as long as that one is there too: then the old one is stopped after the new one has started.
+    """
 
     service: str
     number: int
     name: str
     replaces: str = ""
+    beside: str = ""
     renew_volumes: bool = False
 
     @property
@@ -88,6 +92,20 @@ class StartContainer:
     number: int
     name: str
     id: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name a person knows it by."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameContainer:
+    """Give the container of a service and number, which the plan itself has created, its name."""
+
+    service: str
+    number: int
+    name: str
 
     @property
     def label(self) -> str:
@@ -147,6 +165,7 @@ Operation = (
     | RemoveVolume
     | CreateContainer
     | StartContainer
+    | RenameContainer
     | AwaitService
     | StopContainer
     | RemoveContainer

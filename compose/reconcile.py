@@ -21,6 +21,7 @@ from pycompose.plan import (
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
+    RenameContainer,
     StartContainer,
     StopContainer,
 )
@@ -183,9 +184,10 @@ class _Planner:
     def _service(self, service: Service) -> None:
         existing = self.observed.of_service(service.name)
         keep, surplus = self._choose(service, existing)
-        for container in surplus:
-            self._remove(container, "scaled down")
+        # Half of a replacement that was cut off has what the next replacement needs: it goes first.
+        removed = {c.id: self._remove(c, "scaled down") for c in surplus}
         resources = [
+            *(removed[container.id] for container in surplus if container.half_way),
             *(self.networks.get(endpoint.network, 0) for endpoint in service.networks),
             *(self.volumes.get(volume.source, 0) for volume in service.volumes if volume.kind == "volume"),
             *(number for other in joined_services(service) for number in self.created.get(other, ())),
@@ -219,6 +221,7 @@ class _Planner:
         ranked = sorted(
             existing,
             key=lambda c: (
+                c.half_way and c.replaces in {other.id for other in existing},
                 bool(self._must_recreate(service, c)),
                 not c.running,
                 c.number,
@@ -262,6 +265,8 @@ class _Planner:
         self, service: Service, old: ObservedContainer, cause: str, resources: list[int]
     ) -> list[int]:
         self.recreated.add(service.name)
+        if self._starts_first(service, old):
+            return self._replace_beside(service, old, cause, resources)
         create = self.result.add(
             CreateContainer(
                 service=service.name,
@@ -282,6 +287,47 @@ class _Planner:
         remove = RemoveContainer(id=old.id, name=old.name, service=service.name, replaced=True)
         last = self.result.add(remove, f"replaced by #{create}", create, last)
         return self._start(service, old.number, last)
+
+    def _starts_first(self, service: Service, old: ObservedContainer) -> bool:
+        """Tell whether the new container is to run before the old one stops, and can: not with the same address."""
+        return (
+            service.update_order == "start-first"
+            and self.options.start
+            and old.running
+            and old.id not in self.stopped
+            and not service.mac_address
+            and not any(e.ipv4_address or e.ipv6_address or e.mac_address for e in service.networks)
+        )
+
+    def _replace_beside(
+        self, service: Service, old: ObservedContainer, cause: str, resources: list[int]
+    ) -> list[int]:
+        """Replace a running container by one that starts first (takeover.py)."""
+        name = container_name(self.project, service, old.number)
+        create = self.result.add(
+            CreateContainer(
+                service=service.name,
+                number=old.number,
+                name=name,
+                replaces=old.id,
+                beside=f"{old.id[:12]}_{name}",
+                renew_volumes=self.options.renew_volumes,
+            ),
+            cause,
+            *resources,
+        )
+        self.created.setdefault(service.name, []).append(create)
+        start = self._start(service, old.number, create)
+        stop = self._stop(
+            old, f"replaced by #{create}", *start, *self._stop_dependants(service.name, start[0])
+        )
+        remove = self.result.add(
+            RemoveContainer(id=old.id, name=old.name, service=service.name, replaced=True),
+            f"replaced by #{create}",
+            stop,
+        )
+        rename = RenameContainer(service=service.name, number=old.number, name=name)
+        return [self.result.add(rename, f"replaced #{remove}", remove)]
 
     def _create(self, service: Service, number: int, resources: list[int]) -> list[int]:
         name = container_name(self.project, service, number)
@@ -324,7 +370,7 @@ class _Planner:
             self.waits[key] = self.result.add(operation, "a dependant needs it", *starts)
         return self.waits[key]
 
-    def _remove(self, container: ObservedContainer, cause: str) -> None:
+    def _remove(self, container: ObservedContainer, cause: str) -> int:
         last = 0
         if container.running:
             stop = StopContainer(
@@ -335,7 +381,7 @@ class _Planner:
             )
             last = self.result.add(stop, cause)
         remove = RemoveContainer(id=container.id, name=container.name, service=container.service)
-        self.result.add(remove, cause, last)
+        return self.result.add(remove, cause, last)
 
 
 def orphans(project: Project, observed: Observed) -> list[ObservedContainer]:

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRecord:
-    """`containers/ID/service.json`: the service as it was when the container was made, and its networks by key."""
+    """`containers/ID/service.json`: the service as it was when the container was made, and its networks by key.
+
+    `takes_over` is the id of the container whose ports and names it is to get when it is ready. `lease` tells the
+    addresses of the two apart: a replica has one set of them, and one more for being replaced by a running one.
+    """
 
     service: Service
     networks: dict[str, Network] = field(default_factory=dict)
@@ -31,6 +35,8 @@ class ServiceRecord:
     auto_remove: bool = False
     publish: bool = True
     anonymous_volumes: tuple[str, ...] = ()
+    takes_over: str = ""
+    lease: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

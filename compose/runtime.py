@@ -52,11 +52,14 @@ if TYPE_CHECKING:
 # An outside probe costs no process in the container, so it can be asked often.
 READY_TIMING = HealthSpec(args=(), interval_s=5.0, timeout_s=3.0)
 
+SECOND_LEASE = "+"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewContainer:
     """A container to be made. `replaces` is the id whose name and anonymous volumes it takes over.
 
+    With `beside` that one goes on, so the new one gets addresses of its own, and no ports until `take_over`.
     `joined` maps "service:x" and "container:x" → container id, `resolve_image` finds images that are mounted.
     """
 
@@ -66,6 +69,7 @@ class NewContainer:
     number: int
     name: str
     replaces: str = ""
+    beside: bool = False
     renew_volumes: bool = False
     joined: dict[str, str]
     resolve_image: Callable[[str], Image]
@@ -107,7 +111,7 @@ class Runtime:
         """Make a container, not started; raises VolumeError, EngineError, AlreadyExists, and leaves nothing then."""
         project, service, image, name = wanted.project, wanted.service, wanted.image, wanted.name
         container_id = secrets.token_hex(32)
-        self._claim(container_id, name, wanted.replaces)
+        self._claim(container_id, name, "" if wanted.beside else wanted.replaces)
         try:
             directory = self.paths.container(container_id)
             directory.mkdir(mode=0o710, parents=True)
@@ -127,6 +131,7 @@ class Runtime:
                 id=container_id,
                 name=name,
                 number=wanted.number,
+                replaces=wanted.replaces,
                 mounts=mounts,
                 files={target: file for target, file in files.items() if not _mounted(mounts, target)},
                 joined=wanted.joined,
@@ -148,6 +153,8 @@ class Runtime:
                 auto_remove=wanted.auto_remove,
                 publish=wanted.publish,
                 anonymous_volumes=tuple(builder.anonymous),
+                takes_over=wanted.replaces if wanted.beside else "",
+                lease=self._lease(wanted),
             )
             write_service(self.paths, container_id, record)
             write_json(directory / "config.json", plain(config), durable=False)
@@ -234,6 +241,43 @@ class Runtime:
         if not (self.paths.names / name).exists():
             with contextlib.suppress(AlreadyExists, OSError):
                 self.take_name(container_id, name, "")
+
+    def _lease(self, wanted: NewContainer) -> str:
+        """Return which of the replica's two sets of addresses the container gets."""
+        try:
+            lease = read_service(self.paths, wanted.replaces).lease if wanted.replaces else ""
+        except (FileNotFoundError, StateError):
+            lease = ""
+        if wanted.beside:
+            return "" if lease else SECOND_LEASE
+        return lease
+
+    def rename(self, config: ContainerConfig, name: str) -> ContainerConfig:
+        """Give a container another name; raises AlreadyExists, EngineError. Can be repeated after a crash."""
+        try:
+            self.take_name(config.id, name, "")
+            (self.paths.project_claims(self.project) / config.id).write_text(name, encoding="utf-8")
+        except OSError as exc:
+            raise EngineError(
+                f"container {config.name}: cannot rename to {name}: {exc.strerror or exc}"
+            ) from exc
+        renamed = replace(config, name=name)
+        write_json(self.paths.container(config.id) / "config.json", plain(renamed), durable=False)
+        if config.name != name:
+            self._release_name(config.id, config.name)
+        record = read_runtime(self.paths, config.id)
+        endpoints = self._wiring.rename(config.id, config.name, name)
+        if endpoints:
+            write_runtime(self.paths, config.id, replace(record, endpoints=endpoints))
+        return renamed
+
+    def take_over(self, config: ContainerConfig, record: ServiceRecord, old_id: str) -> None:
+        """Lead ports and names of another container to this one; raises NetworkError, and nothing has changed then."""
+        new, old = self._wiring.take_over(config, record, old_id)
+        write_service(self.paths, config.id, record)
+        write_runtime(self.paths, config.id, replace(read_runtime(self.paths, config.id), ports=new))
+        if self.paths.container_run(old_id).exists():
+            write_runtime(self.paths, old_id, replace(read_runtime(self.paths, old_id), ports=old))
 
     def _inherited(self, container_id: str) -> dict[str, str]:
         """Return target → anonymous volume of the container that is being replaced."""
@@ -328,12 +372,15 @@ class Runtime:
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(directory)
         if name:
-            path = self.paths.names / name
-            with contextlib.suppress(FileNotFoundError):
-                if path.read_text(encoding="ascii") == container_id:
-                    path.unlink()
+            self._release_name(container_id, name)
         with contextlib.suppress(FileNotFoundError):
             (self.paths.project_claims(self.project) / container_id).unlink()
+
+    def _release_name(self, container_id: str, name: str) -> None:
+        path = self.paths.names / name
+        with contextlib.suppress(FileNotFoundError):
+            if path.read_text(encoding="ascii") == container_id:
+                path.unlink()
 
 
 def _mounted(mounts: tuple[object, ...], target: str) -> bool:

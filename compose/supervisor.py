@@ -47,6 +47,7 @@ from pycompose.observe import claims, observe_containers
 from pycompose.record import read_runtime, read_service
 from pycompose.requests import Requests
 from pycompose.runtime import Runtime
+from pycompose.takeover import Takeover
 from pycompose.version import VERSION
 from pycompose.wiring import Wiring
 
@@ -144,6 +145,9 @@ class Supervisor:
             if container.id not in known:
                 await blocking(self.runtime.keep_name, container.id, container.name)
                 await self._adopt(container)
+        for container in containers:
+            if container.half_way and container.replaces not in self.lifecycle.tracked:
+                await self._finish_replacement(self.lifecycle.tracked[container.id])
 
     async def _adopt(self, container: ObservedContainer) -> None:
         record = read_service(self.paths, container.id)
@@ -157,6 +161,13 @@ class Supervisor:
             self.requests.ended(tracked)
         elif tracked.active and self.ends.wanted(tracked):
             await self.ends.keep(tracked)
+
+    async def _finish_replacement(self, tracked: Tracked) -> None:
+        """Do what is left to do when the old container has gone, and a supervisor with it."""
+        try:
+            await Takeover(self.lifecycle, self.runtime).finish(tracked)
+        except PycomposeError as exc:
+            log.warning("container %s: cannot finish the replacement: %s", tracked.name, exc)
 
     def _from_keeper(self, event: dict[str, Any]) -> None:
         """Pass an event on; this is the keeper client's thread."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pycompose import netfiles
 from pycompose.control import connect
-from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import NetworkError, PycomposeError
 from pycompose.names import DnsService
 from pycompose.networking import hosts
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pycompose.engine.client import Keeper
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.paths import StatePaths
-    from pycompose.model import Endpoint, Network
+    from pycompose.model import Endpoint, Network, Port
     from pycompose.networking.api import Networking
     from pycompose.networking.model import NetworkState
     from pycompose.networking.ports import Reservation
@@ -43,12 +43,16 @@ LABEL_HASH = "com.docker.compose.config-hash"
 
 @dataclass(slots=True)
 class _Wired:
-    """What one running container has: its addresses, its ports, whether its name is answered."""
+    """What one running container has: its addresses, its ports, whether its name is answered.
+
+    One that `waits` is led to by nobody: it has not taken over from the one that it replaces.
+    """
 
     endpoints: tuple[EndpointRecord, ...] = ()
     ports: tuple[PublishedRecord, ...] = ()
     reservations: list[Reservation] = field(default_factory=list)
     named: bool = False
+    waits: bool = False
     links: dict[str, str] = field(default_factory=dict)
 
 
@@ -135,7 +139,7 @@ class Wiring:
             return RuntimeRecord()
         endpoints = self._endpoints(config, record)
         netfiles.own(self._paths, config, record, endpoints)
-        wired = _Wired(endpoints=endpoints, links=_links(record))
+        wired = _Wired(endpoints=endpoints, links=_links(record), waits=bool(record.takes_over))
         with self._lock:
             old = self._wired.get(config.id)
             if old is not None:
@@ -145,7 +149,7 @@ class Wiring:
             self._update_names()
         if endpoints:
             self._serve_names(config.id, record)
-        if record.publish:
+        if record.publish and not wired.waits:
             self._publish(config, record, wired)
         return RuntimeRecord(ports=wired.ports, endpoints=endpoints)
 
@@ -190,11 +194,48 @@ class Wiring:
         """Answer for the container's names from now on."""
         with self._lock:
             wired = self._wired.get(config.id)
-            if wired is not None:
+            if wired is not None and not wired.waits:
                 wired.named = True
                 self._update_names()
         if wired is not None:
             self._tell_neighbours(wired.endpoints)
+
+    def rename(self, container_id: str, old: str, new: str) -> tuple[EndpointRecord, ...]:
+        """Answer for another name of a container, return its endpoints then; () when it doesn't run."""
+        with self._lock:
+            wired = self._wired.get(container_id)
+            if wired is None:
+                return ()
+            wired.endpoints = tuple(
+                replace(e, names=tuple(dict.fromkeys(new if name == old else name for name in e.names)))
+                for e in wired.endpoints
+            )
+            self._update_names()
+        self._tell_neighbours(wired.endpoints)
+        return wired.endpoints
+
+    def take_over(
+        self, config: ContainerConfig, record: ServiceRecord, old_id: str
+    ) -> tuple[tuple[PublishedRecord, ...], tuple[PublishedRecord, ...]]:
+        """Lead names and published ports of one container to another one; return the ports of both, new one first.
+
+        A host port that both want changes hands without ever being free. Raises PortInUse, NetworkError, and
+        nothing has changed then.
+        """
+        with self._lock:
+            wired, old = self._wired.get(config.id, _Wired()), self._wired.get(old_id, _Wired())
+            kept = list(old.reservations)
+            if record.publish:
+                self._publish(config, record, wired, old.reservations)
+            old.reservations = [item for item in kept if item not in wired.reservations]
+            moved = {(item.host_port, item.protocol) for item in wired.reservations}
+            old.ports = tuple(p for p in old.ports if (p.host_port, p.protocol) not in moved)
+            self._hold_ports(old_id, old)
+            wired.waits, wired.named, old.named = False, True, False
+            self._apply_firewall()
+            self._update_names()
+        self._tell_neighbours((*wired.endpoints, *old.endpoints))
+        return wired.ports, old.ports
 
     def silence(self, container_id: str) -> None:
         """Answer for the container's names no more, until it runs again."""
@@ -254,7 +295,14 @@ class Wiring:
             return
         for endpoint in runtime.endpoints:
             self._refresh(record, endpoint.network)
-        wired = _Wired(endpoints=runtime.endpoints, ports=runtime.ports, named=True, links=_links(record))
+        waits = bool(record.takes_over)
+        wired = _Wired(
+            endpoints=runtime.endpoints,
+            ports=runtime.ports,
+            named=not waits,
+            waits=waits,
+            links=_links(record),
+        )
         with self._lock:
             self._wired[config.id] = wired
             keeper = self.keeper
@@ -373,19 +421,31 @@ class Wiring:
 
     # ------------------------------------------------------------------ ports
 
-    def _publish(self, config: ContainerConfig, record: ServiceRecord, wired: _Wired) -> None:
-        """Reserve the host ports, then hand them to the container; raises PortInUse, NetworkError."""
+    def _publish(
+        self,
+        config: ContainerConfig,
+        record: ServiceRecord,
+        wired: _Wired,
+        others: Sequence[Reservation] = (),
+    ) -> None:
+        """Reserve the host ports, then hand them to the container; raises PortInUse, NetworkError.
+
+        Those that one of `others` is a reservation of already are taken from there.
+        """
         target = self._target(wired)
         if target is None or not record.service.ports:
             return
         from pycompose.networking import ports  # noqa: PLC0415 - most containers publish nothing
 
         published: list[PublishedRecord] = []
+        free = list(others)
         try:
             for port in record.service.ports:
                 host_ip = port.host_ip or self._states[target.network].host_binding
                 host_ip = "" if host_ip == ports.ANY4 else host_ip
-                reservation = ports.reserve_port(host_ip, port.published, port.protocol)
+                reservation = _take_fitting(free, host_ip, port) or ports.reserve_port(
+                    host_ip, port.published, port.protocol
+                )
                 wired.reservations.append(reservation)
                 published += [
                     PublishedRecord(
@@ -398,7 +458,8 @@ class Wiring:
                 ]
         except NetworkError as exc:
             for reservation in wired.reservations:
-                reservation.close()
+                if reservation not in others:
+                    reservation.close()
             wired.reservations = []
             raise type(exc)(f"container {config.name}: {exc}", hint=exc.hint) from exc
         wired.ports = tuple(published)
@@ -477,7 +538,7 @@ class Wiring:
             names.insert(1, service.name)
         if config.hostname:
             names.append(config.hostname)
-        key = f"{self._project}/{service.name}/{record.number}"
+        key = f"{self._project}/{service.name}/{record.number}{record.lease}"
         mac = endpoint.mac_address or (service.mac_address if endpoint is service.networks[0] else "")
         return EndpointSpec(
             network=record.networks[endpoint.network].name,
@@ -514,6 +575,17 @@ def _reserve_again(published: Sequence[PublishedRecord]) -> list[Reservation]:
             except NetworkError as exc:
                 log.warning("cannot take a published port over: %s", exc)
     return found
+
+
+def _take_fitting(free: list[Reservation], host_ip: str, port: Port) -> Reservation | None:
+    """Take a reservation out of `free` that is what the service asks for, if there is one."""
+    first, last = port.published or (1, 65535)
+    for reservation in free:
+        fits = (reservation.host_ip, reservation.protocol) == (host_ip, port.protocol)
+        if fits and first <= reservation.host_port <= last:
+            free.remove(reservation)
+            return reservation
+    return None
 
 
 def _target_port(reservation: Reservation, published: Sequence[PublishedRecord]) -> int:

@@ -55,13 +55,16 @@ class Reservation:
     def relay_to(self, loop: asyncio.AbstractEventLoop, ip: str, port: int, *, ip6: str = "") -> None:
         """Relay, on `loop`, what the kernel can't redirect to the container's `ip` and `port`.
 
-        `ip6` is the container's IPv6 address, if it has one. For threads other than the loop's. Raises
-        OSError.
+        `ip6` is the container's IPv6 address, if it has one. Said again, it holds for what comes from then on.
+        For threads other than the loop's. Raises OSError.
         """
         from pycompose.networking.relay import Relay  # noqa: PLC0415 - brings asyncio, most ports need none
 
-        if sockets := self.relayed(ip6):
-            self._relay = self._relay or Relay(loop)
+        sockets = self.relayed(ip6)
+        if self._relay is not None and sockets:
+            self._relay.aim((ip, port))
+        elif sockets:
+            self._relay = Relay(loop)
             for sock in sockets:
                 self._relay.start(sock, (ip, port))
 

@@ -40,6 +40,11 @@ class Relay:
         self._servers.append(server)
         asyncio.run_coroutine_threadsafe(server.start(), self._loop).result(LOOP_ANSWERS_S)
 
+    def aim(self, target: tuple[str, int]) -> None:
+        """Relay what comes from now on to another target; connections that are open stay where they are."""
+        for server in self._servers:
+            server.target = target
+
     def stop(self) -> None:
         """Close the listening copies and all connections; afterwards the port is free."""
         servers, self._servers = self._servers, []
@@ -70,7 +75,7 @@ async def _close(servers: Sequence[_TcpServer | _UdpServer]) -> None:
 class _TcpServer:
     def __init__(self, sock: socket.socket, target: tuple[str, int]) -> None:
         self.sock = sock
-        self._target = target
+        self.target = target
         self._server: asyncio.Server | None = None
         self._ends: set[_End] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,9 +93,9 @@ class _TcpServer:
         """Open the other half; a client whose container doesn't answer is reset."""
         loop = asyncio.get_running_loop()
         try:
-            _transport, server = await loop.create_connection(lambda: _End(self._ends), *self._target)
+            _transport, server = await loop.create_connection(lambda: _End(self._ends), *self.target)
         except OSError as exc:
-            log.debug("relay to %s:%d: %s", *self._target, exc.strerror)
+            log.debug("relay to %s:%d: %s", *self.target, exc.strerror)
             client.reset()
             return
         client.pair(server)
@@ -172,7 +177,7 @@ class _UdpServer(asyncio.DatagramProtocol):
 
     def __init__(self, sock: socket.socket, target: tuple[str, int]) -> None:
         self.sock = sock
-        self._target = target
+        self.target = target
         self._transport: asyncio.DatagramTransport | None = None
         self._flows: dict[Any, _UdpFlow] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -197,7 +202,7 @@ class _UdpServer(asyncio.DatagramProtocol):
 
     async def _open(self, flow: _UdpFlow, addr: Any) -> None:
         try:
-            await asyncio.get_running_loop().create_datagram_endpoint(lambda: flow, remote_addr=self._target)
+            await asyncio.get_running_loop().create_datagram_endpoint(lambda: flow, remote_addr=self.target)
         except OSError:
             self._flows.pop(addr, None)
 

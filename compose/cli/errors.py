@@ -46,7 +46,8 @@ def report(error: BaseException, *, stream: IO[str], colour: bool, debug: bool =
                 print(style.paint(line, style.DIM, on=colour), file=stream)
         hint = hint_of(one)
         if hint:
-            print(f"{style.paint('hint:', style.CYAN, on=colour)} {style.clean(hint)}", file=stream)
+            shown = "\n".join(style.clean(line) for line in hint.split("\n"))
+            print(f"{style.paint('hint:', style.CYAN, on=colour)} {shown}", file=stream)
     if len(found) > MAX_SHOWN:
         print(f"… and {len(found) - MAX_SHOWN} more errors", file=stream)
 

@@ -5,6 +5,7 @@ Output goes through as the bytes it is: people want their programs' colours. Onl
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable
 from typing import IO
@@ -14,10 +15,15 @@ from pycompose.cli.humanize import moment
 from pycompose.views import LogLine
 
 FLUSH_BYTES = 1 << 16
+_BESIDE = re.compile(r"[0-9a-f]{12}_")
 
 
 def short_name(container: str, project: str, service: str, number: int) -> str:
-    """Return the container's name without the project, or as it is when the service chose its own name."""
+    """Return the container's name without the project, or as it is when the service chose its own name.
+
+    One that runs beside what it is about to replace is already called as it will be.
+    """
+    container = _BESIDE.sub("", container)
     for separator in ("-", "_"):
         if container == f"{project}{separator}{service}{separator}{number}":
             return container[len(project) + 1 :]

@@ -8,8 +8,10 @@ from pycompose.engine.config import ContainerConfig, Process, RootfsTree
 from pycompose.engine.dataclass import replace
 from pycompose.engine.state import ContainerState, Status
 from pycompose.model import Condition, Dependency, Endpoint, Network, Project, Service, ServiceVolume, Volume
-from pycompose.observe import CONFIG_HASH, DEPENDS_ON, NUMBER, SERVICE, Observed, ObservedContainer
+from pycompose.observe import CONFIG_HASH, DEPENDS_ON, NUMBER, REPLACE, SERVICE, Observed, ObservedContainer
 from pycompose.reconcile import ReconcileOptions, Recreate, down_plan, reconcile, stop_plan
+
+NEEDS_WEB = Dependency(service="web", condition=Condition.STARTED)
 
 
 def service(name: str, **changes: Any) -> Service:
@@ -216,4 +218,40 @@ def test_dependants_that_ask_for_it_are_restarted_around_a_replacement() -> None
         "[1,3] -> #4 RemoveContainer demo-db-1, replaced by #1\n"
         "[4] -> #5 StartContainer demo-db-1, created by #4\n"
         "[2,5] -> #6 StartContainer demo-web-1, stopped by #2\n"
+    )
+
+
+def test_a_service_may_start_first() -> None:
+    """The new container runs before the old one is stopped, under a name of its own until that is gone."""
+    there = observed(container("web", hash_="old"))
+
+    wanted = project(service("web", update_order="start-first"), service("app", depends_on=(NEEDS_WEB,)))
+
+    assert plan(wanted, there) == (
+        "[] -> #1 CreateContainer demo-web-1, configuration changed\n"
+        "[1] -> #2 StartContainer demo-web-1, created by #1\n"
+        "[2] -> #3 StopContainer demo-web-1, replaced by #1\n"
+        "[3] -> #4 RemoveContainer demo-web-1, replaced by #1\n"
+        "[4] -> #5 RenameContainer demo-web-1, replaced #4\n"
+        "[] -> #6 CreateContainer demo-app-1, no existing container\n"
+        "[5,6] -> #7 StartContainer demo-app-1, created by #6\n"
+    )
+
+
+def test_half_of_a_replacement_goes_before_the_next_one() -> None:
+    """Both would want the same addresses."""
+    old = container("web", hash_="old")
+    labels = {**old.config.labels, REPLACE: old.id}
+    half = replace(
+        old, config=replace(old.config, id="f" * 64, name=f"{old.id[:12]}_demo-web-1", labels=labels)
+    )
+
+    assert plan(project(service("web", update_order="start-first")), observed(old, half)) == (
+        f"[] -> #1 StopContainer {half.name}, scaled down\n"
+        f"[1] -> #2 RemoveContainer {half.name}, scaled down\n"
+        "[2] -> #3 CreateContainer demo-web-1, configuration changed\n"
+        "[3] -> #4 StartContainer demo-web-1, created by #3\n"
+        "[4] -> #5 StopContainer demo-web-1, replaced by #3\n"
+        "[5] -> #6 RemoveContainer demo-web-1, replaced by #3\n"
+        "[6] -> #7 RenameContainer demo-web-1, replaced #6\n"
     )
