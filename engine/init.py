@@ -63,6 +63,7 @@ class Launch:
     sysctls: dict[str, str] | None = None
     joins: tuple[tuple[int, int], ...] = ()
     shared_memory: int = NO_FD
+    base: Path = Path()
     rw: Path = Path()
     attach_at: Path = Path()
     pidfd: int = NO_FD
@@ -97,7 +98,7 @@ def run_container(launch: Launch) -> None:
     # Slave, not private: what the host unmounts goes away here too, and nothing of ours can get out.
     m.set_propagation("/", m.MS_SLAVE | m.MS_REC)
     _share_memory(launch, sources)
-    trees = mounting.mount_root(config.rootfs, launch.rw, launch.attach_at)
+    trees = mounting.mount_root(config.rootfs, launch.base, launch.rw, launch.attach_at)
     root = trees[0]
     late = mounting.mount_all(root, launch.steps, sources, launch.nodes, launch.sysctls or {})
     _stubs(root)
@@ -203,7 +204,7 @@ def _share_memory(launch: Launch, sources: dict[str, int]) -> None:
 
 
 def _stubs(root: int) -> None:
-    """Make the two files by which programs know that they are in a container, where the image lacks them."""
+    """Make the two files by which programs know that they are in a container, where no layer has them."""
     at("create", "/.dockerenv")
     with contextlib.suppress(FileExistsError):
         flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC

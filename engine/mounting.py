@@ -53,20 +53,19 @@ def _clone_source(bind: rootfs.Bind) -> int:
     return tree
 
 
-def mount_root(trees: Sequence[RootfsTree], rw: Path, attach_at: Path) -> list[int]:
+def mount_root(trees: Sequence[RootfsTree], base: Path, rw: Path, attach_at: Path) -> list[int]:
     """Mount the overlays of the rootfs and return their descriptors, that of `/` first.
 
-    `rw/N/{upper,work}` belong to tree N; `/` is attached at the empty directory `attach_at`, seen by this
-    mount namespace only. Raises OSError.
+    `base` is the lowest layer of `/`, `rw/N/{upper,work}` belong to tree N; `/` is attached at the empty directory
+    `attach_at`, seen by this mount namespace only. Raises OSError.
     """
     mounted: list[int] = []
     for number, tree in enumerate(trees):
         at("mount overlay", tree.target)
         target = os.open(attach_at, _DIRECTORY | os.O_CLOEXEC)
-        fds = [
-            fs.open_host(path, _DIRECTORY)
-            for path in (*tree.lowers, str(rw / f"{number}/upper"), str(rw / f"{number}/work"))
-        ]
+        below = tree.lowers if number else (*tree.lowers, str(base))
+        own = rw / str(number)
+        fds = [fs.open_host(path, _DIRECTORY) for path in (*below, str(own / "upper"), str(own / "work"))]
         overlay = m.overlay(fds[:-2], fds[-2], fds[-1], target)
         if mounted:
             os.close(target)

@@ -8,6 +8,7 @@ ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmp
   projects/P/containers/ID        (a claim, made first)    networks/NAME.json   (subnet, bridge, leases)
   containers/ID/{config.json,service.json,hosts,hostname,resolv.conf,rw/,log/}
   names/NAME                      (holds the id)
+  base/                           engine/uppers.py
 ```
 """
 
@@ -82,6 +83,11 @@ class StatePaths:
     def names(self) -> Path:
         """One file per container name that is taken; it holds the id."""
         return self.root / "names"
+
+    @property
+    def base(self) -> Path:
+        """The lowest layer of every container."""
+        return self.root / "base"
 
     @property
     def networks(self) -> Path:

@@ -20,7 +20,7 @@ from pycompose.engine.errors import MountError, StateError
 from pycompose.engine.linux import fs, namespaces
 from pycompose.engine.linux import mounts as m
 from pycompose.engine.state import Status, alive
-from pycompose.engine.uppers import make_uppers
+from pycompose.engine.uppers import make_base, make_uppers
 
 if TYPE_CHECKING:
     from pycompose.engine.config import ContainerConfig
@@ -109,7 +109,7 @@ def _clone(root: int, target: str) -> int:
 
 def _mount_trees(paths: StatePaths, config: ContainerConfig, attach_at: Path) -> list[int]:
     rw = make_uppers(paths.container(config.id), config.rootfs)
-    return mounting.mount_root(config.rootfs, rw, attach_at)
+    return mounting.mount_root(config.rootfs, make_base(paths.base), rw, attach_at)
 
 
 @contextmanager

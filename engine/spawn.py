@@ -30,7 +30,7 @@ from pycompose.engine.errors import EngineError, NamespaceError
 from pycompose.engine.linux import caps, namespaces, process
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, read_state
-from pycompose.engine.uppers import make_uppers
+from pycompose.engine.uppers import make_base, make_uppers
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PIPE_BYTES = 1 << 20
@@ -181,6 +181,7 @@ class Launcher:
                 sysctls=sysctls(config),
                 joins=joins,
                 shared_memory=self._shared_memory(config, opened),
+                base=make_base(paths.base),
                 rw=self._directories(config),
                 attach_at=paths.container_run(config.id) / "rootfs",
             )

@@ -1,7 +1,13 @@
-"""The writable layer of a container: `rw/N/{upper,work}` for each overlay of its root file system."""
+"""The layers that we add to an image's: on top the writable one, at the bottom what every container has.
+
+`rw/N/{upper,work}` belong to a container, one for each overlay of its root file system. The base is one for all: the
+places where things get mounted, and the marks by which programs know that they are in a container. Images that have
+them lie over it. Made in each container's own layer, as they would be otherwise, they cost a fifth of its start.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Sequence
@@ -9,6 +15,35 @@ from pathlib import Path
 
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.errors import EngineError
+
+# The last one is made last: where it is, the base is complete.
+_BASE_FILES = (
+    ("etc/hostname", 0o644),
+    ("etc/hosts", 0o644),
+    ("etc/resolv.conf", 0o644),
+    (".dockerenv", 0o755),
+)
+_BASE_DIRECTORIES = ("dev", "etc", "proc", "sys")
+
+
+def make_base(directory: Path) -> Path:
+    """Make what is missing of the base in `directory` and return it; raises OSError.
+
+    One that is incomplete after a crash does no harm: what it lacks is made in the container's own layer.
+    """
+    if (directory / _BASE_FILES[-1][0]).exists():
+        return directory
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o755)
+    for name in _BASE_DIRECTORIES:
+        (directory / name).mkdir(exist_ok=True)
+        (directory / name).chmod(0o755)
+    with contextlib.suppress(FileExistsError):
+        (directory / "etc/mtab").symlink_to("/proc/mounts")
+    for name, mode in _BASE_FILES:
+        (directory / name).touch()
+        (directory / name).chmod(mode)
+    return directory
 
 
 def make_uppers(directory: Path, trees: Sequence[RootfsTree]) -> Path:

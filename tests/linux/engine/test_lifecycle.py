@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from pycompose.engine.config import LogConfig, Mount, MountKind, Namespaces, RootfsTree
@@ -56,6 +58,29 @@ def test_death_by_signal_is_128_plus_n(lab: Lab) -> None:
 
     assert lab.exit_code(container) == 137
     assert not lab.state(container).oom_killed
+
+
+def test_an_image_that_lacks_everything_gets_it_from_the_base(lab: Lab, tmp_path: Path) -> None:
+    """Mount points and marks come from one layer for all; what the image has lies over them, what is written, too."""
+    image = tmp_path / "image"
+    shutil.copytree(lab.rootfs, image, symlinks=True)
+    for name in ("dev", "proc", "sys"):
+        (image / name).rmdir()
+    shutil.rmtree(image / "etc")
+    trees = (RootfsTree(lowers=(str(image),)),)
+    first = lab.make("ls -a / /etc; readlink /etc/mtab; echo mine > /etc/more", rootfs=trees)
+
+    lab.keeper.start_container(first)
+
+    assert lab.exit_code(first) == 0
+    shown = lab.output(first).split()
+    assert {".dockerenv", "dev", "etc", "proc", "sys", "mtab", "/proc/mounts"} <= set(shown)
+    upper = lab.paths.container(first) / "rw/0/upper"
+    assert sorted(path.name for path in upper.rglob("*")) == ["etc", "more"]
+    (lab.paths.base / ".dockerenv").unlink()  # as after a crash in the middle
+    shutil.rmtree(lab.paths.base / "proc")
+    assert lab.run("test -e /proc/1 -a -e /.dockerenv && echo whole", rootfs=trees) == (0, "whole\n")
+    assert (lab.paths.base / "proc").is_dir()
 
 
 def test_prepare_waits_before_execve(lab: Lab) -> None:
