@@ -22,7 +22,7 @@ from pycompose.graph import near, select
 from pycompose.observe import applied, claims, observe_containers, projects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pycompose.activity import events, stats, top, volumes, wait
     from pycompose.config.load import Loaded
@@ -75,13 +75,19 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def _decline(_question: str) -> bool:
+    """Answer for a caller who can't be asked."""
+    return False
+
+
 @dataclass(slots=True)
 class Context:
-    """Where state lies, where events go, and the caller's environment."""
+    """Where state lies, where events go, the caller's environment, and how to ask whether data may be lost."""
 
     paths: StatePaths
     sink: Sink
     environment: Mapping[str, str] = field(default_factory=dict)
+    confirm: Callable[[str], bool] = _decline
 
 
 _prepared: list[Launch] = []
@@ -174,6 +180,10 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
         "dry_run": options.dry_run,
         **extra,
     }
+    if project.volumes:
+        from pycompose.stale import stale_volumes  # noqa: PLC0415 - for projects that have volumes
+
+        message["stale_volumes"] = stale_volumes(context, project, chosen, yes=options.yes)
     # First the connection: a new supervisor gets going with its project while we look for the images.
     with reach(context, project.name, keeper=not options.dry_run) as connection:
         images = find_images(context, project, chosen, options)

@@ -321,6 +321,7 @@ def _reconcile_options(message: Message, images: dict[str, Image]) -> ReconcileO
         recreate=Recreate(message["recreate"]),
         recreate_dependencies=Recreate(message["recreate_dependencies"]),
         renew_volumes=bool(message.get("renew_volumes")),
+        stale_volumes=frozenset(message.get("stale_volumes", ())),
         remove_orphans=bool(message.get("remove_orphans")),
         start=bool(message.get("start", True)),
         timeout_s=message.get("timeout_s"),

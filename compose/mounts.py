@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths
     from pycompose.model import FileObject, FileReference, Project, Service, ServiceVolume, Volume
 
+LABEL_PROJECT = "com.docker.compose.project"
+LABEL_HASH = "com.docker.compose.config-hash"
+
 
 @dataclass(slots=True)
 class MountBuilder:
@@ -162,7 +165,7 @@ def _injected(
         content = read_source(what, found.file)
     else:
         raise VolumeError(
-            f"{what}: external {kind}s need a cluster",
+            f"{what}: unsupported external {kind} {reference.source}: only a cluster has such",
             hint="give it `file:`, `environment:` or `content:`",
         )
     try:
@@ -178,9 +181,9 @@ def volume_spec(project: Project, volume: Volume) -> VolumeSpec:
     """Return what volumes.store makes of a top-level volume."""
     labels = {
         **volume.labels,
-        "com.docker.compose.project": project.name,
+        LABEL_PROJECT: project.name,
         "com.docker.compose.volume": volume.key,
-        "com.docker.compose.config-hash": volume.hash,
+        LABEL_HASH: volume.hash,
     }
     return VolumeSpec(name=volume.name, driver=volume.driver, options=volume.driver_opts, labels=labels)
 

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass, field
-from pycompose.model import Condition, Dependency, Network, Project, Service
+from pycompose.model import Condition, Dependency, Network, Project, Service, Volume
 from pycompose.plan import (
     AwaitService,
     CreateContainer,
@@ -47,6 +47,7 @@ class ReconcileOptions:
 
     `services` are those in scope, in dependency order; `named` those the user named (all of them when he named
     none). `images` maps service → image id. `start` False only creates. `timeout_s` overrides grace periods.
+    `stale_volumes` are the keys of volumes to be made anew, without their data.
     """
 
     services: tuple[str, ...]
@@ -55,6 +56,7 @@ class ReconcileOptions:
     recreate: Recreate = Recreate.DIVERGED
     recreate_dependencies: Recreate = Recreate.DIVERGED
     renew_volumes: bool = False
+    stale_volumes: frozenset[str] = frozenset()
     remove_orphans: bool = False
     start: bool = True
     wait_for_dependencies: bool = True
@@ -114,6 +116,8 @@ class _Planner:
             if volume.name not in self.observed.volumes:
                 cause = "external" if volume.external else "not found"
                 self.volumes[key] = self.result.add(CreateVolume(key=key, name=volume.name), cause)
+            elif key in self.options.stale_volumes:
+                self.volumes[key] = self._replace_volume(volume)
 
     def _network_changed(self, network: Network) -> bool:
         made_from = self.observed.networks[network.name]
@@ -122,19 +126,38 @@ class _Planner:
     def _replace_network(self, network: Network) -> int:
         """Make a network anew; everybody on it has to leave it first, and is recreated afterwards."""
         users = [
-            container
+            service
             for service in self.project.services.values()
             if any(endpoint.network == network.key for endpoint in service.networks)
-            for container in self.observed.of_service(service.name)
-            if container.running
         ]
-        stops = [self._stop(container, f"network {network.name} changed") for container in users]
+        stops = self._stop_all(users, f"network {network.name} changed")
         remove = self.result.add(
             RemoveNetwork(name=network.name, optional=False), "configuration changed", *stops
         )
         return self.result.add(
             CreateNetwork(key=network.key, name=network.name), f"replaces #{remove}", remove
         )
+
+    def _replace_volume(self, volume: Volume) -> int:
+        """Make a volume anew, without its data; who uses it is stopped before and recreated afterwards."""
+        users = [
+            service
+            for service in self.project.services.values()
+            if any(v.kind == "volume" and v.source == volume.key for v in service.volumes)
+        ]
+        stops = self._stop_all(users, f"volume {volume.name} changed")
+        remove = self.result.add(RemoveVolume(name=volume.name), "configuration changed", *stops)
+        create = CreateVolume(key=volume.key, name=volume.name)
+        return self.result.add(create, f"replaces #{remove}", remove)
+
+    def _stop_all(self, services: Iterable[Service], cause: str) -> list[int]:
+        """Stop what runs of the services."""
+        return [
+            self._stop(container, cause)
+            for service in services
+            for container in self.observed.of_service(service.name)
+            if container.running
+        ]
 
     def _stop(self, container: ObservedContainer, cause: str, *after: int) -> int:
         """Add the stop of a container, once."""

@@ -149,6 +149,7 @@ class Invocation:
             paths=StatePaths.from_environment(self.environment),
             sink=sink or _ignore,
             environment=dict(self.environment),
+            confirm=_confirm,
         )
 
     @contextmanager
@@ -180,6 +181,15 @@ def project_of(loaded: Loaded) -> Project:
     if loaded.project is None:
         raise PycomposeError("compose file: was loaded without what the project needs")
     return loaded.project
+
+
+def _confirm(question: str) -> bool:
+    """Ask on standard error; whoever has no answer, such as the end of the input, doesn't want it."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print(file=sys.stderr)
+    return answer.strip().lower() in TRUE_WORDS
 
 
 def _ignore(_event: Event) -> None:

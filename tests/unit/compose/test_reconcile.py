@@ -255,3 +255,22 @@ def test_half_of_a_replacement_goes_before_the_next_one() -> None:
         "[5] -> #6 RemoveContainer demo-web-1, replaced by #3\n"
         "[6] -> #7 RenameContainer demo-web-1, replaced #6\n"
     )
+
+
+def test_a_stale_volume_is_made_anew_between_stop_and_create() -> None:
+    """Only who uses it is replaced."""
+    data = (ServiceVolume(kind="volume", source="data", target="/data"),)
+    wanted = project(
+        service("db", volumes=data), service("web"), volumes={"data": Volume(key="data", name="demo_data")}
+    )
+    there = replace(observed(container("db"), container("web")), volumes=frozenset({"demo_data"}))
+
+    assert plan(wanted, there) == ""
+    assert plan(wanted, there, stale_volumes=frozenset({"data"})) == (
+        "[] -> #1 StopContainer demo-db-1, volume demo_data changed\n"
+        "[1] -> #2 RemoveVolume demo_data, configuration changed\n"
+        "[2] -> #3 CreateVolume demo_data, replaces #2\n"
+        "[3] -> #4 CreateContainer demo-db-1, volume demo_data is new\n"
+        "[1,4] -> #5 RemoveContainer demo-db-1, replaced by #4\n"
+        "[5] -> #6 StartContainer demo-db-1, created by #5\n"
+    )
