@@ -297,7 +297,7 @@ class Runtime:
             config.id,
             RuntimeRecord(ports=runtime.ports, endpoints=runtime.endpoints, restarts=restarts),
         )
-        state = self.keeper.start_container(config.id)
+        state = self.keeper.start_container(config.id, self._wiring.sockets(config.id))
         self._wiring.running(config, runtime)
         return state
 

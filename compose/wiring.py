@@ -148,7 +148,7 @@ class Wiring:
             # It may ask before we hear that it runs: where it belongs has to be known by then.
             self._update_names()
         if endpoints:
-            self._serve_names(config.id, record)
+            self._serve_names(config.id, record, hold=False)
         if record.publish and not wired.waits:
             self._publish(config, record, wired)
         return RuntimeRecord(ports=wired.ports, endpoints=endpoints)
@@ -189,6 +189,11 @@ class Wiring:
         if endpoints:
             self._serve_names(config.id, record)
         return endpoints
+
+    def sockets(self, container_id: str) -> dict[str, list[int]]:
+        """Return what the keeper has to hold once the container runs, besides its ports: key → descriptors."""
+        found = self._dns.sockets(container_id)
+        return {f"dns/{container_id}": [item.fileno() for item in found]} if found else {}
 
     def running(self, config: ContainerConfig, _runtime: RuntimeRecord) -> None:
         """Answer for the container's names from now on."""
@@ -347,9 +352,9 @@ class Wiring:
         with self._lock:
             for container_id, wired in self._wired.items():
                 self._hold_ports(container_id, wired)
-                sockets = self._dns.sockets(container_id)
-                if sockets and self.keeper is not None:
-                    self.keeper.hold(f"dns/{container_id}", [item.fileno() for item in sockets])
+                for key, fds in self.sockets(container_id).items():
+                    if self.keeper is not None:
+                        self.keeper.hold(key, fds)
 
     def close(self) -> None:
         """Stop answering and relaying; the sockets themselves stay with the keeper."""
@@ -362,11 +367,11 @@ class Wiring:
 
     # ------------------------------------------------------------------ names
 
-    def _serve_names(self, container_id: str, record: ServiceRecord) -> None:
+    def _serve_names(self, container_id: str, record: ServiceRecord, *, hold: bool = True) -> None:
         if self._dns.serves(container_id):
             return
         udp, tcp = self._networking.dns_sockets(container_id)
-        if self.keeper is not None:
+        if hold and self.keeper is not None:
             self.keeper.hold(f"dns/{container_id}", [udp.fileno(), tcp.fileno()])
         self._answer(container_id, record, udp, tcp)
 

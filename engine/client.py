@@ -141,25 +141,19 @@ class Keeper:
         keeper.pid = int(result["pid"])
         return keeper
 
-    def prepare(self, container_id: str) -> None:
-        """Make the container of `containers/ID/config.json` up to the point before it executes.
+    def start_container(
+        self, container_id: str, hold: Mapping[str, Sequence[int]] | None = None
+    ) -> ContainerState:
+        """Make the container of `containers/ID/config.json`; returns its state when it has executed.
 
-        Raises MountError, NamespaceError, CgroupError, ChildError, StateError when it runs already.
+        The keeper holds the descriptors of `hold` from then on, as by `hold`. Raises ExecError (126, 127), MountError,
+        NamespaceError, CgroupError, ChildError, StateError when it runs already; then nothing is left of it at run
+        time but what is held.
         """
-        self._call("prepare", container=container_id)
-
-    def go(self, container_id: str) -> ContainerState:
-        """Let a prepared container execute; returns its state when it has.
-
-        Raises ExecError (126, 127) and ChildError; then nothing is left of the container at run time.
-        """
-        self._call("go", container=container_id)
+        held = hold or {}
+        counts = {key: len(fds) for key, fds in held.items()}
+        self._call("start", [fd for fds in held.values() for fd in fds], container=container_id, hold=counts)
         return read_state(self._paths, container_id)
-
-    def start_container(self, container_id: str) -> ContainerState:
-        """Prepare a container and let it go."""
-        self.prepare(container_id)
-        return self.go(container_id)
 
     def exec(  # noqa: PLR0913 - a stream each
         self,
@@ -231,7 +225,7 @@ class Keeper:
 
         `stdout` and `stderr` are writing ends (a terminal's output is all stdout), and are made non-blocking.
         They close when the container has ended and everything is written. A reader that is slow misses
-        output, or with `patient` holds the container up. `early` is for a container that is prepared
+        output, or with `patient` holds the container up. `early` is for a container that is started
         later, with a terminal of this size, and returns neither input nor terminal.
         """
         given = {"stdout": stdout, "stderr": stderr}
@@ -278,7 +272,7 @@ class Keeper:
         return list(self._call("held")[0]["keys"])
 
     def list(self) -> Entries:
-        """Return id, pid and status (preparing, ready, running, paused) of each container."""
+        """Return id, pid and status (starting, running, paused) of each container."""
         return list(self._call("list")[0]["containers"])
 
     def discard(self, container_id: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import itertools
 import os
 import signal
 import socket
@@ -30,7 +31,7 @@ from pycompose.engine.linux import caps, process
 from pycompose.engine.loop import Loop
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.revival import Revival
-from pycompose.engine.running import Container, Execution
+from pycompose.engine.running import Container, Done, Execution
 from pycompose.engine.state import Status, boot_id, read_state
 from pycompose.engine.store import read_json
 from pycompose.engine.tap import Tap
@@ -44,7 +45,7 @@ _SETTLE_S = 0.005
 
 @dataclass(slots=True)
 class _Early:
-    """Who wants the output of a container that isn't prepared yet, and the size of the terminal it gets."""
+    """Who wants the output of a container that isn't started yet, and the size of the terminal it gets."""
 
     rows: int = 0
     columns: int = 0
@@ -61,7 +62,6 @@ class Keeper:
         self._project = project
         self._launcher = spawn.Launcher(paths)
         self._containers: dict[str, Container] = {}
-        self._owners: dict[str, Connection] = {}
         self._executions: dict[str, Execution] = {}
         self._ended: dict[str, Container] = {}
         self._held: dict[str, list[int]] = {}
@@ -119,13 +119,8 @@ class Keeper:
                 connection.send(event)
 
     def closed(self, connection: Connection) -> None:
-        """Forget a client; what it started goes on, what it only prepared ends."""
+        """Forget a client; what it started goes on."""
         self._connections.discard(connection)
-        for container_id, owner in list(self._owners.items()):
-            if owner is connection:
-                del self._owners[container_id]
-                if not self._containers[container_id].released:
-                    self._containers[container_id].kill()
         self._revival.gone(connection)
 
     # Containers
@@ -149,18 +144,19 @@ class Keeper:
         else:
             reply.ok({"pid": os.getpid(), "project": self._project})
 
-    def op_prepare(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
-        """Clone a container and answer when it is ready to execute."""
+    def op_start(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+        """Clone a container and answer when it has executed; hold what comes with it, too."""
         container_id = message["container"]
         if container_id in self._containers:
             raise StateError(f"container {container_id[:12]}: cannot start: it is running already")
+        given = iter(fds)
+        for key, count in message["hold"].items():
+            self._hold(key, list(itertools.islice(given, count)))
         config = from_json(ContainerConfig, read_json(self._paths.container(container_id) / "config.json"))
-        container = self._clone(config)
+        container = self._clone(config, lambda error: reply.fail(error) if error else reply.ok())
         self._containers[container_id] = container
-        self._owners[container_id] = reply.connection
-        container.done = lambda error: reply.fail(error) if error else reply.ok()
 
-    def _clone(self, config: ContainerConfig) -> Container:
+    def _clone(self, config: ContainerConfig, done: Done) -> Container:
         """Make everything that a container has outside and clone it; leave nothing behind when that fails."""
         directory = self._paths.container_run(config.id)
         restarts = read_state(self._paths, config.id).restart_count
@@ -196,24 +192,12 @@ class Keeper:
                     if fd >= 0:
                         os.close(fd)
             container = Container(
-                self.loop, config, group, copy, directory, child=child, on_exit=self._on_exit
+                self.loop, config, group, copy, directory, child=child, done=done, on_exit=self._on_exit
             )
             container.stdin = pipes.stdin
             container.state = replace(container.state, restart_count=restarts)
             undo.pop_all()
         return container
-
-    def op_go(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
-        """Let a prepared container execute; answer its state."""
-        container = self._container(message)
-
-        def done(error: EngineError | None) -> None:
-            if error:
-                reply.fail(error)
-            else:
-                reply.ok()
-
-        container.release(done)
 
     def op_exec(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
         """Execute a process in a running container; answer when it has executed."""
@@ -369,8 +353,7 @@ class Keeper:
 
     def op_hold(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
         """Keep descriptors under a key, in place of those it had."""
-        self._drop(message["key"])
-        self._held[message["key"]] = [os.dup(fd) for fd in fds]
+        self._hold(message["key"], fds)
         reply.ok()
 
     def op_take(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
@@ -387,6 +370,10 @@ class Keeper:
     def op_held(self, _message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
         """Tell the keys."""
         reply.ok({"keys": sorted(self._held)})
+
+    def _hold(self, key: str, fds: list[int]) -> None:
+        self._drop(key)
+        self._held[key] = [os.dup(fd) for fd in fds]
 
     def _drop(self, key: str) -> None:
         for fd in self._held.pop(key, []):
@@ -419,7 +406,6 @@ class Keeper:
     def _on_exit(self, container: Container) -> None:
         container_id = container.config.id
         self._containers.pop(container_id, None)
-        self._owners.pop(container_id, None)
         self._ended[container_id] = container
         if container.executed:
             state = container.state

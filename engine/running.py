@@ -147,7 +147,7 @@ class Process:
 class Container(Process):
     """A container from its clone, or its adoption, to its end.
 
-    `done` belongs to the request that waits for the child and is called once. `on_exit` is called when all
+    `done` belongs to the request that waits for it to execute and is called once. `on_exit` is called when all
     is over and written down; `self.executed` tells whether it ever ran.
     """
 
@@ -161,6 +161,7 @@ class Container(Process):
         *,
         child: Child,
         on_exit: Callable[[Container], None],
+        done: Done | None = None,
     ) -> None:
         super().__init__(loop, child.pid, child.pidfd, child.sync)
         self.config = config
@@ -168,9 +169,9 @@ class Container(Process):
         self.output = output
         self.directory = directory
         self.stdin = -1
-        self.done: Done | None = None
-        self.released = False
         self.executed = False
+        self._done = done
+        self._released = False
         self.state = ContainerState(
             id=config.id,
             status=Status.CREATED,
@@ -185,23 +186,13 @@ class Container(Process):
     def adopt(self, state: ContainerState) -> None:
         """Go on with a container that another keeper started."""
         status = Status.PAUSED if state.status is Status.PAUSED else Status.RUNNING
-        self.released = self.executed = True
+        self._released = self.executed = True
         self.write(replace(state, status=status))
 
     @property
     def status(self) -> str:
-        """What `list` says: preparing, ready, running, paused or exited."""
-        if self.state.status is not Status.CREATED:
-            return str(self.state.status.value)
-        return "ready" if self.done is None else "preparing"
-
-    def release(self, done: Done) -> None:
-        """Let the prepared child execute; raises EngineError when it isn't ready."""
-        if self.released or self.done is not None or self.error is not None:
-            raise EngineError(f"container {self.config.name}: cannot start: it is {self.status}")
-        self.released = True
-        self.done = done
-        self.say(init.GO)
+        """What `list` says: starting, running, paused or exited."""
+        return "starting" if self.state.status is Status.CREATED else str(self.state.status.value)
 
     def kill(self) -> None:
         """SIGKILL everything in the container, or its first process where there is nothing to do it by."""
@@ -245,12 +236,14 @@ class Container(Process):
         elif fds:
             self.take_terminal(fds[0])
         else:
+            # From here on it will run, so from here on it is known whose process that is.
             self.write(self.state)
-            self._answer(None)
+            self._released = True
+            self.say(init.GO)
 
     def on_silence(self) -> None:
         """Conclude that it has executed, if it was released and didn't complain; or else it is dying."""
-        if self.released and self.error is None:
+        if self._released and self.error is None:
             self.executed = True
             self.write(replace(self.state, status=Status.RUNNING, started_ns=time.time_ns()))
             self._answer(None)
@@ -324,7 +317,7 @@ class Container(Process):
         self._group_abandoned = True
 
     def _answer(self, error: EngineError | None) -> None:
-        done, self.done = self.done, None
+        done, self._done = self._done, None
         if done is not None:
             done(error)
 

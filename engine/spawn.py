@@ -6,8 +6,8 @@ child (engine/init.py)                       keeper
 mounts …                                     the v1 groups
                                         <--  PLACED      (it is in all of its groups)
 {"terminal"} + master                   -->
-READY                                   -->  state.json: created, and the supervisor is told
-                                        <--  GO          (start)
+READY                                   -->  state.json: created, with the pid
+                                        <--  GO
 execve; the socket closes               -->  state.json: running
 {"errno", "op", "path", "message"}      -->  the error, at any time; the child exits
 ```

@@ -2,7 +2,7 @@
 
 ```
 client                                      keeper
-{"id": 0, "op": "hello", "protocol": 1} ->
+{"id": 0, "op": "hello", "protocol": 2} ->
                                         <-  {"id": 0, "result": {"pid": …}} or {"id": 0, "error": …} and EOF
 {"id": n, "op": …, …} + descriptors     ->
                                         <-  {"id": n, "result": {…}} + descriptors, or {"id": n, "error": {…}}
@@ -24,7 +24,7 @@ from typing import Any
 from pycompose.engine import errors
 from pycompose.engine.errors import ChildError, EngineError, ExecError, PycomposeError
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_BYTES = 64 * 1024
 MAX_FDS = 64
 

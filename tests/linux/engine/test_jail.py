@@ -121,7 +121,7 @@ def test_capabilities_of_pid_one(lab: Lab) -> None:
 def test_unknown_capability_is_an_error(lab: Lab) -> None:
     """A typing mistake doesn't silently give less, or more."""
     with pytest.raises(EngineError, match="capability SYS_ADMINN"):
-        lab.keeper.prepare(lab.make("true", process={"capabilities": ("SYS_ADMINN",)}))
+        lab.keeper.start_container(lab.make("true", process={"capabilities": ("SYS_ADMINN",)}))
 
 
 def test_groups_are_exactly_those_of_the_user(lab: Lab) -> None:
@@ -136,7 +136,7 @@ def test_groups_are_exactly_those_of_the_user(lab: Lab) -> None:
 def test_huge_user_ids_are_refused(lab: Lab) -> None:
     """An id that would wrap around to root is an error (CVE-2024-40635)."""
     with pytest.raises(EngineError, match="4294967296"):
-        lab.keeper.prepare(lab.make("true", process={"user": User(spec="4294967296")}))
+        lab.keeper.start_container(lab.make("true", process={"user": User(spec="4294967296")}))
 
 
 def test_signals_session_and_umask_are_clean(lab: Lab) -> None:
@@ -166,7 +166,7 @@ def test_environment_has_the_defaults_and_the_last_word(lab: Lab) -> None:
     assert (variables["HOSTNAME"], variables["HOME"], variables["A"]) == ("box", "/home/app", "2")
     assert "TERM" not in variables
     with pytest.raises(EngineError, match="NAME=value"):
-        lab.keeper.prepare(lab.make("true", process={"env": ("NOVALUE",)}))
+        lab.keeper.start_container(lab.make("true", process={"env": ("NOVALUE",)}))
 
 
 def test_path_of_the_container_finds_the_program(lab: Lab) -> None:
@@ -194,7 +194,7 @@ def test_names_are_the_containers_own(lab: Lab) -> None:
     assert text.split() == ["box", "lab.test"]
     assert socket.gethostname() == before
     with pytest.raises(ChildError, match="hostname"):
-        lab.keeper.prepare(lab.make("true", hostname="x" * 65))
+        lab.keeper.start_container(lab.make("true", hostname="x" * 65))
 
 
 def test_namespaces_are_new(lab: Lab) -> None:
@@ -254,7 +254,9 @@ def test_rlimits_are_explicit(lab: Lab) -> None:
         "0",
     ]
     with pytest.raises(EngineError, match="ulimit nofiles: cannot set: unknown"):
-        lab.keeper.prepare(lab.make("true", process={"rlimits": (Rlimit(name="nofiles", soft=1, hard=1),)}))
+        lab.keeper.start_container(
+            lab.make("true", process={"rlimits": (Rlimit(name="nofiles", soft=1, hard=1),)})
+        )
 
 
 def test_rlimits_may_be_smaller_than_what_the_engine_needs(lab: Lab) -> None:
@@ -293,7 +295,7 @@ def test_sysctls_are_set_inside_only(lab: Lab) -> None:
     assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == before
     for key, namespaces in (("kernel.panic", PRIVATE), ("net.ipv4.ip_forward", Namespaces(network="host"))):
         with pytest.raises(EngineError, match=f"sysctl {key}"):
-            lab.keeper.prepare(lab.make("true", sysctls={key: "1"}, namespaces=namespaces))
+            lab.keeper.start_container(lab.make("true", sysctls={key: "1"}, namespaces=namespaces))
 
 
 def test_init_reaps_and_passes_the_code(lab: Lab) -> None:
@@ -405,7 +407,7 @@ def test_an_image_with_a_symlink_for_a_system_directory_is_refused(lab: Lab, nam
         container = lab.make("true", rootfs=(RootfsTree(lowers=(str(image),)),))
 
         with pytest.raises(MountError, match=f"cannot mount /{name}: ") as caught:
-            lab.keeper.prepare(container)
+            lab.keeper.start_container(container)
 
     assert "symbolic link" in str(caught.value.hint)
     assert not Path("/host-like").exists()
@@ -432,7 +434,7 @@ def test_a_user_dev_without_null_is_refused(lab: Lab) -> None:
         fake.mkdir()
         (fake / "null").write_text("secret")
         with pytest.raises(ChildError, match="/dev/null: not the null device"):
-            lab.keeper.prepare(
+            lab.keeper.start_container(
                 lab.make("true", mounts=(Mount(kind=MountKind.BIND, source=str(fake), target="/dev"),))
             )
 
@@ -444,7 +446,7 @@ def test_mounts_on_root_and_below_proc_are_refused(lab: Lab, target: str) -> Non
     """Programs trust /proc; only the single files that lxcfs provides may be covered (CVE-2019-19921)."""
     wanted = Mount(kind=MountKind.TMPFS, target=target)
     with pytest.raises(MountError, match="cannot mount"):
-        lab.keeper.prepare(lab.make("true", mounts=(wanted,)))
+        lab.keeper.start_container(lab.make("true", mounts=(wanted,)))
 
 
 def test_a_mount_through_an_image_symlink_stays_inside(lab: Lab) -> None:
@@ -474,7 +476,7 @@ def test_a_subpath_may_not_leave_its_volume(lab: Lab) -> None:
         (volume / "escape").symlink_to("/etc")
         wanted = Mount(kind=MountKind.BIND, source=str(volume), subpath="escape", target="/data")
         with pytest.raises(MountError, match="No such file"):
-            lab.keeper.prepare(lab.make("true", mounts=(wanted,)))
+            lab.keeper.start_container(lab.make("true", mounts=(wanted,)))
 
 
 def exchange(one: Path, other: Path) -> None:
@@ -645,7 +647,7 @@ def test_a_bad_tmpfs_option_is_told_by_the_kernel(lab: Lab) -> None:
     """The message says which option."""
     wanted = Mount(kind=MountKind.TMPFS, target="/x", options=("bananas=1",))
     with pytest.raises(MountError, match="bananas"):
-        lab.keeper.prepare(lab.make("true", mounts=(wanted,)))
+        lab.keeper.start_container(lab.make("true", mounts=(wanted,)))
 
 
 def test_a_missing_source_is_made_when_asked(lab: Lab) -> None:
@@ -745,14 +747,14 @@ def test_a_device_outside_dev_is_there_in_every_run(lab: Lab) -> None:
     node.symlink_to("/etc/passwd")
 
     with pytest.raises(ChildError, match="make device /x/mem: something else"):
-        lab.keeper.prepare(container)
+        lab.keeper.start_container(container)
 
 
 def test_a_device_that_is_none_is_an_error(lab: Lab) -> None:
     """Files and missing paths are named."""
     for source, reason in (("/etc/passwd", "not a device"), ("/dev/nothing", "No such file")):
         with pytest.raises(EngineError, match=reason):
-            lab.keeper.prepare(lab.make("true", devices=(Device(source=source, target="/dev/x"),)))
+            lab.keeper.start_container(lab.make("true", devices=(Device(source=source, target="/dev/x"),)))
 
 
 def test_stdout_can_be_opened_again_by_an_ordinary_user(lab: Lab) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import socket
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -93,54 +95,34 @@ def test_a_paused_container_is_adopted_paused(lab: Lab) -> None:
     lab.wait_for_output(container, "tick\n" * (count + 3))
 
 
-def test_a_prepared_container_ends_with_its_keeper(lab: Lab) -> None:
-    """A child that waits for GO has nobody left to run for."""
-    container = lab.make("echo never")
-    lab.keeper.prepare(container)
-    watch = os.pidfd_open(lab.keeper.list()[0]["pid"])
-
-    die(lab)
-    assert signal_of_end(watch)
-    lab.start()
-
-    assert lab.keeper.list() == []
-    assert lab.state(container).status is Status.CREATED
-    assert lab.output(container) == ""
-    assert lab.keeper.start_container(container).status in (Status.RUNNING, Status.EXITED)
-
-
-def test_a_prepared_container_ends_with_whoever_prepared_it(lab: Lab) -> None:
-    """A supervisor that dies between the two steps of a start leaves nothing in the way of the next one's."""
-    container = lab.make(["sleep", "1000"])
-    lab.keeper.prepare(container)
-    lab.keeper.close()
-
-    lab.keeper = Keeper.connect(lab.paths, PROJECT, on_event=lab.on_event)
-
-    assert lab.keeper.list() == []
-    assert lab.keeper.start_container(container).status is Status.RUNNING
-
-
-@pytest.mark.parametrize("asked", ("prepare", "go"))
-def test_a_start_that_lost_its_supervisor_is_decided_before_the_next_one_looks(lab: Lab, asked: str) -> None:
-    """It runs or it is gone; what was let go runs, though nobody read the answer."""
-    container = lab.make(["sleep", "1000"])
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-        with wire.address(lab.paths.keeper_socket(PROJECT)) as name:
-            sock.connect(name)
-        wire.send(sock, wire.encode({"id": 1, "op": "hello", "protocol": wire.PROTOCOL}))
-        assert wire.receive(sock) is not None
-        wire.send(sock, wire.encode({"id": 2, "op": "prepare", "container": container}))
-        if asked == "go":
+@pytest.mark.parametrize("victim", ("keeper", "supervisor"))
+def test_a_start_that_is_cut_off_is_decided_before_the_next_one_looks(lab: Lab, victim: str) -> None:
+    """It runs or it is gone, and in either case the container can be used; ten different moments."""
+    for number in range(10):
+        container = lab.make(["sleep", "1000"])
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            with wire.address(lab.paths.keeper_socket(PROJECT)) as name:
+                sock.connect(name)
+            wire.send(sock, wire.encode({"id": 1, "op": "hello", "protocol": wire.PROTOCOL}))
             assert wire.receive(sock) is not None
-            wire.send(sock, wire.encode({"id": 3, "op": "go", "container": container}))
-    lab.keeper.close()
+            wire.send(sock, wire.encode({"id": 2, "op": "start", "container": container, "hold": {}}))
+            select.select([sock], [], [], number * 0.001)
+            if victim == "keeper":
+                die(lab)
+        if victim == "keeper":
+            lab.start()
+        else:
+            lab.keeper.close()
+            lab.keeper = Keeper.connect(lab.paths, PROJECT, on_event=lab.on_event)
 
-    lab.keeper = Keeper.connect(lab.paths, PROJECT, on_event=lab.on_event)
+        running = {entry["id"]: entry["status"] for entry in lab.keeper.list()}
 
-    running = [(entry["id"], entry["status"]) for entry in lab.keeper.list()]
-    assert running == ([(container, "running")] if asked == "go" else [])
-    assert lab.state(container).status is (Status.RUNNING if asked == "go" else Status.CREATED)
+        assert running.get(container, "running") == "running"
+        status = lab.state(container).status
+        assert status is (Status.RUNNING if container in running else Status.CREATED)
+        if container not in running:
+            assert lab.keeper.start_container(container).status is Status.RUNNING
+        lab.keeper.discard(container)
 
 
 def test_held_descriptors_survive_the_supervisor(lab: Lab) -> None:
@@ -181,7 +163,7 @@ def test_another_protocol_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
     """A keeper of another version says so instead of guessing."""
     monkeypatch.setattr(wire, "PROTOCOL", 999)
 
-    with pytest.raises(EngineError, match="speaks protocol 1, not 999"):
+    with pytest.raises(EngineError, match="speaks protocol 2, not 999"):
         Keeper.connect(lab.paths, PROJECT, on_event=lab.on_event)
 
 
@@ -242,9 +224,18 @@ def test_the_keeper_runs_from_a_sealed_copy(lab: Lab) -> None:
 
 def test_the_child_before_execve_runs_from_the_sealed_copy(lab: Lab) -> None:
     """What the container's /proc/1/exe shows before it executes is that copy too."""
-    lab.keeper.prepare(lab.make("true"))
+    container = lab.make("true")
+    seen: set[str] = set()
+    thread = threading.Thread(target=lab.keeper.start_container, args=(container,))
+    thread.start()
+    while thread.is_alive():
+        for pid in Path(f"/proc/{lab.keeper.pid}/task/{lab.keeper.pid}/children").read_text().split():
+            with contextlib.suppress(OSError):
+                seen.add(os.readlink(f"/proc/{pid}/exe"))
+    thread.join()
 
-    assert os.readlink(f"/proc/{lab.keeper.list()[0]['pid']}/exe").startswith("/memfd:pycompose-keeper")
+    assert any(name.startswith("/memfd:pycompose-keeper") for name in seen)
+    assert all(name.startswith("/memfd:pycompose-keeper") or name == "/bin/busybox" for name in seen)
 
 
 def test_shutdown_needs_force_while_containers_run(lab: Lab) -> None:

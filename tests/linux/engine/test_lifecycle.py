@@ -20,7 +20,7 @@ from pycompose.engine.errors import (
     StateError,
 )
 from pycompose.engine.linux.process import signal_handled
-from pycompose.engine.state import Status, alive
+from pycompose.engine.state import Status
 
 from tests.support.lab import Lab, runs
 
@@ -81,22 +81,6 @@ def test_an_image_that_lacks_everything_gets_it_from_the_base(lab: Lab, tmp_path
     shutil.rmtree(lab.paths.base / "proc")
     assert lab.run("test -e /proc/1 -a -e /.dockerenv && echo whole", rootfs=trees) == (0, "whole\n")
     assert (lab.paths.base / "proc").is_dir()
-
-
-def test_prepare_waits_before_execve(lab: Lab) -> None:
-    """A prepared container is on the list and has printed nothing; go lets it run."""
-    container = lab.make("echo ran; sleep 1000")
-
-    lab.keeper.prepare(container)
-
-    (entry,) = lab.keeper.list()
-    assert (entry["id"], entry["status"]) == (container, "ready")
-    assert lab.state(container).status is Status.CREATED
-    assert alive(lab.state(container))
-    assert lab.output(container) == ""
-    assert lab.keeper.go(container).status is Status.RUNNING
-    lab.wait_for_output(container, "ran")
-    assert lab.keeper.list()[0]["status"] == "running"
 
 
 def test_a_process_without_handler_is_known_beforehand(lab: Lab) -> None:
@@ -170,9 +154,7 @@ def test_requests_for_the_wrong_state_are_refused(lab: Lab) -> None:
     lab.keeper.start_container(container)
 
     with pytest.raises(StateError, match="running already"):
-        lab.keeper.prepare(container)
-    with pytest.raises(EngineError, match="cannot start: it is running"):
-        lab.keeper.go(container)
+        lab.keeper.start_container(container)
     with pytest.raises(NoSuchContainer):
         lab.keeper.signal("f" * 64, 15)
     with pytest.raises(EngineError, match="cannot send signal 1000"):
@@ -222,10 +204,9 @@ def test_what_cannot_execute_is_told_apart(lab: Lab, args: list[str], code: int)
         (files / name).write_text(text)
         (files / name).chmod(0o755)
     container = lab.make(args, rootfs=(RootfsTree(lowers=(str(files), str(lab.rootfs))),))
-    lab.keeper.prepare(container)
 
     with pytest.raises(ExecError, match=f"cannot execute {args[0]}: ") as caught:
-        lab.keeper.go(container)
+        lab.keeper.start_container(container)
 
     assert caught.value.exit_code == code
     assert lab.keeper.list() == []
@@ -238,13 +219,13 @@ def test_errors_of_the_child_name_what_failed(lab: Lab) -> None:
     """Mount source, user, working directory, namespace: each error says what it was about."""
     missing = Mount(kind=MountKind.BIND, source="/nonexistent/x", target="/data")
     with pytest.raises(MountError, match=r"lab-1: cannot mount /nonexistent/x: .*No such file"):
-        lab.keeper.prepare(lab.make("true", mounts=(missing,)))
+        lab.keeper.start_container(lab.make("true", mounts=(missing,)))
     with pytest.raises(ChildError, match=r"working directory /etc/passwd: .*[Nn]ot a directory"):
-        lab.keeper.prepare(lab.make("true", process={"cwd": "/etc/passwd"}))
+        lab.keeper.start_container(lab.make("true", process={"cwd": "/etc/passwd"}))
     with pytest.raises(NamespaceError, match="it is not running"):
-        lab.keeper.prepare(lab.make("true", namespaces=Namespaces(network="container:" + "e" * 64)))
+        lab.keeper.start_container(lab.make("true", namespaces=Namespaces(network="container:" + "e" * 64)))
     with pytest.raises(EngineError, match="layer /nonexistent/layer"):
-        lab.keeper.prepare(lab.make("true", rootfs=(RootfsTree(lowers=("/nonexistent/layer",)),)))
+        lab.keeper.start_container(lab.make("true", rootfs=(RootfsTree(lowers=("/nonexistent/layer",)),)))
     assert lab.keeper.list() == []
 
 
