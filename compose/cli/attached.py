@@ -23,14 +23,15 @@ from typing import TYPE_CHECKING
 
 from pycompose import app
 from pycompose.cli.following import Following
+from pycompose.cli.handover import Choice
 from pycompose.cli.invocation import project_of
 from pycompose.cli.menu import Menu
-from pycompose.cli.prefix import LogPrinter
+from pycompose.cli.prefix import LogPrinter, short_name
 from pycompose.cli.progress import Renderer, plain_line
 from pycompose.errors import UnknownService
 from pycompose.events import Event, Phase
-from pycompose.lookups import FollowOptions
-from pycompose.options import KillOptions, StopOptions, UpOptions
+from pycompose.lookups import FollowOptions, PsOptions
+from pycompose.options import AttachOptions, KillOptions, StopOptions, UpOptions
 from pycompose.views import Exited
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ class Attached:
             timestamps=attached.timestamps,
         )
         detach = functools.partial(self._queue.put, Signal.DETACH)
-        self._menu = Menu(self._printer, detach) if attached.menu else None
+        self._talkative = tuple(name for name in shown if services[name].tty or services[name].stdin_open)
+        choices = self._choices if self._talkative else None
+        self._menu = Menu(self._printer, detach, choices=choices) if attached.menu else None
         self._following = Following(
             invocation.context(),
             loaded.name,
@@ -181,6 +184,22 @@ class Attached:
         if self._menu is not None:
             self._menu.show()
         self._following.start()
+
+    def _choices(self) -> list[Choice]:
+        """Return the containers whose terminal or input is open; for the menu's thread."""
+        context, name = self._invocation.context(), self._loaded.name
+        found = app.ps(context, name, PsOptions(services=self._talkative))
+        return [
+            Choice(
+                label=short_name(view.name, name, view.service, view.number),
+                container=view.name,
+                open=functools.partial(
+                    app.attach, context, name, AttachOptions(service=view.service, index=view.number)
+                ),
+            )
+            for view in found
+            if view.state == "running" and not view.oneoff
+        ]
 
     # ------------------------------------------------------------------ what the follow thread calls
 
@@ -290,11 +309,16 @@ class Attached:
             number: signal.signal(number, self._on_signal)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
         }
+        before[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, self._on_resize)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _on_resize(self, _number: int, _frame: object) -> None:
+        if self._menu is not None:
+            self._menu.resized()
 
     def _on_signal(self, number: int, _frame: object) -> None:
         self._stop_expected = self._stop_expected or number != signal.SIGUSR1

@@ -6,7 +6,9 @@ Output goes through as the bytes it is: people want their programs' colours. Onl
 from __future__ import annotations
 
 import re
+import sys
 import threading
+import time
 from collections.abc import Iterable
 from typing import IO
 
@@ -15,6 +17,7 @@ from pycompose.cli.humanize import moment
 from pycompose.views import LogLine
 
 FLUSH_BYTES = 1 << 16
+HELD_BYTES = 1 << 20
 _BESIDE = re.compile(r"[0-9a-f]{12}_")
 
 
@@ -59,7 +62,11 @@ class LogPrinter:
         self._prefixes: dict[str, bytes] = {}
         self._names: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
         self._footer = b""
+        self._held: list[tuple[str, bytes]] | None = None
+        self._held_bytes = 0
+        self._elsewhere: dict[str, list[list[int]]] = {}
 
     def expect(self, names: Iterable[str]) -> None:
         """Make the prefix wide enough for these (short) names from the start."""
@@ -68,7 +75,10 @@ class LogPrinter:
                 self._grow(name)
 
     def line(self, line: LogLine) -> None:
-        """Write one line of output."""
+        """Write one line of output, unless the user has seen it while the screen was handed to the container."""
+        spans = self._elsewhere.get(line.container, ())
+        if any(first <= line.stamp_ns <= last for first, last in spans):
+            return
         name = self._names.get(line.container)
         if name is None:
             name = short_name(line.container, self._project, line.service, line.number)
@@ -94,34 +104,74 @@ class LogPrinter:
         """Show `text` below the output from now on, "" takes it away. Only for terminals."""
         with self._lock:
             stream = self._streams["stdout"]
+            if self._held is not None:
+                self._footer = text.encode()
+                return
             if self._footer:
                 stream.write(b"\r\x1b[K")
             self._footer = text.encode()
             stream.write(self._footer)
             stream.flush()
 
+    def hold(self, container: str, text: str) -> None:
+        """Write `text`, then nothing until `release`: the screen belongs to `container`.
+
+        Output waits: 1 MiB in memory, then whoever wants to write. What the container itself writes meanwhile
+        isn't shown a second time.
+        """
+        with self._lock:
+            self._put("stdout", text.encode() + b"\n", footer=b"")
+            self._streams["stdout"].flush()
+            self._held, self._held_bytes = [], 0
+            self._elsewhere.setdefault(container, []).append([time.time_ns(), sys.maxsize])
+
+    def release(self) -> None:
+        """Write what has waited, and go on."""
+        with self._lock:
+            now_ns = time.time_ns()
+            for spans in self._elsewhere.values():
+                spans[-1][1] = min(spans[-1][1], now_ns)
+            held, self._held = self._held or [], None
+            self._streams["stdout"].write(b"\r\n")
+            for which, data in held:
+                self._put(which, data, footer=b"")
+            self._streams["stdout"].write(self._footer)
+            self._flush()
+            self._room.notify_all()
+
     def flush(self) -> None:
         """Let everything out."""
         with self._lock:
-            for stream in self._streams.values():
-                stream.flush()
+            self._flush()
+
+    def _flush(self) -> None:
+        for stream in self._streams.values():
+            stream.flush()
 
     def _write(self, which: str, data: bytes) -> None:
-        stream = self._streams[which]
         with self._lock:
-            if self._footer:
-                menu = self._streams["stdout"]
-                menu.write(b"\r\x1b[K")
-                if stream is not menu:
-                    menu.flush()
-            stream.write(data)
-            if self._footer:
-                if stream is not menu:
-                    stream.flush()
-                menu.write(self._footer)
+            self._room.wait_for(lambda: self._held is None or self._held_bytes < HELD_BYTES)
+            if self._held is None:
+                self._put(which, data, footer=self._footer)
+            else:
+                self._held.append((which, data))
+                self._held_bytes += len(data)
+
+    def _put(self, which: str, data: bytes, *, footer: bytes) -> None:
+        """Write to a stream, above the footer; `footer` is what is to be below it afterwards."""
+        stream, menu = self._streams[which], self._streams["stdout"]
+        if self._footer:
+            menu.write(b"\r\x1b[K")
+            if stream is not menu:
                 menu.flush()
-            elif self._live:
+        stream.write(data)
+        if footer:
+            if stream is not menu:
                 stream.flush()
+            menu.write(footer)
+            menu.flush()
+        elif self._live:
+            stream.flush()
 
     def _head(self, name: str) -> bytes:
         head = self._prefixes.get(name)

@@ -139,6 +139,23 @@ def raw_mode(fd: int, *, keep_signals: bool = False) -> Iterator[None]:
         _set_mode(fd, saved)
 
 
+@contextlib.contextmanager
+def line_mode(fd: int) -> Iterator[None]:
+    """Let the terminal `fd` echo what is typed and hand it out by lines, for the block."""
+    try:
+        saved = termios.tcgetattr(fd)
+    except (termios.error, OSError):
+        yield
+        return
+    mode = termios.tcgetattr(fd)
+    mode[3] |= termios.ECHO | termios.ICANON
+    try:
+        _set_mode(fd, mode)
+        yield
+    finally:
+        _set_mode(fd, saved)
+
+
 def _set_mode(fd: int, mode: list[object]) -> None:
     """tcsetattr(3) that neither stops us in the background (SIGTTOU) nor minds a terminal that has gone."""
     ours = threading.current_thread() is threading.main_thread()
@@ -173,9 +190,21 @@ def _read(fd: int) -> bytes:
 
 
 class InputPump:
-    """A thread that copies what is typed into the session, until the end, the detach keys or `stop`."""
+    """A thread that copies what is typed into the session, until the end, the detach keys or `stop`.
 
-    def __init__(self, source: int, session: Session, keys: bytes, on_detach: Callable[[], None]) -> None:
+    With `leave_at_end` the end is one more detach key: the process doesn't learn of it.
+    """
+
+    def __init__(
+        self,
+        source: int,
+        session: Session,
+        keys: bytes,
+        on_detach: Callable[[], None],
+        *,
+        leave_at_end: bool = False,
+    ) -> None:
+        self._leave_at_end = leave_at_end
         self._source = source
         self._session = session
         self._filter = KeyFilter(keys)
@@ -205,7 +234,7 @@ class InputPump:
                 return
             data = _read(self._source)
             if not data:
-                self._end()
+                (self._on_detach if self._leave_at_end else self._end)()
                 return
             data, detached = self._filter.feed(data)
             try:
@@ -226,7 +255,7 @@ class InputPump:
 class Interaction:
     """One session on the user's screen, from the first byte to the exit code."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the ends of a session, and the ways to leave it
         self,
         session: Session,
         *,
@@ -235,8 +264,10 @@ class Interaction:
         stderr: int = 2,
         detach_keys: str = "",
         forward: Sequence[signal.Signals] = FORWARDED,
+        leave_at_end: bool = False,
     ) -> None:
         self._session = session
+        self._leave_at_end = leave_at_end
         self._stdin = stdin
         self._outputs: dict[int, int] = {}
         if session.stdout is not None:
@@ -270,7 +301,9 @@ class Interaction:
             waiter = threading.Thread(target=self._wait, name="session", daemon=True)
             waiter.start()
             if self._stdin is not None:
-                pump = InputPump(self._stdin, self._session, self._keys, self._detach)
+                pump = InputPump(
+                    self._stdin, self._session, self._keys, self.leave, leave_at_end=self._leave_at_end
+                )
                 stack.callback(pump.stop)
             self._copy()
         if self._exit_code != DETACHED:  # after a detach the thread goes on waiting, and would write to it
@@ -290,9 +323,15 @@ class Interaction:
             self._exit_code = code
         self._wake()
 
-    def _detach(self) -> None:
-        self._exit_code = DETACHED
+    def leave(self) -> None:
+        """End as if the detach keys had been pressed; may be called from other threads."""
+        if self._exit_code is None:
+            self._exit_code = DETACHED
         self._wake()
+
+    def resized(self) -> None:
+        """Take note that the screen has another size; for signal handlers."""
+        self._on_signal(signal.SIGWINCH, None)
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):
@@ -333,8 +372,13 @@ class Interaction:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Pass signals and the terminal's size on for the block; only the main thread may (signal(7))."""
+        """Pass signals and the terminal's size on for the block.
+
+        Only the main thread may catch signals (signal(7)); elsewhere somebody calls `resized`.
+        """
         if threading.current_thread() is not threading.main_thread():
+            if self._session.tty:
+                self.resized()
             yield
             return
         before = {number: signal.signal(number, self._on_signal) for number in self._forward}
