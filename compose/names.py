@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from pycompose.networking.model import NetworkState
     from pycompose.record import EndpointRecord
 
+    Known = tuple[
+        Mapping[str, NetworkState],
+        Mapping[str, tuple[tuple[EndpointRecord, ...], bool]],
+        Mapping[str, Mapping[str, str]],
+    ]
+
 
 class DnsService:
     """One server for all containers of the project; every container has a pair of sockets in its namespace."""
@@ -25,6 +31,7 @@ class DnsService:
         self._made: DnsServer | None = None
         self._lock = threading.Lock()
         self._sockets: dict[str, tuple[socket.socket, socket.socket]] = {}
+        self._latest: Known | None = None
 
     @property
     def _server(self) -> DnsServer:
@@ -78,10 +85,23 @@ class DnsService:
     ) -> None:
         """Swap the table: who is on which network, and (where the flag says so) under which names.
 
-        `links` are names of one client's own: container id → alias → name.
+        What is given must not change any more. Questions that come after this call find it. `links` are names of one
+        client's own: container id → alias → name.
         """
+        with self._lock:
+            scheduled, self._latest = self._latest is not None, (networks, containers, links)
+        if not scheduled:
+            self._loop.call_soon_threadsafe(self._swap)
+
+    def _swap(self) -> None:
+        """Make the table of what was told last: one for all containers that came meanwhile."""
         from pycompose.networking.dns.table import Record, Table  # noqa: PLC0415 - with the server
 
+        with self._lock:
+            latest, self._latest = self._latest, None
+        if latest is None:
+            return
+        networks, containers, links = latest
         records = [
             Record(
                 container_id=container_id,
@@ -93,8 +113,7 @@ class DnsService:
             for container_id, (endpoints, named) in containers.items()
             for endpoint in endpoints
         ]
-        table = Table(records, networks.values(), links)
-        self._loop.call_soon_threadsafe(setattr, self._server, "table", table)
+        self._server.table = Table(records, networks.values(), links)
 
     def close(self) -> None:
         """Stop answering."""

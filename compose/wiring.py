@@ -422,7 +422,7 @@ class Wiring:
         containers = {key: (endpoints, True) for key, endpoints in self._neighbours.items()}
         containers |= {key: (wired.endpoints, wired.named) for key, wired in self._wired.items()}
         links = {key: wired.links for key, wired in self._wired.items() if wired.links}
-        self._dns.update(self._states, containers, links)
+        self._dns.update(dict(self._states), containers, links)
 
     # ------------------------------------------------------------------ ports
 

@@ -100,7 +100,7 @@ def _address(record: Record, asked: str, old: str, *, version: int) -> str:
     leased = {item for lease in record.leases.values() for item in (lease.ip, lease.ip6) if item}
     if old and old not in leased:
         return old
-    ours = [item for item in fixed | leased if ipaddress.ip_address(item).version == version]
+    ours = [item for item in fixed | leased if (":" in item) == (version == 6)]
     return ipam.choose_address(ipaddress.ip_network(subnet), ipaddress.ip_network(ip_range), ours)
 
 

@@ -34,6 +34,9 @@ from pycompose.networking.nlmsg import (
     read_error,
     split,
 )
+from pycompose.networking.template import address as address_value
+from pycompose.networking.template import filled, number, text
+from pycompose.networking.template import mac as mac_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -229,45 +232,22 @@ class Batch:
 
         Fails with EEXIST when `name` exists. Neither end is up: IFF_UP for the peer would be ENOTCONN.
         """
-        far = [
-            ("IFLA_IFNAME", peer.name),
-            ("IFLA_ADDRESS", peer.mac),
-            ("IFLA_MTU", mtu),
-            ("IFLA_TXQLEN", 0),
-            ("IFLA_NET_NS_FD", peer.netns_fd),
-        ]
-        attributes = [
-            ("IFLA_IFNAME", name),
-            ("IFLA_ADDRESS", mac),
-            ("IFLA_MTU", mtu),
-            ("IFLA_TXQLEN", 0),
-            ("IFLA_MASTER", master),
-            (
-                "IFLA_LINKINFO",
-                {
-                    "attrs": [
-                        ("IFLA_INFO_KIND", "veth"),
-                        ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", {"attrs": far})]}),
-                    ]
-                },
-            ),
-        ]
-        data = encode("ifinfmsg", RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, {}, attributes)
+        data = filled(
+            _new_veth,
+            name=text(name),
+            mac=mac_value(mac),
+            mtu=number(mtu),
+            master=number(master),
+            peer=text(peer.name),
+            peer_mac=mac_value(peer.mac),
+            netns_fd=number(peer.netns_fd),
+        )
         self._add(data, f"veth {name} and its peer {peer.name}: create")
 
     def set_port(self, name: str, *, alias: str, isolated: bool) -> None:
         """Bring a bridge port up: hairpin on, no IPv6 address, maybe `isolated` from the other ports."""
-        port = [("IFLA_BRPORT_MODE", 1), ("IFLA_BRPORT_ISOLATED", int(isolated))]
-        attributes = [
-            ("IFLA_IFNAME", name),
-            ("IFLA_IFALIAS", alias[:255]),
-            ("IFLA_AF_SPEC", _addr_gen_mode(ADDR_GEN_MODE_NONE)),
-            (
-                "IFLA_LINKINFO",
-                {"attrs": [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {"attrs": port})]},
-            ),
-        ]
-        self._add(_set_link(attributes, up=True), f"veth {name}: set up as a bridge port")
+        data = filled(_port, isolated, name=text(name), alias=text(alias[:255]))
+        self._add(data, f"veth {name}: set up as a bridge port")
 
     def set_bridge(self, name: str, *, alias: str, ipv6: bool) -> None:
         """Name a bridge for `ip link` readers and bring it up; a link-local address only with `ipv6`."""
@@ -278,7 +258,7 @@ class Batch:
 
     def set_up(self, name: str) -> None:
         """Bring a link up."""
-        self._add(_set_link([("IFLA_IFNAME", name)], up=True), f"link {name}: set up")
+        self._add(filled(_up, name=text(name)), f"link {name}: set up")
 
     def settle(self, name: str) -> None:
         """Make the kernel act on a new carrier now: start sending, and let the bridge forward.
@@ -286,22 +266,22 @@ class Batch:
         Otherwise a work queue does so a little later, and what is sent until then is lost. Asking for one link
         waits for it since Linux 6.8 (linkwatch_sync_dev).
         """
-        data = encode("ifinfmsg", RTM_GETLINK, NLM_F_ACK, {}, [("IFLA_IFNAME", name)])
+        data = filled(_get_link, name=text(name))
         self._add(data, f"link {name}: settle")
 
     def announce(self, name: str, mac: str) -> None:
         """Set the MAC address that a link has: the kernel then announces its addresses (arp_notify)."""
-        data = _set_link([("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac)], up=False)
+        data = filled(_set_mac, name=text(name), mac=mac_value(mac))
         self._add(data, f"link {name}: announce")
 
     def delete_link(self, name: str) -> None:
         """Delete a link; no error when there is none."""
-        data = encode("ifinfmsg", RTM_DELLINK, NLM_F_ACK, {}, [("IFLA_IFNAME", name)])
+        data = filled(_delete_link, name=text(name))
         self._add(data, f"link {name}: delete", (errno.ENODEV,))
 
     def set_group(self, name: str, group: int) -> None:
         """Put a link into a group; no error when there is no such link."""
-        data = _set_link([("IFLA_IFNAME", name), ("IFLA_GROUP", group)], up=False)
+        data = filled(_set_group, name=text(name), group=number(group))
         self._add(data, f"link {name}: set group", (errno.ENODEV,))
 
     def delete_group(self, group: int) -> None:
@@ -311,28 +291,19 @@ class Batch:
 
     def add_address(self, link: str, index: int, address: str, prefix: int) -> None:
         """Give the link `index` (`link` in errors) an address; an IPv6 one is usable at once (no DAD)."""
-        number = ipaddress.ip_address(address)
-        values: dict[str, Any] = {"index": index, "prefixlen": prefix, "family": socket.AF_INET}
-        attributes: list[tuple[str, Any]] = [("IFA_LOCAL", address), ("IFA_ADDRESS", address)]
-        if number.version == 6:
-            values |= {"family": socket.AF_INET6, "flags": IFA_F_NODAD}
-        elif prefix < 31:
-            net = ipaddress.IPv4Network((int(number), prefix), strict=False)
-            attributes.append(("IFA_BROADCAST", str(net.broadcast_address)))
-        flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE
-        self._add(
-            encode("ifaddrmsg", RTM_NEWADDR, flags, values, attributes),
-            f"link {link}: add {address}/{prefix}",
-        )
+        local = address_value(address)
+        values = {"local": local, "index": number(index)}
+        if ":" not in address and prefix < 31:
+            host = (1 << (32 - prefix)) - 1
+            last = int.from_bytes(local.wire, "big") | host
+            values["broadcast"] = address_value(socket.inet_ntoa(last.to_bytes(4, "big")))
+        data = filled(_new_address, prefix, **values)
+        self._add(data, f"link {link}: add {address}/{prefix}")
 
     def add_default_route(self, link: str, index: int, gateway: str) -> None:
         """Route everything of the gateway's family through it, replacing another default route."""
-        family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
-        values = {"family": family, "table": RT_TABLE_MAIN, "proto": RTPROT_STATIC, "type": RTN_UNICAST}
-        attributes = [("RTA_GATEWAY", gateway), ("RTA_OIF", index)]
-        flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE
-        what = f"link {link}: add default route by {gateway}"
-        self._add(encode("rtmsg", RTM_NEWROUTE, flags, values, attributes), what)
+        data = filled(_new_default_route, gateway=address_value(gateway), index=number(index))
+        self._add(data, f"link {link}: add default route by {gateway}")
 
     def commit(self) -> None:
         """Send everything. Raises NetworkError for the first that failed; later ones were tried too."""
@@ -349,9 +320,9 @@ class Batch:
         except OSError as exc:
             raise NetworkError(f"{self._what[0][0]}: rtnetlink: {os.strerror(exc.errno or 0)}") from exc
         results: list[NetworkError | None] = []
-        for (what, ignore), (code, text) in zip(self._what, answers, strict=True):
+        for (what, ignore), (code, words) in zip(self._what, answers, strict=True):
             if code and code not in ignore:
-                failure = NetworkError(f"{what}: {text}")
+                failure = NetworkError(f"{what}: {words}")
                 failure.__cause__ = OSError(code, os.strerror(code))
                 results.append(failure)
             else:
@@ -384,6 +355,78 @@ def _number(data: bytes, sequence: int) -> bytes:
 def _set_link(attributes: list[tuple[str, Any]], *, up: bool) -> bytes:
     values = {"flags": IFF_UP, "change": IFF_UP} if up else {}
     return encode("ifinfmsg", RTM_NEWLINK, NLM_F_ACK, values, attributes)
+
+
+def _new_veth(  # noqa: PLR0913 - its fields
+    *, name: str, mac: str, mtu: int, master: int, peer: str, peer_mac: str, netns_fd: int
+) -> bytes:
+    far = [
+        ("IFLA_IFNAME", peer),
+        ("IFLA_ADDRESS", peer_mac),
+        ("IFLA_MTU", mtu),
+        ("IFLA_TXQLEN", 0),
+        ("IFLA_NET_NS_FD", netns_fd),
+    ]
+    info = [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", {"attrs": far})]})]
+    attributes = [
+        ("IFLA_IFNAME", name),
+        ("IFLA_ADDRESS", mac),
+        ("IFLA_MTU", mtu),
+        ("IFLA_TXQLEN", 0),
+        ("IFLA_MASTER", master),
+        ("IFLA_LINKINFO", {"attrs": info}),
+    ]
+    return encode("ifinfmsg", RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, {}, attributes)
+
+
+def _port(isolated: object, *, name: str, alias: str) -> bytes:
+    port = [("IFLA_BRPORT_MODE", 1), ("IFLA_BRPORT_ISOLATED", int(bool(isolated)))]
+    info = [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {"attrs": port})]
+    attributes = [
+        ("IFLA_IFNAME", name),
+        ("IFLA_IFALIAS", alias),
+        ("IFLA_AF_SPEC", _addr_gen_mode(ADDR_GEN_MODE_NONE)),
+        ("IFLA_LINKINFO", {"attrs": info}),
+    ]
+    return _set_link(attributes, up=True)
+
+
+def _up(*, name: str) -> bytes:
+    return _set_link([("IFLA_IFNAME", name)], up=True)
+
+
+def _get_link(*, name: str) -> bytes:
+    return encode("ifinfmsg", RTM_GETLINK, NLM_F_ACK, {}, [("IFLA_IFNAME", name)])
+
+
+def _set_mac(*, name: str, mac: str) -> bytes:
+    return _set_link([("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac)], up=False)
+
+
+def _delete_link(*, name: str) -> bytes:
+    return encode("ifinfmsg", RTM_DELLINK, NLM_F_ACK, {}, [("IFLA_IFNAME", name)])
+
+
+def _set_group(*, name: str, group: int) -> bytes:
+    return _set_link([("IFLA_IFNAME", name), ("IFLA_GROUP", group)], up=False)
+
+
+def _new_address(prefix: object, *, local: str, index: int, broadcast: str = "") -> bytes:
+    values: dict[str, Any] = {"index": index, "prefixlen": prefix, "family": socket.AF_INET}
+    if ":" in local:
+        values |= {"family": socket.AF_INET6, "flags": IFA_F_NODAD}
+    attributes = [("IFA_LOCAL", local), ("IFA_ADDRESS", local)]
+    if broadcast:
+        attributes.append(("IFA_BROADCAST", broadcast))
+    flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE
+    return encode("ifaddrmsg", RTM_NEWADDR, flags, values, attributes)
+
+
+def _new_default_route(*, gateway: str, index: int) -> bytes:
+    family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
+    values = {"family": family, "table": RT_TABLE_MAIN, "proto": RTPROT_STATIC, "type": RTN_UNICAST}
+    attributes = [("RTA_GATEWAY", gateway), ("RTA_OIF", index)]
+    return encode("rtmsg", RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, values, attributes)
 
 
 def _addr_gen_mode(mode: int) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""A filled template is what the library would have encoded."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycompose.networking import netlink
+from pycompose.networking.template import address, filled, mac, number, text
+
+NAMES = st.text("abcABC019-_.", min_size=1, max_size=15)
+NUMBERS = st.integers(0, 2**32 - 1)
+MACS = st.binary(min_size=6, max_size=6).map(lambda raw: raw.hex(":"))
+ADDRESSES = st.ip_addresses().map(str)
+SHAPES: tuple[tuple[Any, tuple[Any, ...], dict[str, tuple[Any, st.SearchStrategy[Any]]]], ...] = (
+    (netlink._up, (), {"name": (text, NAMES)}),
+    (netlink._get_link, (), {"name": (text, NAMES)}),
+    (netlink._delete_link, (), {"name": (text, NAMES)}),
+    (netlink._set_mac, (), {"name": (text, NAMES), "mac": (mac, MACS)}),
+    (netlink._set_group, (), {"name": (text, NAMES), "group": (number, NUMBERS)}),
+    (netlink._port, (True,), {"name": (text, NAMES), "alias": (text, st.text(min_size=1, max_size=40))}),
+    (
+        netlink._new_veth,
+        (),
+        {
+            "name": (text, NAMES),
+            "mac": (mac, MACS),
+            "mtu": (number, NUMBERS),
+            "master": (number, NUMBERS),
+            "peer": (text, NAMES),
+            "peer_mac": (mac, MACS),
+            "netns_fd": (number, NUMBERS),
+        },
+    ),
+    (netlink._new_address, (24,), {"local": (address, ADDRESSES), "index": (number, NUMBERS)}),
+    (netlink._new_default_route, (), {"gateway": (address, ADDRESSES), "index": (number, NUMBERS)}),
+)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape[0].__name__)
+@given(data=st.data())
+def test_filled_is_encoded(shape: Any, data: st.DataObject) -> None:
+    """Any values, several times: the first makes the template, later ones fill it."""
+    encode, fixed, fields = shape
+    plain = {name: data.draw(values) for name, (_kind, values) in fields.items()}
+    if "alias" in plain and not plain["alias"].isprintable():
+        plain["alias"] = plain["alias"].encode("unicode_escape").decode()
+    wrapped = {name: kind(plain[name]) for name, (kind, _values) in fields.items()}
+    assert filled(encode, *fixed, **wrapped) == encode(*fixed, **plain)
+
+
+def test_a_mark_that_looks_like_something_else() -> None:
+    """A one-letter value can't be told from the rest: then the library encodes every time."""
+
+    def encode(*, value: str) -> bytes:
+        return b"A" + value.encode() + b"A"
+
+    assert [filled(encode, value=text(letter)) for letter in "xyA"] == [b"AxA", b"AyA", b"AAA"]
+
+
+def test_broadcast_addresses() -> None:
+    """They are the last address of the prefix, and there is none for /31 and /32."""
+    for prefix in range(1, 33):
+        batch = netlink.Batch(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        batch.add_address("eth0", 3, "10.1.2.3", prefix)
+        (message,) = batch._messages
+        last = ipaddress.ip_network(f"10.1.2.3/{prefix}", strict=False).broadcast_address
+        assert (message.endswith(b"\x08\x00\x04\x00" + last.packed)) == (prefix < 31)
