@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pycompose.operations import Operations
     from pycompose.requests import Requests
 
+UNHEARD_BYTES = 1 << 16
+
 
 @dataclass(slots=True)
 class Session:
@@ -44,15 +46,37 @@ class Interactive:
         self._sessions: dict[Peer, Session] = {}
         self._removals: dict[str, asyncio.Task[None]] = {}
 
-    def during(self, peer: Peer, message: Message) -> None:
-        """Take a message that comes while an operation of the same connection is under way: resize, signal."""
+    def during(self, peer: Peer, message: Message, fds: list[int]) -> None:
+        """Take a message that comes while an operation of the same connection is under way: resize, signal, leave.
+
+        Who leaves hands over the terminal, so that the command doesn't lose it (SIGHUP) but goes on unheard.
+        """
         session = self._sessions.get(peer)
         if session is None:
+            return
+        if "leave" in message:
+            for fd in fds:
+                self._listen(os.dup(fd))
             return
         if not session.id:
             session.pending.append(message)
             return
         self._requests.background(self._forward(session, message))
+
+    def _listen(self, fd: int) -> None:
+        """Read what comes from a terminal that nobody looks at any more, until its processes have ended (pty(7))."""
+        loop = self._supervisor.loop
+
+        def readable() -> None:
+            try:
+                more = os.read(fd, UNHEARD_BYTES)
+            except OSError:
+                more = b""
+            if not more:
+                loop.remove_reader(fd)
+                os.close(fd)
+
+        loop.add_reader(fd, readable)
 
     async def _forward(self, session: Session, message: Message) -> None:
         keeper = self._supervisor.runtime.keeper

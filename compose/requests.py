@@ -101,9 +101,9 @@ class Requests:
         await self.supervisor.settled()
         await handler(peer, message, fds)
 
-    def during(self, peer: Peer, message: Message) -> None:
-        """Take a message that comes while an operation of the same connection is under way: resize, signal."""
-        self._interactive.during(peer, message)
+    def during(self, peer: Peer, message: Message, fds: list[int]) -> None:
+        """Take a message that comes while an operation of the same connection is under way: resize, signal, leave."""
+        self._interactive.during(peer, message, fds)
 
     def ended(self, tracked: Tracked) -> None:
         """Take the end of a container."""

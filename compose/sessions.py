@@ -55,6 +55,12 @@ class Session:
         """Send a signal to the process."""
         self._tell({"signal": int(number)})
 
+    def leave(self) -> None:
+        """Let the process go on without us. The terminal of an `exec` goes to the supervisor, others have theirs."""
+        if self.terminal is not None and not self.ends:
+            with self._lock, contextlib.suppress(OSError):
+                send(self.connection.socket, {"leave": True}, [self.terminal])
+
     def _tell(self, message: Message) -> None:
         with self._lock, contextlib.suppress(OSError):
             send(self.connection.socket, message)

@@ -269,7 +269,7 @@ class Supervisor:
         if self.peers.get(peer) is None and "op" in message:
             self.peers[peer] = self.requests.background(self._serve(peer, message, fds))
         else:
-            self.requests.during(peer, message)
+            self.requests.during(peer, message, fds)
             for fd in fds:
                 os.close(fd)
 

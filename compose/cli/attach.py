@@ -6,13 +6,13 @@ import sys
 
 import click
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import dry_run_option, service_argument
+from pycompose.cli.options import detach_keys_option, dry_run_option, service_argument
 from pycompose.options import AttachOptions
 
 
 @click.command(help="Attach standard input, output and error to a service's running container.")
 @service_argument()
-@click.option("--detach-keys", default="", metavar="KEYS", help="Leave by these (default: ctrl-p,ctrl-q).")
+@detach_keys_option()
 @click.option("--index", type=click.IntRange(min=0), default=0, metavar="N", help="This replica.")
 @click.option("--no-stdin", is_flag=True, help="Output only.")
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the process.")
@@ -30,10 +30,8 @@ def command(
 ) -> int:
     """Stay connected till the container ends or the keys are pressed; return its exit code."""
     from pycompose import app  # noqa: PLC0415 - --help doesn't need it
-    from pycompose.cli.terminal import DETACH_KEYS, DETACHED, FORWARDED, Interaction, parse_keys  # noqa: PLC0415
+    from pycompose.cli.terminal import DETACHED, FORWARDED, Interaction  # noqa: PLC0415
 
-    keys = detach_keys or DETACH_KEYS
-    parse_keys(keys)
     session = app.attach(
         invocation.context(),
         invocation.name(),
@@ -42,7 +40,7 @@ def command(
     interaction = Interaction(
         session,
         stdin=None if no_stdin else sys.stdin.fileno(),
-        detach_keys=keys if session.tty else "",
+        detach_keys=detach_keys if session.tty else "",
         forward=FORWARDED if sig_proxy else (),
     )
     code = interaction.run()

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 from pycompose.cli import groups, humanize
-from pycompose.cli.exec import wants_terminal
+from pycompose.cli.exec import converse, wants_terminal
 from pycompose.cli.format import Layout, show
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.logs import tail_lines
-from pycompose.cli.options import Moment, format_option, timeout_option
+from pycompose.cli.options import Moment, detach_keys_option, format_option, timeout_option
 from pycompose.cli.prefix import LogPrinter
 from pycompose.cli.ps import LAYOUT, fields
 
@@ -213,6 +213,7 @@ def logs(invocation: Invocation, /, **args: Any) -> None:
     context_settings={"allow_interspersed_args": False},
 )
 @click.option("-d", "--detach", is_flag=True, help="Run in the background.")
+@detach_keys_option()
 @click.option("-e", "--env", multiple=True, metavar="KEY=VALUE", help="Set a variable.")
 @click.option("--privileged", is_flag=True, help="With all capabilities.")
 @click.option("-i", "--interactive", is_flag=True, help="With standard input.")
@@ -225,7 +226,7 @@ def logs(invocation: Invocation, /, **args: Any) -> None:
 def exec_(invocation: Invocation, /, **args: Any) -> int:
     """Run the command and return its exit code."""
     from pycompose import app, manage
-    from pycompose.cli.terminal import Interaction, size
+    from pycompose.cli.terminal import size
     from pycompose.options import ExecOptions
 
     invocation.command_codes = True
@@ -251,4 +252,4 @@ def exec_(invocation: Invocation, /, **args: Any) -> int:
     if args["detach"]:
         session.close()
         return 0
-    return Interaction(session).run()
+    return converse(session, args["detach_keys"])

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import dry_run_option, service_argument
+from pycompose.cli.options import detach_keys_option, dry_run_option, service_argument
 from pycompose.engine.errors import PycomposeError
 from pycompose.options import ExecOptions
+
+if TYPE_CHECKING:
+    from pycompose.cli.terminal import Session
 
 
 @click.command(
     help="Execute a command in a running container.", context_settings={"allow_interspersed_args": False}
 )
 @click.option("-d", "--detach", is_flag=True, help="Run in the background.")
+@detach_keys_option()
 @click.option(
     "-e", "--env", multiple=True, metavar="KEY=VALUE", help="Set a variable (KEY alone: from here)."
 )
@@ -36,6 +41,7 @@ def command(  # noqa: PLR0913 - one parameter per flag
     args: tuple[str, ...],
     *,
     detach: bool,
+    detach_keys: str,
     env: tuple[str, ...],
     index: int,
     privileged: bool,
@@ -47,7 +53,7 @@ def command(  # noqa: PLR0913 - one parameter per flag
 ) -> int:
     """Run the command and return its exit code."""
     from pycompose import app  # noqa: PLC0415 - --help doesn't need it
-    from pycompose.cli.terminal import Interaction, size  # noqa: PLC0415
+    from pycompose.cli.terminal import size  # noqa: PLC0415
 
     invocation.command_codes = True
     wants_tty = wants_terminal(asked=tty, refused=no_tty or detach)
@@ -70,7 +76,17 @@ def command(  # noqa: PLR0913 - one parameter per flag
     if detach:
         session.close()
         return 0
-    return Interaction(session).run()
+    return converse(session, detach_keys)
+
+
+def converse(session: Session, detach_keys: str) -> int:
+    """Stay with a command until it ends, return its exit code; leaving it is an error, as for Compose."""
+    from pycompose.cli.terminal import DETACHED, LEFT, Interaction  # noqa: PLC0415
+
+    code = Interaction(session, detach_keys=detach_keys if session.tty else "").run()
+    if code == DETACHED:
+        raise PycomposeError(LEFT, hint="the command goes on")
+    return code
 
 
 def wants_terminal(*, asked: bool, refused: bool) -> bool:

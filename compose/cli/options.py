@@ -143,6 +143,25 @@ def format_option(text: str = "table, json, jsonl, or a Go template.") -> Callab
     return click.option("--format", "how", default="table", metavar="FORMAT", help=text)
 
 
+def detach_keys_option() -> Callable[[F], F]:
+    """Declare `--detach-keys`; the command gets the keys as text, checked, the default ones if none are given."""
+
+    def check(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+        from pycompose.cli.terminal import DETACH_KEYS, parse_keys  # noqa: PLC0415 - --help doesn't need it
+
+        keys = value or DETACH_KEYS
+        parse_keys(keys)
+        return keys
+
+    return click.option(
+        "--detach-keys",
+        default="",
+        metavar="KEYS",
+        callback=check,
+        help="Leave by these (default: ctrl-p,ctrl-q).",
+    )
+
+
 def _stacked(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     """Return one decorator that applies `decorators`, the first one outermost."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from pycompose.cli.exec import wants_terminal
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import dry_run_option, service_argument
+from pycompose.cli.options import detach_keys_option, dry_run_option, service_argument
 from pycompose.engine.errors import PycomposeError
 from pycompose.options import RunOptions
 
@@ -21,6 +21,7 @@ from pycompose.options import RunOptions
 @click.option("--cap-add", multiple=True, metavar="NAME", help="Give this capability.")
 @click.option("--cap-drop", multiple=True, metavar="NAME", help="Take this capability away.")
 @click.option("-d", "--detach", is_flag=True, help="Run in the background and print the container's id.")
+@detach_keys_option()
 @click.option("--entrypoint", metavar="COMMAND", help="Instead of the image's entrypoint.")
 @click.option(
     "-e", "--env", multiple=True, metavar="KEY=VALUE", help="Set a variable (KEY alone: from here)."
@@ -57,7 +58,7 @@ from pycompose.options import RunOptions
 def command(invocation: Invocation, /, **args: Any) -> int:
     """Start the container, stay with it, and return its exit code."""
     from pycompose import app  # noqa: PLC0415 - --help doesn't need it
-    from pycompose.cli.terminal import DETACH_KEYS, DETACHED, Interaction, size  # noqa: PLC0415
+    from pycompose.cli.terminal import DETACHED, Interaction, size  # noqa: PLC0415
 
     invocation.command_codes = True
     if args["publish"] and args["service_ports"]:
@@ -75,7 +76,7 @@ def command(invocation: Invocation, /, **args: Any) -> int:
             print(session.container)
         return 0
     stdin = sys.stdin.fileno() if options.interactive else None
-    keys = DETACH_KEYS if session.tty else ""
+    keys = args["detach_keys"] if session.tty else ""
     code = Interaction(session, stdin=stdin, detach_keys=keys).run()
     return 0 if code == DETACHED else code
 

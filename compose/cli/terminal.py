@@ -27,6 +27,7 @@ DETACH_KEYS = "ctrl-p,ctrl-q"
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 DETACHED = -1
 STUCK_S = 0.2
+LEFT = "read escape sequence"
 
 
 class Session(Protocol):
@@ -45,6 +46,10 @@ class Session(Protocol):
 
     def signal(self, number: int) -> None:
         """Send a signal to the process."""
+        ...
+
+    def leave(self) -> None:
+        """Let the process go on without us."""
         ...
 
     def wait(self) -> int:
@@ -326,6 +331,7 @@ class Interaction:
     def leave(self) -> None:
         """End as if the detach keys had been pressed; may be called from other threads."""
         if self._exit_code is None:
+            self._session.leave()
             self._exit_code = DETACHED
         self._wake()
 

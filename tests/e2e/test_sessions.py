@@ -349,3 +349,41 @@ def test_terminals_and_inputs_outlive_the_keeper(busy: Host) -> None:
     pipe.process.send_signal(signal.SIGUSR1)
     assert pipe.wait() == 5
     busy.run("down", cwd=project).ok()
+
+
+def test_other_keys_leave_exec_and_run(busy: Host, project: Path) -> None:
+    """`--detach-keys` is for them too, which Docker Compose has for `attach` only; ctrl-p goes through then."""
+    busy.run("up", "-d", cwd=project).ok()
+    exec_ = busy.spawn(
+        "exec",
+        "--detach-keys",
+        "ctrl-x,q",
+        "database",
+        "sh",
+        "-c",
+        "echo up; sleep 100",
+        cwd=project,
+        tty=True,
+    )
+    exec_.expect("up")
+    exec_.send("\x10\x11")
+    exec_.send("\x18q")
+    exec_.expect("read escape sequence")
+    assert exec_.wait() == 1
+    run = busy.spawn(
+        "run",
+        "--rm",
+        "--detach-keys",
+        "ctrl-x,q",
+        "database",
+        "sh",
+        "-c",
+        "echo up; sleep 100",
+        cwd=project,
+        tty=True,
+    )
+    run.expect("up")
+    run.send("\x18q")
+    assert run.wait() == 0
+    busy.run("run", "--detach-keys", "ctrl-?", "database", cwd=project).exited(1)
+    busy.run("down", "-t", "0", cwd=project).ok()

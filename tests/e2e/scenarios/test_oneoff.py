@@ -237,3 +237,27 @@ def test_attach_detaches(scene: Scene) -> None:
     attach.send("\x01d")
     attach.wait()
     scene.expect({"web-1": "running"})
+
+
+def test_exec_is_left(scene: Scene) -> None:
+    """The detach keys must end `exec` with an error, and let the command go on."""
+    scene.up(f"services: {{web: {{image: busybox, command: {WAIT}}}}}")
+    running = scene.spawn(
+        "exec", "web", "sh", "-c", "echo up; sleep 1; echo more; touch /on; sleep 100", tty=True
+    )
+    running.expect("up")
+    running.send("\x10\x11")
+    running.expect("read escape sequence")
+    assert running.wait() == 1
+    scene.compose("exec", "-T", "web", "sh", "-c", "until [ -e /on ]; do sleep 0.1; done; pidof sleep")
+
+
+def test_run_is_left(scene: Scene) -> None:
+    """The detach keys must end `run` with 0, and let the container go on."""
+    scene.up(f"services: {{web: {{image: busybox, command: {WAIT}}}}}")
+    running = scene.spawn("run", "web", "sh", "-c", "trap exit TERM; echo up; sleep 100 & wait", tty=True)
+    running.expect("up")
+    running.send("\x10\x11")
+    assert running.wait() == 0
+    (oneoff,) = scene.oneoffs()
+    assert oneoff.state == "running"

@@ -57,6 +57,9 @@ class Local:
         """Signal the child."""
         self.process.send_signal(number)
 
+    def leave(self) -> None:
+        """Go on."""
+
     def wait(self) -> int:
         """Reap the child."""
         code = self.process.wait()
