@@ -126,7 +126,7 @@ class Runtime:
             files = {} if service.network_mode == "host" else {"/etc/hostname": "hostname"}
             files |= {"/etc/hosts": "hosts", "/etc/resolv.conf": "resolv.conf"}
             for file in files.values():
-                (directory / file).touch(mode=0o644)
+                os.close(os.open(directory / file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
             parts = Parts(
                 id=container_id,
                 name=name,

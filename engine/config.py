@@ -7,6 +7,7 @@ rootfs, sources are absolute, defaults are filled in. The engine adds only what 
 
 from __future__ import annotations
 
+import operator
 import sys
 import types
 import typing
@@ -235,20 +236,30 @@ def plain(value: object) -> Any:
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value):
-        out = {}
         kind: Any = type(value)
-        for name, default in _defaults(kind):
-            current = getattr(value, name)
-            if current != default:
-                out[name] = plain(current)
-        return out
+        get_all, known = _defaults(kind)
+        return {
+            name: plain(current)
+            for (name, default), current in zip(known, get_all(value), strict=True)
+            if current is not default and current != default
+        }
     return value
 
 
 @cache
-def _defaults(kind: type) -> list[tuple[str, Any]]:
-    """Return the fields of a dataclass with their defaults; one without a default is unlike everything."""
-    return [(item.name, item.initial()) for item in fields(kind)]
+def _defaults(kind: type) -> tuple[Callable[[object], tuple[Any, ...]], list[tuple[str, Any]]]:
+    """Return what reads all fields of a dataclass at once, and the fields with their defaults.
+
+    One without a default is unlike everything.
+    """
+    names = [item.name for item in fields(kind)]
+    # attrgetter gives a tuple only for several names.
+    get_all: Any = operator.attrgetter(*names) if len(names) > 1 else lambda value: _values(value, names)
+    return get_all, [(item.name, item.initial()) for item in fields(kind)]
+
+
+def _values(value: object, names: list[str]) -> tuple[Any, ...]:
+    return tuple(getattr(value, name) for name in names)
 
 
 def from_json(kind: type[T], value: Any) -> T:

@@ -100,7 +100,7 @@ KEEPER_SIDE = (
 )
 KEEPER_MAY_IMPORT = (
     "__future__", "collections", "contextlib", "ctypes", "enum", "errno", "fcntl", "functools",
-    "gc", "io", "json", "math", "os", "pathlib", "select", "signal", "socket", "stat", "struct", "sys",
+    "gc", "io", "itertools", "json", "math", "operator", "os", "pathlib", "select", "signal", "socket", "stat", "struct", "sys",
     "time", "types", "typing",
 )  # fmt: skip
 # Each third-party library has one home.
