@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from pycompose.cli import table
-from pycompose.cli.invocation import Invocation, project_of
+from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import complete_services, dry_run_option
 from pycompose.engine.dataclass import replace
 from pycompose.errors import UnknownService
@@ -50,14 +50,24 @@ LISTS: dict[str, Lister] = {
 WHOLE = frozenset({"services", "volumes", "networks", "models", "profiles", "environment", "variables"})
 
 
-def hashes(loaded: Loaded, wanted: str) -> list[str]:
-    """Return "service hash" lines for `*` or a comma-separated list. Raises UnknownService."""
-    services = project_of(loaded).services
+def hashes(loaded: Loaded, wanted: str, *, interpolated: bool) -> list[str]:
+    """Return "service hash" lines for `*` or a comma-separated list.
+
+    Raises UnknownService, and SchemaError for what isn't valid without interpolation.
+    """
+    from pycompose.config.hashing import service_hash  # noqa: PLC0415 - only for this list
+    from pycompose.config.select import split_by_profiles  # noqa: PLC0415
+    from pycompose.config.shape import shape  # noqa: PLC0415
+
+    if interpolated:
+        services = loaded.tree["services"]
+    else:
+        services, _ = split_by_profiles(shape(loaded.tree), loaded.profiles, ())
     names = sorted(services) if wanted == "*" else wanted.split(",")
     for name in names:
         if name not in services:
             raise UnknownService(f"no such service: {name}")
-    return [f"{name} {services[name].hash}" for name in names]
+    return [f"{name} {service_hash(services[name])}" for name in names]
 
 
 def texts(node: Any) -> Iterator[str]:
@@ -140,8 +150,11 @@ def command(invocation: Invocation, /, **args: Any) -> None:
         sys.stdout.write(text)
 
 
-def _pin(loaded: Loaded, *, lock: bool) -> None:
-    """Replace every image by its digest; with `lock` nothing else stays. Raises PullError, AuthError."""
+def _pin(loaded: Loaded, *, lock: bool, named: bool) -> None:
+    """Replace every image by its digest; with `lock` nothing else stays, but an empty name if `named`.
+
+    Raises PullError, AuthError.
+    """
     from pycompose.digests import pinned  # noqa: PLC0415 - only for these two flags
 
     services = loaded.tree["services"]
@@ -151,8 +164,13 @@ def _pin(loaded: Loaded, *, lock: bool) -> None:
             service["image"] = images[image]
         for key in [key for key in service if lock and key != "image"]:
             del service[key]
-    for key in [key for key in loaded.tree if lock and key != "services"]:
+    for key in [key for key in loaded.tree if lock and key not in ("services", "name")]:
         del loaded.tree[key]
+    if lock and "name" in loaded.tree:
+        if named:
+            loaded.tree["name"] = ""
+        else:
+            del loaded.tree["name"]
 
 
 def _text(loaded: Loaded, args: dict[str, Any]) -> str:
@@ -163,9 +181,11 @@ def _text(loaded: Loaded, args: dict[str, Any]) -> str:
     if args["listed"]:
         return "".join(f"{line}\n" for line in LISTS[args["listed"]](loaded))
     if args["hashed"]:
-        return "".join(f"{line}\n" for line in hashes(loaded, args["hashed"]))
+        lines = hashes(loaded, args["hashed"], interpolated=not args["no_interpolate"])
+        return "".join(f"{line}\n" for line in lines)
     if args["resolve"] or args["lock"]:
-        _pin(loaded, lock=args["lock"])
+        # The JSON of an interpolated project always has a name.
+        _pin(loaded, lock=args["lock"], named=args["how"] == "json" and not args["no_interpolate"])
     # What was not interpolated is printed as it was written: its dollars are not values.
     escape = not args["no_interpolate"]
     if args["how"] == "json":

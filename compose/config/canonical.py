@@ -12,6 +12,8 @@ from pycompose.config.mounts import parse_device, parse_volume
 from pycompose.config.patterns import Trie, compile_table
 from pycompose.config.ports import parse_port
 from pycompose.config.remarks import Warnings
+from pycompose.config.schema import describe
+from pycompose.config.spec import OBJECTS
 from pycompose.config.tree import Map, Path, Seq, locate, marks
 from pycompose.errors import ConfigError, ConfigErrors, SchemaError
 
@@ -27,6 +29,7 @@ def canonical(root: Map, warnings: Warnings, *, lenient: bool = False) -> Map:
     walk.children(root, (), _RULES)
     for kind in ("volumes", "networks", "secrets", "configs"):
         _externals(root, kind, warnings)
+    _device_requests(root, warnings)
     if walk.errors:
         raise walk.errors[0] if len(walk.errors) == 1 else ConfigErrors(walk.errors)
     return root
@@ -176,6 +179,10 @@ def _ssh(value: Any, mark: Any) -> Any:
 
 def _key_values(value: Any, _mark: Any) -> Any:
     """`[k=v]` → `{k: v}` where the value is required."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(item, str):
+                raise ItemError(key, f"found {describe(item)}, expected a string")
     if not isinstance(value, list):
         return value
     out = Map()
@@ -223,6 +230,19 @@ def _externals(root: Map, kind: str, warnings: Warnings) -> None:
                 raise ConfigError("name and external.name conflict", location=where, hint="only use name")
             value["name"] = external["name"]
         value["external"] = True
+
+
+def _device_requests(root: Map, warnings: Warnings) -> None:
+    """Warn about keys of `gpus` that Compose's schema lets through and nothing reads."""
+    known = OBJECTS["~gpu"]
+    for name, service in (root.get("services") or {}).items():
+        for index, request in enumerate((service or {}).get("gpus") or ()):
+            for key in request if isinstance(request, dict) else ():
+                if key not in known and not key.startswith("x-"):
+                    where = locate(root, ("services", name, "gpus", index, key), of_key=True)
+                    warnings.add(
+                        f'unknown key "{key}" is ignored: allowed are {", ".join(sorted(known))}', where
+                    )
 
 
 _RULES: Trie[Rule] = compile_table(

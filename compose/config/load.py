@@ -267,8 +267,7 @@ class _Session:
             root = enforce_unique(merge(root, tree))
             root = canonical(root, self.warnings, lenient=True)
             resets += document.resets
-        if base != ".":
-            resolve_paths(root, Base(base, scope.home))
+        resolve_paths(root, Base(base, scope.home))
         return External(root.get("services"), resets, shown)
 
     def _read(self, file: str, where: Location | None = None) -> list[Document]:

@@ -63,9 +63,7 @@ def parse_uncleaned(text: str) -> dict[str, Any]:
 
 
 def clean(path: str) -> str:
-    """Return Go's path.Clean of a target; empty stays empty."""
-    if not path:
-        return ""
+    """Return Go's path.Clean of a target: an empty one is `.`."""
     cleaned = posixpath.normpath(path)
     return "/" + cleaned.lstrip("/") if cleaned.startswith("//") else cleaned
 

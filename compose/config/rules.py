@@ -138,8 +138,11 @@ def _implied(service: Any) -> Iterator[tuple[Path, str]]:
 
 
 def _other_services(service: Any, root: Map, disabled: Map) -> Iterator[Finding]:
+    needed = service.get("depends_on") or ()
     for path, name in _implied(service):
-        if name not in root["services"] and name not in disabled:
+        # Normalization makes a dependency of each; without it Compose looks at network_mode alone.
+        checked = name in needed or path == ("network_mode",)
+        if checked and name not in root["services"] and name not in disabled:
             yield path, f"refers to undefined service {name}", _near(name, root["services"])
 
 

@@ -6,6 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
+from pycompose.config.duplicates import duplicates
 from pycompose.config.scalars import Timestamp
 from pycompose.config.spec import ALIASES, OBJECTS
 from pycompose.config.tree import Map, Path, locate
@@ -18,7 +19,7 @@ _TOKEN = re.compile(
     r"""\s*(?:
         (?P<enum>'[^']*'(?:,'[^']*')*)
       | (?P<pattern>/(?:[^/])*/)
-      | @(?P<ref>-?[a-z_]+)
+      | @(?P<ref>[-~]?[a-z_]+)
       | (?P<scalar>[a-z]+)(?P<limits>(?::-?[0-9]*){0,2})
       | (?P<punct>[\[\]{}|!+])
     )""",
@@ -67,12 +68,12 @@ class Type:
 class Object:
     """A mapping of OBJECTS, compiled; its types are made on first use."""
 
-    __slots__ = ("_types", "extensible", "keys", "name", "required")
+    __slots__ = ("_types", "extra", "keys", "name", "required")
 
     def __init__(self, name: str) -> None:
         table = OBJECTS[name]
         self.name = name
-        self.extensible = not name.startswith("-")
+        self.extra: tuple[str, ...] = {"-": (), "~": ("",)}.get(name[0], ("x-",))  # how other keys begin
         self.required = tuple(key[:-1] for key in table if key.endswith("*"))
         self.keys = {key.rstrip("*"): text for key, text in table.items()}
         self._types: dict[str, Type] = {}
@@ -177,7 +178,7 @@ class _Check:
         for key, value in node.items():
             if key in keys:
                 self.value(value, spec.type_of(key), (*path, key))
-            elif not (spec.extensible and key.startswith("x-")):
+            elif not key.startswith(spec.extra):
                 self._unknown(key, spec, path)
             elif isinstance(value, (dict, list, Timestamp)):
                 self._free(value, (*path, key))
@@ -229,14 +230,8 @@ class _Check:
         for index, item in enumerate(value):
             self.value(item, inner, (*path, index))
         if kind.unique and len(value) > 1:
-            seen: dict[Any, int] = {}
-            for index, item in enumerate(value):
-                if isinstance(item, (dict, list)):
-                    first = value.index(item)
-                else:
-                    first = seen.setdefault((type(item) is bool, item), index)
-                if first != index:
-                    self._error((*path, index), f"the same as item {first}: items must be unique")
+            for index, first in duplicates(value):
+                self._error((*path, index), f"the same as item {first}: items must be unique")
 
     def _limits(self, value: float, kind: Type, path: Path) -> None:
         low, high = kind.limits

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pycompose.config.interpolate import to_bool, to_float, to_int
+from pycompose.config.schema import describe
 from pycompose.config.shapes import SHAPES
 from pycompose.config.shellwords import split
 from pycompose.config.tree import Map, Path, Seq, Struct, locate, marks
@@ -216,6 +217,15 @@ def _mapping(value: Any) -> Any:
     return _pairs(value, missing="")
 
 
+def _literals(value: Any) -> Any:
+    """Return a mapping of strings and 64-bit integers: what Compose can't turn into text here is an error."""
+    for key, item in value.items():
+        if type(item) in (str, type(None)) or (type(item) is int and -(2**63) <= item < 2**63):
+            continue
+        raise ValueError(f"{key}: expected a string or an integer, found {describe(item)}")
+    return _mapping(value)
+
+
 def _ssh(value: Any) -> Any:
     if isinstance(value, dict):
         return (
@@ -259,8 +269,10 @@ def _bare(address: str) -> str:
 
 
 def _octal(value: Any) -> str:
-    """`mode` of secrets and configs: numbers are numbers, strings are octal."""
-    mode = value if isinstance(value, int) else int(value) if isinstance(value, float) else _from_octal(value)
+    """`mode` of secrets and configs: integers are what they are, strings are octal."""
+    if isinstance(value, float):
+        raise ValueError(f"found {describe(value)}, expected an octal mode such as 0440")  # noqa: TRY004
+    mode = value if isinstance(value, int) else _from_octal(value)
     return f"0{mode:o}"
 
 
@@ -302,6 +314,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "labels": _mapping,
     "mapping": _mapping,
     "options": _mapping,
+    "literals": _literals,
     "multi": _multi,
     "ssh": _ssh,
     "hosts": _hosts,
@@ -312,6 +325,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
 _ZEROS: dict[str, Any] = {
     "str": "",
     "int": 0,
+    "uint": 0,
     "uint16": 0,
     "uint32": 0,
     "float32": 0.0,

@@ -95,7 +95,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "stdin_open": "bool",
         "stop_grace_period": "duration",
         "stop_signal": "str",
-        "storage_opt": "options",
+        "storage_opt": "literals",
         "sysctls": "mapping",
         "tmpfs": "strs",
         "tty": "bool",
@@ -174,7 +174,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "endpoint_mode": "str",
     },
     "update_config": {
-        "parallelism": "int?",
+        "parallelism": "uint?",
         "delay": "duration0",
         "failure_action": "str",
         "monitor": "duration0",
@@ -191,8 +191,13 @@ SHAPES: dict[str, dict[str, str]] = {
     },
     "generic_resource": {"discrete_resource_spec": "=discrete"},
     "discrete": {"kind": "str?", "value": "int?"},
-    "restart_policy": {"condition": "str", "delay": "duration", "max_attempts": "int?", "window": "duration"},
-    "placement": {"constraints": "strs", "preferences": "[preference]", "max_replicas_per_node": "int"},
+    "restart_policy": {
+        "condition": "str",
+        "delay": "duration",
+        "max_attempts": "uint?",
+        "window": "duration",
+    },
+    "placement": {"constraints": "strs", "preferences": "[preference]", "max_replicas_per_node": "uint"},
     "preference": {"spread": "str"},
     "device": {"source": "str", "target": "str", "permissions": "str"},
     "device_request": {
@@ -296,7 +301,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "external": "bool",
         "labels": "labels",
         "driver": "str",
-        "driver_opts": "options",
+        "driver_opts": "literals",
         "template_driver": "str",
     },
     "config": {

@@ -6,7 +6,7 @@ A type is alternatives separated by `|`:
     [T]           list of T                    [T]!     list of T without duplicates
     {T}           mapping of any name → T      {T}!     the same with names out of letters, digits and . _ -
     integer:0:100 with limits                  /RE/     a string that contains a match of RE
-`*` after a key of OBJECTS makes it required; a leading `-` on OBJECTS' name forbids x-*.
+`*` after a key of OBJECTS makes it required; a leading `-` on OBJECTS' name forbids x-*, `~` allows any key.
 Reference: compose-spec.md 1 to 8, checked against Docker Compose 2.40.3.
 """
 
@@ -80,7 +80,7 @@ OBJECTS: dict[str, dict[str, str]] = {
         "extends": "string|@-extends",
         "external_links": "@strings",
         "extra_hosts": "@hosts",
-        "gpus": "'all'|[@gpu]",
+        "gpus": "'all'|[@~gpu]",
         "group_add": "[string|number]!",
         "healthcheck": "@healthcheck",
         "hostname": _S,
@@ -183,7 +183,7 @@ OBJECTS: dict[str, dict[str, str]] = {
     "device": {"source*": _S, "target": _S, "permissions": _S},
     "-env_file": {"path*": _S, "format": _S, "required": _B},
     "-extends": {"service*": _S, "file": _S},
-    "gpu": {
+    "~gpu": {
         "capabilities": "@strings",
         "count": "string|integer",
         "device_ids": "@strings",

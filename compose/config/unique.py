@@ -80,12 +80,12 @@ def _device(item: Any) -> object:
 def _port(item: Any) -> object:
     if not isinstance(item, dict):
         return str(item)
-    target = item.get("target")
-    if not isinstance(target, int):
-        raise ValueError('missing key "target": the port in the container')  # noqa: TRY004
+    if "target" not in item:
+        raise ValueError('missing key "target": the port in the container')
     published = item.get("published", "")
+    host, protocol = item.get("host_ip", "0.0.0.0"), item.get("protocol", "tcp")  # noqa: S104
     # A number and a string are different keys to Compose, so 80 and "80" stay two ports.
-    return f"{item.get('host_ip', '0.0.0.0')}:{published!r}:{target}/{item.get('protocol', 'tcp')}"  # noqa: S104
+    return f"{host}:{published!r}:{item['target']!r}/{protocol}"
 
 
 def _env_file(item: Any) -> object:
@@ -110,7 +110,8 @@ def _mounted(directory: str) -> Key:
         if isinstance(item, str):
             return f"{directory}/{item}"
         if isinstance(item, dict):
-            return item.get("target") or f"{directory}/{item.get('source')}"
+            target = item.get("target")  # an empty one is a path of its own
+            return f"{directory}/{item.get('source')}" if target is None else target
         return str(item)
 
     return key

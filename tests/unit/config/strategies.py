@@ -128,7 +128,7 @@ PORT = st.one_of(
     ),
 )
 SOURCES = st.sampled_from([*PATHS, *VOLUMES])
-TARGETS = st.sampled_from(["/t/one", "/t/two", "/t/three", "/t/four"])
+TARGETS = st.sampled_from(["/t/one", "/t/two", "/t/three/", "/t/four"])
 VOLUME = st.one_of(
     TARGETS,
     st.tuples(SOURCES, TARGETS).map(":".join),

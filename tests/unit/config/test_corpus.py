@@ -26,6 +26,8 @@ UNSTABLE = {
     "render/numbers-in-extensions": "a negative zero is printed as -0, which is an integer",
     "service/devices-odd": "a device without a target is printed without one, which is refused",
     "service/extra-hosts-odd": "a host without addresses is printed as no host",
+    "mixed/a-number-and-a-later-text": "ports are printed as text, and are the same then",
+    "mixed/empty-targets-of-secrets-and-configs": "an empty target is printed as none",
     "merge/ports-append-and-unique": "of two ports that differ in their mode only, the last one wins",
     "profiles/optional-dependency-on-a-disabled-service": "the disabled service is gone, the dependency is not",
 }

@@ -203,6 +203,27 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path, what: str) -> None:
         load_files(tmp_path, files=("c.yaml",))
 
 
+def test_what_crashes_docker_compose_is_an_error(tmp_path: Path) -> None:
+    """A build context has to be text."""
+    with pytest.raises(ConfigError, match=r"additional_contexts\.b: found the number 1, expected a string"):
+        load_text(tmp_path, "services: {a: {build: {context: ., additional_contexts: {b: 1}}}}")
+
+
+def test_a_namespace_without_a_value_is_none(tmp_path: Path) -> None:
+    """Docker Compose crashes on it."""
+    assert "pid" not in load_text(tmp_path, "services: {a: {image: x, pid: }}").tree["services"]["a"]
+
+
+def test_unknown_keys_of_gpus_are_remarked_upon(tmp_path: Path) -> None:
+    """Docker Compose drops them in silence."""
+    loaded = load_text(tmp_path, "services: {a: {image: x, gpus: [{count: 1, cuont: 2}]}}")
+
+    assert [warning.text for warning in loaded.warnings] == [
+        'unknown key "cuont" is ignored: allowed are capabilities, count, device_ids, driver, options'
+    ]
+    assert loaded.tree["services"]["a"]["gpus"] == [{"count": 1}]
+
+
 def test_the_collector_runs_again_after_a_load(tmp_path: Path) -> None:
     """Also after one that fails."""
     with pytest.raises(ConfigError):
