@@ -6,6 +6,8 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from pycompose.engine.errors import storage_error
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -33,7 +35,12 @@ async def blocking(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwarg
     """Run `function` on a thread and return its result.
 
     A thread can't be stopped: when the caller is cancelled, the work is waited for all the same, so that whoever
-    comes next finds it done or failed, never half-way.
+    comes next finds it done or failed, never half-way. Raises StorageError where a state directory can't be written.
     """
     loop = asyncio.get_running_loop()
-    return await whole(loop.run_in_executor(None, functools.partial(function, *args, **kwargs)))
+    try:
+        return await whole(loop.run_in_executor(None, functools.partial(function, *args, **kwargs)))
+    except OSError as exc:
+        if error := storage_error(exc):
+            raise error from exc
+        raise

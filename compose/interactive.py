@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pycompose.lifecycle import Tracked
     from pycompose.operations import Operations
     from pycompose.requests import Requests
+
+log = logging.getLogger(__name__)
 
 UNHEARD_BYTES = 1 << 16
 
@@ -262,7 +265,10 @@ class Interactive:
             removal.add_done_callback(lambda _: self._removals.pop(tracked.config.id, None))
 
     async def _remove(self, tracked: Tracked) -> None:
-        await self._requests.operations(lambda _: None).remove(tracked.config.id, volumes=True)
+        try:
+            await self._requests.operations(lambda _: None).remove(tracked.config.id, volumes=True)
+        except PycomposeError as exc:  # the next `down` tries again
+            log.warning("container %s: %s", tracked.name, exc)
 
     async def wait(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Tell each container of the services as it stops."""

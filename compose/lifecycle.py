@@ -17,7 +17,7 @@ from pycompose.blocking import blocking, whole
 from pycompose.conditions import Conditions
 from pycompose.engine.config import plain
 from pycompose.engine.dataclass import dataclass, field, replace
-from pycompose.engine.errors import EngineError, PycomposeError
+from pycompose.engine.errors import EngineError, PycomposeError, StorageError
 from pycompose.engine.linux.process import signal_handled
 from pycompose.engine.state import Status
 from pycompose.engine.store import write_json
@@ -191,6 +191,14 @@ class Lifecycle:
         async with tracked.lock:
             await self._end(tracked, timeout_s)
 
+    async def leave(self, tracked: Tracked) -> None:
+        """Wait for what is under way and end what runs all the same: a restart may have come after the plan."""
+        tracked.stopped = True
+        self._cancel(tracked)
+        async with tracked.lock:
+            await self._end(tracked, 0)
+            await self.settled(tracked)
+
     async def _end(self, tracked: Tracked, timeout_s: float | None) -> None:
         tracked.stopped = True
         if tracked.status is Status.RESTARTING:
@@ -201,7 +209,7 @@ class Lifecycle:
             return
         for hook in tracked.record.service.pre_stop:
             await self._hook(tracked, hook, "pre_stop")
-        await blocking(self._runtime.mark_stopped, tracked.config.id)
+        await self._mark_stopped(tracked)
         config = tracked.config
         if tracked.status is Status.PAUSED:
             await self.unpause(tracked)
@@ -236,13 +244,20 @@ class Lifecycle:
         service = tracked.record.service
         if number == signal.SIGKILL or not service.stop_signal or number == tracked.config.stop_signal:
             tracked.stopped = True
-            await blocking(self._runtime.mark_stopped, tracked.config.id)
+            await self._mark_stopped(tracked)
         if number == signal.SIGKILL:
             await blocking(self._runtime.keeper.kill, tracked.config.id)
             await tracked.ended.wait()
         else:
             await blocking(self._runtime.keeper.signal, tracked.config.id, number)
         self._notify("kill", tracked, {"signal": str(number)})
+
+    async def _mark_stopped(self, tracked: Tracked) -> None:
+        """Write down that the end was asked for; a disk that is full must not keep anybody from stopping."""
+        try:
+            await blocking(self._runtime.mark_stopped, tracked.config.id)
+        except StorageError as exc:
+            log.warning("container %s: %s", tracked.name, exc)
 
     async def pause(self, tracked: Tracked) -> None:
         """Freeze all processes of a running container."""
@@ -406,8 +421,12 @@ class Lifecycle:
     def _write_health(self, tracked: Tracked, state: HealthState) -> None:
         shown = replace(state, backoff_s=0.0, counted_s=0.0, succeeded=False)
         directory = self._runtime.paths.container_run(tracked.config.id)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             write_json(directory / "health.json", {"status": state.status, **plain(shown)}, durable=False)
+        except FileNotFoundError:
+            pass  # it is being removed
+        except OSError as exc:  # the probes go on
+            log.warning("container %s: %s: %s", tracked.name, exc.filename, exc.strerror)
 
     async def _hook(self, tracked: Tracked, hook: Hook, kind: str) -> None:
         code, output = await self._execs.hook(tracked.config, hook)

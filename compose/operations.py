@@ -265,8 +265,10 @@ class Operations:
         """Remove a container that doesn't run."""
         tracked = self.lifecycle.tracked.get(container_id)
         if tracked is not None:
-            await self.lifecycle.settled(tracked)
+            await self.lifecycle.leave(tracked)
         self.lifecycle.forget(container_id)
+        if self.runtime.paths.container_run(container_id).exists():
+            await self.need_keeper()  # which has, or adopts, what there is at run time
         await blocking(self.runtime.remove, container_id, volumes=volumes)
         for other in list(self.lifecycle.tracked.values()):
             if tracked is not None and other.name == tracked.name:

@@ -207,18 +207,17 @@ class _Planner:
     def _service(self, service: Service) -> None:
         existing = self.observed.of_service(service.name)
         keep, surplus = self._choose(service, existing)
-        # Half of a replacement that was cut off has what the next replacement needs: it goes first.
+        # A replacement that was cut off has left two of one number, which need the same: one goes first.
         removed = {c.id: self._remove(c, "scaled down") for c in surplus}
+        numbers = {c.number for c in keep}
         resources = [
-            *(removed[container.id] for container in surplus if container.half_way),
+            *(removed[c.id] for c in surplus if c.half_way or c.number in numbers),
             *(self.networks.get(endpoint.network, 0) for endpoint in service.networks),
             *(self.volumes.get(volume.source, 0) for volume in service.volumes if volume.kind == "volume"),
             *(number for other in joined_services(service) for number in self.created.get(other, ())),
         ]
         starts: list[int] = []
-        free = iter(
-            n for n in range(1, service.replicas + len(existing) + 1) if n not in {c.number for c in keep}
-        )
+        free = iter(n for n in range(1, service.replicas + len(existing) + 1) if n not in numbers)
         for container in keep:
             cause = self._must_recreate(service, container)
             if cause:

@@ -348,8 +348,8 @@ class Runtime:
         anonymous: tuple[str, ...] = ()
         with contextlib.suppress(FileNotFoundError, StateError):
             anonymous = read_service(self.paths, container_id).anonymous_volumes
-        if self._keeper is not None:
-            self._keeper.discard(container_id)
+        if self._keeper is not None or self.paths.container_run(container_id).exists():
+            self.keeper.discard(container_id)  # not there: what only it can remove must not be forgotten
         self._wiring.disconnect(container_id)
         if volumes:
             store = VolumeStore(self.paths)
@@ -369,8 +369,13 @@ class Runtime:
             self.paths.container_run(container_id),
             self.paths.container(container_id),
         ):
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 shutil.rmtree(directory)
+            except FileNotFoundError:
+                pass
+            except OSError as exc:
+                exc.filename = str(directory)  # rmtree tells a name without its directory
+                raise
         if name:
             self._release_name(container_id, name)
         with contextlib.suppress(FileNotFoundError):

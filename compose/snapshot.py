@@ -239,8 +239,9 @@ def _write_layer(context: Context, container: ObservedContainer, path: Path, *, 
                     LayerTar(tar, leave_out=_mount_points(container)).diff(upper)
                 tar.close()
     except OSError as exc:
-        where = f"{exc.filename}: " if exc.filename else ""
-        raise ImageError(f"container {container.name}: cannot commit: {where}{exc.strerror}") from exc
+        raise ImageError(
+            f"container {container.name}: cannot commit: {exc.filename or path}: {exc.strerror}"
+        ) from exc
     return _Layer(path, out.digest, out.size)
 
 

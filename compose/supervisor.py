@@ -35,7 +35,7 @@ from pycompose.blocking import blocking
 from pycompose.control import PROTOCOL, Message, Peer, receive, send, short_path
 from pycompose.ends import Ends
 from pycompose.engine.client import Keeper
-from pycompose.engine.errors import EngineError, PycomposeError
+from pycompose.engine.errors import EngineError, PycomposeError, storage_error
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, boot_id, read_state, start_ticks
 from pycompose.engine.store import write_json
@@ -281,6 +281,9 @@ class Supervisor:
         except asyncio.CancelledError:
             peer.fail(SupervisorError(f"{message.get('op')}: interrupted", hint="run the command again"))
         except Exception as exc:
+            if isinstance(exc, OSError) and (full := storage_error(exc)):
+                peer.fail(full)
+                return
             log.exception("operation %s", message.get("op"))
             self.keep_log = True
             peer.fail(
@@ -387,24 +390,25 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
     supervisor = Supervisor(paths, project)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.finished.set)
-    try:
-        await supervisor.begin()
-        listener = _listen(paths, project)
-    except Exception as exc:
-        log.exception("cannot begin")
-        error = (
-            exc if isinstance(exc, PycomposeError) else SupervisorError(f"supervisor: cannot start: {exc}")
-        )
-        _tell(first, {"error": error.to_json()})
-        await supervisor.end()
-        return first is None or not isinstance(exc, PycomposeError)
     claim = {
         "pid": os.getpid(),
         "start_ticks": start_ticks(os.getpid()),
         "boot_id": boot_id(),
         "protocol": PROTOCOL,
     }
-    write_json(paths.project_run(project) / "supervisor.json", claim, durable=False)
+    try:
+        await supervisor.begin()
+        write_json(paths.project_run(project) / "supervisor.json", claim, durable=False)
+        listener = _listen(paths, project)
+    except Exception as exc:
+        log.exception("cannot begin")
+        error = exc if isinstance(exc, PycomposeError) else None
+        if isinstance(exc, OSError):
+            error = storage_error(exc)
+        error = error or SupervisorError(f"supervisor: cannot start: {exc}")
+        _tell(first, {"error": error.to_json()})
+        await supervisor.end()
+        return first is None or not isinstance(exc, PycomposeError)
 
     def acceptable() -> None:
         with contextlib.suppress(BlockingIOError):

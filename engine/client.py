@@ -350,12 +350,13 @@ class Keeper:
         with self._lock:
             closed, self._gone = self._gone, True
             pending, self._pending = self._pending, {}
-        for answer in pending.values():
-            answer.put(({"error": wire.error_to_json(self._lost())}, []))
         if self._child is not None:
             _reap(self._child, 0 if closed and not self._ending else _REAP_S)
+        # First, so that who is told of the loss finds that the keeper is being replaced.
         if not closed and not self._ending:
             self._on_event({"event": "gone"})
+        for answer in pending.values():
+            answer.put(({"error": wire.error_to_json(self._lost())}, []))
 
 
 def _reap(pid: int, timeout_s: float) -> None:

@@ -8,6 +8,7 @@ PycomposeError(message, hint)               exit code 1
 │   ├─ ExecError                            exit code 126 (not executable) or 127 (not found)
 │   ├─ StateError ── InvalidTransition  NoSuchContainer  AlreadyExists
 │   └─ ImageError ── InvalidReference  NoSuchImage  PullError  AuthError  DigestMismatch  ArchiveError
+├─ StorageError                             a state directory that is full, read-only, or failing
 ├─ NetworkError ── AddressesExhausted  PortInUse
 └─ VolumeError ── VolumeInUse
 
@@ -17,6 +18,8 @@ names and raises one of these `from` it.
 """
 
 from __future__ import annotations
+
+import errno
 
 
 class PycomposeError(Exception):
@@ -121,6 +124,17 @@ class DigestMismatch(ImageError):  # noqa: N818
 
 class ArchiveError(ImageError):
     """An archive breaks a rule of the unpacker; the message says which layer and entry."""
+
+
+class StorageError(PycomposeError):
+    """A state directory can't be written: full, read-only, or the disk fails."""
+
+
+def storage_error(exc: OSError) -> StorageError | None:
+    """Return what `exc` says of the disk, None when it is about something else."""
+    if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+        return None
+    return StorageError(f"{exc.filename or 'state directory'}: cannot write: {exc.strerror}")
 
 
 class NetworkError(PycomposeError):

@@ -106,7 +106,10 @@ class Keeper:
             operation(message, fds, reply)
         except PycomposeError as exc:
             reply.fail(exc)
-        except (OSError, KeyError, TypeError, ValueError) as exc:
+        except OSError as exc:
+            where = f"{exc.filename}: " if exc.filename else ""
+            reply.fail(EngineError(f"keeper: cannot {name}: {where}{exc.strerror or exc}"))
+        except (KeyError, TypeError, ValueError) as exc:
             reply.fail(EngineError(f"keeper: cannot {name}: {type(exc).__name__}: {exc}"))
         finally:
             for fd in fds:

@@ -52,6 +52,14 @@ class Loop:
             if self._handlers.get(fd) is handler:
                 self.forget(fd)  # or it would fail again at once, for ever
 
+    def _due(self) -> None:
+        """Call the timers whose time has come."""
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            try:
+                self._timers.pop(0)[1]()
+            except Exception as exc:  # noqa: BLE001 - as above
+                sys.excepthook(type(exc), exc, exc.__traceback__)
+
     def _ready(self, wait_s: float) -> list[tuple[int, Handler, int]]:
         found = self._epoll.poll(wait_s, 64)
         return [(fd, self._handlers[fd], events) for fd, events in found if fd in self._handlers]
@@ -65,5 +73,4 @@ class Loop:
                 # One that ran before it in this turn may have closed it, and opened another of this number.
                 if self._handlers.get(fd) == handler:
                     self._guard(fd, handler, events)
-            while self._timers and self._timers[0][0] <= time.monotonic():
-                self._timers.pop(0)[1]()
+            self._due()

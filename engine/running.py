@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -209,7 +210,13 @@ class Container(Process):
             raise EngineError(f"container {self.config.name}: cannot {verb}: it is {self.status}")
         if not (self.group.freeze() if paused else self.group.thaw()):
             raise EngineError(f"container {self.config.name}: cannot {verb}: no freezer on this machine")
-        self.write(replace(self.state, status=wanted))
+        try:
+            self.write(replace(self.state, status=wanted))
+        except OSError:
+            if paused:  # what nobody could know about must not be
+                self.group.thaw()
+                self.state = replace(self.state, status=other)
+                raise
 
     def close_stdin(self) -> None:
         """Give the container the end of its input, unless somebody else has a copy of ours."""
@@ -235,18 +242,30 @@ class Container(Process):
             self.error = failure.to_error(f"container {self.config.name}", message)
         elif fds:
             self.take_terminal(fds[0])
-        else:
+        elif self._write_or_end(self.state):
             # From here on it will run, so from here on it is known whose process that is.
-            self.write(self.state)
             self._released = True
             self.say(init.GO)
 
     def on_silence(self) -> None:
         """Conclude that it has executed, if it was released and didn't complain; or else it is dying."""
         if self._released and self.error is None:
-            self.executed = True
-            self.write(replace(self.state, status=Status.RUNNING, started_ns=time.time_ns()))
-            self._answer(None)
+            running = replace(self.state, status=Status.RUNNING, started_ns=time.time_ns())
+            if self._write_or_end(running):
+                self.executed = True
+                self._answer(None)
+
+    def _write_or_end(self, state: ContainerState) -> bool:
+        """Write down how far it has come; a container that nobody could find again is ended instead."""
+        earlier = self.state
+        try:
+            self.write(state)
+        except OSError as exc:
+            self.state = earlier
+            message = f"container {self.config.name}: cannot start: {exc.filename}: {exc.strerror}"
+            self.error = ChildError(message, step="start", errno=exc.errno or 0)
+            self.kill()
+        return self.error is None
 
     def write_end(self, code: int, *, known: bool) -> None:
         """Save the last output, then the exit code."""
@@ -264,7 +283,10 @@ class Container(Process):
         )
         if self.executed:
             self.state = ended
-            write_json(self.directory / "exit.json", plain(ended), durable=False)
+            try:
+                write_json(self.directory / "exit.json", plain(ended), durable=False)
+            except OSError as exc:  # whoever is connected is told all the same
+                print(f"{exc.filename}: {exc.strerror}", file=sys.stderr, flush=True)
         else:
             self._never_ran(code, oom_killed=oom_killed)
 
@@ -285,15 +307,15 @@ class Container(Process):
             )
         elif self.error is None:
             self.error = ChildError(f"{name}: cannot start: ended with {code} before it ran", step="start")
-        self.write(
-            ContainerState(
-                id=self.config.id,
-                status=Status.CREATED,
-                exit_code=self.error.exit_code if isinstance(self.error, ExecError) else 128,
-                restart_count=self.state.restart_count,
-                error=self.error.message,
-            )
+        ended = ContainerState(
+            id=self.config.id,
+            status=Status.CREATED,
+            exit_code=self.error.exit_code if isinstance(self.error, ExecError) else 128,
+            restart_count=self.state.restart_count,
+            error=self.error.message,
         )
+        with contextlib.suppress(OSError):  # nobody takes a dead one for running
+            self.write(ended)
 
     def close(self) -> None:
         """Close the descriptors and remove the control group, as far as its processes are gone."""

@@ -22,20 +22,26 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> No
     """Replace `path` as a whole: a reader sees the old text or the new, never half.
 
     Adds `"schema": 1`. `durable` is False for files on tmpfs, where fsync is only cost.
-    Raises OSError.
+    Raises OSError with `path` as its file name, and leaves nothing beside it.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        # No file object: it costs more than the file.
-        left = memoryview(json.dumps({"schema": SCHEMA, **value}, sort_keys=True).encode())
-        while left:
-            left = left[os.write(fd, left) :]
-        if durable:
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.replace(temporary, path)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            # No file object: it costs more than the file.
+            left = memoryview(json.dumps({"schema": SCHEMA, **value}, sort_keys=True).encode())
+            while left:
+                left = left[os.write(fd, left) :]
+            if durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(temporary, path)
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        exc.filename, exc.filename2 = str(path), None
+        raise
 
 
 def read_json(path: Path) -> dict[str, Any]:

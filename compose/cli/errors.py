@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -12,6 +13,13 @@ from pycompose.cli import style
 from pycompose.engine.errors import PycomposeError
 
 MAX_SHOWN = 20
+# The kernel's words at the end of a message, wherever it comes from.
+STORAGE_HINTS = {
+    os.strerror(errno.ENOSPC): "its file system is full: free some space, for example with 'pycompose system prune'",
+    os.strerror(errno.EDQUOT): "the quota of its file system is used up: free some space, or raise it",
+    os.strerror(errno.EROFS): "make its file system writable, or choose other state directories with PYCOMPOSE_ROOT "
+    "and PYCOMPOSE_RUN",
+}
 
 
 def flatten(error: BaseException) -> Iterator[BaseException]:
@@ -72,6 +80,9 @@ def message(error: BaseException) -> str:
 
 def hint_of(error: BaseException) -> str:
     """Return what to do about one error, "" when nobody knows."""
+    for reason, hint in STORAGE_HINTS.items():
+        if message(error).endswith(reason):
+            return hint
     if isinstance(error, PycomposeError):
         return error.hint or ""
     return "run again with --debug for the traceback"

@@ -58,7 +58,8 @@ def import_rootfs(
         except ArchiveError as exc:
             raise ArchiveError(f"{what}: cannot import: {exc}", hint=exc.hint) from exc
         except OSError as exc:
-            raise ImageError(f"{what}: cannot import: {exc.strerror}") from exc
+            where = exc.filename or layout.root
+            raise ImageError(f"{what}: cannot import: {where}: {exc.strerror}") from exc
         commit_layers(layout, (unpacked.diff_id,), (Staged(path=scratch / "layer", unpacked=unpacked),), what)
         if not layout.has_blob(digest):
             layout.adopt_blob(scratch / "blob", digest)

@@ -274,3 +274,16 @@ def test_a_stale_volume_is_made_anew_between_stop_and_create() -> None:
         "[1,4] -> #5 RemoveContainer demo-db-1, replaced by #4\n"
         "[5] -> #6 StartContainer demo-db-1, created by #5\n"
     )
+
+
+def test_of_two_with_one_number_the_other_goes_before_one_starts() -> None:
+    """A replacement was made, but not started: both have the same lease of an address."""
+    old = container("web", hash_="old")
+    new = container("web", status=Status.CREATED)
+    new = replace(new, config=replace(new.config, id="f" * 64))
+
+    assert plan(project(service("web")), observed(old, new)) == (
+        "[] -> #1 StopContainer demo-web-1, scaled down\n"
+        "[1] -> #2 RemoveContainer demo-web-1, scaled down\n"
+        "[2] -> #3 StartContainer demo-web-1, created\n"
+    )
