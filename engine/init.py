@@ -205,14 +205,23 @@ def _share_memory(launch: Launch, sources: dict[str, int]) -> None:
 
 def _stubs(root: int) -> None:
     """Make the two files by which programs know that they are in a container, where no layer has them."""
+    # Asked first: with O_EXCL the overlay would prepare a creation before it sees that there is one.
     at("create", "/.dockerenv")
-    with contextlib.suppress(FileExistsError):
+    if not _is_there(".dockerenv", root):
         flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
         os.close(os.open(".dockerenv", flags, 0o755, dir_fd=root))
     etc = fs.make_directories(root, "/etc")
-    with contextlib.suppress(FileExistsError):
+    if not _is_there("mtab", etc):
         os.symlink("/proc/mounts", "mtab", dir_fd=etc)
     os.close(etc)
+
+
+def _is_there(name: str, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _cgroup_namespace(launch: Launch, root: int) -> None:

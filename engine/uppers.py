@@ -54,15 +54,16 @@ def make_uppers(directory: Path, trees: Sequence[RootfsTree]) -> Path:
     rw = directory / "rw"
     rw.mkdir(mode=0o700, exist_ok=True)
     for number, tree in enumerate(trees):
-        upper = rw / str(number) / "upper"
-        if upper.exists():
+        own = f"{rw}/{number}"
+        if os.path.exists(f"{own}/upper"):
             continue
         try:
             below = os.stat(tree.lowers[0])
         except OSError as exc:
             raise EngineError(f"image layer {tree.lowers[0]}: cannot use: {exc.strerror}") from exc
-        (rw / str(number) / "work").mkdir(parents=True, exist_ok=True)
-        upper.mkdir()
-        os.chown(upper, below.st_uid, below.st_gid)
-        upper.chmod(stat.S_IMODE(below.st_mode))
+        for made in (own, f"{own}/work", f"{own}/upper"):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(made)
+        os.chown(f"{own}/upper", below.st_uid, below.st_gid)
+        os.chmod(f"{own}/upper", stat.S_IMODE(below.st_mode))
     return rw

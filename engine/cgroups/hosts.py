@@ -41,10 +41,10 @@ class Hierarchies:
 
     def v1_mounts(self) -> dict[Path, tuple[str, ...]]:
         """Return mount point → controllers; several may share one (`cpu,cpuacct`)."""
-        return {
-            mount: tuple(name for name, place in self.v1.items() if place == mount)
-            for mount in dict.fromkeys(self.v1.values())
-        }
+        found: dict[Path, tuple[str, ...]] = {}
+        for name, mount in self.v1.items():
+            found[mount] = (*found.get(mount, ()), name)
+        return found
 
 
 @cache

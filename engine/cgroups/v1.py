@@ -30,12 +30,13 @@ def create(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...]) ->
     group = mount.joinpath(*parts)
     for _ in range(_ROUNDS):
         try:
-            level = mount
-            for part in parts:
-                level /= part
-                new = files.make(level)
-                if new:
-                    _prepare(level, controllers)
+            try:
+                new = files.make(group)
+            except FileNotFoundError:
+                _make_parents(mount, parts[:-1], controllers)
+                new = files.make(group)
+            if new:
+                _prepare(group, controllers)
         except FileNotFoundError:
             continue  # the parent was removed meanwhile
         if new:
@@ -44,6 +45,14 @@ def create(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...]) ->
             raise CgroupError(f"cgroup {group}: cannot create: it exists and holds processes")
         files.remove_tree(group, time.monotonic())
     raise CgroupError(f"cgroup {group}: cannot create: others remove it again and again")
+
+
+def _make_parents(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...]) -> None:
+    level = mount
+    for part in parts:
+        level /= part
+        if files.make(level):
+            _prepare(level, controllers)
 
 
 def grant_realtime(mount: Path, group: Path, share: float) -> None:
