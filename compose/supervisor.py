@@ -506,6 +506,7 @@ def main() -> int:
         return 1
     finally:
         _forget(paths, project, keep_log=keep_log)
+        gc.freeze()  # or the interpreter would look for garbage once more
     return 0
 
 
