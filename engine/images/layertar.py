@@ -64,16 +64,21 @@ class LayerTar:
             path = prefix + name
             if path in self._leave_out:
                 continue
-            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
-                self._writer.add_bytes(prefix + WHITEOUT + name, b"")
-            elif stat.S_ISDIR(status.st_mode):
-                below.append(path)
-            else:
-                self._file(fd, name, path, status)
+            # A running container may put something else under the name: what was looked at is what is opened.
+            itself = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            try:
+                status = os.fstat(itself)
+                if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+                    self._writer.add_bytes(prefix + WHITEOUT + name, b"")
+                elif stat.S_ISDIR(status.st_mode):
+                    below.append(path)
+                else:
+                    self._file(itself, path, status)
+            finally:
+                os.close(itself)
         return below
 
-    def _file(self, directory: int, name: bytes, path: bytes, status: os.stat_result) -> None:
+    def _file(self, itself: int, path: bytes, status: os.stat_result) -> None:
         if stat.S_ISSOCK(status.st_mode):
             return
         if status.st_nlink > 1:
@@ -83,9 +88,9 @@ class LayerTar:
                 return
             self._seen[key] = path
         if stat.S_ISLNK(status.st_mode):
-            self._writer.add(path, status, link=os.readlink(name, dir_fd=directory))
+            self._writer.add(path, status, link=os.readlink(b"", dir_fd=itself))
         elif stat.S_ISREG(status.st_mode):
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+            fd = os.open(f"/proc/self/fd/{itself}", os.O_RDONLY | os.O_CLOEXEC)
             try:
                 self._writer.add(path, os.fstat(fd), file=fd, xattrs=read_xattrs(fd))
             finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import tarfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ from tests.support.namespaces import mount, umount
 from tests.support.requires import requires
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycompose.engine.paths import StatePaths
 
 pytestmark = requires("root", "overlay")
@@ -90,3 +94,42 @@ def test_sockets_and_what_is_left_out_stay_away(host_paths: StatePaths) -> None:
     unpack(host_paths.root / "out", layer_of(upper, b"etc/hosts"))
 
     assert names(host_paths.root / "out") == ["etc/", "etc/own", "l"]
+
+
+def test_what_changes_while_it_is_read_is_one_thing_or_the_other(host_paths: StatePaths) -> None:
+    """A name flips between a file, a link, a FIFO and a device: each tar has one of them, whole."""
+    upper = host_paths.root / "up"
+    upper.mkdir()
+    spare = host_paths.root / "spare"
+    makers: tuple[Callable[[], object], ...] = (
+        lambda: spare.write_bytes(b"text"),
+        lambda: spare.symlink_to("/etc/passwd"),
+        lambda: os.mkfifo(spare),
+        lambda: os.mknod(spare, 0o20666, os.makedev(1, 5)),
+    )
+    done = threading.Event()
+
+    def flip() -> None:
+        while not done.is_set():
+            for make in makers:
+                make()
+                spare.replace(upper / "name")
+
+    makers[0]()
+    spare.replace(upper / "name")
+    thread = threading.Thread(target=flip)
+    thread.start()
+    seen: set[bytes] = set()
+    try:
+        for _ in range(300):
+            with tarfile.open(fileobj=io.BytesIO(layer_of(upper))) as found:
+                for member in found:
+                    seen.add(member.type)
+                    if member.isreg():
+                        content = found.extractfile(member)
+                        assert content is not None
+                        assert content.read() == b"text"
+    finally:
+        done.set()
+        thread.join()
+    assert seen == {tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE}
