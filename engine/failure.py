@@ -48,5 +48,10 @@ def to_error(name: str, failure: dict[str, Any]) -> EngineError:
             hint = "a directory can only be mounted on a directory, and a file on a file"
         elif number == errno.ELOOP:
             hint = "the image has a symbolic link there"
+        elif number == errno.EINVAL and op == "mount overlay":
+            hint = (
+                "an overlay can't be written to another overlay, as inside a container: "
+                "set PYCOMPOSE_ROOT to a directory on a file system of its own, such as a volume or tmpfs"
+            )
         return MountError(message, hint=hint)
     return ChildError(message, step=op, errno=number, hint=hint)

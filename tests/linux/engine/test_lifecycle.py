@@ -23,6 +23,7 @@ from pycompose.engine.linux.process import signal_handled
 from pycompose.engine.state import Status
 
 from tests.support.lab import Lab, runs
+from tests.support.namespaces import mount, umount
 
 
 def test_exit_code_and_output_are_kept(lab: Lab) -> None:
@@ -58,6 +59,24 @@ def test_death_by_signal_is_128_plus_n(lab: Lab) -> None:
 
     assert lab.exit_code(container) == 137
     assert not lab.state(container).oom_killed
+
+
+def test_a_state_directory_on_an_overlay_is_explained(lab: Lab) -> None:
+    """As inside a container of somebody else's, where the kernel only says "Invalid argument"."""
+    container = lab.make("true")
+    rw = lab.paths.container(container) / "rw"
+    places = [lab.paths.root / "outer" / name for name in ("lower", "upper", "work")]
+    for place in (*places, rw):
+        place.mkdir(parents=True)
+    lower, upper, work = places
+    mount("overlay", rw, "overlay", data=f"lowerdir={lower},upperdir={upper},workdir={work}")
+    try:
+        with pytest.raises(MountError, match="cannot mount overlay /") as caught:
+            lab.keeper.start_container(container)
+    finally:
+        umount(rw)
+
+    assert "set PYCOMPOSE_ROOT" in str(caught.value.hint)
 
 
 def test_an_image_that_lacks_everything_gets_it_from_the_base(lab: Lab, tmp_path: Path) -> None:
