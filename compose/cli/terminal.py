@@ -311,6 +311,8 @@ class Interaction:
                 )
                 stack.callback(pump.stop)
             self._copy()
+            if self._exit_code == DETACHED:  # here, where nobody is about to read what now others read
+                self._session.leave()
         if self._exit_code != DETACHED:  # after a detach the thread goes on waiting, and would write to it
             waiter.join()
             os.close(self._wake_read)
@@ -331,7 +333,6 @@ class Interaction:
     def leave(self) -> None:
         """End as if the detach keys had been pressed; may be called from other threads."""
         if self._exit_code is None:
-            self._session.leave()
             self._exit_code = DETACHED
         self._wake()
 
