@@ -15,7 +15,7 @@ from pathlib import Path
 from pycompose.engine import devices, rootfs
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.failure import at
-from pycompose.engine.linux import fs
+from pycompose.engine.linux import fs, namespaces
 from pycompose.engine.linux import mounts as m
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
@@ -289,8 +289,14 @@ def pivot(root_fd: int) -> None:
 
     pivot_root(".", ".") stacks the old root on the new one, so the image needs no directory for it. There is
     no way back to chroot or MS_MOVE when it fails: both could be left again.
+
+    Where pycompose itself runs in a chroot, that would only replace the chroot's mount, and whoever enters the
+    namespace by setns(2), as `exec` does, would find the machine's root. Entering it here first leaves the chroot.
     """
     at("pivot_root")
+    own = namespaces.open_namespace("self", "mnt")
+    namespaces.setns(own, namespaces.CLONE_NEWNS)
+    os.close(own)
     old = os.open("/", _DIRECTORY | os.O_CLOEXEC)
     os.fchdir(root_fd)
     m.pivot_root(".", ".")

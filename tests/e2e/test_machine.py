@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import subprocess
+import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +81,27 @@ def test_outside_processes_are_none_of_its_business(host: Host) -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
         assert host.watch.find() == []
         other.kill()
+
+
+def test_in_a_chroot_a_container_is_closed_too(busy: Host) -> None:
+    """There `exec` and probes enter a mount namespace whose root must be the container's, not the machine's."""
+    compose = """
+        services:
+          app:
+            image: busybox
+            command: [sh, -c, "trap exit TERM; sleep 1000 & wait"]
+            healthcheck: {test: [CMD, test, "!", -e, /jail], interval: 100ms}
+        """
+    project = busy.project({"compose.yaml": compose})
+    script = """
+        mkdir -p /run/jail && touch /run/jail-outside && mount --rbind / /run/jail
+        exec chroot /run/jail sh -ec 'cd "$1"; export PATH="$2:$PATH"
+            pycompose up -d --wait; pycompose exec -T app ls /run; pycompose down' - "$0" "$1"
+        """
+    scripts = str(Path(sysconfig.get_path("scripts")))
+
+    result = busy.command(["unshare", "--mount", "sh", "-ec", script, str(project), scripts]).ok()
+
+    assert "jail-outside" not in result.stdout
+    assert "Healthy" in result.stderr
+    busy.command(["rm", "-r", "/run/jail-outside", "/run/jail"])
