@@ -236,7 +236,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "name": "str",
         "mode": "str",
         "host_ip": "str",
-        "target": "int",
+        "target": "uint32",
         "published": "str",
         "protocol": "str",
         "app_protocol": "str",
