@@ -51,7 +51,7 @@ def dataclass(
     """Give a class `__init__`, `__eq__`, `__repr__`, `__hash__` where it is `frozen`, and slots where asked for.
 
     Fields are the annotations of the class and, before them, of the dataclasses that it inherits from. Without
-    `kw_only` they can be given by position too.
+    `kw_only` they can be given by position too. An `__init__` of the class's own stays.
     """
 
     def decorate(cls: type[T]) -> type[T]:
@@ -100,7 +100,8 @@ def _make(cls: type[T], *, slots: bool, frozen: bool, kw_only: bool) -> type[T]:
         body.setdefault(name, function)
     metaclass: Any = type(cls)
     made = metaclass(cls.__name__, cls.__bases__, body)
-    made.__init__ = _initialiser(made, every, kw_only=kw_only)
+    if "__init__" not in body:
+        made.__init__ = _initialiser(made, every, kw_only=kw_only)
     return cast("type[T]", made)
 
 

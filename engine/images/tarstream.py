@@ -45,6 +45,8 @@ class Entry:
 
     `sparse` are (offset, length) of the regions that are stored one after the other, None for a plain file.
     `mtime_ns` is clamped to what file systems keep. `xattrs` are names and values as they came.
+
+    A layer makes hundreds of thousands of them, hence an `__init__` of its own.
     """
 
     name: bytes
@@ -60,6 +62,36 @@ class Entry:
     minor: int = 0
     sparse: list[tuple[int, int]] | None = None
     xattrs: dict[bytes, bytes] = field(default_factory=dict)
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the fields of a header
+        self,
+        name: bytes,
+        type: bytes,  # noqa: A002 - the field's name
+        mode: int,
+        uid: int,
+        gid: int,
+        size: int,
+        stored: int,
+        mtime_ns: int,
+        linkname: bytes,
+        major: int = 0,
+        minor: int = 0,
+        sparse: list[tuple[int, int]] | None = None,
+        xattrs: dict[bytes, bytes] | None = None,
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.size = size
+        self.stored = stored
+        self.mtime_ns = mtime_ns
+        self.linkname = linkname
+        self.major = major
+        self.minor = minor
+        self.sparse = sparse
+        self.xattrs = xattrs or {}
 
 
 class TarReader:

@@ -68,6 +68,16 @@ class Open:
     value: int
 
 
+@dataclass(slots=True)
+class Written:
+    """With an `__init__` of its own."""
+
+    value: int
+
+    def __init__(self, value: int) -> None:
+        self.value = value + 1
+
+
 VALUES = st.fixed_dictionaries(
     {},
     optional={
@@ -139,6 +149,11 @@ def test_mutable_ones_change() -> None:
     with pytest.raises(AttributeError):
         counter.other = 1  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     assert Counter() != Point(0)
+
+
+def test_an_own_initialiser_stays() -> None:
+    """It is used by `replace` too."""
+    assert (Written(1).value, replace(Written(1), value=5).value) == (2, 6)
 
 
 def test_defaults_are_made_anew() -> None:
