@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -124,8 +125,8 @@ def _extension(value: Any) -> Any:
 def _integer(value: Any) -> int:
     if isinstance(value, str):
         return to_int(value)
-    if isinstance(value, float):
-        return int(value)
+    if isinstance(value, float) and not -(2.0**63) <= value < 2.0**63:
+        raise ValueError(f"{text_of(value)} is out of range of 64 bits")
     return int(value)
 
 
@@ -149,8 +150,10 @@ def _unsigned(bits: int) -> Callable[[Any], int]:
 
 
 def _float32(value: Any) -> float:
-    number = to_float(value) if isinstance(value, str) else float(value)
-    return single(number)
+    number = single(to_float(value) if isinstance(value, str) else float(value))
+    if not math.isfinite(number):
+        raise ValueError(f"{text_of(value)[:60]} is out of range of a 32-bit number")
+    return number
 
 
 def _boolean(value: Any) -> bool:
@@ -291,7 +294,7 @@ def _count(value: Any) -> int:
             return to_int(value)
         except ValueError:
             raise ValueError(f'invalid count {value!r}: "all" or a number') from None
-    return int(value)
+    return _integer(value)
 
 
 _KINDS: dict[str, Callable[[Any], Any]] = {
