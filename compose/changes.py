@@ -47,6 +47,12 @@ class Changes:
             if not message.get("dry_run"):
                 self._supervisor.want_keeper()
                 await blocking(self._remember, project)
+            if not message.get("dry_run") and message.get("start", True):
+                wanted = set(message["services"])
+                kept = [t for t in self._supervisor.lifecycle.tracked.values() if t.service in wanted]
+                await asyncio.gather(
+                    *(self._supervisor.lifecycle.keep(t) for t in kept if not t.record.oneoff)
+                )
             observed = await self._requests.observe()
             options = _reconcile_options(message, images)
             if not message.get("ignore_orphans") and not options.remove_orphans:

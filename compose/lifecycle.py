@@ -17,7 +17,7 @@ from pycompose.blocking import blocking, whole
 from pycompose.conditions import Conditions
 from pycompose.engine.config import plain
 from pycompose.engine.dataclass import dataclass, field, replace
-from pycompose.engine.errors import EngineError, PycomposeError, StorageError
+from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError, StorageError
 from pycompose.engine.linux.process import signal_handled
 from pycompose.engine.state import Status
 from pycompose.engine.store import write_json
@@ -54,6 +54,7 @@ class Tracked:
     started_s: float = 0.0
     started_ns: int = 0
     stopped: bool = False
+    stopping: bool = False
     health: HealthState | None = None
     restart: RestartState = field(default_factory=RestartState)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -191,6 +192,17 @@ class Lifecycle:
         async with tracked.lock:
             await self._end(tracked, timeout_s)
 
+    async def keep(self, tracked: Tracked) -> None:
+        """Take back that a container was to stop: its stop was cut off, and now it is wanted again.
+
+        One that has got its signal already ends; the caller's plan then starts it.
+        """
+        if tracked.active and tracked.stopping:
+            await self.stop(tracked, None)
+        elif tracked.active and tracked.stopped:
+            tracked.stopped = False
+            await blocking(self._runtime.mark_wanted, tracked.config.id)
+
     async def leave(self, tracked: Tracked) -> None:
         """Wait for what is under way and end what runs all the same: a restart may have come after the plan."""
         tracked.stopped = True
@@ -220,21 +232,31 @@ class Lifecycle:
             and not signal_handled(tracked.pid, config.stop_signal)
         )
         grace_s = config.stop_grace_s if timeout_s is None else timeout_s
-        if not deaf and grace_s > 0:
-            await blocking(self._runtime.keeper.signal, config.id, config.stop_signal)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(tracked.ended.wait(), grace_s)
-        if not tracked.ended.is_set():
-            await blocking(self._runtime.keeper.kill, config.id)
-            try:
-                await asyncio.wait_for(tracked.ended.wait(), KILL_WAIT_S)
-            except TimeoutError:
-                raise EngineError(
-                    f"container {tracked.name}: cannot stop: still there {KILL_WAIT_S:.0f} s after SIGKILL",
-                    hint="a process of it hangs inside the kernel (state D); see `ps axo pid,stat,wchan:30,cmd`",
-                ) from None
+        tracked.stopping = True
+        try:
+            if not deaf and grace_s > 0:
+                with contextlib.suppress(NoSuchContainer):  # it has just ended; that is about to be told
+                    await blocking(self._runtime.keeper.signal, config.id, config.stop_signal)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(tracked.ended.wait(), grace_s)
+            if not tracked.ended.is_set():
+                await self._kill(tracked)
+        except PycomposeError:
+            tracked.stopping = False  # as far as anybody knows
+            raise
         await self.settled(tracked)
         self._notify("stop", tracked, {})
+
+    async def _kill(self, tracked: Tracked) -> None:
+        with contextlib.suppress(NoSuchContainer):
+            await blocking(self._runtime.keeper.kill, tracked.config.id)
+        try:
+            await asyncio.wait_for(tracked.ended.wait(), KILL_WAIT_S)
+        except TimeoutError:
+            raise EngineError(
+                f"container {tracked.name}: cannot stop: still there {KILL_WAIT_S:.0f} s after SIGKILL",
+                hint="a process of it hangs inside the kernel (state D); see `ps axo pid,stat,wchan:30,cmd`",
+            ) from None
 
     async def signal(self, tracked: Tracked, number: int) -> None:
         """Send a signal to process 1; SIGKILL goes to all processes."""
@@ -246,8 +268,7 @@ class Lifecycle:
             tracked.stopped = True
             await self._mark_stopped(tracked)
         if number == signal.SIGKILL:
-            await blocking(self._runtime.keeper.kill, tracked.config.id)
-            await tracked.ended.wait()
+            await self._kill(tracked)
         else:
             await blocking(self._runtime.keeper.signal, tracked.config.id, number)
         self._notify("kill", tracked, {"signal": str(number)})
@@ -281,6 +302,7 @@ class Lifecycle:
         if tracked is None or tracked.ended.is_set():
             return
         tracked.exit_code = int(event["exit_code"])
+        tracked.stopping = False
         tracked.ended.set()
         if tracked.health_task is not None:
             tracked.health_task.cancel()

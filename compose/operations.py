@@ -204,6 +204,7 @@ class Operations:
     async def _start(self, operation: StartContainer, abort: asyncio.Event) -> None:
         container_id = operation.id or self.created.get((operation.service, operation.number), "")
         tracked = self._tracked(container_id, operation.name)
+        await self.lifecycle.keep(tracked)
         if tracked.active:
             self._tell(f"Container {tracked.name}", "Running", Phase.DONE)
             return

@@ -319,6 +319,11 @@ class Runtime:
             ),
         )
 
+    def mark_wanted(self, container_id: str) -> None:
+        """Take back what `mark_stopped` has written."""
+        record = read_runtime(self.paths, container_id)
+        write_runtime(self.paths, container_id, replace(record, stopped=False))
+
     def mark_restarting(self, container_id: str, restarts: int) -> None:
         """Remember that the container waits for its next start."""
         self._wiring.silence(container_id)

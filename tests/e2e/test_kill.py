@@ -152,3 +152,30 @@ def test_a_replacement_that_was_never_finished_leaves_the_name(busy: Host) -> No
     assert shown["State"]["Running"]
     busy.run("kill", cwd=project).ok()
     busy.run("down", cwd=project).ok()
+
+
+def test_a_stop_that_failed_is_forgotten_by_the_next_up(busy: Host) -> None:
+    """The keeper dies before it passes the signal on: `up` finds the container running, and restarts it later on."""
+    project = busy.project(
+        {"compose.yaml": "services: {web: {image: busybox, command: [sleep, '1000'], restart: always}}"}
+    )
+    busy.run("up", "-d", cwd=project).ok()
+    (pid,) = busy.processes("sleep 1000")
+    (keeper,) = busy.processes(VICTIMS["keeper"])
+    os.kill(keeper, signal.SIGSTOP)
+    stopping = busy.spawn("stop", cwd=project)
+    eventually(lambda: '"stopped": true' in busy.inside(lambda: runtime_record(busy)))
+    os.kill(keeper, signal.SIGKILL)
+    assert stopping.wait() == 1
+
+    busy.run("up", "-d", cwd=project).ok()
+    assert busy.processes("sleep 1000") == [pid]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: busy.processes("sleep 1000") not in ([], [pid]))
+    busy.run("down", "-t", "0", cwd=project).ok()
+
+
+def runtime_record(host: Host) -> str:
+    """Return what the supervisor has noted of the only container."""
+    (path,) = host.paths.run.glob("containers/*/runtime.json")
+    return path.read_text(encoding="utf-8")
