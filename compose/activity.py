@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from pycompose.control import connect
 from pycompose.engine.cgroups.base import open_existing
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.state import Status
 from pycompose.errors import NotRunning
-from pycompose.observe import ObservedContainer, observe_containers
+from pycompose.observe import ObservedContainer, observe_containers, projects
 from pycompose.views import EventView, ProcessView, StatsView, VolumeView, Waited
 
 if TYPE_CHECKING:
@@ -29,14 +32,29 @@ if TYPE_CHECKING:
 SUPERVISOR_POLL_S = 0.2
 
 
-def _running(context: Context, project_name: str, services: tuple[str, ...]) -> list[ObservedContainer]:
-    found, _ = observe_containers(context.paths, project_name)
+def _chosen(
+    context: Context, project_name: str, options: StatsOptions | TopOptions
+) -> list[ObservedContainer]:
+    """Return a project's containers (those of all projects for ""), as far as they are asked for."""
+    if project_name:
+        found, _ = observe_containers(context.paths, project_name)
+    else:
+        from pycompose.resources import all_containers  # noqa: PLC0415 - for the management commands
+
+        found = list(all_containers(context.paths))
     return [
         container
         for container in found
-        if container.state.status in (Status.RUNNING, Status.PAUSED)
-        and (not services or container.service in services)
+        if (not options.services or container.service in options.services)
+        and (not options.ids or container.id in options.ids)
     ]
+
+
+def _running(
+    context: Context, project_name: str, options: StatsOptions | TopOptions
+) -> list[ObservedContainer]:
+    found = _chosen(context, project_name, options)
+    return [c for c in found if c.state.status in (Status.RUNNING, Status.PAUSED)]
 
 
 def _group(context: Context, container: ObservedContainer) -> Cgroup:
@@ -51,7 +69,7 @@ def top(context: Context, project_name: str, options: TopOptions) -> list[Proces
     ticks = os.sysconf("SC_CLK_TCK")
     boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     views = []
-    for container in _running(context, project_name, options.services):
+    for container in _running(context, project_name, options):
         for pid in sorted(_group(context, container).procs()):
             with contextlib.suppress(OSError, ValueError):
                 views.append(_process(container, pid, ticks, boot_ns))
@@ -92,7 +110,7 @@ def stats(context: Context, project_name: str, options: StatsOptions) -> Iterato
     readers: dict[str, tuple[StatsReader, Sample]] = {}
     try:
         while True:
-            containers = _running(context, project_name, options.services)
+            containers = _running(context, project_name, options)
             for container in containers:
                 if container.id not in readers:
                     # On the host's network the counters would be the machine's.
@@ -136,9 +154,8 @@ def _stats_view(container: ObservedContainer, readers: dict[str, tuple[StatsRead
 def _stopped(
     context: Context, project_name: str, options: StatsOptions, running: set[str]
 ) -> Iterator[StatsView]:
-    found, _ = observe_containers(context.paths, project_name)
-    for container in found:
-        if container.id not in running and (not options.services or container.service in options.services):
+    for container in _chosen(context, project_name, options):
+        if container.id not in running:
             yield StatsView(
                 container_id=container.id,
                 container=container.name,
@@ -169,6 +186,34 @@ def events(context: Context, project_name: str, options: EventsOptions) -> Itera
         time.sleep(SUPERVISOR_POLL_S)
 
 
+def all_events(context: Context, options: EventsOptions) -> Iterator[EventView]:
+    """Yield what happens to the containers of all projects, also of those that come later; see `events`."""
+    began_ns = time.time_ns()
+    found: queue.SimpleQueue[EventView] = queue.SimpleQueue()
+    known: dict[str, threading.Thread] = {}
+
+    def follow(name: str, since_ns: int) -> None:
+        for view in events(context, name, replace(options, since_ns=since_ns)):
+            found.put(view)
+
+    while True:
+        over = bool(options.until_ns) and time.time_ns() >= options.until_ns
+        for name in projects(context.paths):
+            if name not in known:
+                # What a new project has done before we saw it stands in its journal.
+                since_ns = options.since_ns or began_ns
+                known[name] = threading.Thread(target=follow, args=(name, since_ns), daemon=True)
+                known[name].start()
+        if over:
+            for thread in known.values():
+                thread.join()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield found.get(timeout=0 if over else SUPERVISOR_POLL_S)
+        if over:
+            return
+
+
 def _live(context: Context, project_name: str, after_ns: int, until_ns: int) -> Iterator[dict[str, Any]]:
     """Yield the supervisor's events after `after_ns`, until it ends or `until_ns` has come."""
     try:
@@ -189,8 +234,10 @@ def _live(context: Context, project_name: str, after_ns: int, until_ns: int) -> 
 
 
 def _within(event: dict[str, Any], options: EventsOptions) -> bool:
-    """Tell whether an event is asked for; one-off containers never are, as in Compose."""
-    if event["oneoff"] or (options.until_ns and event["time_ns"] > options.until_ns):
+    """Tell whether an event is asked for; one-off containers aren't for `events` of a project, as in Compose."""
+    if (event["oneoff"] and not options.oneoffs) or (
+        options.until_ns and event["time_ns"] > options.until_ns
+    ):
         return False
     return not options.services or event["service"] in options.services
 

@@ -59,7 +59,9 @@ def targets(context: Context, project_name: str, options: CpOptions) -> list[Obs
     """Return the containers to copy out of or into; raises NoSuchContainer."""
     found, _ = observe_containers(context.paths, project_name)
     chosen = [c for c in found if c.service == options.service and (options.all or not c.oneoff)]
-    if options.index:
+    if options.container:
+        chosen = [c for c in found if c.id == options.container]
+    elif options.index:
         chosen = [c for c in chosen if c.number == options.index and not c.oneoff]
     if not chosen:
         which = f" (index {options.index})" if options.index else ""

@@ -127,7 +127,9 @@ class Interactive:
 
     async def attach(self, peer: Peer, message: Message, fds: list[int]) -> None:
         """Pass on the output of process 1 from now on, hand out its terminal or input, then its exit code."""
-        tracked = self._requests.replica(str(message["service"]), int(message["index"]))
+        tracked = self._requests.replica(
+            str(message["service"]), int(message["index"]), str(message.get("id", ""))
+        )
         stdout, stderr = _outputs(message, fds)
         try:
             keeper = self._supervisor.runtime.keeper

@@ -70,16 +70,18 @@ class PortOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopOptions:
-    """`top`: the processes of the running containers."""
+    """`top`: the processes of the running containers; of these only, when `ids` are given."""
 
     services: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventsOptions:
-    """`events`; `since_ns` 0 is from now on, `until_ns` 0 is for ever."""
+    """`events`; `since_ns` 0 is from now on, `until_ns` 0 is for ever. `oneoffs` shows what `run` makes, too."""
 
     services: tuple[str, ...] = ()
+    oneoffs: bool = False
     since_ns: int = 0
     until_ns: int = 0
 
@@ -111,9 +113,10 @@ class LsOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatsOptions:
-    """`stats`; without `stream` one sample. `interval_s` lies between two samples."""
+    """`stats`; without `stream` one sample. `interval_s` lies between two samples. `ids` are the only ones shown."""
 
     services: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
     all: bool = False
     stream: bool = True
     interval_s: float = 1.0
@@ -121,8 +124,9 @@ class StatsOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """`export` of a container's filesystem as tar, to `output` or ("") standard output."""
+    """`export` of a container's filesystem as tar, to `output` or ("") standard output; `container` is an id."""
 
     service: str
+    container: str = ""
     output: str = ""
     index: int = 0

@@ -17,12 +17,13 @@ from pycompose.errors import NotRunning
 from pycompose.observe import PROJECT, read_container
 from pycompose.query import container_view
 from pycompose.version import VERSION
-from pycompose.views import ContainerView, LogLine
+from pycompose.views import ContainerView, EventView, LogLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pycompose.app import Context
+    from pycompose.lookups import EventsOptions
     from pycompose.observe import ObservedContainer
     from pycompose.options import LogsOptions
 
@@ -64,6 +65,18 @@ def find_container(context: Context, text: str) -> ObservedContainer:
     if found is None:
         raise NoSuchContainer(f"container {text}: no such container", hint="see: pycompose container ls -a")
     return found
+
+
+def container(context: Context, text: str) -> ContainerView:
+    """Return a container as listings show it. Raises NoSuchContainer."""
+    return container_view(context, find_container(context, text))
+
+
+def changed_paths(context: Context, text: str) -> list[tuple[str, str]]:
+    """Return (A, C or D, path) for what a container has changed in its image. Raises NoSuchContainer, EngineError."""
+    from pycompose.snapshot import changed_paths  # noqa: PLC0415 - brings the image store
+
+    return changed_paths(context, find_container(context, text))
 
 
 def containers(context: Context, *, everything: bool, filters: Iterable[str] = ()) -> list[ContainerView]:
@@ -245,6 +258,38 @@ def usage(context: Context) -> list[Use]:
         _summed("Containers", container_sizes(context)),
         _summed("Local Volumes", volume_sizes(context)),
     ]
+
+
+def events(context: Context, options: EventsOptions, filters: Iterable[str] = ()) -> Iterator[EventView]:
+    """Yield what happens to containers, as `activity.all_events`.
+
+    `filters` are container=NAME or ID, event=ACTION, image=NAME, service=NAME, type=container; several of one key are
+    alternatives. Raises PycomposeError for another one.
+    """
+    from pycompose.activity import all_events  # noqa: PLC0415 - nobody else here needs it
+
+    wanted: dict[str, set[str]] = {}
+    for text in filters:
+        key, equals, value = text.partition("=")
+        if key not in _EVENT_FILTERS or not equals:
+            raise PycomposeError(
+                f"--filter {text}: cannot be used", hint=f"known: {', '.join(_EVENT_FILTERS)}"
+            )
+        wanted.setdefault(key, set()).add(value)
+    for view in all_events(context, options):
+        if all(any(_EVENT_FILTERS[key](view, value) for value in values) for key, values in wanted.items()):
+            yield view
+
+
+_EVENT_FILTERS: dict[str, Callable[[EventView, str], bool]] = {
+    "container": lambda view, value: (
+        value == view.attributes["name"] or (bool(value) and view.container_id.startswith(value))
+    ),
+    "event": lambda view, value: view.action.partition(":")[0] == value or view.action == value,
+    "image": lambda view, value: view.attributes["image"] == value,
+    "service": lambda view, value: view.service == value,
+    "type": lambda _view, value: value == "container",
+}
 
 
 def _summed(kind: str, sizes: list[tuple[str, int, bool]]) -> Use:

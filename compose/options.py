@@ -249,9 +249,10 @@ class RunOptions(ImageOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachOptions:
-    """`attach` to process 1 of a running container; `index` 0 is the lowest replica."""
+    """`attach` to process 1 of a running container; `index` 0 is the lowest replica, `container` an id beats it."""
 
     service: str
+    container: str = ""
     index: int = 0
     stdin: bool = True
     rows: int = 0
@@ -262,10 +263,12 @@ class AttachOptions:
 class CpOptions(Mutation):
     """`cp` between `path` in the containers of `service` and `local` on the host ("-" is a tar stream).
 
-    `index` 0 is: out of the lowest replica, into every one. `all` includes one-off containers.
+    `index` 0 is: out of the lowest replica, into every one. `all` includes one-off containers. `container` is an id and
+    beats service and index.
     """
 
     service: str
+    container: str = ""
     path: str
     local: str
     to_container: bool
@@ -279,10 +282,11 @@ class CpOptions(Mutation):
 class CommitOptions(Mutation):
     """`commit` of a container as image `reference` ("" leaves it nameless).
 
-    `changes` are Dockerfile instructions.
+    `changes` are Dockerfile instructions. `container` is an id and beats service and index.
     """
 
     service: str
+    container: str = ""
     reference: str = ""
     author: str = ""
     changes: tuple[str, ...] = ()

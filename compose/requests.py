@@ -12,6 +12,7 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from pycompose.altering import Altering
 from pycompose.blocking import blocking
 from pycompose.changes import Changes
 from pycompose.engine.errors import NoSuchContainer, StateError
@@ -48,6 +49,7 @@ class Requests:
         changes = Changes(self)
         self._interactive = Interactive(self)
         joining = Joining(self)
+        altering = Altering(self)
         self._handlers = {
             "apply": changes.apply,
             "down": changes.down,
@@ -59,6 +61,8 @@ class Requests:
             "pause": changes.pause,
             "connect": joining.connect,
             "disconnect": joining.disconnect,
+            "rename": altering.rename,
+            "update": altering.update,
             "hold": self.hold,
             "exec": self._interactive.exec,
             "attach": self._interactive.attach,

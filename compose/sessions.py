@@ -185,7 +185,13 @@ def attach(context: Context, project_name: str, options: AttachOptions) -> Sessi
     """Connect to process 1 of a running container: its output from now on, its input. Raises as `exec_`."""
     connection = _reach(context, project_name, options.service)
     pipes = _Pipes()
-    message = {"op": "attach", "service": options.service, "index": options.index, "fds": pipes.there}
+    message = {
+        "op": "attach",
+        "id": options.container,
+        "service": options.service,
+        "index": options.index,
+        "fds": pipes.there,
+    }
     result, received = pipes.call(connection, message, context)
     session = Session(connection, context.paths, project_name)
     return _attached(session, pipes, result, received, stdin=options.stdin)

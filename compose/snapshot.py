@@ -19,6 +19,7 @@ from pycompose.control import connect
 from pycompose.copying import steady
 from pycompose.engine import rootview, transfer
 from pycompose.engine.dataclass import dataclass, replace
+from pycompose.engine.differences import differences
 from pycompose.engine.errors import EngineError, ImageError, NoSuchContainer
 from pycompose.engine.images.changes import apply_changes
 from pycompose.engine.images.importer import target_name
@@ -51,7 +52,7 @@ def export(context: Context, project_name: str, options: ExportOptions) -> None:
 
     Raises NoSuchContainer, EngineError; a file that could not be finished is removed.
     """
-    container = _replica(context, project_name, options.service, options.index)
+    container = _replica(context, project_name, options)
     subject = f"Container {container.name}"
     context.sink(Event(subject=subject, text="Exporting", phase=Phase.WORKING))
     try:
@@ -105,15 +106,44 @@ def _output(path: str) -> Iterator[IO[bytes]]:
             os.unlink(temporary)
 
 
-def _replica(context: Context, project_name: str, service: str, index: int) -> ObservedContainer:
+def _replica(
+    context: Context, project_name: str, options: CommitOptions | ExportOptions
+) -> ObservedContainer:
+    service, index = options.service, options.index
     found, _ = observe_containers(context.paths, project_name)
-    chosen = [c for c in found if c.service == service and not c.oneoff and index in (0, c.number)]
+    if options.container:
+        chosen = [c for c in found if c.id == options.container]
+    else:
+        chosen = [c for c in found if c.service == service and not c.oneoff and index in (0, c.number)]
     if not chosen:
         which = f" (index {index})" if index else ""
         raise NoSuchContainer(
             f'no container found for service "{service}"{which}', hint="see `pycompose ps -a`"
         )
     return min(chosen, key=lambda c: c.number)
+
+
+def changed_paths(context: Context, container: ObservedContainer) -> list[tuple[str, str]]:
+    """Return (A, C or D, path) for what a container has added, changed and deleted. Raises EngineError."""
+    found = []
+    for number, tree in enumerate(container.config.rootfs):
+        upper = context.paths.container(container.id) / f"rw/{number}/upper"
+        if not upper.exists():
+            continue
+        prefix = tree.target.rstrip("/")
+        hidden = [
+            os.fsencode(os.path.relpath(target, tree.target))
+            for target in (*container.config.files, *(other.target for other in container.config.rootfs))
+            if target != tree.target and target.startswith(f"{prefix}/")
+        ]
+        try:
+            for kind, path in differences(upper, tree.lowers, hidden):
+                found.append((kind, f"{prefix}/{os.fsdecode(path)}"))
+        except OSError as exc:
+            raise EngineError(
+                f"container {container.name}: cannot compare: {exc.filename or upper}: {exc.strerror}"
+            ) from exc
+    return sorted(found, key=lambda item: item[1])
 
 
 # ---------------------------------------------------------------------- commit
@@ -125,7 +155,7 @@ def commit(context: Context, project_name: str, options: CommitOptions) -> str:
     The container is paused meanwhile unless `options.pause` is off. Raises NoSuchContainer, InvalidReference,
     ImageError.
     """
-    container = _replica(context, project_name, options.service, options.index)
+    container = _replica(context, project_name, options)
     name = target_name(options.reference or None)
     subject = f"Container {container.name}"
     context.sink(Event(subject=subject, text="Committing", phase=Phase.WORKING))

@@ -20,6 +20,7 @@ from pycompose.engine.errors import NetworkError, PycomposeError
 from pycompose.names import DnsService
 from pycompose.networking import hosts
 from pycompose.networking.model import EndpointSpec, NetworkSpec, Pool, PublishedPort
+from pycompose.published import reserve_again, take_fitting, target_port
 from pycompose.record import EndpointRecord, PublishedRecord, RuntimeRecord, read_runtime
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pycompose.engine.client import Keeper
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.paths import StatePaths
-    from pycompose.model import Endpoint, Network, Port
+    from pycompose.model import Endpoint, Network
     from pycompose.networking.api import Networking
     from pycompose.networking.model import NetworkState
     from pycompose.networking.ports import Reservation
@@ -334,7 +335,7 @@ class Wiring:
             wired.reservations = ports.adopt_reservations([socket.socket(fileno=fd) for fd in fds])
         else:
             # The keeper was killed too. Until now the kernel's rules have kept the ports working.
-            wired.reservations = _reserve_again(wired.ports)
+            wired.reservations = reserve_again(wired.ports)
             self._hold_ports(container_id, wired)
         self._relay(wired)
 
@@ -448,7 +449,7 @@ class Wiring:
             for port in record.service.ports:
                 host_ip = port.host_ip or self._states[target.network].host_binding
                 host_ip = "" if host_ip == ports.ANY4 else host_ip
-                reservation = _take_fitting(free, host_ip, port) or ports.reserve_port(
+                reservation = take_fitting(free, host_ip, port) or ports.reserve_port(
                     host_ip, port.published, port.protocol
                 )
                 wired.reservations.append(reservation)
@@ -481,7 +482,7 @@ class Wiring:
         """Serve the connections that the kernel can't redirect."""
         target = self._target(wired)
         for reservation in wired.reservations if target is not None else ():
-            port = _target_port(reservation, wired.ports)
+            port = target_port(reservation, wired.ports)
             if target is not None and port:
                 reservation.relay_to(self._loop, target.ip, port, ip6=target.ip6)
 
@@ -508,7 +509,7 @@ class Wiring:
         for wired in self._wired.values():
             target = self._target(wired)
             for reservation in wired.reservations if target is not None else ():
-                port = _target_port(reservation, wired.ports)
+                port = target_port(reservation, wired.ports)
                 if target is not None and port:
                     published += reservation.published(target.ip, target.ip6, port)
         if not self._states:
@@ -562,41 +563,3 @@ def _links(record: ServiceRecord) -> dict[str, str]:
     """Return alias → name of `links:` and `external_links:`."""
     service = record.service
     return {alias: name for name, alias in (*service.links, *service.external_links)}
-
-
-def _reserve_again(published: Sequence[PublishedRecord]) -> list[Reservation]:
-    """Take the ports of a container that runs already; one that is lost by now is left out, with a warning."""
-    from pycompose.networking import ports  # noqa: PLC0415 - only after a crash
-
-    groups: dict[tuple[int, str], list[str]] = {}
-    for port in published:
-        groups.setdefault((port.host_port, port.protocol), []).append(port.host_ip)
-    found = []
-    for (number, protocol), addresses in groups.items():
-        everywhere = ports.ANY4 in addresses
-        for host_ip in [""] if everywhere else addresses:
-            try:
-                found.append(ports.reserve_port(host_ip, (number, number), protocol))
-            except NetworkError as exc:
-                log.warning("cannot take a published port over: %s", exc)
-    return found
-
-
-def _take_fitting(free: list[Reservation], host_ip: str, port: Port) -> Reservation | None:
-    """Take a reservation out of `free` that is what the service asks for, if there is one."""
-    first, last = port.published or (1, 65535)
-    for reservation in free:
-        fits = (reservation.host_ip, reservation.protocol) == (host_ip, port.protocol)
-        if fits and first <= reservation.host_port <= last:
-            free.remove(reservation)
-            return reservation
-    return None
-
-
-def _target_port(reservation: Reservation, published: Sequence[PublishedRecord]) -> int:
-    """Return the container port behind a reservation, 0 when the record doesn't know it."""
-    key = (reservation.host_port, reservation.protocol)
-    found = [
-        p.target for p in published if (p.host_port, p.protocol) == key and p.host_ip in reservation.addresses
-    ]
-    return next(iter(found), 0)

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import click
-from pycompose.cli import groups, humanize
+from pycompose.cli import altering, contents, groups, humanize, looking
 from pycompose.cli.exec import converse, wants_terminal
 from pycompose.cli.format import Layout, show
 from pycompose.cli.invocation import Invocation
@@ -30,6 +30,18 @@ volumes_option = click.option("-v", "--volumes", is_flag=True, help="With their 
 def command(ctx: click.Context) -> None:
     """Hold the commands below."""
     groups.refuse_dry_run(ctx)
+
+
+command.add_command(contents.cp)
+command.add_command(contents.diff)
+command.add_command(contents.export)
+command.add_command(contents.commit)
+command.add_command(looking.top)
+command.add_command(looking.stats)
+command.add_command(looking.port)
+command.add_command(looking.attach)
+command.add_command(altering.rename)
+command.add_command(altering.update)
 
 
 @command.command("ls", help="List containers.")
@@ -58,6 +70,10 @@ def ls(invocation: Invocation, /, **args: Any) -> None:
         click.echo("".join(f"{row['ID']}\n" for row in rows), nl=False)
         return
     click.echo(show(rows, args["how"], LS), nl=False)
+
+
+command.add_command(ls, "ps")
+command.add_command(ls, "list")
 
 
 @command.command("inspect", help="Show all about containers as JSON.")

@@ -31,7 +31,24 @@ options_option = click.option(
 )
 
 
-LOOKING = frozenset({"df", "info", "inspect", "logs", "ls", "wait"})
+LOOKING = frozenset(
+    {
+        "df",
+        "diff",
+        "events",
+        "history",
+        "info",
+        "inspect",
+        "list",
+        "logs",
+        "ls",
+        "port",
+        "ps",
+        "stats",
+        "top",
+        "wait",
+    }
+)
 
 
 def refuse_dry_run(ctx: click.Context) -> None:

@@ -80,11 +80,16 @@ def command(
     no_trunc: bool,
 ) -> None:
     """Print every list of samples; on a terminal over the one before."""
+    options = StatsOptions(services=services, all=everything, stream=not no_stream)
+    display(invocation, invocation.name(), options, how, no_trunc=no_trunc)
+
+
+def display(invocation: Invocation, project: str, options: StatsOptions, how: str, *, no_trunc: bool) -> None:
+    """Show samples of a project's containers, of all projects' for "", until the user has seen enough."""
     from pycompose import app  # noqa: PLC0415 - --help doesn't need it
 
-    options = StatsOptions(services=services, all=everything, stream=not no_stream)
-    redraw = not no_stream and how in ("", "table") and is_terminal(sys.stdout)
-    for views in app.stats(invocation.context(), invocation.name(), options):
+    redraw = options.stream and how in ("", "table") and is_terminal(sys.stdout)
+    for views in app.stats(invocation.context(), project, options):
         text = show([fields(view, truncate=not no_trunc) for view in views], how, LAYOUT)
         sys.stdout.write(over(text.splitlines()) if redraw else text)
         sys.stdout.flush()

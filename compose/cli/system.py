@@ -10,11 +10,13 @@ import click
 from pycompose.cli import groups, humanize, table
 from pycompose.cli.format import Layout, dumps, parse, show
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import format_option
+from pycompose.cli.options import Moment, format_option
+from pycompose.cli.style import clean
 
 if TYPE_CHECKING:
     from pycompose.app import Context
     from pycompose.manage import Use
+    from pycompose.views import EventView
 
 DF = Layout(
     columns=("Type", "TotalCount", "Active", "Size", "Reclaimable"),
@@ -95,6 +97,51 @@ def info(invocation: Invocation, /, *, template: str) -> None:
         click.echo(parse(template).render(facts))
     else:
         click.echo("".join(f"{key}: {value}\n" for key, value in facts.items()), nl=False)
+
+
+@command.command("events", help="Receive real time events from the containers of all projects.")
+@click.option("--since", type=Moment(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m).")
+@click.option("--until", type=Moment(), default=0, help="Up to this time.")
+@groups.filter_option("container, event, image, service, type.", short=True)
+@click.option("--format", "template", default="", metavar="TEMPLATE", help="Go template, or json.")
+@click.pass_obj
+def events(
+    invocation: Invocation, /, *, since: int, until: int, filters: tuple[str, ...], template: str
+) -> None:
+    """Print the events as they come."""
+    from pycompose import manage
+    from pycompose.lookups import EventsOptions
+
+    options = EventsOptions(since_ns=since, until_ns=until, oneoffs=True)
+    parsed = parse(template) if template not in ("", "json") else None
+    for view in manage.events(invocation.context(), options, filters):
+        if parsed is not None:
+            text = parsed.render(event(view))
+        else:
+            text = dumps(event(view)) if template else event_line(view)
+        click.echo(text)
+
+
+def event(view: EventView) -> dict[str, Any]:
+    """Return an event as docker's API has it."""
+    return {
+        "status": view.action,
+        "id": view.container_id,
+        "from": view.attributes["image"],
+        "Type": "container",
+        "Action": view.action,
+        "Actor": {"ID": view.container_id, "Attributes": view.attributes},
+        "scope": "local",
+        "time": view.time_ns // humanize.NS,
+        "timeNano": view.time_ns,
+    }
+
+
+def event_line(view: EventView) -> str:
+    """Return an event as `docker events` prints it."""
+    attributes = ", ".join(f"{key}={value}" for key, value in sorted(view.attributes.items()))
+    stamp = humanize.moment(view.time_ns)
+    return clean(f"{stamp} container {view.action} {view.container_id} ({attributes})")
 
 
 @command.command("prune", help="Remove stopped containers, networks and images that nothing refers to.")

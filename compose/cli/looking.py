@@ -1,0 +1,107 @@
+"""`pycompose container top, stats, port, attach`: a container while it runs, by name or beginning of an id."""
+
+# ruff: noqa: PLC0415 - --help needs none of what the commands do
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+from pycompose.cli import table
+from pycompose.cli.humanize import address
+from pycompose.cli.invocation import Invocation
+from pycompose.cli.options import detach_keys_option, format_option
+from pycompose.cli.stats import display
+from pycompose.cli.top import HEAD, row
+from pycompose.engine.errors import PycomposeError, StateError
+from pycompose.lookups import StatsOptions, TopOptions
+from pycompose.options import AttachOptions
+
+OWN = 2  # the columns of `pycompose top` that tell services apart
+
+
+@click.command("top", help="Display the running processes of a container.")
+@click.argument("name")
+@click.pass_obj
+def top(invocation: Invocation, /, name: str) -> None:
+    """Show them as `ps -ef` does."""
+    from pycompose import app, manage
+
+    context = invocation.context()
+    container = manage.find_container(context, name)
+    if not container.running:
+        raise StateError(f"container {container.name}: is not running")
+    views = app.top(context, container.config.project, TopOptions(ids=(container.id,)))
+    now = time.time_ns()
+    rows = [row(view, now)[OWN:] for view in views]
+    click.echo(table.render([HEAD[OWN:], *rows], padding=2, minimum=4), nl=False)
+
+
+@click.command("stats", help="Display a live stream of what containers use.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("-a", "--all", "everything", is_flag=True, help="Stopped containers too.")
+@format_option()
+@click.option("--no-stream", is_flag=True, help="Only once.")
+@click.option("--no-trunc", is_flag=True, help="Don't shorten ids.")
+@click.pass_obj
+def stats(
+    invocation: Invocation,
+    /,
+    names: tuple[str, ...],
+    *,
+    everything: bool,
+    how: str,
+    no_stream: bool,
+    no_trunc: bool,
+) -> None:
+    """Print every list of samples; of all containers when none is named."""
+    from pycompose import manage
+
+    context = invocation.context()
+    ids = tuple(manage.find_container(context, name).id for name in names)
+    options = StatsOptions(ids=ids, all=everything or bool(ids), stream=not no_stream)
+    display(invocation, "", options, how, no_trunc=no_trunc)
+
+
+@click.command("port", help="Print the public addresses of a container's ports, or of one (80, 53/udp).")
+@click.argument("name")
+@click.argument("port", required=False, default="", metavar="[PORT[/PROTOCOL]]")
+@click.pass_obj
+def port(invocation: Invocation, /, name: str, port: str) -> None:
+    """Print `80/tcp -> ADDRESS:PORT` for each, ADDRESS:PORT for the one that is asked for."""
+    from pycompose import manage
+
+    views = [v for v in manage.container(invocation.context(), name).ports if v.published]
+    if not port:
+        click.echo("".join(f"{v.target}/{v.protocol} -> {address(v)}\n" for v in views), nl=False)
+        return
+    number, _, protocol = port.partition("/")
+    found = [v for v in views if (str(v.target), v.protocol) == (number, protocol or "tcp")]
+    if not found:
+        raise PycomposeError(f"container {name}: port {number}/{protocol or 'tcp'} is not published")
+    click.echo("".join(f"{address(view)}\n" for view in found), nl=False)
+
+
+@click.command("attach", help="Attach standard input, output and error to a running container.")
+@click.argument("name")
+@detach_keys_option()
+@click.option("--no-stdin", is_flag=True, help="Output only.")
+@click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the process.")
+@click.pass_obj
+def attach(invocation: Invocation, /, name: str, *, detach_keys: str, no_stdin: bool, sig_proxy: bool) -> int:
+    """Stay connected till the container ends or the keys are pressed; return its exit code."""
+    from pycompose import app, manage
+    from pycompose.cli.terminal import DETACHED, FORWARDED, Interaction
+
+    context = invocation.context()
+    container = manage.find_container(context, name)
+    options = AttachOptions(service=container.service, container=container.id, stdin=not no_stdin)
+    session = app.attach(context, container.config.project, options)
+    code = Interaction(
+        session,
+        stdin=None if no_stdin else sys.stdin.fileno(),
+        detach_keys=detach_keys if session.tty else "",
+        forward=FORWARDED if sig_proxy else (),
+    ).run()
+    return 0 if code == DETACHED else code
