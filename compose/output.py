@@ -13,6 +13,7 @@ from pycompose.control import connect
 from pycompose.engine.errors import PycomposeError
 from pycompose.engine.logread import merge, read_logs
 from pycompose.errors import NotRunning
+from pycompose.events import Event, Phase
 from pycompose.observe import ObservedContainer, claims, observe_containers, read_container
 from pycompose.views import Exited, LogLine, Recreated, Started
 
@@ -28,9 +29,16 @@ if TYPE_CHECKING:
 def logs(
     context: Context, project_name: str, loaded: Loaded | None, options: LogsOptions
 ) -> Iterator[LogLine]:
-    """Yield the lines of the chosen containers, merged by their stamps; with `follow` also what comes later."""
+    """Yield the lines of the chosen containers, merged by their stamps; with `follow` also what comes later.
+
+    Warns of those whose logging driver is "none".
+    """
     found, _ = observe_containers(context.paths, project_name)
     chosen = [c for c in found if _wanted(c, loaded, options)]
+    for container in chosen:
+        if container.config.log.driver == "none":
+            text = f'Can\'t retrieve logs for "{container.name}": logging driver none keeps none'
+            context.sink(Event(subject="", text=text, phase=Phase.WARNING))
     if options.follow:
         yield from _follow_logs(context, project_name, loaded, options, chosen)
         return

@@ -72,7 +72,8 @@ def command(  # noqa: PLR0913 - one parameter per flag
         live=follow,
     )
     try:
-        for line in app.logs(invocation.context(), name, loaded, options):
+        context = invocation.context(lambda event: invocation.warn(event.text))
+        for line in app.logs(context, name, loaded, options):
             printer.line(line)
     finally:
         printer.flush()

@@ -476,3 +476,18 @@ def test_port_that_is_taken(scene: Scene) -> None:
     service = f"{{image: busybox, command: {WAIT}, ports: ['47090:80']}}"
     result = scene.up(f"services: {{a: {service}, b: {service}}}", code=1)
     assert "47090" in result.stderr
+
+
+def test_logs_that_nobody_keeps(scene: Scene) -> None:
+    """`logs` must say for which containers there are none, and show the others'."""
+    scene.up("""
+services:
+  web: {image: busybox, command: echo hello, logging: {driver: none}}
+  app: {image: busybox, command: echo world}
+""")
+    scene.expect({"web-1": "exited", "app-1": "exited"})
+    result = scene.compose("logs")
+    said = (result.stdout + result.stderr).replace('\\"', '"')
+    assert f'Can\'t retrieve logs for "{scene.project}-web-1"' in said
+    assert "world" in result.stdout
+    assert "hello" not in said
