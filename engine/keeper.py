@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ OOM_SCORE = "-900"
 _UCRED = struct.Struct("3i")
 # How often it is looked whether a start that lost its supervisor has been decided.
 _SETTLE_S = 0.005
+# How long a start waits for what an earlier run of the container has left in its group.
+_EMPTY_S = 2.0
+_GARBAGE_EXITS = 100
 
 
 @dataclass(slots=True)
@@ -64,6 +68,7 @@ class Keeper:
         self._containers: dict[str, Container] = {}
         self._executions: dict[str, Execution] = {}
         self._ended: dict[str, Container] = {}
+        self._exits = 0
         self._held: dict[str, list[int]] = {}
         self._early: dict[str, _Early] = {}
         self._revival = Revival(self.loop)
@@ -156,14 +161,34 @@ class Keeper:
         for key, count in message["hold"].items():
             self._hold(key, list(itertools.islice(given, count)))
         config = from_json(ContainerConfig, read_json(self._paths.container(container_id) / "config.json"))
-        container = self._clone(config, lambda error: reply.fail(error) if error else reply.ok())
-        self._containers[container_id] = container
+        self._start(config, reply, time.monotonic() + _EMPTY_S)
+
+    def _start(self, config: ContainerConfig, reply: Reply, deadline: float) -> None:
+        """Clone a container once its earlier run has left its group: a probe may still be dying there."""
+        earlier = self._ended.get(config.id)
+        if earlier is not None and time.monotonic() < deadline and earlier.group.populated():
+            self.loop.after(_SETTLE_S, functools.partial(self._start_late, config, reply, deadline))
+            return
+
+        def done(error: EngineError | None) -> None:
+            if error:
+                reply.fail(error)
+            else:
+                reply.ok()
+
+        self._containers[config.id] = self._clone(config, done)
+
+    def _start_late(self, config: ContainerConfig, reply: Reply, deadline: float) -> None:
+        try:
+            self._start(config, reply, deadline)
+        except (PycomposeError, OSError) as exc:
+            reply.fail(exc)
 
     def _clone(self, config: ContainerConfig, done: Done) -> Container:
         """Make everything that a container has outside and clone it; leave nothing behind when that fails."""
         directory = self._paths.container_run(config.id)
         restarts = read_state(self._paths, config.id).restart_count
-        earlier = self._ended.pop(config.id, None)
+        earlier = self._ended.get(config.id)
         if earlier is not None:
             earlier.abandon_group()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -175,6 +200,11 @@ class Keeper:
             for stream, tap in early.taps:
                 copy.attach(tap, stream)
             pipes = spawn.make_pipes(directory, config.process)
+            theirs = contextlib.ExitStack()
+            for fd in pipes.child:
+                if fd >= 0:
+                    theirs.callback(os.close, fd)
+            undo.enter_context(theirs)
             for fd, stream in ((pipes.stdout, "stdout"), (pipes.stderr, "stderr")):
                 if fd >= 0:
                     copy.add(fd, stream)
@@ -188,18 +218,15 @@ class Keeper:
                 privileged=config.security.privileged,
             )
             undo.callback(_quietly(group.remove))
-            try:
-                child = self._launcher.container(config, group, pipes, (early.rows, early.columns))
-            finally:
-                for fd in pipes.child:
-                    if fd >= 0:
-                        os.close(fd)
+            child = self._launcher.container(config, group, pipes, (early.rows, early.columns))
+            theirs.close()
             container = Container(
                 self.loop, config, group, copy, directory, child=child, done=done, on_exit=self._on_exit
             )
             container.stdin = pipes.stdin
             container.state = replace(container.state, restart_count=restarts)
             undo.pop_all()
+        self._ended.pop(config.id, None)
         return container
 
     def op_exec(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
@@ -410,6 +437,9 @@ class Keeper:
         container_id = container.config.id
         self._containers.pop(container_id, None)
         self._ended[container_id] = container
+        self._exits += 1
+        if self._exits % _GARBAGE_EXITS == 0:
+            gc.collect()  # of what came after the freeze: nothing else looks for it
         if container.executed:
             state = container.state
             self.broadcast(

@@ -8,14 +8,16 @@ import select
 import signal
 import socket
 import stat
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 from pycompose.engine import wire
+from pycompose.engine.cgroups.base import open_existing
 from pycompose.engine.client import Keeper
 from pycompose.engine.config import Process
-from pycompose.engine.errors import EngineError, StateError
+from pycompose.engine.errors import CgroupError, EngineError, StateError
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status
 
@@ -315,3 +317,24 @@ def test_a_message_that_is_too_long_is_refused_here(lab: Lab) -> None:
     with pytest.raises(EngineError, match="cannot send exec"):
         lab.keeper.exec(container, Process(args=("true", "x" * 70_000)), stdin=None, stdout=None, stderr=None)
     assert lab.exec(container, "true")[0] == 0
+
+
+def test_a_start_waits_for_what_the_run_before_has_left(lab: Lab) -> None:
+    """A probe may die a moment after its container; nothing stays open of a start that failed for it."""
+    container = lab.make(["sleep", "1000"])
+    lab.keeper.start_container(container)
+    with subprocess.Popen(["sleep", "1000"]) as straggler:
+        open_existing(lab.paths, container).attach(straggler.pid, unified=True)
+        lab.keeper.signal(container, signal.SIGKILL)
+        assert lab.exit_code(container) == 128 + signal.SIGKILL
+        descriptors = Path(f"/proc/{lab.keeper.pid}/fd")
+        before = len(os.listdir(descriptors))
+
+        with pytest.raises(CgroupError, match="populated"):
+            lab.keeper.start_container(container)
+        assert len(os.listdir(descriptors)) == before
+
+        end = threading.Timer(0.2, straggler.kill)
+        end.start()
+        assert lab.keeper.start_container(container).status is Status.RUNNING
+        end.join()
