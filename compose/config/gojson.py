@@ -148,4 +148,7 @@ def _float(value: float) -> str:
         if size < 1e-6 or size >= 1e21:
             return repr(value).replace("e-0", "e-").replace("e+0", "e+")
         return format(Decimal(repr(value)), "f")
-    return str(value)[:-2] if value == 0 else str(int(value))  # Go keeps the sign of -0
+    if value == 0:
+        return str(value)[:-2]  # Go keeps the sign of -0
+    # Beyond 53 bits an integer has more digits than the shortest decimal that means it.
+    return str(int(value if abs(value) < 2**53 else Decimal(repr(value))))
