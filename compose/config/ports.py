@@ -37,9 +37,11 @@ def parse_port(text: str) -> list[dict[str, object]]:
 
 
 def port_range(text: str, what: str) -> tuple[int, int]:
-    """Return (first, last) of "80" or "8000-8010". Raises ValueError naming `what`."""
-    first, dash, last = text.partition("-")
-    numbers = [_port(part) for part in ((first, last) if dash else (first,))]
+    """Return (first, last) of "80" or "8000-8010"; what follows a second dash is dropped, as Compose does.
+
+    Raises ValueError naming `what`.
+    """
+    numbers = [_port(part) for part in text.split("-")[:2]]
     if None in numbers:
         raise ValueError(f"invalid {what} {text[:60]!r}: 0 to 65535 or a range such as 8000-8010")
     start, end = numbers[0] or 0, numbers[-1] or 0
