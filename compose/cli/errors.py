@@ -15,9 +15,13 @@ from pycompose.engine.errors import PycomposeError
 MAX_SHOWN = 20
 # The kernel's words at the end of a message, wherever it comes from.
 STORAGE_HINTS = {
-    os.strerror(errno.ENOSPC): "its file system is full: free some space, for example with 'pycompose system prune'",
+    os.strerror(
+        errno.ENOSPC
+    ): "its file system is full: free some space, for example with 'pycompose system prune'",
     os.strerror(errno.EDQUOT): "the quota of its file system is used up: free some space, or raise it",
-    os.strerror(errno.EROFS): "make its file system writable, or choose other state directories with PYCOMPOSE_ROOT "
+    os.strerror(
+        errno.EROFS
+    ): "make its file system writable, or choose other state directories with PYCOMPOSE_ROOT "
     "and PYCOMPOSE_RUN",
 }
 

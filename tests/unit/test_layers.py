@@ -99,9 +99,9 @@ KEEPER_SIDE = (
     "pycompose.engine.cgroups",
 )
 KEEPER_MAY_IMPORT = (
-    "__future__", "collections", "contextlib", "ctypes", "enum", "errno", "fcntl", "functools",
-    "gc", "io", "itertools", "json", "math", "operator", "os", "pathlib", "select", "signal", "socket", "stat", "struct", "sys",
-    "time", "types", "typing",
+    "__future__", "collections", "contextlib", "ctypes", "enum", "errno", "fcntl", "functools", "gc", "io",
+    "itertools", "json", "math", "operator", "os", "pathlib", "select", "signal", "socket", "stat",
+    "struct", "sys", "time", "types", "typing",
 )  # fmt: skip
 # Each third-party library has one home.
 HOMES: dict[str, tuple[str, ...]] = {
