@@ -42,6 +42,7 @@ from pycompose.engine.store import write_json
 from pycompose.errors import SupervisorError
 from pycompose.execs import Execs
 from pycompose.lifecycle import Lifecycle, Tracked
+from pycompose.logfile import LogFile
 from pycompose.networking.api import Networking
 from pycompose.observe import claims, observe_containers
 from pycompose.record import read_runtime, read_service
@@ -444,13 +445,10 @@ def _set_up_logging(paths: StatePaths, project: str) -> None:
     directory = paths.project(project)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     logging.basicConfig(
-        filename=directory / "supervisor.log",
+        handlers=[LogFile(directory / "supervisor.log")],
         level=logging.INFO,
         format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
     )
-    # What the interpreter itself has to say goes there too.
-    with (directory / "supervisor.log").open("ab") as file:
-        os.dup2(file.fileno(), 2)
 
 
 def _leave_keeper() -> None:
