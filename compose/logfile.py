@@ -36,4 +36,5 @@ class LogFile(logging.FileHandler):
             self.handleError(record)
 
     def _redirect(self) -> None:
-        os.dup2(self.stream.fileno(), 2)
+        if self.stream is not None:
+            os.dup2(self.stream.fileno(), 2)

@@ -70,7 +70,8 @@ def restarts(host: Host, folder: Path) -> int:
 
 def measure(host: Host, folder: Path, goal: int) -> tuple[list[list[str]], dict[str, list[Look]]]:
     """Wait for the milestones; return the rows of the table and what was seen."""
-    rows, seen = [], {who: [] for who in PEOPLE}
+    rows: list[list[str]] = []
+    seen: dict[str, list[Look]] = {who: [] for who in PEOPLE}
     start = time.monotonic()
     pids = {who: host.processes(text)[0] for who, text in PEOPLE.items()}
     log = host.paths.projects / folder.name / "supervisor.log"
