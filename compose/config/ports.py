@@ -58,10 +58,12 @@ def _port(text: str) -> int | None:
 
 
 def is_address(text: str) -> bool:
-    """Tell whether the text is an IPv4 or IPv6 address."""
+    """Tell whether the text is an IPv4 or IPv6 address, without a zone."""
     parts = text.split(".")
     if len(parts) == 4 and all(part.isdecimal() and part.isascii() and len(part) < 4 for part in parts):
         return all(int(part) < 256 and (part == "0" or part[0] != "0") for part in parts)
+    if "%" in text:
+        return False
     import ipaddress  # noqa: PLC0415 - 5 ms that only IPv6 and mistakes need
 
     try:
@@ -81,8 +83,7 @@ def _split(text: str) -> tuple[str, str, str]:
 def _address(host_ip: str, text: str) -> str:
     if host_ip.startswith("[") and host_ip.endswith("]"):
         host_ip = host_ip[1:-1]
-    elif ":" in host_ip:
-        raise ValueError(f"invalid IP address in {text!r}: write an IPv6 address in brackets, [::1]:80:80")
     if host_ip and not is_address(host_ip):
-        raise ValueError(f"invalid IP address {host_ip!r} in {text!r}")
+        form = ": write an IPv6 address in brackets, [::1]:80:80" if ":" in host_ip else ""
+        raise ValueError(f"invalid IP address {host_ip!r} in {text!r}{form}")
     return host_ip
