@@ -115,6 +115,8 @@ def test_services_survive_and_are_looked_after_again(busy: Host, victim: str) ->
     """Killed in the quiet: containers go on running; the next command finds them, with their pids."""
     project = busy.project({"compose.yaml": COMPOSE})
     busy.run("up", "-d", cwd=project).ok()
+    # Each shell has its sleep a moment after it has started.
+    eventually(lambda: len(busy.processes("sleep 1000")) == 6)
     before = sorted(busy.processes("sleep 1000"))
     (pid,) = busy.processes(VICTIMS[victim])
 
