@@ -138,12 +138,16 @@ def _implied(service: Any) -> Iterator[tuple[Path, str]]:
 
 
 def _other_services(service: Any, root: Map, disabled: Map) -> Iterator[Finding]:
-    needed = service.get("depends_on") or ()
+    needed = service.get("depends_on") or {}
     for path, name in _implied(service):
+        if name in root["services"]:
+            continue
         # Normalization makes a dependency of each; without it Compose looks at network_mode alone.
-        checked = name in needed or path == ("network_mode",)
-        if checked and name not in root["services"] and name not in disabled:
+        if name not in disabled and (name in needed or path == ("network_mode",)):
             yield path, f"refers to undefined service {name}", _near(name, root["services"])
+        elif path == ("network_mode",) and not (name in needed and needed[name].get("required", True)):
+            profiles = ", ".join(disabled[name].get("profiles") or ())
+            yield path, f"refers to service {name}, which is disabled by its profiles ({profiles})", None
 
 
 def _references(service: Any, root: Map, _disabled: Map) -> Iterator[Finding]:

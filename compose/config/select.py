@@ -27,17 +27,26 @@ def split_by_profiles(root: Map, profiles: Iterable[str], named: Iterable[str]) 
 
 
 def select(enabled: Map, disabled: Map, named: Iterable[str]) -> tuple[Map, Map]:
-    """Return (enabled, disabled) with only `named` and what they need enabled."""
+    """Return (enabled, disabled) with only `named` and what they need enabled.
+
+    Raises UnknownService for a needed service that isn't enabled, which only a model without checks has.
+    """
     todo = list(named)
     if not todo:
         return enabled, disabled
     wanted: set[str] = set()
     while todo:
         name = todo.pop()
-        if name in wanted or name not in enabled:
+        if name in wanted:
             continue
+        if name not in enabled:
+            raise unknown(name, enabled)
         wanted.add(name)
-        todo.extend(enabled[name].get("depends_on") or ())
+        todo += [
+            needed
+            for needed, how in (enabled[name].get("depends_on") or {}).items()
+            if needed in enabled or how.get("required", True)
+        ]
     chosen, rest = Map(), Map(disabled)
     rest.at = dict(disabled.at)
     for name, service in enabled.items():

@@ -214,6 +214,21 @@ def test_a_namespace_without_a_value_is_none(tmp_path: Path) -> None:
     assert "pid" not in load_text(tmp_path, "services: {a: {image: x, pid: }}").tree["services"]["a"]
 
 
+def test_a_network_is_of_an_enabled_service(tmp_path: Path) -> None:
+    """Also where no dependency has been made of it."""
+    text = 'services: {a: {image: x, network_mode: "service:b"}, b: {image: x, profiles: [p]}}'
+    with pytest.raises(ConfigError, match="refers to service b, which is disabled"):
+        load_text(tmp_path, text, normalize=False)
+
+
+def test_what_a_named_service_needs_has_to_be_enabled(tmp_path: Path) -> None:
+    """Where nothing checked it before."""
+    text = "services: {a: {image: x, depends_on: [b]}, b: {image: x, profiles: [p]}}"
+    with pytest.raises(UnknownService, match="no such service: b"):
+        load_text(tmp_path, text, consistency=False, services=("a",))
+    assert load_text(tmp_path, text, consistency=False).complete
+
+
 def test_unknown_keys_of_gpus_are_remarked_upon(tmp_path: Path) -> None:
     """Docker Compose drops them in silence."""
     loaded = load_text(tmp_path, "services: {a: {image: x, gpus: [{count: 1, cuont: 2}]}}")
