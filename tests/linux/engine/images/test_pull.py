@@ -7,11 +7,11 @@ import os
 import random
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import AuthError, DigestMismatch, ImageError, PullError
 from pycompose.engine.images.auth import Credentials, CredentialStore
 from pycompose.engine.images.manifest import sha256
