@@ -35,6 +35,7 @@ from pycompose.engine.revival import Revival
 from pycompose.engine.running import Container, Done, Execution
 from pycompose.engine.state import Status, boot_id, read_state
 from pycompose.engine.store import read_json
+from pycompose.engine.strangers import Strangers
 from pycompose.engine.tap import Tap
 
 LISTENER_FD = 3
@@ -72,6 +73,7 @@ class Keeper:
         self._held: dict[str, list[int]] = {}
         self._early: dict[str, _Early] = {}
         self._revival = Revival(self.loop)
+        self._strangers = Strangers(self.loop, self._children, self._waits_for_a_helper)
         self._at_exit: dict[str, list[Callable[[], None]]] = {}
 
     def serve(self, listener: socket.socket) -> None:
@@ -457,8 +459,17 @@ class Keeper:
 
     def _on_exec_exit(self, execution: Execution, code: int) -> None:
         self._executions.pop(execution.exec_id, None)
+        if not execution.told:
+            self._strangers.look()
         if execution.executed:
             self.broadcast({"event": "exec_exit", "exec": execution.exec_id, "exit_code": code})
+
+    def _children(self) -> set[int]:
+        known: tuple[Container | Execution, ...] = (*self._containers.values(), *self._executions.values())
+        return {self._revival.pid, *(process.pid for process in known)}
+
+    def _waits_for_a_helper(self) -> bool:
+        return any(not execution.told for execution in self._executions.values())
 
     def _container(self, message: dict[str, Any]) -> Container:
         container = self._containers.get(message["container"])

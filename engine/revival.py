@@ -19,7 +19,7 @@ class Revival:
     """One supervisor at a time is on guard; when it leaves without a word, `argv` is started after a while.
 
     That one ends by itself, and us with it, if there is nothing to look after. The wait doubles with every try,
-    and starts anew after a supervisor that has lived for LONG_S.
+    and starts anew after a supervisor that has lived for LONG_S. `pid` is the one we started, 0 when it isn't there.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -30,6 +30,7 @@ class Revival:
         self._since_s = 0.0
         self._tries = 0
         self._waiting = False
+        self.pid = 0
         self._pidfd = -1
 
     def guarded_by(self, guard: object, argv: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -71,7 +72,7 @@ class Revival:
             print(f"supervisor: cannot start {self._argv[0]}: {exc.strerror}", file=sys.stderr, flush=True)
             self._wait()
             return
-        self._pidfd = os.pidfd_open(pid)
+        self.pid, self._pidfd = pid, os.pidfd_open(pid)
         self._loop.watch(self._pidfd, lambda _events: self._ended())
 
     def _ended(self) -> None:
@@ -79,6 +80,6 @@ class Revival:
         os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
         self._loop.forget(self._pidfd)
         os.close(self._pidfd)
-        self._pidfd = -1
+        self.pid, self._pidfd = 0, -1
         if self._guard is None and self._argv:
             self._wait()

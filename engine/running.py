@@ -367,6 +367,11 @@ class Execution(Process):
         self._done: Done | None = done
         self._on_exit = on_exit
 
+    @property
+    def told(self) -> bool:
+        """Whether the helper has said which process is the real one."""
+        return self.pid != self._helper
+
     def kill(self) -> None:
         """SIGKILL the process and all that it started; raises CgroupError."""
         if not self.group.own or not self.group.kill():
@@ -391,7 +396,7 @@ class Execution(Process):
 
     def on_silence(self) -> None:
         """Conclude that it has executed, if it is the real process and didn't complain."""
-        if self.pid != self._helper and self.error is None:
+        if self.told and self.error is None:
             self.executed = True
             self._answer(None)
 
@@ -406,6 +411,8 @@ class Execution(Process):
             os.close(self.terminal)
             self.terminal = -1
         with contextlib.suppress(CgroupError):
+            if not self.told:
+                self.kill()  # also what the helper cloned, if it came that far
             self.group.remove(timeout_s=0)
         self._answer(self.error)
         self._on_exit(self, code)

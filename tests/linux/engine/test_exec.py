@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pycompose.engine.config import Limits, Namespaces, Process, Security, User
+from pycompose.engine import wire
+from pycompose.engine.config import Limits, Namespaces, Process, Security, User, plain
 from pycompose.engine.errors import ChildError, EngineError, ExecError, NoSuchContainer
 
-from tests.support.lab import Lab, status_field
+from tests.support.lab import PROJECT, Lab, status_field
 
 EMPTY = "0" * 16
 DEFAULT_CAPS = "00000000a80425fb"
@@ -224,3 +226,27 @@ def test_exec_in_a_privileged_container_may_have_everything(lab: Lab) -> None:
     text = lab.exec(container, "cat /proc/self/status", capabilities=("ALL",))[1]
 
     assert status_field(text, "CapEff") == ours
+
+
+def test_a_container_ends_while_something_is_being_executed(lab: Lab) -> None:
+    """Killed at any moment of an exec, it is gone at once: the process that nobody knew of yet is reaped, too."""
+    for number in range(60):
+        container = lab.make(["sleep", "1000"])
+        lab.keeper.start_container(container)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            with wire.address(lab.paths.keeper_socket(PROJECT)) as name:
+                sock.connect(name)
+            wire.send(sock, wire.encode({"id": 1, "op": "hello", "protocol": wire.PROTOCOL}))
+            assert wire.receive(sock) is not None
+            request = {
+                "container": container,
+                "process": plain(Process(args=("true",))),
+                "rows": 0,
+                "columns": 0,
+            }
+            wire.send(sock, wire.encode({"id": 2, "op": "exec", "streams": [False] * 3, **request}))
+            select.select([sock], [], [], number * 0.0002)
+            lab.keeper.kill(container)
+
+            assert lab.exit_code(container) == 137
+        lab.keeper.discard(container)
