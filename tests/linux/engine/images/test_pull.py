@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import os
 import random
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import AuthError, DigestMismatch, ImageError, PullError
 from pycompose.engine.images.auth import Credentials, CredentialStore
 from pycompose.engine.images.manifest import sha256
@@ -168,7 +169,7 @@ def test_faults_that_pass(
     store: ImageStore, pull: Pull, plain_registry: RunningRegistry, image: str, case: str
 ) -> None:
     """Row 95: the image is complete and right in the end."""
-    with faulty(plain_registry.host, *(replace(fault, used=0) for fault in FAULTS[case])) as proxy:
+    with faulty(plain_registry.host, *(copy.copy(fault) for fault in FAULTS[case])) as proxy:
         pull(f"{proxy.host}/{image}")
 
         check(store, f"{proxy.host}/{image}")
@@ -221,7 +222,7 @@ def test_faults_that_stay(
     """Row 94: it fails, says which image and why, and leaves nothing behind."""
     faults, kind, reason = REFUSED[case]
     with (
-        faulty(plain_registry.host, *(replace(fault, used=0) for fault in faults)) as proxy,
+        faulty(plain_registry.host, *(copy.copy(fault) for fault in faults)) as proxy,
         pytest.raises(kind, match=rf"^image {proxy.host}/team/app:1: .*{reason}"),
     ):
         pull(f"{proxy.host}/{image}")
