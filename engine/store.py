@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = 1
+_numbers = itertools.count()
 
 
 def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> None:
@@ -24,7 +26,8 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> No
     Adds `"schema": 1`. `durable` is False for files on tmpfs, where fsync is only cost.
     Raises OSError with `path` as its file name, and leaves nothing beside it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Threads of one process may write the same file at the same time.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
