@@ -45,6 +45,8 @@ _UCRED = struct.Struct("3i")
 _SETTLE_S = 0.005
 # How long a start waits for what an earlier run of the container has left in its group.
 _EMPTY_S = 2.0
+# How long a new supervisor waits for what the one before it was starting.
+_PATIENCE_S = 10.0
 _GARBAGE_EXITS = 100
 
 
@@ -69,6 +71,7 @@ class Keeper:
         self._containers: dict[str, Container] = {}
         self._executions: dict[str, Execution] = {}
         self._ended: dict[str, Container] = {}
+        self._waiting: set[str] = set()
         self._exits = 0
         self._held: dict[str, list[int]] = {}
         self._early: dict[str, _Early] = {}
@@ -142,22 +145,24 @@ class Keeper:
                 f"keeper of {self._project}: speaks protocol {wire.PROTOCOL}, not {message['protocol']}",
                 hint="it was started by another version of pycompose: take the project down with that one",
             )
-        self._welcome(reply)
+        self._welcome(reply, time.monotonic() + _PATIENCE_S)
 
-    def _welcome(self, reply: Reply) -> None:
+    def _welcome(self, reply: Reply, deadline: float) -> None:
         """Answer a hello as soon as every container that an earlier client was starting runs or is gone.
 
-        Else the next supervisor would find it neither running nor free to be started.
+        Else the next supervisor would find it neither running nor free to be started. One that hangs in a mount is
+        waited for until `deadline`.
         """
-        if any(not container.executed for container in self._containers.values()):
-            self.loop.after(_SETTLE_S, functools.partial(self._welcome, reply))
+        starting = self._waiting or any(not one.executed for one in self._containers.values())
+        if starting and time.monotonic() < deadline:
+            self.loop.after(_SETTLE_S, functools.partial(self._welcome, reply, deadline))
         else:
             reply.ok({"pid": os.getpid(), "project": self._project})
 
     def op_start(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
         """Clone a container and answer when it has executed; hold what comes with it, too."""
         container_id = message["container"]
-        if container_id in self._containers:
+        if container_id in self._containers or container_id in self._waiting:
             raise StateError(f"container {container_id[:12]}: cannot start: it is running already")
         given = iter(fds)
         for key, count in message["hold"].items():
@@ -169,6 +174,7 @@ class Keeper:
         """Clone a container once its earlier run has left its group: a probe may still be dying there."""
         earlier = self._ended.get(config.id)
         if earlier is not None and time.monotonic() < deadline and earlier.group.populated():
+            self._waiting.add(config.id)
             self.loop.after(_SETTLE_S, functools.partial(self._start_late, config, reply, deadline))
             return
 
@@ -182,6 +188,9 @@ class Keeper:
 
     def _start_late(self, config: ContainerConfig, reply: Reply, deadline: float) -> None:
         try:
+            if config.id not in self._waiting:
+                raise StateError(f"container {config.name}: cannot start: it is being removed")
+            self._waiting.discard(config.id)
             self._start(config, reply, deadline)
         except (PycomposeError, OSError) as exc:
             reply.fail(exc)
@@ -366,6 +375,7 @@ class Keeper:
 
     def _remove_run_time(self, container_id: str) -> None:
         self._ended.pop(container_id, None)
+        self._waiting.discard(container_id)
         for _stream, tap in self._early.pop(container_id, _Early()).taps:
             tap.finish()
         with contextlib.suppress(PycomposeError, FileNotFoundError):

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pytest
@@ -338,3 +339,34 @@ def test_a_start_waits_for_what_the_run_before_has_left(lab: Lab) -> None:
         end.start()
         assert lab.keeper.start_container(container).status is Status.RUNNING
         end.join()
+
+
+@pytest.mark.parametrize("then", ("wait", "discard"))
+def test_a_start_that_waits_is_known_to_all(lab: Lab, then: str) -> None:
+    """Nobody else can start the container meanwhile; the next supervisor finds it decided; discard ends the wait."""
+    container = lab.make(["sleep", "1000"])
+    lab.keeper.start_container(container)
+    with subprocess.Popen(["sleep", "1000"]) as straggler, ThreadPoolExecutor(2) as pool:
+        open_existing(lab.paths, container).attach(straggler.pid, unified=True)
+        lab.keeper.signal(container, signal.SIGKILL)
+        assert lab.exit_code(container) == 128 + signal.SIGKILL
+        both = [pool.submit(lab.keeper.start_container, container) for _ in range(2)]
+        refused = next(as_completed(both))
+        (late,) = (one for one in both if one is not refused)
+        with pytest.raises(StateError, match="running already"):
+            refused.result()
+
+        if then == "discard":
+            # Not by its group: whoever runs there isn't the container's.
+            straggler.kill()
+            lab.keeper.discard(container)
+            with pytest.raises(StateError, match="being removed"):
+                late.result()
+            assert not lab.paths.container_run(container).exists()
+            return
+        threading.Timer(0.2, straggler.kill).start()
+        second = Keeper.connect(lab.paths, PROJECT, on_event=lambda _event: None)
+
+        assert [entry["status"] for entry in second.list()] == ["running"]
+        assert late.result().status is Status.RUNNING
+        second.close()
