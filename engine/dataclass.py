@@ -84,7 +84,12 @@ def replace(instance: T, /, **changes: Any) -> T:
 
 def _make(cls: type[T], *, slots: bool, frozen: bool, kw_only: bool) -> type[T]:
     body = dict(cls.__dict__)
-    own = [_field(body, name, annotation) for name, annotation in body.get("__annotations__", {}).items()]
+    annotations: dict[str, str] = body.get("__annotations__", {})
+    own = [
+        _field(body, name, annotation)
+        for name, annotation in annotations.items()
+        if not annotation.startswith(("ClassVar", "typing.ClassVar"))
+    ]
     inherited = [item for base in cls.__bases__ for item in getattr(base, _FIELDS, ())]
     names = {item.name for item in own}
     every = (*(item for item in inherited if item.name not in names), *own)
@@ -110,6 +115,8 @@ def _field(body: dict[str, Any], name: str, annotation: str) -> Field:
     default = body.pop(name, _MISSING)
     if isinstance(default, Default):
         return Field(name, annotation, _MISSING, default.factory, default.secret)
+    if type(default).__hash__ is None:
+        raise ValueError(f"{name}: a {type(default).__name__} would be shared: use default_factory")
     return Field(name, annotation, default, None, secret=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -159,6 +159,27 @@ def test_an_own_initialiser_stays() -> None:
 def test_defaults_are_made_anew() -> None:
     """No two instances share one."""
     assert Ours(name="a").labels is not Ours(name="b").labels
+
+
+def test_a_default_that_could_change_is_refused() -> None:
+    """All instances would share it."""
+    with pytest.raises(ValueError, match="labels: a dict would be shared"):
+
+        @dataclass(slots=True)
+        class Shared:
+            labels: dict[str, str] = {}  # noqa: RUF012 - that is what is refused
+
+
+def test_class_variables_are_no_fields() -> None:
+    """They stay what they are."""
+
+    @dataclass(frozen=True, slots=True)
+    class Limited:
+        most: ClassVar[int] = 7
+        value: int = 0
+
+    assert [item.name for item in fields(Limited)] == ["value"]
+    assert Limited(3).most == Limited.most == 7
 
 
 def test_looking() -> None:
