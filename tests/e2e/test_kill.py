@@ -1,6 +1,6 @@
 """Whatever is killed at whatever moment: the next command carries on or cleans up, and nothing is left.
 
-Six combinations (who, during what) of two rounds each, or PYCOMPOSE_KILL_ROUNDS. The moment is random; the seed is
+Six combinations (who, during what) of five rounds each, or PYCOMPOSE_KILL_ROUNDS. The moment is random; the seed is
 printed, and PYCOMPOSE_KILL_SEED repeats it. test_fuzz.py kills during other commands.
 """
 
@@ -19,7 +19,7 @@ import pytest
 from tests.support.scenario import Host, eventually
 from tests.support.terminal import Running
 
-ROUNDS = int(os.environ.get("PYCOMPOSE_KILL_ROUNDS") or 2)
+ROUNDS = int(os.environ.get("PYCOMPOSE_KILL_ROUNDS") or 5)
 SEED = int(os.environ.get("PYCOMPOSE_KILL_SEED") or random.SystemRandom().randrange(10**6))
 COMPOSE = """
 services:
