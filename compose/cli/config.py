@@ -186,6 +186,8 @@ def _text(loaded: Loaded, args: dict[str, Any]) -> str:
     if args["resolve"] or args["lock"]:
         # The JSON of an interpolated project always has a name.
         _pin(loaded, lock=args["lock"], named=args["how"] == "json" and not args["no_interpolate"])
+    if args["quiet"] and not args["output"]:
+        return ""
     # What was not interpolated is printed as it was written: its dollars are not values.
     escape = not args["no_interpolate"]
     if args["how"] == "json":
