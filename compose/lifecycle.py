@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KILL_WAIT_S = 30.0
+END_POLL_S = 0.02
 
 
 @dataclass(slots=True)
@@ -246,6 +247,25 @@ class Lifecycle:
             raise
         await self.settled(tracked)
         self._notify("stop", tracked, {})
+
+    async def end_unknown(self, tracked: Tracked) -> None:
+        """Kill a container that runs although its start failed: its keeper died before it could tell of the success.
+
+        Its network has been taken down by then, and whoever asked for the start has been told that it failed.
+        """
+        async with tracked.lock:
+            await self.settled(tracked)
+            if tracked.status in (Status.RUNNING, Status.PAUSED):
+                return
+            log.warning("container %s: its start failed, but it runs: killing it", tracked.name)
+            with contextlib.suppress(NoSuchContainer):
+                await blocking(self._runtime.keeper.kill, tracked.config.id)
+            # Its end is no news (`exited` passes over it), so there is nothing to wait on but the keeper's list.
+            deadline_s = time.monotonic() + KILL_WAIT_S
+            while time.monotonic() < deadline_s:
+                if all(e["id"] != tracked.config.id for e in await blocking(self._runtime.keeper.list)):
+                    return
+                await asyncio.sleep(END_POLL_S)
 
     async def _kill(self, tracked: Tracked) -> None:
         with contextlib.suppress(NoSuchContainer):

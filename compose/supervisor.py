@@ -201,7 +201,10 @@ class Supervisor:
             self.requests.ended(tracked)
 
     async def _replace_keeper(self) -> None:
-        """Start another keeper; it adopts what runs. What has ended meanwhile is told as an exit."""
+        """Start another keeper; it adopts what runs. What has ended meanwhile is told as an exit.
+
+        What runs although its start has failed here is ended.
+        """
         self.runtime.keeper = None
         await self._get_keeper()
         await self.ends.give_back()
@@ -210,12 +213,12 @@ class Supervisor:
         states = {container.id: container.state for container in containers}
         for container_id, tracked in list(self.lifecycle.tracked.items()):
             state = states.get(container_id)
-            if (
-                tracked.pid
-                and not tracked.ended.is_set()
-                and state is not None
-                and state.status not in (Status.RUNNING, Status.PAUSED)
-            ):
+            if state is None:
+                continue
+            runs = state.status in (Status.RUNNING, Status.PAUSED)
+            if runs and tracked.status not in (Status.RUNNING, Status.PAUSED):
+                await self.lifecycle.end_unknown(tracked)
+            elif not runs and tracked.pid and not tracked.ended.is_set():
                 self._exited({"container": container_id, "exit_code": state.exit_code})
 
     def check_idle(self) -> None:
