@@ -405,11 +405,14 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
         write_json(paths.project_run(project) / "supervisor.json", claim, durable=False)
         listener = _listen(paths, project)
     except Exception as exc:
-        log.exception("cannot begin")
         error = exc if isinstance(exc, PycomposeError) else None
         if isinstance(exc, OSError):
             error = storage_error(exc)
-        error = error or SupervisorError(f"supervisor: cannot start: {exc}")
+        if error is not None:
+            log.error("cannot begin: %s", error)  # noqa: TRY400 - it says all there is to say
+        else:
+            log.exception("cannot begin")
+            error = SupervisorError(f"supervisor: cannot start: {exc}")
         _tell(first, {"error": error.to_json()})
         await supervisor.end()
         return first is None or not isinstance(exc, PycomposeError)
