@@ -160,6 +160,10 @@ class Interactive:
         await self._await(operations, message["await"])
         tracked = await self._create(operations, project, message)
         attached = Attached()
+        if not message.get("start", True):
+            self._hand_out(peer, tracked, attached)
+            self._sessions.pop(peer, None)
+            return
         try:
             keeper = self._supervisor.runtime.keeper
             if fds:

@@ -360,7 +360,7 @@ class Lifecycle:
             tracked.restart,
             exit_code=tracked.exit_code,
             ran_s=ran_s,
-            stopped=tracked.stopped or tracked.record.oneoff,
+            stopped=tracked.stopped,
         )
         tracked.status = Status.EXITED if delay_s is None else Status.RESTARTING
         return delay_s

@@ -82,7 +82,7 @@ class MountBuilder:
             if not volume.create_host_path:
                 raise VolumeError(
                     f"{what}: bind source path does not exist: {volume.source}",
-                    hint="create it, or set bind.create_host_path: true",
+                    hint="create it, or set bind.create_host_path: true (-v of `container run` does)",
                 )
             _make_host_directory(volume.source, what)
         recursive = volume.recursive != "disabled"

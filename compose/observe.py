@@ -29,6 +29,10 @@ CONFIG_FILES = "com.docker.compose.project.config_files"
 ENVIRONMENT_FILE = "com.docker.compose.project.environment_file"
 VERSION = "com.docker.compose.version"
 
+# The project of the containers outside any compose file (alone.py). No other one begins with "_"
+# (compose-spec, "Name").
+ALONE = "_containers"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedContainer:

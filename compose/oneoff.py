@@ -13,7 +13,7 @@ from pycompose.config.ports import parse_port
 from pycompose.config.tree import Map
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
-from pycompose.model import Volume
+from pycompose.model import Restart, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,6 +40,7 @@ def oneoff(project: Project, options: RunOptions, environment: Mapping[str, str]
         "cap_add": _merged(service.cap_add, options.cap_add, options.cap_drop),
         "cap_drop": _merged(service.cap_drop, options.cap_drop, options.cap_add),
         "container_name": "",
+        "restart": Restart(),
         "replicas": 1,
         "tty": options.tty,
         "stdin_open": options.interactive,

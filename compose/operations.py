@@ -196,6 +196,9 @@ class Operations:
                 target = new or next(iter(members), None)
             else:
                 target = next((t for t in self.lifecycle.tracked.values() if t.name == name), None)
+                if target is None and (stranger := self.runtime.find(name)):
+                    found[mode] = stranger
+                    continue
             if target is None:
                 raise StateError(f"service {service.name}: cannot share what {mode} has: no such container")
             found[mode] = target.config.id

@@ -8,7 +8,9 @@ What only looks is in lookups.py, and offered here too.
 
 from __future__ import annotations
 
-from pycompose.engine.dataclass import dataclass
+from typing import Any
+
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.lookups import (
     EventsOptions,
     ExportOptions,
@@ -25,6 +27,7 @@ from pycompose.lookups import (
 )
 
 __all__ = [
+    "AloneOptions",
     "AttachOptions",
     "CommitOptions",
     "CpOptions",
@@ -243,6 +246,39 @@ class RunOptions(ImageOptions):
     user: str = ""
     volumes: tuple[str, ...] = ()
     workdir: str = ""
+    rows: int = 0
+    columns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AloneOptions(ImageOptions):
+    """`container run` and `create`. `keys` has the value of each flag of flags.FLAGS by its `key`, as far as given.
+
+    `entrypoint` None is the image's, "" none. `cidfile` gets the id. With `start` False the container is only made.
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    keys: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    entrypoint: str | None = None
+    env_files: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    ip: str = ""
+    ip6: str = ""
+    mac: str = ""
+    ulimits: tuple[str, ...] = ()
+    gpus: str = ""
+    cpuset_mems: str = ""
+    publish_all: bool = False
+    restart: dict[str, Any] | None = None
+    remove: bool = False
+    detach: bool = False
+    start: bool = True
+    cidfile: str = ""
     rows: int = 0
     columns: int = 0
 

@@ -198,7 +198,7 @@ def _host_config(context: Context, config: ContainerConfig, record: ServiceRecor
         "NetworkMode": service.network_mode or _first_network(record),
         "PortBindings": _bindings(record),
         "RestartPolicy": {
-            "Name": "no" if record.oneoff else restart.kind,
+            "Name": restart.kind,
             "MaximumRetryCount": restart.max_attempts or 0,
         },
         "AutoRemove": record.auto_remove,
@@ -264,6 +264,7 @@ def _limits(limits: Limits) -> Json:
         "CpuPeriod": limits.cpu_period_us or 0,
         "CpuQuota": limits.cpu_quota_us or 0,
         "CpusetCpus": limits.cpuset or "",
+        "CpusetMems": limits.cpuset_mems or "",
         "BlkioWeight": limits.blkio_weight or 0,
         "MemoryReservation": limits.memory_reservation_bytes or 0,
         "MemorySwap": limits.memory_swap_bytes or 0,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.state import Status
 from pycompose.observe import (
+    ALONE,
     CONFIG_FILES,
     PROJECT,
     ObservedContainer,
@@ -121,6 +122,8 @@ def ls(context: Context, options: LsOptions) -> list[ProjectView]:
     """Return the projects that have containers, by name."""
     views = []
     for name in projects(context.paths):
+        if name == ALONE:
+            continue
         if options.names and not any(part in name for part in options.names):
             continue
         found, _ = observe_containers(context.paths, name)

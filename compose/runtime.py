@@ -7,6 +7,7 @@ takes away all of it from what the files say, however far its making had come.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -205,10 +206,12 @@ class Runtime:
             (claims / container_id).write_text(name, encoding="utf-8")
             try:
                 self.take_name(container_id, name, replaces)
-            except AlreadyExists:
+            except (AlreadyExists, OSError):
                 (claims / container_id).unlink()
                 raise
         except OSError as exc:
+            if exc.errno == errno.ENAMETOOLONG:
+                raise EngineError(f"container {name}: cannot create: the name is too long") from exc
             raise EngineError(
                 f"container {name}: cannot write to {self.paths.root}: {exc.strerror}",
                 hint="pycompose needs a writable state directory; PYCOMPOSE_ROOT chooses another one",
@@ -230,11 +233,19 @@ class Runtime:
             if owner not in (replaces, container_id) and read_container(self.paths, owner) is not None:
                 raise AlreadyExists(
                     f"container {name}: cannot create: the name is in use by container {owner[:12]}",
-                    hint="remove that container, or change container_name",
+                    hint="remove that container, or choose another name",
                 ) from None
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def find(self, text: str) -> str:
+        """Return the id of the container of any project with this name or beginning of an id, "" without one."""
+        with contextlib.suppress(OSError):
+            if "/" not in text:
+                return (self.paths.names / text).read_text(encoding="ascii")
+        ids = [entry for entry in os.listdir(self.paths.containers) if entry.startswith(text)]
+        return ids[0] if len(ids) == 1 else ""
 
     def keep_name(self, container_id: str, name: str) -> None:
         """Take a container's name back, which went with a replacement that was never finished."""

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pycompose.control import connect_or_start, send
 from pycompose.engine.config import plain
-from pycompose.engine.dataclass import dataclass, field
-from pycompose.engine.errors import NoSuchContainer
+from pycompose.engine.dataclass import dataclass, field, replace
+from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
 from pycompose.graph import select
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pycompose.app import Context
     from pycompose.config.load import Loaded
     from pycompose.control import Connection, Message
+    from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
-    from pycompose.options import AttachOptions, ExecOptions, RunOptions
+    from pycompose.model import Project
+    from pycompose.options import AloneOptions, AttachOptions, ExecOptions, RunOptions
 
 
 @dataclass(slots=True)
@@ -230,24 +235,98 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
         return None
     app.restore_networks(context)
     images = app.find_images(context, project, [service.name], options)
-    pipes = _Pipes(output=not options.detach)
+    wanted = {
+        "service": service.name,
+        "name": name,
+        "await": [[item.service, item.condition.value, item.required] for item in waited],
+    }
+    return _started(context, project, images, options, wanted, stdin=options.interactive)
+
+
+def run_alone(context: Context, options: AloneOptions) -> Session:
+    """Make, and unless told otherwise start, a container outside any compose file; raises PycomposeError.
+
+    Its warnings go to the sink. Without a start, or detached, the session only has the container's id.
+    """
+    from pycompose import alone, app, resources  # noqa: PLC0415 - app offers this function
+    from pycompose.observe import ALONE  # noqa: PLC0415 - not for exec and attach
+
+    app.prepare(context, ALONE)
+    project, loaded = alone.project_of(
+        options, context.environment, lambda name: resources.find_network(context, name).name
+    )
+    for warning in loaded.warnings:
+        context.sink(Event(subject="", text=warning.text, phase=Phase.WARNING))
+    (service,) = project.services.values()
+    with _in_its_words(service.name):
+        images = app.find_images(context, project, [service.name], options)
+    if options.publish_all:
+        service = alone.publish_exposed(service, images[service.name])
+        project = replace(project, services={service.name: service})
+    wanted = {"service": service.name, "name": service.name, "await": [], "start": options.start}
+    with _id_file(options.cidfile) as file, _in_its_words(service.name):
+        session = _started(context, project, images, options, wanted, stdin=service.stdin_open)
+        file.write(session.container)
+    return session
+
+
+@contextlib.contextmanager
+def _in_its_words(name: str) -> Iterator[None]:
+    """Say "container" in errors about the service that stands for it."""
+    try:
+        yield
+    except PycomposeError as exc:
+        exc.message = exc.message.replace(f"service {name}: ", f"container {name}: ")
+        raise
+
+
+@contextlib.contextmanager
+def _id_file(path: str) -> Iterator[IO[str]]:
+    """Open the new file of `--cidfile`, which an error takes away again; nothing for "". Raises PycomposeError."""
+    if not path:
+        yield io.StringIO()
+        return
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as exc:
+        raise PycomposeError(f"--cidfile {path}: cannot create: {exc.strerror}") from exc
+    with open(fd, "w", encoding="ascii") as file:
+        try:
+            yield file
+        except BaseException:
+            os.unlink(path)
+            raise
+
+
+def _started(
+    context: Context,
+    project: Project,
+    images: dict[str, Image],
+    options: RunOptions | AloneOptions,
+    wanted: dict[str, Any],
+    *,
+    stdin: bool,
+) -> Session:
+    """Have the supervisor make and start the container of `run` that `wanted` tells more of."""
+    from pycompose import app  # noqa: PLC0415 - app offers this module's functions
+
+    detach = options.detach or not wanted.get("start", True)
+    pipes = _Pipes(output=not detach)
     message = {
         "op": "run",
         "project": plain(project),
-        "service": service.name,
         "images": {key: plain(image) for key, image in images.items()},
-        "name": name,
         "remove": options.remove,
-        "detach": options.detach,
-        "await": [[item.service, item.condition.value, item.required] for item in waited],
+        "detach": detach,
         "rows": options.rows,
         "columns": options.columns,
         "fds": pipes.there,
+        **wanted,
     }
     connection = app.reach(context, project.name)
     result, received = pipes.call(connection, message, context)
-    session = Session(connection, context.paths, project.name, detached=options.detach)
-    return _attached(session, pipes, result, received, stdin=options.interactive)
+    session = Session(connection, context.paths, project.name, detached=detach)
+    return _attached(session, pipes, result, received, stdin=stdin)
 
 
 def _start_dependencies(context: Context, loaded: Loaded, options: RunOptions) -> list[Any]:

@@ -44,7 +44,7 @@ from pycompose.execs import Execs
 from pycompose.lifecycle import Lifecycle, Tracked
 from pycompose.logfile import LogFile
 from pycompose.networking.api import Networking
-from pycompose.observe import claims, observe_containers
+from pycompose.observe import ALONE, claims, observe_containers
 from pycompose.record import read_runtime, read_service
 from pycompose.requests import Requests
 from pycompose.runtime import Runtime
@@ -245,6 +245,8 @@ class Supervisor:
 
     async def end(self) -> None:
         """Let go of everything; the state of a project without containers is removed."""
+        if self.project == ALONE and not claims(self.paths, ALONE):
+            await blocking(self._remove_bridge)
         self.wiring.close()
         async with self._keeper_lock:  # it may just be starting
             pass
@@ -254,6 +256,15 @@ class Supervisor:
                 await blocking(self.runtime.keeper.shutdown)
         for peer in list(self.peers):
             peer.close()
+
+    def _remove_bridge(self) -> None:
+        """Remove the network of containers outside any compose file with the last one: there is no `down` for them."""
+        try:
+            for name in self.wiring.own_networks():
+                self.wiring.remove_network(name)
+            self.wiring.remove_all()
+        except PycomposeError as exc:  # another project's containers are on it, too
+            log.info("%s", exc)
 
     # ------------------------------------------------------------------ connections
 

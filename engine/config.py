@@ -140,6 +140,7 @@ class Limits:
     cpu_rt_runtime_us: int | None = None
     cpu_rt_period_us: int | None = None
     cpuset: str | None = None
+    cpuset_mems: str | None = None
     pids: int | None = None
     blkio_weight: int | None = None
     blkio_weight_device: tuple[DeviceRate, ...] = ()

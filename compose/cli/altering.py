@@ -74,6 +74,7 @@ def rename(invocation: Invocation, /, name: str, new: str) -> None:
 @click.option("-c", "--cpu-shares", type=int, metavar="N", help="Weight of CPU time.")
 @click.option("--cpus", type=click.FloatRange(min=0), metavar="N", help="Number of CPUs.")
 @click.option("--cpuset-cpus", "cpuset", metavar="LIST", help="These CPUs (0-2,4).")
+@click.option("--cpuset-mems", metavar="LIST", help="These memory nodes (0-1).")
 @click.option("-m", "--memory", "memory_bytes", type=Bytes(), help="Memory limit.")
 @click.option("--memory-reservation", "memory_reservation_bytes", type=Bytes(), help="Soft memory limit.")
 @click.option("--memory-swap", "memory_swap_bytes", type=Bytes(), help="Memory plus swap, -1: no limit.")

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import click
-from pycompose.cli import altering, contents, groups, humanize, looking
+from pycompose.cli import alone, altering, contents, groups, humanize, looking
 from pycompose.cli.exec import converse, wants_terminal
 from pycompose.cli.format import Layout, show
 from pycompose.cli.invocation import Invocation
@@ -32,6 +32,8 @@ def command(ctx: click.Context) -> None:
     groups.refuse_dry_run(ctx)
 
 
+command.add_command(alone.run)
+command.add_command(alone.create)
 command.add_command(contents.cp)
 command.add_command(contents.diff)
 command.add_command(contents.export)

@@ -33,8 +33,8 @@ TRUE_WORDS = frozenset({"1", "t", "true", "y", "yes", "on"})
 class Invocation:
     """The global flags as given; a flag beats its variable, None means "not given".
 
-    Two fields are for the error boundary: `json_errors` when the output is to be read by a program, and
-    `command_codes` when 126 and 127 are to come through (exec, run).
+    Three fields are for the error boundary: `json_errors` when the output is to be read by a program,
+    `command_codes` when 126 and 127 are to come through (exec, run), `failure_code` for other failures.
     """
 
     files: tuple[str, ...] = ()
@@ -51,6 +51,7 @@ class Invocation:
     debug: bool = False
     json_errors: bool = False
     command_codes: bool = False
+    failure_code: int = 1
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     project_environment: Mapping[str, str] = field(default_factory=dict)
 

@@ -188,10 +188,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(exc.exit_code)
     except click.ClickException as exc:
         _usage(exc, invocation)
-        return 1
+        return invocation.failure_code
     except Exception as exc:  # noqa: BLE001 - the boundary: whatever it is becomes two lines
         _report(exc, invocation)
-        return exit_code(exc) if invocation.command_codes else 1
+        code = exit_code(exc) if invocation.command_codes else 1
+        return invocation.failure_code if code == 1 else code
     return result if isinstance(result, int) else 0
 
 

@@ -33,6 +33,7 @@ LEFT = "read escape sequence"
 class Session(Protocol):
     """A process in a container, as app.exec_, app.run and app.attach give it."""
 
+    container: str
     stdin: int | None
     stdout: int | None
     stderr: int | None

@@ -49,7 +49,7 @@ from pycompose.errors import ConfigError, ConfigErrors, Location
 if TYPE_CHECKING:
     from pycompose.model import Project
 
-__all__ = ["LoadOptions", "Loaded", "load"]
+__all__ = ["LoadOptions", "Loaded", "load", "load_tree"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +108,15 @@ def load(options: LoadOptions) -> Loaded:
         raise ConfigErrors([session.placed(error) for error in errors.errors]) from None
     except ConfigError as error:
         raise session.placed(error) from None
+
+
+def load_tree(tree: Map, options: LoadOptions) -> Loaded:
+    """Load a project that is in no file but in `tree`, as one document. Raises as `load`; places have only paths."""
+    found = Survey(("-",), options.working_dir, (), dict(options.environment))
+    session = _Session(options=options, found=found, warnings=Warnings())
+    session.documents["-"] = [Document(tree)]
+    with _no_collection():
+        return session.run()
 
 
 @contextmanager

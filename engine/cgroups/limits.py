@@ -51,6 +51,8 @@ def v2_files(
         files["cpu.weight"] = str(cpu_weight(limits.cpu_shares))
     if limits.cpuset:
         files["cpuset.cpus"] = limits.cpuset
+    if limits.cpuset_mems:
+        files["cpuset.mems"] = limits.cpuset_mems
     if limits.pids is not None:
         files["pids.max"] = str(limits.pids) if limits.pids > 0 else "max"
     files.update(_v2_io(limits, bfq=bfq, number=number or block_device))
@@ -69,7 +71,11 @@ def v1_files(
     files = {
         "memory": _v1_memory(limits),
         "cpu": _v1_cpu(limits),
-        "cpuset": {"cpuset.cpus": limits.cpuset} if limits.cpuset else {},
+        "cpuset": {
+            name: value
+            for name, value in (("cpuset.cpus", limits.cpuset), ("cpuset.mems", limits.cpuset_mems))
+            if value
+        },
         "pids": {},
         "blkio": _v1_blkio(limits, bfq=bfq, number=number or block_device),
     }
@@ -96,6 +102,7 @@ KEYS = {
     "cpu.rt_period_us": "cpu_rt_period",
     "cpu.rt_runtime_us": "cpu_rt_runtime",
     "cpuset.cpus": "cpuset",
+    "cpuset.mems": "cpuset_mems",
     "pids.max": "pids_limit",
 }
 
@@ -170,6 +177,15 @@ def online_cpus() -> frozenset[int]:
         return frozenset(os.sched_getaffinity(0))
 
 
+def online_nodes() -> frozenset[int]:
+    """Return the memory nodes that are online (sysfs-devices-node); a machine without any calls its memory node 0."""
+    try:
+        with open("/sys/devices/system/node/online", encoding="ascii") as file:
+            return parse_cpus(file.read())
+    except (OSError, ValueError):
+        return frozenset({0})
+
+
 def block_device(path: str) -> str:
     """Return "major:minor" of the block device at `path`; raises CgroupError."""
     try:
@@ -181,6 +197,11 @@ def block_device(path: str) -> str:
     return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
 
 
+def check(limits: Limits) -> None:
+    """Raise CgroupError, which begins with the compose key, for what can't be a limit on this machine."""
+    _check(limits, None)
+
+
 def _refuse(key: str, value: object, reason: str, *, hint: str | None = None) -> NoReturn:
     raise CgroupError(f"{key}: cannot set {value}: {reason}", hint=hint)
 
@@ -189,6 +210,7 @@ def _check(limits: Limits, cpus: frozenset[int] | None) -> None:
     _check_memory(limits)
     if limits.cpus or limits.cpuset:
         _check_processors(limits, cpus or online_cpus())
+    _check_nodes(limits)
     _check_cpu(limits)
     if limits.pids is not None and limits.pids < -1:
         _refuse("pids_limit", limits.pids, "below -1", hint="-1 and 0 are unlimited")
@@ -237,6 +259,20 @@ def _check_processors(limits: Limits, online: frozenset[int]) -> None:
             raise CgroupError(f"cpuset: cannot set {limits.cpuset}: {exc}", hint='such as "0-2,4"') from exc
         if absent:
             _refuse("cpuset", limits.cpuset, f"no processor {', '.join(map(str, sorted(absent)))} here")
+
+
+def _check_nodes(limits: Limits) -> None:
+    if not limits.cpuset_mems:
+        return
+    try:
+        absent = parse_cpus(limits.cpuset_mems) - online_nodes()
+    except ValueError as exc:
+        raise CgroupError(
+            f"cpuset_mems: cannot set {limits.cpuset_mems}: {exc}", hint='such as "0-1"'
+        ) from exc
+    if absent:
+        nodes = ", ".join(map(str, sorted(absent)))
+        _refuse("cpuset_mems", limits.cpuset_mems, f"no memory node {nodes} here")
 
 
 def _check_cpu(limits: Limits) -> None:

@@ -291,14 +291,14 @@ class Docker(Engine):
         stdin: str = "",
         timeout_s: float = 60.0,
     ) -> Result:
-        """Run `docker-compose`."""
-        return self._command([COMPOSE, *arguments], cwd, env, stdin, timeout_s)
+        """Run `docker-compose`, or `docker container …`."""
+        return self._command(_docker(arguments), cwd, env, stdin, timeout_s)
 
     def spawn(
         self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, tty: bool = False
     ) -> Running:
-        """Start `docker-compose`."""
-        argv = [COMPOSE, *arguments]
+        """Start `docker-compose`, or `docker container …`."""
+        argv = _docker(arguments)
         print(f"$ {' '.join(argv)} &")
         if not tty:
             running = Running(process=self._popen(argv, cwd, env, subprocess.PIPE), command=argv[0])
@@ -427,6 +427,10 @@ class Docker(Engine):
         self._exit.callback(thread.shutdown)
         thread.submit(move).result()
         return thread
+
+
+def _docker(arguments: Sequence[str]) -> list[str]:
+    return ["docker" if arguments[0] == "container" else COMPOSE, *arguments]
 
 
 def peers_pid() -> str:

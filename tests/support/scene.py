@@ -48,6 +48,7 @@ class Scene:
     project: str = field(default_factory=lambda: f"s{os.getpid()}n{next(_numbers)}")
     folder: Path = field(init=False)
     _running: list[Running] = field(default_factory=list)
+    _named: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Make the folder of the project."""
@@ -86,6 +87,18 @@ class Scene:
         """Run the compose command; with `code=None` any exit code will do."""
         result = self.engine.run(*arguments, cwd=self.folder / cwd, env=env, stdin=stdin, timeout_s=timeout_s)
         return result if code is None else result.exited(code)
+
+    def named(self, name: str) -> str:
+        """Return a name for a container outside any project; `close` removes it."""
+        full = f"{self.project}-{name}"
+        self._named.add(full)
+        return full
+
+    def container(
+        self, *arguments: str, code: int | None = 0, stdin: str = "", env: Mapping[str, str] | None = None
+    ) -> Result:
+        """Run `pycompose container …` or `docker container …`."""
+        return self.compose("container", *arguments, code=code, stdin=stdin, env=env)
 
     def up(self, text: str, *arguments: str, code: int | None = 0) -> Result:
         """Write `text` as the compose file, and bring it up in the background."""
@@ -217,6 +230,8 @@ class Scene:
         """End what was started and remove what is left of the project."""
         for running in self._running:
             running.kill()
+        if self._named:
+            self.engine.run("container", "rm", "-f", "-v", *sorted(self._named), cwd=self.folder)
         if not (self.engine.containers(self.project) or self.networks() or self.volumes()):
             return
         arguments = ["-p", self.project, "down", "-v", "-t", "0", "--remove-orphans"]

@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pycompose.digests",
         "pycompose.errors",
         "pycompose.events",
+        "pycompose.flags",
         "pycompose.images",
         "pycompose.inspection",
         "pycompose.lookups",

@@ -1,0 +1,105 @@
+"""Containers outside any compose file, seen from the machine: what they leave, what they survive."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tests.support.scenario import Host, eventually
+
+WAIT = ("sh", "-c", "trap exit TERM; sleep 1000 & wait")
+
+
+def ran(host: Host, *arguments: str, code: int = 0) -> str:
+    """Run `container run`, return what it prints."""
+    return host.run("container", "run", *arguments).exited(code).stdout
+
+
+def test_nothing_is_left(busy: Host) -> None:
+    """Neither of a container that is removed, nor of one that can't be made (the fixture looks)."""
+    ran(busy, "--rm", "-v", "/anonymous", "-p", "8080:80", "busybox", "true")
+    for flags in (
+        ("--name", "x" * 300),
+        ("--network", "not-there"),
+        ("--mount", "type=bind,source=/not/there,target=/x"),
+        ("--cap-add", "NOTHING"),
+        ("-m", "1"),
+        ("--stop-signal", "NOTHING"),
+        ("--cidfile", "/not/there"),
+        ("--network", "container:nobody"),
+    ):
+        ran(busy, *flags, "busybox", "true", code=125)
+    busy.run("container", "ls", "-aq").ok()
+    assert busy.run("container", "ls", "-aq").stdout == ""
+    assert busy.run("network", "ls", "-q").stdout == ""
+
+
+def test_errors_speak_of_the_container(busy: Host) -> None:
+    """Nobody has written a service."""
+    result = busy.run("container", "run", "--name", "mine", "--cap-add", "NOTHING", "busybox", "true")
+    assert "container mine: unknown capability" in result.stderr
+
+
+def test_prune(busy: Host) -> None:
+    """`system prune` removes those that have ended, and the network with the last one."""
+    ran(busy, "busybox", "true")
+    running = ran(busy, "-d", "busybox", *WAIT).strip()
+    busy.run("system", "prune", "-f").ok()
+    assert busy.run("container", "ls", "-aq", "--no-trunc").stdout == f"{running}\n"
+    assert "bridge" in busy.run("network", "ls").stdout
+    busy.run("container", "rm", "-f", running).ok()
+    eventually(lambda: busy.run("network", "ls", "-q").stdout == "")
+
+
+def test_names_lead_to_them(busy: Host) -> None:
+    """On the common network each is known by its name."""
+    ran(busy, "-d", "--name", "server", "busybox", *WAIT)
+    ran(busy, "--rm", "busybox", "nslookup", "server")
+    busy.run("container", "rm", "-f", "server").ok()
+
+
+def test_processes_die(busy: Host) -> None:
+    """A restart policy outlives supervisor and keeper."""
+    ran(busy, "-d", "--restart", "always", "--name", "steady", "busybox", *WAIT)
+    for text in ("pycompose.supervisor", "keeper"):
+        for pid in busy.processes(text):
+            os.kill(pid, signal.SIGKILL)
+        busy.run("container", "exec", "steady", "true").ok()
+    before = busy.run("container", "inspect", "-f", "{{.State.StartedAt}}", "steady").ok().stdout
+    busy.run("container", "exec", "steady", "sh", "-c", "kill -TERM 1").ok()
+
+    def again() -> bool:
+        shown = busy.run(
+            "container", "inspect", "-f", "{{.State.Status}} {{.State.StartedAt}}", "steady"
+        ).stdout
+        return shown.startswith("running") and before not in shown
+
+    eventually(again)
+    busy.run("container", "rm", "-f", "steady").ok()
+
+
+def test_many_at_once(busy: Host) -> None:
+    """The first ones start the supervisor together; each has a name and an address of its own."""
+    running = [busy.spawn("container", "run", "-d", "busybox", *WAIT) for _ in range(6)]
+    assert [each.wait() for each in running] == [0] * 6
+    ids = busy.run("container", "ls", "-q").ok().stdout.split()
+    assert len(ids) == 6
+    addresses = busy.run(
+        "container", "inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", *ids
+    ).ok()
+    assert len(set(addresses.stdout.split())) == 6
+    busy.run("container", "rm", "-f", *ids).ok()
+
+
+def test_completion(busy: Host) -> None:
+    """The shell is told images, networks, and flags."""
+    busy.run("network", "create", "mesh").ok()
+    for words, found in (("busy", "busybox"), ("--network me", "mesh"), ("--health-r", "--health-retries")):
+        line = f"pycompose container run {words}"
+        env = {
+            "_PYCOMPOSE_COMPLETE": "bash_complete",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split()) - 1),
+        }
+        assert found in busy.run(env=env).stdout
+    busy.run("network", "rm", "mesh").ok()
