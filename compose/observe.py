@@ -36,10 +36,14 @@ ALONE = "_containers"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedContainer:
-    """One container as its files and /proc show it. `runtime` is what the supervisor noted (ports, endpoints)."""
+    """One container as its files and /proc show it. `runtime` is what the supervisor noted (ports, endpoints).
+
+    `active` is the supervisor's own word that it runs or will: while it starts again the files say neither.
+    """
 
     config: ContainerConfig
     state: ContainerState
+    active: bool = False
     health: dict[str, Any] = field(default_factory=dict)
     runtime: dict[str, Any] = field(default_factory=dict)
 
@@ -86,7 +90,8 @@ class ObservedContainer:
     @property
     def running(self) -> bool:
         """Whether its process exists (running, paused) or is about to again (restarting)."""
-        return self.state.status in (Status.RUNNING, Status.PAUSED) or bool(self.runtime.get("restarting"))
+        runs = self.state.status in (Status.RUNNING, Status.PAUSED)
+        return runs or self.active or bool(self.runtime.get("restarting"))
 
     @property
     def dependencies(self) -> tuple[str, ...]:

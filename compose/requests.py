@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pycompose.altering import Altering
 from pycompose.blocking import blocking
 from pycompose.changes import Changes
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NoSuchContainer, StateError
 from pycompose.engine.state import Status
 from pycompose.interactive import Interactive
@@ -156,6 +157,9 @@ class Requests:
         """Return a snapshot of the project."""
         supervisor = self.supervisor
         containers, broken = await blocking(observe_containers, supervisor.paths, supervisor.project)
+        # Looked at in one go, after the files: who is between two runs now is active.
+        active = {key for key, tracked in supervisor.lifecycle.tracked.items() if tracked.active}
+        containers = [replace(c, active=True) if c.id in active else c for c in containers]
         volumes = {volume.name for volume in await blocking(VolumeStore(supervisor.paths).all)}
         return Observed(
             project=supervisor.project,

@@ -142,16 +142,20 @@ class Wiring:
         netfiles.own(self._paths, config, record, endpoints)
         wired = _Wired(endpoints=endpoints, links=_links(record), waits=bool(record.takes_over))
         with self._lock:
-            old = self._wired.get(config.id)
-            if old is not None:
-                self._release_ports(config.id, old)
+            old = self._wired.get(config.id, _Wired())
             self._wired[config.id] = wired
             # It may ask before we hear that it runs: where it belongs has to be known by then.
             self._update_names()
         if endpoints:
             self._serve_names(config.id, record, hold=False)
-        if record.publish and not wired.waits:
-            self._publish(config, record, wired)
+        # A restart keeps its host ports: who is being cloned just now has copies of their sockets, so they aren't free.
+        try:
+            if record.publish and not wired.waits:
+                self._publish(config, record, wired, old.reservations)
+        finally:
+            old.reservations = [item for item in old.reservations if item not in wired.reservations]
+            if old.reservations:
+                self._release_ports(config.id, old, drop=not wired.reservations)
         return RuntimeRecord(ports=wired.ports, endpoints=endpoints)
 
     def _endpoints(self, config: ContainerConfig, record: ServiceRecord) -> tuple[EndpointRecord, ...]:
@@ -491,11 +495,11 @@ class Wiring:
         if fds and self.keeper is not None:
             self.keeper.hold(f"ports/{container_id}", fds)
 
-    def _release_ports(self, container_id: str, wired: _Wired) -> None:
+    def _release_ports(self, container_id: str, wired: _Wired, *, drop: bool = True) -> None:
         for reservation in wired.reservations:
             reservation.close()
         wired.reservations = []
-        if self.keeper is not None and wired.ports:
+        if self.keeper is not None and wired.ports and drop:
             with contextlib.suppress(PycomposeError):
                 self.keeper.drop(f"ports/{container_id}")
 

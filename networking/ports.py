@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass
@@ -31,6 +32,9 @@ EPHEMERAL_TRIES = 10
 SO_ATTACH_FILTER = 26
 BPF_RETURN = 0x06
 TCP_LISTEN = "0A"
+# The name of keepers, and of what they have cloned as long as it has not executed: that has copies of all sockets.
+KEEPER = "pycompose-keep"
+CLONE_S = 0.3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,11 +114,17 @@ def reserve_port(host_ip: str, published: tuple[int, int] | None, protocol: str)
     if published is None:
         return _reserve_any(host_ip, protocol)
     first, last = published
-    for number in range(first, last + 1):
-        sockets = _bind_all(host_ip, number, protocol)
-        if sockets is not None:
-            return Reservation(host_ip=host_ip, host_port=number, protocol=protocol, sockets=sockets)
-    owner = f" by {who}" if first == last and (who := find_owner(first, protocol)) else ""
+    deadline = time.monotonic() + CLONE_S
+    while True:
+        for number in range(first, last + 1):
+            sockets = _bind_all(host_ip, number, protocol)
+            if sockets is not None:
+                return Reservation(host_ip=host_ip, host_port=number, protocol=protocol, sockets=sockets)
+        who = find_owner(first, protocol) if first == last else ""
+        if not who.startswith(KEEPER) or time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+    owner = f" by {who}" if who else ""
     raise PortInUse(
         f"port {_range_text(published)}/{protocol}: publish on {host_ip or ANY4}: already in use{owner}",
         hint="stop what uses it, publish another host port, or none: `ports: ['80']` takes any free one",
