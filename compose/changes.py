@@ -202,6 +202,7 @@ class Changes:
             chosen = _selected(observed, message, oneoff=False)
             if not message.get("no_deps"):
                 chosen = self._with_restarting_dependants(observed, chosen)
+            await blocking(self._supervisor.runtime.check_room, [container.id for container in chosen])
             await execute(
                 stop_plan(chosen, timeout_s=message.get("timeout_s")),
                 self._requests.operations(_quiet(sink)).perform,

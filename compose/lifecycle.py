@@ -449,6 +449,12 @@ class Lifecycle:
     async def _heal(self, tracked: Tracked) -> None:
         """Restart an unhealthy container, where `x-restart-on: unhealthy` asks for it."""
         log.warning("container %s is unhealthy: restarting it", tracked.name)
+        try:
+            await blocking(self._runtime.check_room, [tracked.config.id])
+        except StorageError as exc:
+            log.warning("container %s: cannot restart: %s", tracked.name, exc)
+            self._begin_health(tracked)
+            return
         await self.stop(tracked, None)
         if tracked.config.id not in self.tracked:
             return

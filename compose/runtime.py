@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pycompose.assemble import Parts, container_config
 from pycompose.engine.config import MountKind, plain
 from pycompose.engine.dataclass import dataclass, replace
-from pycompose.engine.errors import AlreadyExists, EngineError, StateError
+from pycompose.engine.errors import AlreadyExists, EngineError, StateError, storage_error
 from pycompose.engine.linux.libc import call
 from pycompose.engine.logread import read_logs
 from pycompose.engine.store import write_json
@@ -39,7 +39,7 @@ from pycompose.sharing import volume_sources
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pycompose.engine.client import Keeper
     from pycompose.engine.config import ContainerConfig, Mount
@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 READY_TIMING = HealthSpec(args=(), interval_s=5.0, timeout_s=3.0)
 
 SECOND_LEASE = "+"
+
+# What a start writes into each state directory, generously.
+START_BYTES = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,6 +321,24 @@ class Runtime:
         if self.paths.container(config.id).exists():
             record = read_runtime(self.paths, config.id)
             write_runtime(self.paths, config.id, RuntimeRecord(stopped=stopped, restarts=record.restarts))
+
+    def check_room(self, container_ids: Iterable[str]) -> None:
+        """Make sure that what a start writes can be written, before anybody stops for it. Raises StorageError."""
+        for container_id in container_ids:
+            for directory in (self.paths.container(container_id), self.paths.container_run(container_id)):
+                probe = directory / ".room"
+                try:
+                    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                    try:
+                        os.posix_fallocate(fd, 0, START_BYTES)
+                    finally:
+                        os.close(fd)
+                        probe.unlink()
+                except OSError as exc:
+                    exc.filename = str(directory)
+                    if (error := storage_error(exc)) is not None:
+                        raise error from exc
 
     def mark_stopped(self, container_id: str) -> None:
         """Remember that somebody asked for the end, also for the supervisor after this one."""

@@ -141,6 +141,26 @@ def test_what_runs_is_looked_after(disk: Disk) -> None:
     host.run("down", "-v", "-t", "1", cwd=project).ok()
 
 
+def test_a_restart_that_cannot_be_finished_is_not_begun(disk: Disk) -> None:
+    """What runs goes on when nobody could start it again."""
+    host = disk.host
+    project = host.project({"compose.yaml": COMPOSE})
+    host.run("up", "-d", "--wait", cwd=project).ok()
+    started = host.run("container", "inspect", "-f", "{{.State.StartedAt}}", "demo-web-1").ok().stdout
+
+    disk.break_it()
+    disk.fails("restart", "-t", "1", cwd=project)
+    disk.fails("container", "restart", "-t", "1", "demo-web-1", cwd=project)
+    shown = host.run("container", "inspect", "-f", "{{.State.StartedAt}}", "demo-web-1").ok().stdout
+    assert shown == started
+    host.run("exec", "-T", "web", "true", cwd=project).ok()
+    disk.mend_it()
+
+    host.run("restart", "-t", "1", cwd=project).ok()
+    eventually(lambda: status(host, project) == ("running", "healthy"))
+    host.run("down", "-v", "-t", "1", cwd=project).ok()
+
+
 @pytest.mark.parametrize("options", ([], ["-v"]))
 def test_down_makes_room(disk: Disk, options: list[str]) -> None:
     """A full disk keeps nobody from stopping and removing; a read-only one from stopping."""
