@@ -14,7 +14,7 @@ from pycompose.engine.errors import ExecError, NoSuchContainer, PycomposeError, 
 from pycompose.engine.logread import read_logs
 from pycompose.engine.state import Status
 from pycompose.errors import NotRunning
-from pycompose.observe import PROJECT, read_container
+from pycompose.observe import PROJECT, owner_of, read_container
 from pycompose.query import container_view
 from pycompose.version import VERSION
 from pycompose.views import ContainerView, EventView, LogLine
@@ -48,7 +48,7 @@ def find_container(context: Context, text: str) -> ObservedContainer:
     found = None
     if name and "/" not in name:
         try:
-            found = read_container(context.paths, (context.paths.names / name).read_text(encoding="ascii"))
+            found = read_container(context.paths, owner_of(context.paths, name))
         except OSError:
             found = None
     if found is not None:

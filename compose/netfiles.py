@@ -1,4 +1,7 @@
-"""What a container reads about its network: /etc/hosts, /etc/hostname, /etc/resolv.conf, written in place."""
+"""What a container reads about its network: /etc/hosts, /etc/hostname, /etc/resolv.conf, written in place.
+
+They are written for every start, so they lie where a reboot clears them away.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def own(
 ) -> None:
     """Write the files of a container with its own network; raises NetworkError."""
     service = record.service
-    directory = paths.container(config.id)
+    directory = _directory(paths, config)
     gateways = [endpoint.gateway for endpoint in endpoints if endpoint.gateway]
     text = hosts.hosts_text(
         [ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6) if ip],
@@ -42,16 +45,28 @@ def own(
 
 def of_the_host(paths: StatePaths, config: ContainerConfig, record: ServiceRecord) -> None:
     """Write the files for `network_mode: host`: the machine's own, plus extra_hosts; raises NetworkError."""
-    directory = paths.container(config.id)
+    directory = _directory(paths, config)
     extra = hosts.resolve_extra_hosts(record.service.extra_hosts, ["127.0.0.1"])
     machine = Path("/etc/hosts").read_text(encoding="utf-8", errors="replace")
     hosts.write_in_place(directory / "hosts", hosts.host_network_hosts(machine, extra))
-    with contextlib.suppress(FileNotFoundError):
-        shutil.copyfile("/etc/resolv.conf", directory / "resolv.conf")
+    _copy(Path("/etc/resolv.conf"), directory / "resolv.conf")
 
 
 def shared(paths: StatePaths, config: ContainerConfig, other: str) -> None:
     """Copy the files of the container whose network is joined."""
+    directory = _directory(paths, config)
     for name in NAMES:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(paths.container(other) / name, paths.container(config.id) / name)
+        _copy(paths.container_run(other) / name, directory / name)
+
+
+def _directory(paths: StatePaths, config: ContainerConfig) -> Path:
+    directory = paths.container_run(config.id)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy the file; make an empty one when there is nothing to copy."""
+    target.touch(mode=0o644)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(source, target)

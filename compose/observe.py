@@ -148,6 +148,11 @@ def observe_containers(paths: StatePaths, project: str) -> tuple[list[ObservedCo
     return sorted(found, key=lambda item: item.name), broken
 
 
+def owner_of(paths: StatePaths, name: str) -> str:
+    """Return the id of the container that has a name; raises OSError."""
+    return (paths.names / name).read_text(encoding="utf-8").partition(" ")[0]
+
+
 def claims(paths: StatePaths, project: str) -> list[str]:
     """Return the ids of all containers that the project has claimed."""
     try:

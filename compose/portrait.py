@@ -47,7 +47,7 @@ def container(context: Context, text: str, *, size: bool = False) -> Json:
     found = manage.find_container(context, text)
     config = found.config
     record = _record(context, found)
-    directory = context.paths.container(config.id)
+    directory, run = context.paths.container(config.id), context.paths.container_run(config.id)
     upper = directory / "rw/0/upper"
     document: Json = {
         "Id": config.id,
@@ -56,9 +56,9 @@ def container(context: Context, text: str, *, size: bool = False) -> Json:
         "Args": list(config.process.args[1:]),
         "State": _state(context, found),
         "Image": config.image_id,
-        "ResolvConfPath": str(directory / "resolv.conf"),
-        "HostnamePath": str(directory / "hostname"),
-        "HostsPath": str(directory / "hosts"),
+        "ResolvConfPath": str(run / "resolv.conf"),
+        "HostnamePath": str(run / "hostname"),
+        "HostsPath": str(run / "hosts"),
         "LogPath": str(directory / "log"),
         "Name": f"/{config.name}",
         "RestartCount": int(found.runtime.get("restarts", 0)),

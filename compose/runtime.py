@@ -24,7 +24,7 @@ from pycompose.engine.store import write_json
 from pycompose.health import HealthSpec, make_spec
 from pycompose.model import Health
 from pycompose.mounts import MountBuilder, anonymous_by_target, injected_files
-from pycompose.observe import read_container
+from pycompose.observe import owner_of, read_container
 from pycompose.ready import KEY as READY
 from pycompose.ready import ready_spec
 from pycompose.record import (
@@ -40,6 +40,7 @@ from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from pycompose.engine.client import Keeper
     from pycompose.engine.config import ContainerConfig, Mount
@@ -129,8 +130,6 @@ class Runtime:
             mounts = builder.build()
             files = {} if service.network_mode == "host" else {"/etc/hostname": "hostname"}
             files |= {"/etc/hosts": "hosts", "/etc/resolv.conf": "resolv.conf"}
-            for file in files.values():
-                os.close(os.open(directory / file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
             parts = Parts(
                 id=container_id,
                 name=name,
@@ -206,9 +205,9 @@ class Runtime:
         try:
             claims = self.paths.project_claims(self.project)
             claims.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (claims / container_id).write_text(name, encoding="utf-8")
+            (claims / container_id).write_text(f"{container_id} {name}", encoding="utf-8")
             try:
-                self.take_name(container_id, name, replaces)
+                self._take_name(claims / container_id, container_id, name, replaces)
             except (AlreadyExists, OSError):
                 (claims / container_id).unlink()
                 raise
@@ -220,33 +219,34 @@ class Runtime:
                 hint="pycompose needs a writable state directory; PYCOMPOSE_ROOT chooses another one",
             ) from exc
 
-    def take_name(self, container_id: str, name: str, replaces: str) -> None:
+    def _take_name(self, claim: Path, container_id: str, name: str, replaces: str) -> None:
         """Take a name, also from a container that is gone or `replaces`; raises AlreadyExists, OSError.
 
-        Nothing happens when the container has it already.
+        The name is another link of the claim. Nothing happens when the container has it already.
         """
         self.paths.names.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.paths.names / name
-        temporary = self.paths.names / f".{container_id}"
-        temporary.write_text(container_id, encoding="ascii")
         try:
-            os.link(temporary, path)
+            os.link(claim, path)
         except FileExistsError:
-            owner = path.read_text(encoding="ascii")
-            if owner not in (replaces, container_id) and read_container(self.paths, owner) is not None:
+            owner = owner_of(self.paths, name)
+            if owner == container_id:
+                return
+            if owner != replaces and read_container(self.paths, owner) is not None:
                 raise AlreadyExists(
                     f"container {name}: cannot create: the name is in use by container {owner[:12]}",
                     hint="remove that container, or choose another name",
                 ) from None
-            os.replace(temporary, path)
-        finally:
+            temporary = self.paths.names / f".{container_id}"
             temporary.unlink(missing_ok=True)
 
     def find(self, text: str) -> str:
+            os.link(claim, temporary)
+            os.replace(temporary, path)
         """Return the id of the container of any project with this name or beginning of an id, "" without one."""
         with contextlib.suppress(OSError):
             if "/" not in text:
-                return (self.paths.names / text).read_text(encoding="ascii")
+                return owner_of(self.paths, text)
         ids = [entry for entry in os.listdir(self.paths.containers) if entry.startswith(text)]
         return ids[0] if len(ids) == 1 else ""
 
@@ -254,7 +254,8 @@ class Runtime:
         """Take a container's name back, which went with a replacement that was never finished."""
         if not (self.paths.names / name).exists():
             with contextlib.suppress(AlreadyExists, OSError):
-                self.take_name(container_id, name, "")
+                claim = self.paths.project_claims(self.project) / container_id
+                self._take_name(claim, container_id, name, "")
 
     def _lease(self, wanted: NewContainer) -> str:
         """Return which of the replica's two sets of addresses the container gets."""
@@ -269,8 +270,13 @@ class Runtime:
     def rename(self, config: ContainerConfig, name: str) -> ContainerConfig:
         """Give a container another name; raises AlreadyExists, EngineError. Can be repeated after a crash."""
         try:
-            self.take_name(config.id, name, "")
-            (self.paths.project_claims(self.project) / config.id).write_text(name, encoding="utf-8")
+            claim = self.paths.names / f"{config.id}.claim"  # no container has such a long name
+            claim.write_text(f"{config.id} {name}", encoding="utf-8")
+            try:
+                self._take_name(claim, config.id, name, "")
+                os.replace(claim, self.paths.project_claims(self.project) / config.id)
+            finally:
+                claim.unlink(missing_ok=True)
         except OSError as exc:
             raise EngineError(
                 f"container {config.name}: cannot rename to {name}: {exc.strerror or exc}"
@@ -394,9 +400,8 @@ class Runtime:
                 store.remove(name)
         name = config.name if config else ""
         with contextlib.suppress(FileNotFoundError):
-            name = name or (self.paths.project_claims(self.project) / container_id).read_text(
-                encoding="utf-8"
-            )
+            claim = self.paths.project_claims(self.project) / container_id
+            name = name or claim.read_text(encoding="utf-8").partition(" ")[2]
         self._discard_files(container_id, name)
 
     def _discard_files(self, container_id: str, name: str) -> None:
@@ -419,10 +424,9 @@ class Runtime:
             (self.paths.project_claims(self.project) / container_id).unlink()
 
     def _release_name(self, container_id: str, name: str) -> None:
-        path = self.paths.names / name
         with contextlib.suppress(FileNotFoundError):
-            if path.read_text(encoding="ascii") == container_id:
-                path.unlink()
+            if owner_of(self.paths, name) == container_id:
+                (self.paths.names / name).unlink()
 
 
 def _mounted(mounts: tuple[object, ...], target: str) -> bool:

@@ -191,7 +191,7 @@ class LogConfig:
 class ContainerConfig:
     """One container, complete. `id` is 64 lower-case hex digits; `name` is unique on the machine.
 
-    `files` are generated small files, bind-mounted from the container's directory: target → file name there
+    `files` are generated small files, bind-mounted from the container's run directory: target → file name there
     (`/etc/hosts` → `hosts`). `stop_signal` is a number. `created_ns` is CLOCK_REALTIME.
     """
 

@@ -3,11 +3,12 @@
 ```
 ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmpfs, gone with a reboot)
   images/…                        engine/images/store.py   projects/P/{lock,control.sock,keeper.sock,supervisor.json}
-  volumes/NAME/{_data,meta.json}                           containers/ID/{state,exit,health,runtime}.json, stdout…
+  volumes/NAME/{_data,meta.json}                           containers/ID/{state,exit,health,runtime}.json,
+                                                             stdout, stderr, hosts, hostname, resolv.conf
   projects/P/{project.json,supervisor.log}                 netns/ID, files/ID/N (secrets and configs)
   projects/P/containers/ID        (a claim, made first)    networks/NAME.json   (subnet, bridge, leases)
-  containers/ID/{config.json,service.json,hosts,hostname,resolv.conf,rw/,log/}
-  names/NAME                      (holds the id)
+  containers/ID/{config.json,service.json,rw/,log/}
+  names/NAME                      (a link of the claim)
   base/                           engine/uppers.py
 ```
 """
@@ -81,7 +82,7 @@ class StatePaths:
 
     @property
     def names(self) -> Path:
-        """One file per container name that is taken; it holds the id."""
+        """One file per container name that is taken: the claim of the container ("ID NAME")."""
         return self.root / "names"
 
     @property
@@ -99,7 +100,7 @@ class StatePaths:
         return self.projects / project
 
     def project_claims(self, project: str) -> Path:
-        """One empty file per container id of the project, made before anything of the container is."""
+        """One file per container id of the project ("ID NAME"), made before anything of the container is."""
         return self.project(project) / "containers"
 
     def project_run(self, project: str) -> Path:

@@ -44,8 +44,13 @@ def whole(paths: StatePaths, config: ContainerConfig, state: ContainerState) -> 
         finally:
             os.close(root)
         return
+    run = paths.container_run(config.id)
+    generated = {str(run / name) for name in config.files.values()}
     steps = [
-        step for step in rootfs.plan(config, paths.container(config.id)) if isinstance(step, rootfs.Bind)
+        step
+        for step in rootfs.plan(config, run)
+        if isinstance(step, rootfs.Bind)
+        and not (step.source in generated and not os.path.exists(step.source))  # written by its first start
     ]
 
     def mount(attach_at: Path) -> list[int]:

@@ -87,6 +87,13 @@ class Lab:
         self.made.append(container_id)
         return container_id
 
+    def generate(self, container_id: str, name: str, text: str) -> Path:
+        """Write one of a container's `files` before its start; return where it is."""
+        path = self.paths.container_run(container_id) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
     def run(self, script: str | Sequence[str], **fields: Any) -> tuple[int, str]:
         """Run a container to its end; return its exit code and what it printed."""
         container_id = self.make(script, **fields)

@@ -368,7 +368,7 @@ def test_read_only_rootfs_leaves_what_must_be_writable(lab: Lab) -> None:
                 Mount(kind=MountKind.TMPFS, target="/scratch"),
             ),
         )
-        (lab.paths.container(container) / "hosts").write_text("127.0.0.1 localhost\n")
+        lab.generate(container, "hosts", "127.0.0.1 localhost\n")
         lab.keeper.start_container(container)
 
         assert lab.exit_code(container) == 1
@@ -700,8 +700,7 @@ def test_generated_files_are_the_same_inode(lab: Lab) -> None:
         rootfs=(RootfsTree(lowers=(str(top), str(lab.rootfs))),),
         files={"/etc/resolv.conf": "resolv.conf"},
     )
-    source = lab.paths.container(container) / "resolv.conf"
-    source.write_text("nameserver 127.0.0.11\n")
+    source = lab.generate(container, "resolv.conf", "nameserver 127.0.0.11\n")
     lab.keeper.start_container(container)
 
     assert lab.exec(container, "cat /etc/resolv.conf") == (0, "nameserver 127.0.0.11\n")
