@@ -10,7 +10,7 @@ parent                                            worker
 ```
 One JSON object per line. The worker reads the blob from the file while it grows, so that a broken download
 needs no rewinding here. It ends with its socket. A hostile archive meets a process with six capabilities and
-a memory limit.
+a memory limit, and in it a thread that can write nowhere but in the layer's directory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import json
 import os
 import resource
 import socket
-import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.errors import ArchiveError
@@ -29,6 +29,7 @@ from pycompose.engine.images.tarstream import TarReader
 from pycompose.engine.images.tree import OPEN_DIRECTORY
 from pycompose.engine.images.unpack import Unpacker
 from pycompose.engine.linux.caps import drop_bounding, mask_of, permitted, set_capabilities
+from pycompose.engine.linux.landlock import write_only_below
 from pycompose.engine.linux.process import set_no_new_privileges
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 2 * 1024**3
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
+
+
+class Gone(Exception):  # noqa: N818 - not an error: nobody waits for an answer any more
+    """The parent has gone."""
 
 
 class Channel:
@@ -78,13 +83,13 @@ class GrowingFile:
         self._position = 0
 
     def read(self, size: int = 65536, /) -> bytes:
-        """Return up to `size` bytes, waiting for them; b"" at the end. Exits when the parent has gone."""
+        """Return up to `size` bytes, waiting for them; b"" at the end. Raises Gone."""
         while self._position >= self._have:
             if self._end:
                 return b""
             message = self._channel.receive()
             if message is None:
-                sys.exit(1)
+                raise Gone
             self._have, self._end = message["have"], message["end"]
         data = os.pread(self._fd, min(size, self._have - self._position), self._position)
         if not data:
@@ -93,11 +98,11 @@ class GrowingFile:
         return data
 
     def drain(self) -> None:
-        """Take the messages that are still to come for this file."""
+        """Take the messages that are still to come for this file. Raises Gone."""
         while not self._end:
             message = self._channel.receive()
             if message is None:
-                sys.exit(1)
+                raise Gone
             self._end = message["end"]
 
 
@@ -108,16 +113,17 @@ def _hashed(source: Iterator[bytes], digest: Any) -> Iterator[bytes]:
 
 
 def unpack(job: dict[str, Any], channel: Channel) -> dict[str, object]:
-    """Do one job, return the answer. Raises ArchiveError, OSError."""
+    """Do one job, return the answer; the thread is of no other use then. Raises ArchiveError, OSError."""
     blob = channel.descriptor()
     os.mkdir(job["unpack"], 0o755)
     root = os.open(job["unpack"], OPEN_DIRECTORY)
     source = GrowingFile(blob, channel, have=job["have"], end=job["end"])
     try:
-        digest = hashlib.sha256()
-        stream = _hashed(pieces(source, job["compression"], Budget(**job.get("budget", {}))), digest)
-        report = Unpacker(root).unpack(TarReader(stream))
         with open(job["report"], "w", encoding="ascii") as file:
+            write_only_below([root])
+            digest = hashlib.sha256()
+            stream = _hashed(pieces(source, job["compression"], Budget(**job.get("budget", {}))), digest)
+            report = Unpacker(root).unpack(TarReader(stream))
             json.dump(report.to_json(), file)
     except (ArchiveError, OSError, MemoryError):
         source.drain()
@@ -134,24 +140,32 @@ def unpack(job: dict[str, Any], channel: Channel) -> dict[str, object]:
 
 
 def serve(channel: Channel) -> None:
-    """Answer jobs until the parent goes."""
+    """Answer jobs until the parent goes, each on a thread that ends with it: confined once is for good."""
     while (job := channel.receive()) is not None:
-        try:
-            answer = unpack(job, channel)
-        except ArchiveError as exc:
-            answer = {"error": exc.message, "hint": exc.hint}
-        except MemoryError:
-            answer = {
-                "error": f"unpacking needs more than {MEMORY_BYTES} bytes of memory: refused",
-                "hint": None,
-            }
-        except OSError as exc:
-            answer = {
-                "error": f"{os.fsdecode(exc.filename or '')}: {exc.strerror}",
-                "hint": None,
-                "full": exc.errno,
-            }
-        channel.send(answer)
+        thread = threading.Thread(target=_answer, args=(job, channel))
+        thread.start()
+        thread.join()
+
+
+def _answer(job: dict[str, Any], channel: Channel) -> None:
+    try:
+        answer = unpack(job, channel)
+    except ArchiveError as exc:
+        answer = {"error": exc.message, "hint": exc.hint}
+    except MemoryError:
+        answer = {
+            "error": f"unpacking needs more than {MEMORY_BYTES} bytes of memory: refused",
+            "hint": None,
+        }
+    except OSError as exc:
+        answer = {
+            "error": f"{os.fsdecode(exc.filename or '')}: {exc.strerror}",
+            "hint": None,
+            "full": exc.errno,
+        }
+    except Gone:
+        return  # and the next `receive` tells it again
+    channel.send(answer)
 
 
 def confine() -> None:

@@ -30,6 +30,9 @@ _NUMBERS: dict[str, int] = {
     "close_range": 436,
     "openat2": 437,
     "mount_setattr": 442,
+    "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445,
+    "landlock_restrict_self": 446,
 }
 _OLD_NUMBERS: dict[str, dict[str, int]] = {
     "x86_64": {
