@@ -12,7 +12,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from pycompose import start as starter
-from pycompose.control import Connection, Launch, connect, connect_or_start
+from pycompose.again import persistently
+from pycompose.control import Connection, Launch, connect_or_start
 from pycompose.engine.config import plain
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import ExecError, NoSuchContainer, PycomposeError
@@ -184,11 +185,16 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
         from pycompose.stale import stale_volumes  # noqa: PLC0415 - for projects that have volumes
 
         message["stale_volumes"] = stale_volumes(context, project, chosen, yes=options.yes)
+
     # First the connection: a new supervisor gets going with its project while we look for the images.
-    with reach(context, project.name, keeper=not options.dry_run) as connection:
-        images = find_images(context, project, chosen, options)
-        message["images"] = {key: plain(image) for key, image in images.items()}
-        _called(connection, message, context.sink)
+    def work() -> None:
+        with reach(context, project.name, keeper=not options.dry_run) as connection:
+            if "images" not in message:
+                images = find_images(context, project, chosen, options)
+                message["images"] = {key: plain(image) for key, image in images.items()}
+            _called(connection, message, context.sink)
+
+    persistently("apply", work, context.sink)
 
 
 def restore_networks(context: Context) -> None:
@@ -269,6 +275,13 @@ def down(context: Context, project_name: str, loaded: Loaded | None, options: Do
         "parallel": options.parallel,
         "dry_run": options.dry_run,
     }
+    result = persistently("down", lambda: _take_down(context, project_name, message), context.sink)
+    if result.get("nothing") and not options.dry_run:
+        text = f"No resource found to remove for project {project_name!r}"
+        context.sink(Event(subject="", text=text, phase=Phase.WARNING))
+
+
+def _take_down(context: Context, project_name: str, message: dict[str, Any]) -> dict[str, Any]:
     with reach(context, project_name) as connection:
         result, _ = connection.call(message, context.sink)
         if result.get("ends"):
@@ -276,9 +289,7 @@ def down(context: Context, project_name: str, loaded: Loaded | None, options: Do
             connection.socket.settimeout(DOWN_WAIT_S)
             with contextlib.suppress(NotRunning, TimeoutError):
                 connection.receive()
-    if result.get("nothing") and not options.dry_run:
-        text = f"No resource found to remove for project {project_name!r}"
-        context.sink(Event(subject="", text=text, phase=Phase.WARNING))
+    return result
 
 
 def stop(context: Context, project_name: str, loaded: Loaded | None, options: StopOptions) -> None:
@@ -405,10 +416,10 @@ def _ask(context: Context, project_name: str, message: dict[str, Any], options: 
     if not claims(context.paths, project_name):
         return {"nothing": True}
     restore_networks(context)
-    try:
-        connection = connect(context.paths, project_name)
-    except NotRunning:
-        connection = connect_or_start(context.paths, project_name)
-    with connection:
-        shared = {"dry_run": options.dry_run, "parallel": options.parallel}
-        return _called(connection, {**message, **shared}, context.sink)
+    shared = {"dry_run": options.dry_run, "parallel": options.parallel}
+
+    def work() -> dict[str, Any]:
+        with connect_or_start(context.paths, project_name) as connection:
+            return _called(connection, {**message, **shared}, context.sink)
+
+    return persistently(message["op"], work, context.sink)

@@ -116,7 +116,10 @@ class Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
-        hello, _ = receive(sock)
+        try:
+            hello, _ = receive(sock)
+        except ConnectionResetError:
+            hello = None
         if hello is None:
             raise NotRunning("supervisor: ended before it answered", hint="try again; see supervisor.log")
         if hello.get("hello") != PROTOCOL:
@@ -198,10 +201,13 @@ class Launch:
 
     def assign(self, project: str, *, keeper: bool) -> Connection | None:
         """Give it its project. None means that the project already has a supervisor: connect to that one."""
-        send(self._socket, {"project": project, "keeper": keeper})
-        answer, _ = receive(self._socket)
+        try:
+            send(self._socket, {"project": project, "keeper": keeper})
+            answer, _ = receive(self._socket)
+        except (BrokenPipeError, ConnectionResetError):
+            answer = None
         if answer is None:
-            raise SupervisorError(
+            raise NotRunning(
                 f"project {project}: the supervisor ended while it started", hint="see supervisor.log"
             )
         if "error" in answer:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycompose import catalog, resources
+from pycompose.again import persistently
 from pycompose.control import connect, connect_or_start
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ExecError, NoSuchContainer, PycomposeError, StateError
@@ -182,12 +183,16 @@ def _ask(
     project = container.config.labels.get(PROJECT, container.config.project)
     message = {"op": operation, "services": [], "ids": ids, **fields}
     resources.restore_networks(context.paths, resources.kept_networks(context.paths))
-    with connect_or_start(context.paths, project) as connection:
-        try:
-            connection.call(message, context.sink)
-        except ExecError as exc:
-            exc.exit_code = 1
-            raise
+
+    def work() -> None:
+        with connect_or_start(context.paths, project) as connection:
+            try:
+                connection.call(message, context.sink)
+            except ExecError as exc:
+                exc.exit_code = 1
+                raise
+
+    persistently(operation, work, context.sink)
     return container.name
 
 

@@ -55,7 +55,10 @@ REHEARSED = {
 
 @dataclass(slots=True)
 class Operations:
-    """Performs the nodes of one plan. `project` is None for commands that work without a compose file."""
+    """Performs the nodes of one plan. `project` is None for commands that work without a compose file.
+
+    `losses` is what `runtime.losses` was before.
+    """
 
     runtime: Runtime
     wiring: Wiring
@@ -66,6 +69,7 @@ class Operations:
     images: dict[str, Image] = field(default_factory=dict)
     created: dict[tuple[str, int], str] = field(default_factory=dict)
     once: dict[str, asyncio.Lock] = field(default_factory=dict)
+    losses: int = 0
 
     async def perform(self, node: Node, abort: asyncio.Event) -> None:
         """Perform one node; raises PycomposeError after telling the sink."""
@@ -156,7 +160,7 @@ class Operations:
             )
             config, record = await blocking(self.runtime.create, wanted)
         except PycomposeError as exc:
-            self._tell(subject, "Error", Phase.ERROR, str(exc))
+            self._fail(subject, exc)
             raise
         self.lifecycle.add(config, record)
         self.created[operation.service, operation.number] = config.id
@@ -240,7 +244,7 @@ class Operations:
                     self._tell(subject, "Skipped", Phase.WARNING, f"optional dependency: {exc}")
                 return
             for subject in subjects:
-                self._tell(subject, "Error", Phase.ERROR, str(exc))
+                self._fail(subject, exc)
             raise DependencyFailed(f"dependency failed to start: {exc}", hint=exc.hint) from exc
         if not abort.is_set():
             for subject in subjects:
@@ -260,7 +264,7 @@ class Operations:
         try:
             await self.remove(operation.id, volumes=operation.volumes)
         except PycomposeError as exc:
-            self._tell(subject, "Error", Phase.ERROR, str(exc))
+            self._fail(subject, exc)
             raise
         if not operation.replaced:
             self._tell(subject, "Removed", Phase.DONE)
@@ -299,9 +303,14 @@ class Operations:
         try:
             await work
         except PycomposeError as exc:
-            self._tell(subject, "Error", Phase.ERROR, str(exc))
+            self._fail(subject, exc)
             raise
         self._tell(subject, f"{stem}ed", Phase.DONE)
+
+    def _fail(self, subject: str, exc: PycomposeError) -> None:
+        """Tell of a failure, unless the keeper has died meanwhile: who has asked is told of that, and asks again."""
+        if self.runtime.losses == self.losses:
+            self._tell(subject, "Error", Phase.ERROR, str(exc))
 
     def _tell(self, subject: str, text: str, phase: Phase, details: str = "") -> None:
         self.sink(Event(subject=subject, text=text, phase=phase, details=details))

@@ -12,11 +12,12 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from pycompose.again import REPEATABLE
 from pycompose.altering import Altering
 from pycompose.blocking import blocking
 from pycompose.changes import Changes
 from pycompose.engine.dataclass import replace
-from pycompose.engine.errors import NoSuchContainer, StateError
+from pycompose.engine.errors import KeeperLost, NoSuchContainer, PycomposeError, StateError
 from pycompose.engine.state import Status
 from pycompose.interactive import Interactive
 from pycompose.joining import Joining
@@ -104,7 +105,15 @@ class Requests:
         if handler is None:
             raise StateError(f"control socket: unknown operation {message['op']!r}")
         await self.supervisor.settled()
-        await handler(peer, message, fds)
+        runtime = self.supervisor.runtime
+        losses = runtime.losses
+        try:
+            await handler(peer, message, fds)
+        except PycomposeError as exc:
+            # Whatever has failed, it has failed because of that.
+            if runtime.losses != losses and message["op"] in REPEATABLE and not isinstance(exc, KeeperLost):
+                raise KeeperLost(exc.message, hint=exc.hint) from exc
+            raise
 
     def during(self, peer: Peer, message: Message, fds: list[int]) -> None:
         """Take a message that comes while an operation of the same connection is under way: resize, signal, leave."""
@@ -182,6 +191,7 @@ class Requests:
             sink=sink,
             project=project,
             images=images or {},
+            losses=supervisor.runtime.losses,
         )
 
     def chosen(self, services: list[str], ids: list[str] | None = None) -> list[Tracked]:

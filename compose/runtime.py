@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pycompose.assemble import Parts, container_config
 from pycompose.engine.config import MountKind, plain
 from pycompose.engine.dataclass import dataclass, replace
-from pycompose.engine.errors import AlreadyExists, EngineError, StateError, storage_error
+from pycompose.engine.errors import AlreadyExists, EngineError, KeeperLost, StateError, storage_error
 from pycompose.engine.linux.libc import call
 from pycompose.engine.logread import read_logs
 from pycompose.engine.store import write_json
@@ -92,6 +92,8 @@ class Runtime:
         self._wiring = wiring
         self._version = version
         self._keeper: Keeper | None = None
+        # How many keepers have died on us.
+        self.losses = 0
 
     @property
     def has_keeper(self) -> bool:
@@ -100,9 +102,9 @@ class Runtime:
 
     @property
     def keeper(self) -> Keeper:
-        """The project's keeper; raises StateError while there is none."""
+        """The project's keeper; raises KeeperLost while there is none."""
         if self._keeper is None:
-            raise StateError(f"project {self.project}: the keeper is not there", hint="run the command again")
+            raise KeeperLost(f"project {self.project}: the keeper is not there", hint="run the command again")
         return self._keeper
 
     @keeper.setter
@@ -239,10 +241,10 @@ class Runtime:
                 ) from None
             temporary = self.paths.names / f".{container_id}"
             temporary.unlink(missing_ok=True)
-
-    def find(self, text: str) -> str:
             os.link(claim, temporary)
             os.replace(temporary, path)
+
+    def find(self, text: str) -> str:
         """Return the id of the container of any project with this name or beginning of an id, "" without one."""
         with contextlib.suppress(OSError):
             if "/" not in text:

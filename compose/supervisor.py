@@ -184,6 +184,7 @@ class Supervisor:
             self.execs.exited(event)
         elif kind == "gone" and not self.finished.is_set():
             log.warning("the keeper has ended: starting another one")
+            self.runtime.losses += 1
             self.execs.lost()
             self._replacing = self.requests.background(self._replace_keeper())
 

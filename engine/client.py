@@ -21,7 +21,7 @@ from pycompose import engine
 from pycompose.engine import wire
 from pycompose.engine.config import Process, plain
 from pycompose.engine.dataclass import dataclass
-from pycompose.engine.errors import EngineError
+from pycompose.engine.errors import EngineError, KeeperLost
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import ContainerState, read_state
 
@@ -114,7 +114,7 @@ class Keeper:
         try:
             return cls._greet(paths, project, on_event, child)
         except EngineError as exc:
-            raise EngineError(f"{exc.message} (see {log})", hint=exc.hint) from exc
+            raise type(exc)(f"{exc.message} (see {log})", hint=exc.hint) from exc
 
     @classmethod
     def connect(cls, paths: StatePaths, project: str, *, on_event: OnEvent) -> Keeper:
@@ -316,8 +316,8 @@ class Keeper:
             raise wire.error_from_json(message["error"])
         return message["result"], received
 
-    def _lost(self) -> EngineError:
-        return EngineError(
+    def _lost(self) -> KeeperLost:
+        return KeeperLost(
             f"keeper of {self._project}: connection lost",
             hint="its containers go on; the next command starts a keeper that adopts them",
         )

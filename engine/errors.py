@@ -6,6 +6,7 @@ PycomposeError(message, hint)               exit code 1
 ├─ EngineError
 │   ├─ MountError  NamespaceError  CgroupError  SeccompError  ChildError(step)
 │   ├─ ExecError                            exit code 126 (not executable) or 127 (not found)
+│   ├─ KeeperLost                           the keeper died meanwhile: what was asked can be asked again
 │   ├─ StateError ── InvalidTransition  NoSuchContainer  AlreadyExists
 │   └─ ImageError ── InvalidReference  NoSuchImage  PullError  AuthError  DigestMismatch  ArchiveError
 ├─ StorageError                             a state directory that is full, read-only, or failing
@@ -82,11 +83,15 @@ class ExecError(EngineError):
         self.exit_code = exit_code
 
 
+class KeeperLost(EngineError):  # noqa: N818 - names of the tree above read as sentences
+    """The keeper died before it answered. Its containers go on, and another keeper takes them over."""
+
+
 class StateError(EngineError):
     """The container is not in a state that allows the operation."""
 
 
-class InvalidTransition(StateError):  # noqa: N818 - names of the tree above read as sentences
+class InvalidTransition(StateError):  # noqa: N818
     """No such transition in the table of engine/state.py."""
 
 

@@ -6,6 +6,7 @@ printed, and PYCOMPOSE_KILL_SEED repeats it. test_fuzz.py kills during other com
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -102,6 +103,66 @@ def test_kill(busy: Host, victim: str, during: str) -> None:
         busy.run("down", cwd=project).ok()
         assert busy.watch.wait() == []
     busy.run("down", "-v", cwd=project).ok()
+
+
+MANY = """
+services:
+  one: &service
+    image: busybox
+    command: [sh, -c, "trap exit TERM; sleep 1000 & wait"]
+  two: {<<: *service, ports: ["8080:80"]}
+  three: {<<: *service, depends_on: {one: {condition: service_healthy}}}
+  four: {<<: *service, init: true}
+  five: *service
+"""
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("victim", ("supervisor", "keeper"))
+@pytest.mark.parametrize(
+    "words",
+    (("up", "-d"), ("restart", "-t", "1"), ("stop", "-t", "1"), ("start",), ("down", "-t", "1")),
+    ids="-".join,
+)
+def test_the_command_goes_on_by_itself(busy: Host, words: tuple[str, ...], victim: str) -> None:
+    """Who asks meets the death with one line at most: the same command does the rest."""
+    dice = random.Random(f"{SEED} {victim} {words}")  # noqa: S311
+    print(f"PYCOMPOSE_KILL_SEED={SEED}")
+    text = MANY.replace(
+        "  one: &service\n", "  one: &service\n    healthcheck: {test: [CMD, 'true'], interval: 50ms}\n"
+    )
+    project = busy.project({"compose.yaml": text})
+    runs = words[0] in ("up", "restart", "start")
+    for number in range(max(2, ROUNDS // 2)):
+        if words[0] != "up":
+            busy.run("up", "-d", cwd=project).ok()
+        if words[0] == "start":
+            busy.run("stop", "-t", "0", cwd=project).ok()
+        running = busy.spawn(*words, cwd=project)
+        while not (pid := victim_pid(busy, running, victim)) and running.process.poll() is None:
+            time.sleep(0.002)
+        delay_s = dice.uniform(0, 0.3)
+        running.sleep(delay_s)
+        for pid in busy.processes(VICTIMS[victim])[:1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        code = running.wait(40)
+        said = running.transcript()
+        print(f"killed after {delay_s:.3f} s\n{said}")
+        running.close()
+        assert code == 0, f"round {number}, after {delay_s:.3f} s\n{said}"
+        assert said.count("has died") <= 1
+        assert "Error" not in said
+        assert "hint" not in said
+        if words[0] == "down":
+            assert busy.run("ps", "-aq", cwd=project).ok().stdout == ""
+            continue
+        expected = {"running" if runs else "exited"}
+        eventually(lambda expected=expected: set(states(busy, project)) == expected)  # type: ignore[misc]
+        assert len(states(busy, project)) == 5
+        if words[0] == "up":
+            busy.run("down", "-t", "0", cwd=project).ok()
+    busy.run("down", "-t", "0", "-v", cwd=project).ok()
 
 
 def states(host: Host, project: Path) -> list[str]:
