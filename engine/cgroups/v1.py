@@ -109,11 +109,16 @@ def kill(group: Path) -> None:
 
 
 def _prepare(group: Path, controllers: tuple[str, ...]) -> None:
-    """Fill a new cpuset from its parent (it starts empty and takes nobody in); never run a release agent."""
+    """Fill a new cpuset from its parent (it starts empty and takes nobody in); never run a release agent.
+
+    A parent that is still empty is filled first: whoever makes it hasn't come to that, or was killed.
+    """
     files.write(group, "notify_on_release", "0")
     if "cpuset" in controllers:
         for name in ("cpuset.cpus", "cpuset.mems"):
             if not files.read(group, name):
+                if not files.read(group.parent, name):
+                    _prepare(group.parent, controllers)
                 files.write(group, name, files.read(group.parent, name))
 
 

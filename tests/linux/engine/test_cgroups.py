@@ -153,6 +153,7 @@ def test_limits_are_written(host_paths: StatePaths, kind: Kind) -> None:
         cpus=0.5,
         cpu_shares=512,
         cpuset="0",
+        cpuset_mems="0",
         pids=20,
     )
     group = create(host_paths, ID, limits, parent="web")
@@ -160,10 +161,12 @@ def test_limits_are_written(host_paths: StatePaths, kind: Kind) -> None:
     below = Path(host_paths.cgroup_parent, "web", ID)
     wanted = (
         {"memory.max": "67108864", "memory.low": "33554432", "cpu.max": "50000 100000", "cpu.weight": "59",
-         "cpuset.cpus": "0", "pids.max": "20"}
+         "cpuset.cpus": "0", "cpuset.mems": "0",
+         "pids.max": "20"}
         if kind is Kind.V2
         else {"memory.limit_in_bytes": "67108864", "memory.soft_limit_in_bytes": "33554432",
-              "cpu.cfs_quota_us": "50000", "cpu.shares": "512", "cpuset.cpus": "0", "pids.max": "20"}
+              "cpu.cfs_quota_us": "50000", "cpu.shares": "512", "cpuset.cpus": "0", "cpuset.mems": "0",
+         "pids.max": "20"}
     )  # fmt: skip
     for name, text in wanted.items():
         place = base if kind is Kind.V2 else base / name.partition(".")[0]
@@ -437,6 +440,17 @@ def test_what_an_earlier_run_left_is_replaced(host_paths: StatePaths, kind: Kind
     assert group.procs() == [process.pid]
 
     end(group, process)
+
+
+def test_a_parent_that_nobody_has_filled_is_filled(host_paths: StatePaths, kind: Kind, start: Start) -> None:
+    """Who makes the parent has not come to filling it, or was killed before: its processors are none."""
+    if "cpuset" not in detect().v1:
+        pytest.skip("cgroup2 groups need no filling")
+    level = detect().v1["cpuset"] / host_paths.cgroup_parent
+    (level / "web").mkdir(parents=True)
+    group = create(host_paths, ID, Limits(), parent="web")
+    end(group, start(group, "sleep", "600"))
+    assert directories(host_paths) == []
 
 
 def test_a_group_is_found_again(host_paths: StatePaths, kind: Kind, start: Start) -> None:
