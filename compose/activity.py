@@ -20,7 +20,7 @@ from pycompose.observe import ObservedContainer, observe_containers, projects
 from pycompose.views import EventView, ProcessView, StatsView, VolumeView, Waited
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pycompose.app import Context
     from pycompose.engine.cgroups.base import Cgroup
@@ -74,6 +74,39 @@ def top(context: Context, project_name: str, options: TopOptions) -> list[Proces
             with contextlib.suppress(OSError, ValueError):
                 views.append(_process(container, pid, ticks, boot_ns))
     return views
+
+
+def ps_table(context: Context, container: ObservedContainer, arguments: Sequence[str]) -> list[list[str]]:
+    """Return what the machine's `ps ARGUMENTS` says of a container's processes, titles first, as `docker top` does.
+
+    Raises PycomposeError when there is no ps, when it doesn't understand, or shows no PID to tell the processes by.
+    """
+    import subprocess  # noqa: PLC0415 - only here
+
+    pids = {str(pid) for pid in _group(context, container).procs()}
+    environment = {**context.environment, "LC_ALL": "C.UTF-8"}
+    try:
+        done = subprocess.run(
+            ["ps", *arguments], capture_output=True, text=True, errors="replace", env=environment, check=False
+        )
+    except OSError as exc:
+        raise PycomposeError(
+            f"ps: cannot run: {exc.strerror}", hint="install procps, or give no options"
+        ) from exc
+    if done.returncode != 0:
+        reason = next(
+            filter(None, map(str.strip, done.stderr.splitlines())), f"exited with {done.returncode}"
+        )
+        raise PycomposeError(f"ps {' '.join(arguments)}: {reason.removeprefix('error: ')}")
+    titles, *lines = [line.split() for line in done.stdout.splitlines() if line.strip()] or [[]]
+    if "PID" not in titles:
+        raise PycomposeError(
+            f"ps {' '.join(arguments)}: shows no PID to find the container's processes by",
+            hint="add it, for example -o pid,comm",
+        )
+    column, last = titles.index("PID"), len(titles) - 1
+    shown = [line for line in lines if len(line) > column and line[column] in pids]
+    return [titles, *([*line[:last], " ".join(line[last:])] for line in shown)]
 
 
 def _process(container: ObservedContainer, pid: int, ticks: int, boot_ns: int) -> ProcessView:

@@ -80,6 +80,13 @@ def changed_paths(context: Context, text: str) -> list[tuple[str, str]]:
     return changed_paths(context, find_container(context, text))
 
 
+def ps_table(context: Context, container: ObservedContainer, arguments: Iterable[str]) -> list[list[str]]:
+    """Return what `ps ARGUMENTS` says of a running container, titles first. Raises PycomposeError."""
+    from pycompose.activity import ps_table  # noqa: PLC0415 - nobody else here needs it
+
+    return ps_table(context, container, tuple(arguments))
+
+
 def containers(context: Context, *, everything: bool, filters: Iterable[str] = ()) -> list[ContainerView]:
     """Return the containers of all projects, newest first; without `everything` the running ones.
 

@@ -21,17 +21,26 @@ from pycompose.options import AttachOptions
 OWN = 2  # the columns of `pycompose top` that tell services apart
 
 
-@click.command("top", help="Display the running processes of a container.")
+@click.command(
+    "top",
+    help="Display the running processes of a container; with options of ps(1), as the machine's ps shows them.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @click.argument("name")
+@click.argument("options", nargs=-1, metavar="[PS_OPTION]...", type=click.UNPROCESSED)
 @click.pass_obj
-def top(invocation: Invocation, /, name: str) -> None:
-    """Show them as `ps -ef` does."""
+def top(invocation: Invocation, /, name: str, *, options: tuple[str, ...]) -> None:
+    """Show them as `ps -ef` does, or as it is asked to."""
     from pycompose import app, manage
 
     context = invocation.context()
     container = manage.find_container(context, name)
     if not container.running:
         raise StateError(f"container {container.name}: is not running")
+    if options:
+        rows = manage.ps_table(context, container, options)
+        click.echo(table.render(rows, padding=2, minimum=4), nl=False)
+        return
     views = app.top(context, container.config.project, TopOptions(ids=(container.id,)))
     now = time.time_ns()
     rows = [row(view, now)[OWN:] for view in views]

@@ -78,6 +78,13 @@ def test_looking(busy: Host, project: Path) -> None:
     processes = container(busy, "top", found["ID"]).splitlines()
     assert processes[0].split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
     assert any("read x" in line for line in processes[1:])
+    found = container(busy, "top", "demo-app-1", "-o", "pid,args").splitlines()
+    assert found[0].split() == ["PID", "COMMAND"]
+    assert len(found) == len(processes)
+    assert any("read x" in line for line in found[1:])
+    assert "%CPU" in container(busy, "top", "demo-app-1", "aux").splitlines()[0]
+    assert "no PID" in busy.run("container", "top", "demo-app-1", "-o", "comm").exited(1).stderr
+    assert "ps --no-such" in busy.run("container", "top", "demo-app-1", "--no-such").exited(1).stderr
     names = container(busy, "stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}}").splitlines()
     assert sorted(line.split()[0] for line in names) == ["demo-app-1", "demo-other-1"]
     only = container(busy, "stats", "--no-stream", "--format", "{{.Name}}", "demo-other-1")
@@ -115,10 +122,21 @@ def test_update(busy: Host, project: Path) -> None:
     limit = ["exec", "demo-app-1", "cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
     read = busy.run("container", *limit)
     container(
-        busy, "update", "--memory", "128m", "--pids-limit", "77", "--restart", "on-failure:3", "demo-app-1"
+        busy,
+        "update",
+        "--cpuset-mems",
+        "0",
+        "--memory",
+        "128m",
+        "--pids-limit",
+        "77",
+        "--restart",
+        "on-failure:3",
+        "demo-app-1",
     )
-    shown = "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.RestartPolicy.Name}}"
-    assert container(busy, "inspect", "-f", shown, "demo-app-1") == "134217728 77 on-failure\n"
+    keys = ("Memory", "PidsLimit", "RestartPolicy.Name", "CpusetMems")
+    shown = " ".join(f"{{{{.HostConfig.{key}}}}}" for key in keys)
+    assert container(busy, "inspect", "-f", shown, "demo-app-1") == "134217728 77 on-failure 0\n"
     if read.code == 0:
         assert read.stdout == "67108864\n"
         assert container(busy, *limit) == "134217728\n"
@@ -132,9 +150,10 @@ def test_update(busy: Host, project: Path) -> None:
 
 def test_events_of_all_projects(busy: Host, project: Path) -> None:
     """`system events` tells of every project, of those that come later too, and of one-off containers."""
-    events = busy.spawn(
-        "system", "events", "--filter", "event=start", "--format", "{{.Action}} {{.Actor.Attributes.name}}"
+    shown = (
+        "{{.Action}} {{.Actor.Attributes.name}}"  # from earlier on: nothing tells when it has begun to listen
     )
+    events = busy.spawn("system", "events", "--since", "30s", "--filter", "event=start", "--format", shown)
     second = busy.project(
         {"compose.yaml": COMPOSE.split("  app:", maxsplit=1)[0] + "  other:" + COMPOSE.split("  other:")[1]},
         name="second",
