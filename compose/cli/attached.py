@@ -28,6 +28,7 @@ from pycompose.cli.invocation import project_of
 from pycompose.cli.menu import Menu
 from pycompose.cli.prefix import LogPrinter, short_name
 from pycompose.cli.progress import Renderer, plain_line
+from pycompose.config.tree import locate
 from pycompose.errors import UnknownService
 from pycompose.events import Event, Phase
 from pycompose.lookups import FollowOptions, PsOptions
@@ -122,8 +123,11 @@ class Attached:
         )
         detach = functools.partial(self._queue.put, Signal.DETACH)
         self._talkative = tuple(name for name in shown if services[name].tty or services[name].stdin_open)
-        choices = self._choices if self._talkative else None
-        self._menu = Menu(self._printer, detach, choices=choices) if attached.menu else None
+        self._shown = shown
+        self._menu = None
+        if attached.menu:
+            offered = bool(self._talkative)
+            self._menu = Menu(self._printer, detach, choices=self._choices, offered=offered)
         self._following = Following(
             invocation.context(),
             loaded.name,
@@ -186,9 +190,10 @@ class Attached:
         self._following.start()
 
     def _choices(self) -> list[Choice]:
-        """Return the containers whose terminal or input is open; for the menu's thread."""
+        """Return the running containers, first those whose terminal or input is open; for the menu's thread."""
         context, name = self._invocation.context(), self._loaded.name
-        found = app.ps(context, name, PsOptions(services=self._talkative))
+        found = app.ps(context, name, PsOptions(services=self._shown))
+        found.sort(key=lambda view: view.service not in self._talkative)
         return [
             Choice(
                 label=short_name(view.name, name, view.service, view.number),
@@ -196,10 +201,20 @@ class Attached:
                 open=functools.partial(
                     app.attach, context, name, AttachOptions(service=view.service, index=view.number)
                 ),
+                advice="" if view.service in self._talkative else self._advice(view.service),
             )
             for view in found
             if view.state == "running" and not view.oneoff
         ]
+
+    def _advice(self, service: str) -> str:
+        """Say what a service lacks that the terminal could be handed to, and where to add it."""
+        place = locate(self._loaded.tree, ("services", service), of_key=True)
+        where = f"{place.file}:{place.line}" if place.line else ", ".join(self._loaded.files)
+        return (
+            f"{service} has no terminal and no input. To type into it, add `tty: true` and `stdin_open: true` to "
+            f"services.{service} in {where}, then run `pycompose up` again"
+        )
 
     # ------------------------------------------------------------------ what the follow thread calls
 

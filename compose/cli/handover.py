@@ -13,11 +13,15 @@ from pycompose.engine.errors import PycomposeError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A container that can be talked to: its short name for people, its name, and what connects us to it."""
+    """A container: its short name for people, its name, and what connects us to it.
+
+    `advice` is for one that can't be talked to: what to do about that.
+    """
 
     label: str
     container: str
     open: Callable[[], Session]
+    advice: str = ""
 
 
 class Handover:

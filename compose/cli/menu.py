@@ -19,7 +19,7 @@ KEYS = (("w", "Enable Watch"), ("d", "Detach"))
 ATTACH = ("a", "Attach to one")
 MOST_CHOICES = 9
 NO_WATCH = "watch is not yet configured"
-NO_TERMINAL = "no running service has `tty: true` or `stdin_open: true`: there is nothing to type into"
+NOTHING_RUNS = "no service runs: there is nothing to type into"
 
 
 def line(notice: str = "", keys: Sequence[tuple[str, str]] = KEYS) -> str:
@@ -33,7 +33,7 @@ class Menu:
     """Reads keys and calls `on_detach` for `d`; a context manager that leaves the terminal as it was.
 
     The line is there between `show` and `hide`: not while progress is drawn, nor while everything stops. `choices`
-    tells whom the key `a` can hand the terminal to; without it there is no such key.
+    tells whom the key `a` can hand the terminal to, and why not; with `offered` the line has that key.
     """
 
     def __init__(
@@ -41,7 +41,8 @@ class Menu:
         printer: LogPrinter,
         on_detach: Callable[[], None],
         *,
-        choices: Callable[[], Sequence[Choice]] | None = None,
+        choices: Callable[[], Sequence[Choice]] = tuple,
+        offered: bool = False,
         source: int = 0,
         screen: int = 1,
     ) -> None:
@@ -49,7 +50,7 @@ class Menu:
         self._on_detach = on_detach
         self._find_choices = choices
         self._choosing: Sequence[Choice] = ()
-        self._keys = KEYS if choices is None else (KEYS[0], ATTACH, *KEYS[1:])
+        self._keys = (KEYS[0], ATTACH, *KEYS[1:]) if offered else KEYS
         self._source = source
         self._shown = False
         self._handover = Handover(printer, source, screen)
@@ -109,7 +110,10 @@ class Menu:
     def _line_keys(self) -> Sequence[tuple[str, str]]:
         if not self._choosing:
             return self._keys
-        numbered = [(str(number + 1), choice.label) for number, choice in enumerate(self._choosing)]
+        numbered = [
+            (str(number + 1), f"{choice.label} (no input)" if choice.advice else choice.label)
+            for number, choice in enumerate(self._choosing)
+        ]
         return (*numbered, ("esc", "Back"))
 
     def _press(self, key: bytes) -> str:
@@ -120,20 +124,27 @@ class Menu:
             self._on_detach()
         elif key in (b"\r", b"\n"):
             self._printer.text("")
-        elif key == b"a" and self._find_choices is not None and self._shown:
+        elif key == b"a" and self._shown:
             return self._attach(self._find_choices()[:MOST_CHOICES])
         return NO_WATCH if key == b"w" else ""
 
     def _attach(self, choices: Sequence[Choice]) -> str:
         if not choices:
-            return NO_TERMINAL
-        if len(choices) == 1:
-            return self._handover.run(choices[0])
+            return NOTHING_RUNS
+        able = [choice for choice in choices if not choice.advice]
+        if len(able) == 1 or len(choices) == 1:
+            return self._hand_over((able or choices)[0])
         self._choosing = choices
+        return ""
+
+    def _hand_over(self, choice: Choice) -> str:
+        if not choice.advice:
+            return self._handover.run(choice)
+        self._printer.text(choice.advice)  # longer than the line below the output may be
         return ""
 
     def _choose(self, key: bytes) -> str:
         choices, self._choosing = self._choosing, ()
         if key.isdigit() and 1 <= int(key) <= len(choices):
-            return self._handover.run(choices[int(key) - 1])
+            return self._hand_over(choices[int(key) - 1])
         return ""

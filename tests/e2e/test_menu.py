@@ -105,13 +105,27 @@ def test_the_only_one_needs_no_choice_and_its_end_is_told(busy: Host) -> None:
     busy.run("down", cwd=project).ok()
 
 
+def test_who_cannot_be_talked_to_is_said_how(busy: Host) -> None:
+    """The service's keys and their place in the file; from the list, too."""
+    project = busy.project({"compose.yaml": TALKATIVE})
+    up = busy.spawn("up", cwd=project, tty=True)
+    up.expect(r"clock-1 +\| tick-3")
+    up.send("a")
+    up.expect(r"3.*clock-1 \(no input\)")
+    up.send("3")
+    up.expect(r"add `tty: true` and `stdin_open: true` to services\.clock in compose\.yaml:14, then run")
+    up.send("d")
+    assert up.wait() == 0
+    busy.run("down", cwd=project).ok()
+
+
 def test_nobody_to_talk_to(busy: Host) -> None:
-    """Without terminals and inputs there is no such key."""
+    """Without terminals and inputs no such key is offered; who presses it all the same is told what to add."""
     project = busy.project({"compose.yaml": DEAF})
     up = busy.spawn("up", cwd=project, tty=True)
     up.expect(r"clock-1 +\| tick")
     up.send("a")
-    up.expect(r"Detach")
+    up.expect(r"add `tty: true` and `stdin_open: true` to services\.clock in compose\.yaml:3")
     up.send("d")
     assert up.wait() == 0
     assert "Attach to one" not in up.transcript()
