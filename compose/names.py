@@ -12,14 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pycompose.networking.dns.server import DnsServer
+    from pycompose.networking.dns.table import Table
     from pycompose.networking.model import NetworkState
     from pycompose.record import EndpointRecord
-
-    Known = tuple[
-        Mapping[str, NetworkState],
-        Mapping[str, tuple[tuple[EndpointRecord, ...], bool]],
-        Mapping[str, Mapping[str, str]],
-    ]
 
 
 class DnsService:
@@ -31,7 +26,6 @@ class DnsService:
         self._made: DnsServer | None = None
         self._lock = threading.Lock()
         self._sockets: dict[str, tuple[socket.socket, socket.socket]] = {}
-        self._latest: Known | None = None
 
     @property
     def _server(self) -> DnsServer:
@@ -88,34 +82,31 @@ class DnsService:
         What is given must not change any more. Questions that come after this call find it. `links` are names of one
         client's own: container id → alias → name.
         """
-        with self._lock:
-            scheduled, self._latest = self._latest is not None, (networks, containers, links)
-        if not scheduled:
-            self._loop.call_soon_threadsafe(self._swap)
-
-    def _swap(self) -> None:
-        """Make the table of what was told last: one for all containers that came meanwhile."""
-        from pycompose.networking.dns.table import Record, Table  # noqa: PLC0415 - with the server
-
-        with self._lock:
-            latest, self._latest = self._latest, None
-        if latest is None:
-            return
-        networks, containers, links = latest
-        records = [
-            Record(
-                container_id=container_id,
-                network=endpoint.network,
-                ip=endpoint.ip,
-                ip6=endpoint.ip6,
-                names=endpoint.names if named else (),
-            )
-            for container_id, (endpoints, named) in containers.items()
-            for endpoint in endpoints
-        ]
-        self._server.table = Table(records, networks.values(), links)
+        self._server.source = functools.partial(_table, networks, containers, links)
 
     def close(self) -> None:
         """Stop answering."""
         for container_id in list(self._sockets):
             self.stop(container_id)
+
+
+def _table(
+    networks: Mapping[str, NetworkState],
+    containers: Mapping[str, tuple[tuple[EndpointRecord, ...], bool]],
+    links: Mapping[str, Mapping[str, str]],
+) -> Table:
+    """Make the table of what was told."""
+    from pycompose.networking.dns.table import Record, Table  # noqa: PLC0415 - with the server
+
+    records = [
+        Record(
+            container_id=container_id,
+            network=endpoint.network,
+            ip=endpoint.ip,
+            ip6=endpoint.ip6,
+            names=endpoint.names if named else (),
+        )
+        for container_id, (endpoints, named) in containers.items()
+        for endpoint in endpoints
+    ]
+    return Table(records, networks.values(), links)

@@ -163,7 +163,8 @@ class Wiring:
         specs = [self._endpoint_spec(config, record, endpoint) for endpoint in record.service.networks]
         for spec in specs:
             self._refresh(record, spec.network)
-        states = self._networking.connect(config.id, specs, hostname=config.hostname)
+        dns = bool(specs) and not self._dns.serves(config.id)
+        states = self._networking.connect(config.id, specs, hostname=config.hostname, dns=dns)
         names = {spec.network: spec.aliases for spec in specs}
         return tuple(
             EndpointRecord(

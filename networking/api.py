@@ -6,6 +6,7 @@ again, or `cleanup`, gets to a clean end.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 import os
@@ -61,6 +62,7 @@ class Networking:
         self._lock = threading.Lock()
         self._opened: Netfilter | None = None
         self._udp: dict[str, frozenset[PublishedPort]] = {}
+        self._unasked: dict[str, tuple[socket.socket, socket.socket]] = {}
         text = os.environ.get(POOLS_VARIABLE, "")
         self._pools = pools or (ipam.parse_pools(text) if text else ipam.DEFAULT_POOLS)
 
@@ -135,20 +137,23 @@ class Networking:
     # containers
 
     def connect(
-        self, container_id: str, endpoints: Sequence[EndpointSpec], *, hostname: str = ""
+        self, container_id: str, endpoints: Sequence[EndpointSpec], *, hostname: str = "", dns: bool = False
     ) -> list[EndpointState]:
         """Give the container a pinned namespace and a wire to each network; return the wires.
 
         The pin is paths.netns(id). With no endpoints there is only loopback. Interfaces are eth0… in the
-        order of priority, then network name. Raises NetworkError; what was done stays for the next call, or
-        for `disconnect`.
+        order of priority, then network name. With `dns`, `dns_sockets` will be asked for; a new namespace gets
+        them on the way. Raises NetworkError; what was done stays for the next call, or for `disconnect`.
         """
         with self._registry.locked():
             wires = self._register(container_id, endpoints)
         log.debug(
             "connect %s (%s): %s", container_id[:12], hostname, ", ".join(w.network.name for w in wires)
         )
-        attach.connect(self.paths.netns(container_id), wires)
+        pin = self.paths.netns(container_id)
+        pair = attach.connect(pin, wires, functools.partial(sockets.open_here, pin) if dns else None)
+        if pair:
+            self._unasked[container_id] = pair
         return [_endpoint(wire) for wire in wires]
 
     def disconnect(self, *container_ids: str) -> None:
@@ -162,6 +167,8 @@ class Networking:
         veths = [one.veth for record in records for key, one in record.attachments.items() if key in ours]
         attach.delete(veths)
         for container_id in container_ids:
+            for sock in self._unasked.pop(container_id, ()):
+                sock.close()
             netns.remove(self.paths.netns(container_id))
         if not records:
             return
@@ -197,7 +204,7 @@ class Networking:
 
         A second call makes new ones that replace the first. Raises NetworkError.
         """
-        return sockets.open_pair(self.paths.netns(container_id))
+        return self._unasked.pop(container_id, None) or sockets.open_pair(self.paths.netns(container_id))
 
     # firewall
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import ipaddress
 import os
@@ -14,10 +15,13 @@ from pycompose.networking import ipam, netns
 from pycompose.networking.netlink import Netlink, PeerSpec, failed_with
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import socket
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pycompose.networking.model import Attachment, NetworkState
+
+    Sockets = tuple[socket.socket, socket.socket]
 
 # Docker's defaults for a new namespace (engine.md 1.7). Links are born without IPv6 and get it switched on
 # when their network has it (CVE-2024-32473). `arp_notify` and `ndisc_notify` let `_announce` make the kernel
@@ -48,18 +52,29 @@ def veth_name(container_id: str, network: str) -> str:
     return "veth" + hashlib.sha256(f"{container_id} {network}".encode()).hexdigest()[:11]
 
 
-def connect(pin: Path, wires: Sequence[Wire]) -> None:
+def connect(pin: Path, wires: Sequence[Wire], visit: Callable[[], Sockets] | None = None) -> Sockets | None:
     """Make the namespace at `pin` (if missing) with loopback up, and every wire (or what is missing of it).
 
-    Raises NetworkError; a second call goes on where the first one failed.
+    `visit` opens sockets in a namespace that is made now, before it has any link, and those are returned: each
+    entry into a namespace costs a thread. Raises NetworkError; a second call goes on where the first one failed.
     """
-    inner = netns.enter(pin, Netlink) if netns.is_pinned(pin) else netns.create(pin, _furnish)
-    with inner, Netlink() as outer:
-        if wires:
-            _make_pairs(outer, inner, pin, wires)
-            _allow_ipv6(pin, [wire.attachment.interface for wire in wires if wire.attachment.ip6])
-        _configure(inner, wires)
-        _announce(outer, inner, wires)
+    found = None
+    if netns.is_pinned(pin):
+        inner = netns.enter(pin, Netlink)
+    else:
+        inner, found = netns.create(pin, functools.partial(_furnish, visit))
+    try:
+        with inner, Netlink() as outer:
+            if wires:
+                _make_pairs(outer, inner, pin, wires)
+                _allow_ipv6(pin, [wire.attachment.interface for wire in wires if wire.attachment.ip6])
+            _configure(inner, wires)
+            _announce(outer, inner, wires)
+    except BaseException:
+        for sock in found or ():
+            sock.close()
+        raise
+    return found
 
 
 def delete(links: Sequence[str]) -> None:
@@ -82,9 +97,9 @@ def delete(links: Sequence[str]) -> None:
         batch.commit()
 
 
-def _furnish() -> Netlink:
+def _furnish(visit: Callable[[], Sockets] | None) -> tuple[Netlink, Sockets | None]:
     netns.write_sysctls(SYSCTLS)
-    return Netlink()
+    return Netlink(), visit() if visit is not None else None
 
 
 def _make_pairs(outer: Netlink, inner: Netlink, pin: Path, wires: Sequence[Wire]) -> None:

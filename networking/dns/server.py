@@ -19,7 +19,7 @@ from pycompose.networking.dns.message import Query
 from pycompose.networking.dns.table import Outcome, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
 LARGEST_QUERY = 4096
 DATAGRAMS_A_TURN = 64
@@ -32,11 +32,12 @@ log = logging.getLogger(__name__)
 
 
 class DnsServer:
-    """Serves pairs of sockets. Assign `table` to change what is answered."""
+    """Serves pairs of sockets. Assign `table` or `source` to change what is answered; any thread may."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, upstreams: Sequence[str]) -> None:
         """`upstreams` are the addresses of the servers to ask for what the table doesn't know, in order."""
-        self.table = Table()
+        self.source: Callable[[], Table] = Table
+        self._built: tuple[Callable[[], Table], Table] | None = None
         self._loop = loop
         self._upstreams = tuple(upstreams)
         self._clients: dict[str, _Client] = {}
@@ -69,6 +70,18 @@ class DnsServer:
         client = self._clients.pop(container_id, None)
         if client is not None:
             client.close()
+
+    @property
+    def table(self) -> Table:
+        """The table that `source` returns, asked for it by the first question after a change."""
+        source = self.source
+        if self._built is None or self._built[0] is not source:
+            self._built = source, source()
+        return self._built[1]
+
+    @table.setter
+    def table(self, table: Table) -> None:
+        self.source = lambda: table
 
     def close(self) -> None:
         """Stop everything."""

@@ -8,8 +8,10 @@ back.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import NetworkError
@@ -24,6 +26,8 @@ ADDRESS = "127.0.0.11"
 PORT = 53
 TABLE = "pyc_dns"
 BACKLOG = 64
+SIOCSIFFLAGS = 0x8914
+IFF_UP = 1
 
 
 def open_pair(pin: Path) -> tuple[socket.socket, socket.socket]:
@@ -31,13 +35,16 @@ def open_pair(pin: Path) -> tuple[socket.socket, socket.socket]:
 
     Raises NetworkError.
     """
-    return netns.enter(pin, lambda: _open_here(pin))
+    return netns.enter(pin, lambda: open_here(pin))
 
 
-def _open_here(pin: Path) -> tuple[socket.socket, socket.socket]:
+def open_here(pin: Path) -> tuple[socket.socket, socket.socket]:
+    """Do what `open_pair` does for a thread that is in the namespace already, and bring its loopback up."""
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
+        # The address is there when loopback is up (netdevice(7): struct ifreq).
+        fcntl.ioctl(udp, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
         udp.bind((ADDRESS, 0))
         tcp.bind((ADDRESS, 0))
         tcp.listen(BACKLOG)
