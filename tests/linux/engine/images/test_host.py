@@ -140,15 +140,17 @@ def test_a_state_directory_below_usr_is_refused(machine: Machine) -> None:
 
 
 def test_the_real_machine_is_quick_the_second_time(store: ImageStore) -> None:
-    """2 ms is the aim; the limit here is generous, because machines are busy."""
+    """What takes long happens once: looking again takes a fraction of it."""
+    begin = time.perf_counter()
     image = store.resolve("host")
+    first = time.perf_counter() - begin
     times = []
     for _ in range(10):
         begin = time.perf_counter()
         assert store.resolve("host") == image
         times.append(time.perf_counter() - begin)
 
-    assert min(times) < 0.010
+    assert min(times) < first / 5
     etc = Path(image.trees[0].lowers[0]) / "etc"
     assert not (etc / "shadow").exists()
     assert all(path.lstat().st_mode & 0o004 for path in etc.rglob("*"))
