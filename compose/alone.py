@@ -73,6 +73,14 @@ def project_of(
     return replace(project, name=ALONE, services={name: service}), loaded
 
 
+def remarks(service: Service, loaded: Loaded) -> list[str]:
+    """Return what there is to say of flags that do nothing: by the loader, and by docker."""
+    found = [warning.text for warning in loaded.warnings]
+    if service.ports and (service.network_mode == "host" or service.network_mode.startswith("container:")):
+        found.append(f"--publish has no effect with --network {service.network_mode}")
+    return found
+
+
 def generated_name() -> str:
     """Return a name for a container that was given none; chance makes it unique, and the claim of names certain."""
     return f"{secrets.choice(_FIRST)}-{secrets.choice(_SECOND)}-{secrets.token_hex(2)}"

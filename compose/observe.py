@@ -121,6 +121,13 @@ class Observed:
         return sorted(found, key=lambda item: (item.number, item.config.created_ns))
 
 
+def shown_labels(config: ContainerConfig) -> dict[str, str]:
+    """Return a container's labels for people: one outside any compose file has none of Compose's."""
+    if config.project != ALONE:
+        return config.labels
+    return {key: value for key, value in config.labels.items() if not key.startswith("com.docker.compose.")}
+
+
 def read_container(paths: StatePaths, container_id: str) -> ObservedContainer | None:
     """Return one container, or None when there is no readable configuration of it."""
     try:

@@ -16,6 +16,7 @@ from pycompose.engine.errors import NoSuchContainer
 from pycompose.engine.rootfs import protections
 from pycompose.engine.state import Status
 from pycompose.networking.api import Networking
+from pycompose.observe import shown_labels
 from pycompose.query import container_view
 from pycompose.record import ServiceRecord, read_service
 
@@ -146,7 +147,7 @@ def _config(config: ContainerConfig, record: ServiceRecord) -> Json:
         "Volumes": None,
         "WorkingDir": process.cwd,
         "Entrypoint": list(entrypoint or ()) or None,
-        "Labels": config.labels,
+        "Labels": shown_labels(config),
         "StopSignal": _signal_name(config.stop_signal),
         "StopTimeout": round(config.stop_grace_s),
     }

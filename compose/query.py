@@ -14,6 +14,7 @@ from pycompose.observe import (
     ObservedContainer,
     observe_containers,
     projects,
+    shown_labels,
 )
 from pycompose.views import (
     ContainerView,
@@ -75,7 +76,7 @@ def container_view(context: Context, container: ObservedContainer) -> ContainerV
         restart_count=int(container.runtime.get("restarts", 0)),
         oom_killed=state.oom_killed,
         ports=tuple(ports),
-        labels=config.labels,
+        labels=shown_labels(config),
         mounts=tuple(_mount_views(context, container)),
         networks=tuple(endpoint["network"] for endpoint in container.runtime.get("endpoints", ())),
     )

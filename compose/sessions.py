@@ -255,9 +255,9 @@ def run_alone(context: Context, options: AloneOptions) -> Session:
     project, loaded = alone.project_of(
         options, context.environment, lambda name: resources.find_network(context, name).name
     )
-    for warning in loaded.warnings:
-        context.sink(Event(subject="", text=warning.text, phase=Phase.WARNING))
     (service,) = project.services.values()
+    for text in alone.remarks(service, loaded):
+        context.sink(Event(subject="", text=text, phase=Phase.WARNING))
     with _in_its_words(service.name):
         images = app.find_images(context, project, [service.name], options)
     if options.publish_all:

@@ -65,6 +65,7 @@ _RULES: Trie[Reason] = compile_table(
         "*.deploy.resources.reservations.cpus": SWARM,
         "*.deploy.resources.reservations.generic_resources": SWARM,
         "*.deploy.rollback_config": SWARM,
+        "*.gpus": "has no effect: nothing sets GPUs up here; give their device files with devices",
         "*.isolation": WINDOWS,
         "*.runtime": "has no effect: pycompose is the runtime",
         "*.use_api_socket": "has no effect: there is no Docker daemon",

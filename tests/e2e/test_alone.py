@@ -40,6 +40,16 @@ def test_errors_speak_of_the_container(busy: Host) -> None:
     assert "container mine: unknown capability" in result.stderr
 
 
+def test_what_does_nothing_is_said(busy: Host) -> None:
+    """A flag without effect is accepted, as docker accepts it, with a line that says so."""
+    result = busy.run(
+        "container", "run", "--rm", "--gpus", "all", "--network", "host", "-p", "8080:80", "busybox", "true"
+    )
+    assert "gpus: has no effect" in result.ok().stderr
+    assert "--publish has no effect with --network host" in result.stderr
+    assert result.stdout == ""
+
+
 def test_prune(busy: Host) -> None:
     """`system prune` removes those that have ended, and the network with the last one."""
     ran(busy, "busybox", "true")

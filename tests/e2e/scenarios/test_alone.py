@@ -106,16 +106,17 @@ def test_detached(scene: Scene) -> None:
     name = scene.named("web")
     full = scene.container("run", "-d", "--name", name, "-l", "a=b", "busybox", *WAIT).stdout.strip()
     assert re.fullmatch("[0-9a-f]{64}", full)
-    show = ("inspect", "-f", "{{.Id}} {{.State.Status}} {{.Config.Labels.a}}")
-    assert scene.container(*show, name).stdout == f"{full} running b\n"
+    label = '{"a":"b"}'
+    show = ("inspect", "-f", "{{.Id}} {{.State.Status}} {{json .Config.Labels}}")
+    assert scene.container(*show, name).stdout == f"{full} running {label}\n"
     assert scene.container("ls", "-q", "--no-trunc", "-f", f"name={name}").stdout == f"{full}\n"
     assert scene.project not in scene.compose("ls", "-a").stdout
     scene.eventually(lambda: scene.container("logs", name).stdout == "up\n")
     assert scene.container("exec", name, "echo", "inside").stdout == "inside\n"
     assert scene.container("stop", name).stdout == f"{name}\n"
-    assert scene.container(*show, name).stdout == f"{full} exited b\n"
+    assert scene.container(*show, name).stdout == f"{full} exited {label}\n"
     scene.container("start", name)
-    assert scene.container(*show, full[:12]).stdout == f"{full} running b\n"
+    assert scene.container(*show, full[:12]).stdout == f"{full} running {label}\n"
     scene.container("rm", name, code=1)
     scene.container("rm", "-f", name)
     scene.container("inspect", name, code=1)

@@ -234,7 +234,8 @@ def test_unknown_keys_of_gpus_are_remarked_upon(tmp_path: Path) -> None:
     loaded = load_text(tmp_path, "services: {a: {image: x, gpus: [{count: 1, cuont: 2}]}}")
 
     assert [warning.text for warning in loaded.warnings] == [
-        'unknown key "cuont" is ignored: allowed are capabilities, count, device_ids, driver, options'
+        'unknown key "cuont" is ignored: allowed are capabilities, count, device_ids, driver, options',
+        "gpus: has no effect: nothing sets GPUs up here; give their device files with devices",
     ]
     assert loaded.tree["services"]["a"]["gpus"] == [{"count": 1}]
 
