@@ -38,8 +38,8 @@ def top(invocation: Invocation, /, name: str, *, options: tuple[str, ...]) -> No
     if not container.running:
         raise StateError(f"container {container.name}: is not running")
     if options:
-        rows = manage.ps_table(context, container, options)
-        click.echo(table.render(rows, padding=2, minimum=4), nl=False)
+        shown = manage.ps_table(context, container, options)
+        click.echo(table.render(shown, padding=2, minimum=4), nl=False)
         return
     views = app.top(context, container.config.project, TopOptions(ids=(container.id,)))
     now = time.time_ns()
