@@ -17,6 +17,7 @@ from pycompose import netfiles
 from pycompose.control import connect
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import NetworkError, PycomposeError
+from pycompose.engine.together import Together
 from pycompose.names import DnsService
 from pycompose.networking import hosts
 from pycompose.networking.model import EndpointSpec, NetworkSpec, Pool, PublishedPort
@@ -72,8 +73,7 @@ class Wiring:
         self._states: dict[str, NetworkState] = {}
         self._dns = DnsService(loop, hosts.upstreams())
         self._neighbours: dict[str, tuple[EndpointRecord, ...]] = {}
-        self._unwire_lock = threading.Lock()
-        self._unwiring: list[str] = []
+        self._unwirings = Together(self._unwire)
         self.keeper: Keeper | None = None
 
     # ------------------------------------------------------------------ networks
@@ -269,22 +269,14 @@ class Wiring:
         if self.keeper is not None:
             with contextlib.suppress(PycomposeError):
                 self.keeper.drop(f"dns/{container_id}")
-        self._unwire(container_id)
+        self._unwirings.do(container_id)
         if wired is not None:
             self._tell_neighbours(wired.endpoints)
 
-    def _unwire(self, container_id: str) -> None:
-        """Remove the wires, together with those of everybody who came while the last removal was under way.
-
-        Removing a link waits for the kernel's grace period, and many links wait for it as long as one.
-        """
-        with self._lock:
-            self._unwiring.append(container_id)
-        with self._unwire_lock:
-            with self._lock:
-                together, self._unwiring = self._unwiring, []
-            if together:
-                self._networking.disconnect(*together)
+    def _unwire(self, container_ids: Sequence[str]) -> Sequence[None]:
+        """Remove wires. That waits for the kernel's grace period, for many links as long as for one."""
+        self._networking.disconnect(*container_ids)
+        return [None] * len(container_ids)
 
     # ------------------------------------------------------------------ coming back
 

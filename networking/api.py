@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NetworkError
+from pycompose.engine.together import Together
 from pycompose.networking import (
     attach,
     bridge,
@@ -63,6 +64,8 @@ class Networking:
         self._opened: Netfilter | None = None
         self._udp: dict[str, frozenset[PublishedPort]] = {}
         self._unasked: dict[str, tuple[socket.socket, socket.socket]] = {}
+        # A network's file grows with its containers: once for those that come at the same time.
+        self._registrations = Together(self._register_all)
         text = os.environ.get(POOLS_VARIABLE, "")
         self._pools = pools or (ipam.parse_pools(text) if text else ipam.DEFAULT_POOLS)
 
@@ -145,8 +148,7 @@ class Networking:
         order of priority, then network name. With `dns`, `dns_sockets` will be asked for; a new namespace gets
         them on the way. Raises NetworkError; what was done stays for the next call, or for `disconnect`.
         """
-        with self._registry.locked():
-            wires = self._register(container_id, endpoints)
+        wires = self._registrations.do((container_id, endpoints))
         log.debug(
             "connect %s (%s): %s", container_id[:12], hostname, ", ".join(w.network.name for w in wires)
         )
@@ -280,26 +282,43 @@ class Networking:
         """Tell whether a container's directory or its namespace is there."""
         return self.paths.container(container_id).exists() or netns.is_pinned(self.paths.netns(container_id))
 
-    def _register(self, container_id: str, endpoints: Sequence[EndpointSpec]) -> list[Wire]:
-        """Write leases and attachments down; the caller holds the lock."""
+    def _register_all(self, wanted: Sequence[tuple[str, Sequence[EndpointSpec]]]) -> list[list[Wire]]:
+        """Write leases and attachments of containers down; nothing is written when one of them can't get theirs."""
+        known: dict[str, Record] = {}
+        changed: dict[str, Record] = {}
+        with self._registry.locked():
+            found = [
+                self._register(container_id, endpoints, known, changed) for container_id, endpoints in wanted
+            ]
+            for record in changed.values():
+                self._registry.save(record)
+        return found
+
+    def _register(
+        self,
+        container_id: str,
+        endpoints: Sequence[EndpointSpec],
+        known: dict[str, Record],
+        changed: dict[str, Record],
+    ) -> list[Wire]:
+        """Enter one container into the records of its networks: `known` once read, `changed` to be written."""
         ordered = sorted(endpoints, key=lambda spec: (-spec.priority, spec.network))
         records: list[tuple[EndpointSpec, Record]] = []
         for spec in ordered:
-            record = self._registry.load(check_name(spec.network))
+            record = known.get(spec.network) or self._registry.load(check_name(spec.network))
             if record is None:
                 raise NetworkError(f"network {spec.network}: connect {container_id[:12]}: no such network")
+            known[spec.network] = record
             records.append((spec, record))
-        wires, changed = [], []
+        wires = []
         for (spec, record), interface in zip(records, _interfaces(container_id, records), strict=True):
             attachment = record.attachments.get(container_id)
             if attachment is None:
                 leases.grant(record, spec, container_id, self._alive)
                 veth = veth_name(container_id, record.state.name)
                 attachment = leases.attach(record, container_id, spec, veth=veth, interface=interface)
-                changed.append(record)
+                changed[spec.network] = record
             wires.append((spec, Wire(network=record.state, attachment=attachment)))
-        for record in changed:
-            self._registry.save(record)
         return _with_gateways(wires)
 
 

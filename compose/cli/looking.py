@@ -43,7 +43,7 @@ def top(invocation: Invocation, /, name: str, *, options: tuple[str, ...]) -> No
         return
     views = app.top(context, container.config.project, TopOptions(ids=(container.id,)))
     now = time.time_ns()
-    rows = [row(view, now)[OWN:] for view in views]
+    rows = [list(row(view, now)[OWN:]) for view in views]
     click.echo(table.render([HEAD[OWN:], *rows], padding=2, minimum=4), nl=False)
 
 

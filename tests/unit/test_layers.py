@@ -16,6 +16,7 @@ BASICS = (
     "pycompose.engine.errors",
     "pycompose.engine.paths",
     "pycompose.engine.store",
+    "pycompose.engine.together",
     "pycompose.engine.config",
     "pycompose.engine.linux",
 )
