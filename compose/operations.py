@@ -217,7 +217,8 @@ class Operations:
             return
         if self.project is not None and operation.service in self.project.services:
             service = self.project.services[operation.service]
-            await blocking(self.runtime.restore_files, self.project, service, tracked.config.id)
+            if service.secrets or service.configs:
+                await blocking(self.runtime.restore_files, self.project, service, tracked.config.id)
         await self.need_keeper()
         if self.project is not None and tracked.run == 0 and tracked.record.service.pre_start:
             await InitContainers(self, self.project).run(tracked)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from pycompose.engine.errors import KeeperLost, NoSuchContainer, PycomposeError,
 from pycompose.engine.state import Status
 from pycompose.interactive import Interactive
 from pycompose.joining import Joining
+from pycompose.logfile import Journal
 from pycompose.observe import Observed, observe_containers
 from pycompose.operations import Operations
 from pycompose.volumes.store import VolumeStore
@@ -48,6 +48,8 @@ class Requests:
         self._interruptible: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT_EVENTS)
+        journal = supervisor.paths.project(supervisor.project) / "events.jsonl"
+        self._journal = Journal(journal, JOURNAL_BYTES)
         changes = Changes(self)
         self._interactive = Interactive(self)
         joining = Joining(self)
@@ -126,12 +128,7 @@ class Requests:
     def journal(self, event: dict[str, Any]) -> None:
         """Remember an event for subscribers to come, and in the project's journal, which `events --since` reads."""
         self.recent.append(event)
-        path = self.supervisor.paths.project(self.supervisor.project) / "events.jsonl"
-        with contextlib.suppress(OSError):
-            if path.exists() and path.stat().st_size > JOURNAL_BYTES:
-                path.replace(path.with_suffix(".1"))
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event, separators=(",", ":")) + "\n")
+        self._journal.append(event)
 
     # ------------------------------------------------------------------ for the operations
 

@@ -198,9 +198,8 @@ class Runtime:
 
     def restore_files(self, project: Project, service: Service, container_id: str) -> None:
         """Write secrets and configs of an existing container again, which a reboot has taken; raises VolumeError."""
-        if not (service.secrets or service.configs) or self.paths.injected(container_id).exists():
-            return
-        injected_files(self.paths, project, service, container_id)
+        if not self.paths.injected(container_id).exists():
+            injected_files(self.paths, project, service, container_id)
 
     def _claim(self, container_id: str, name: str, replaces: str) -> None:
         """Write down that the container is ours, then take its name (from the one it replaces)."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
 
-from pycompose.logfile import LogFile
+from pycompose.logfile import Journal, LogFile
 
 
 def test_it_begins_anew_and_keeps_one_older_file(tmp_path: Path) -> None:
@@ -32,3 +33,37 @@ def test_it_begins_anew_and_keeps_one_older_file(tmp_path: Path) -> None:
     assert lines[-1].startswith("record 099")
     numbers = [int(line.split()[1]) for line in lines]
     assert numbers == list(range(numbers[0], 100))
+
+
+def test_a_journal_keeps_one_older_file(tmp_path: Path) -> None:
+    """Every line is whole, and a journal that is there already goes on."""
+    path = tmp_path / "events.jsonl"
+    for number in range(100):
+        if number % 30 == 0:
+            journal = Journal(path, most_bytes=1000)
+        journal.append({"number": number, "text": "é" * 20})
+        if number % 30 == 29:
+            journal.close()
+    journal.close()
+
+    files = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    assert set(files) == {"events.jsonl", "events.1"}
+    assert all(len(text) < 1200 for text in files.values())
+    numbers = [
+        json.loads(line)["number"]
+        for name in ("events.1", "events.jsonl")
+        for line in files[name].splitlines()
+    ]
+    assert numbers == list(range(numbers[0], 100))
+
+
+def test_a_journal_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
+    """Once it can be written again, it is."""
+    journal = Journal(tmp_path / "later/events.jsonl", most_bytes=1000)
+    journal.append({"number": 1})
+    (tmp_path / "later").mkdir()
+
+    journal.append({"number": 2})
+
+    journal.close()
+    assert json.loads((tmp_path / "later/events.jsonl").read_text()) == {"number": 2}
