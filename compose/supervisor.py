@@ -230,7 +230,8 @@ class Supervisor:
         occupied = self.peers or self.requests.busy or self.lifecycle.anything_active
         if occupied or not self._begun or self.finished.is_set():
             return
-        delay_s = IDLE_S if self.lifecycle.tracked else 0.0
+        # A `container run` often follows another one.
+        delay_s = IDLE_S if self.lifecycle.tracked or self.project == ALONE else 0.0
         self._idle = self.loop.call_later(delay_s, self._finish_if_idle)
 
     def _finish_if_idle(self) -> None:
