@@ -203,13 +203,11 @@ class Changes:
             if not message.get("no_deps"):
                 chosen = self._with_restarting_dependants(observed, chosen)
             await blocking(self._supervisor.runtime.check_room, [container.id for container in chosen])
-            await execute(
-                stop_plan(chosen, timeout_s=message.get("timeout_s")),
-                self._requests.operations(_quiet(sink)).perform,
-            )
+            operations = self._requests.operations(_quiet(sink))
+            await execute(stop_plan(chosen, timeout_s=message.get("timeout_s")), operations.perform)
             for container in chosen:
                 sink(Event(subject=f"Container {container.name}", text="Restarting", phase=Phase.WORKING))
-            await execute(self._start_plan(chosen), self._requests.operations(_quiet(sink)).perform)
+            await execute(self._start_plan(chosen), operations.perform)
             for container in chosen:
                 sink(Event(subject=f"Container {container.name}", text="Started", phase=Phase.DONE))
         peer.send({"result": {}})

@@ -162,6 +162,7 @@ class Lifecycle:
             tracked.stopped = False
             tracked.run += 1
             tracked.ended.clear()
+            tracked.pid = 0  # so that nobody takes the end of the last run for one of this
             tracked.health = None
             try:
                 state = await blocking(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pycompose.blocking import blocking
 from pycompose.conditions import DependencyFailed
 from pycompose.engine.dataclass import dataclass, field
-from pycompose.engine.errors import NetworkError, PycomposeError, StateError
+from pycompose.engine.errors import KeeperLost, NetworkError, PycomposeError, StateError
 from pycompose.events import Event, Phase
 from pycompose.initial import InitContainers
 from pycompose.model import MOUNT_PREFIX, Condition
@@ -310,7 +310,7 @@ class Operations:
 
     def _fail(self, subject: str, exc: PycomposeError) -> None:
         """Tell of a failure, unless the keeper has died meanwhile: who has asked is told of that, and asks again."""
-        if self.runtime.losses == self.losses:
+        if self.runtime.losses == self.losses and not isinstance(exc, KeeperLost):
             self._tell(subject, "Error", Phase.ERROR, str(exc))
 
     def _tell(self, subject: str, text: str, phase: Phase, details: str = "") -> None:
