@@ -40,7 +40,10 @@ def confined(inside: Path, action: Callable[[], object]) -> OSError | None:
     (
         lambda top: (top / "out/new").touch(),
         lambda top: (top / "out/file").open("a").close(),
-        lambda top: os.truncate(top / "out/file", 0),
+        pytest.param(
+            lambda top: os.truncate(top / "out/file", 0),
+            marks=pytest.mark.skipif(abi() < 3, reason="truncate(2) is Landlock's business since Linux 6.2"),
+        ),
         lambda top: os.unlink(top / "out/file"),
         lambda top: (top / "out/sub").mkdir(),
         lambda top: os.symlink("x", top / "out/link"),
