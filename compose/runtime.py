@@ -11,6 +11,7 @@ import errno
 import os
 import secrets
 import shutil
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,8 @@ READY_TIMING = HealthSpec(args=(), interval_s=5.0, timeout_s=3.0)
 
 SECOND_LEASE = "+"
 
+# How many containers get their networks at the same time.
+CONNECTING = 4
 # What a start writes into each state directory, generously.
 START_BYTES = 32 * 1024
 
@@ -92,6 +95,8 @@ class Runtime:
         self._wiring = wiring
         self._version = version
         self._keeper: Keeper | None = None
+        # The threads share one interpreter: all at once, they would all be done late, and the keeper idle until then.
+        self._connecting = threading.Semaphore(CONNECTING)
         # How many keepers have died on us.
         self.losses = 0
 
@@ -312,7 +317,8 @@ class Runtime:
 
     def start(self, config: ContainerConfig, record: ServiceRecord, restarts: int) -> ContainerState:
         """Set up network and ports, start process 1; raises NetworkError, EngineError."""
-        runtime = self._wiring.connect(config, record)
+        with self._connecting:
+            runtime = self._wiring.connect(config, record)
         write_runtime(
             self.paths,
             config.id,

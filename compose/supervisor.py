@@ -85,6 +85,8 @@ class Supervisor:
         self.keep_log = False
         self._begun = False
         self._keeper_lock = asyncio.Lock()
+        self._launched: int | None = None
+        self._log_of_keeper = paths.project(project) / "supervisor.log"
         self._replacing: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ beginning and ending
@@ -116,15 +118,28 @@ class Supervisor:
         if not self.runtime.has_keeper:
             self.requests.background(work())
 
+    def launch_keeper(self) -> None:
+        """Start the process of a keeper at once, then do as `want_keeper`.
+
+        Its interpreter then starts while this one makes the containers; a thread among those of the containers would
+        get its turn too late for that.
+        """
+        if not self.runtime.has_keeper:
+            with contextlib.suppress(EngineError):  # told to whoever needs it
+                self._launched = Keeper.launch(self.paths, self.project, self._log_of_keeper)
+        self.want_keeper()
+
     async def _get_keeper(self) -> None:
         def work() -> None:
             # Kept here, on the thread: whoever waits for it may be cancelled, and a keeper must not be lost.
+            child, self._launched = self._launched, None
             try:
-                keeper = Keeper.connect(self.paths, self.project, on_event=self._from_keeper)
+                keeper = Keeper.connect(self.paths, self.project, on_event=self._from_keeper, child=child)
             except EngineError:
                 log.debug("no keeper to connect to, starting one")
-                logfile = self.paths.project(self.project) / "supervisor.log"
-                keeper = Keeper.start(self.paths, self.project, on_event=self._from_keeper, log=logfile)
+                keeper = Keeper.start(
+                    self.paths, self.project, on_event=self._from_keeper, log=self._log_of_keeper
+                )
             self.runtime.keeper = keeper
             again = (sys.executable, "-I", "-m", "pycompose.supervisor", BY_NAME, self.project)
             keeper.guard(again, os.environ)
@@ -252,6 +267,9 @@ class Supervisor:
         self.wiring.close()
         async with self._keeper_lock:  # it may just be starting
             pass
+        if self._launched is not None:
+            with contextlib.suppress(PycomposeError):
+                await self.need_keeper()
         if self.runtime.has_keeper:
             with contextlib.suppress(PycomposeError):
                 await blocking(self.runtime.keeper.guard, (), {})
@@ -415,6 +433,8 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
     }
     try:
         await supervisor.begin()
+        if eager:
+            supervisor.launch_keeper()
         write_json(paths.project_run(project) / "supervisor.json", claim, durable=False)
         listener = _listen(paths, project)
     except Exception as exc:
@@ -438,8 +458,6 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
     if first is not None:
         send(first, {"ready": True})
         supervisor.accept(first)
-    if eager:
-        supervisor.want_keeper()
     supervisor.check_idle()
     await supervisor.finished.wait()
     loop.remove_reader(listener)

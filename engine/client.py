@@ -97,6 +97,18 @@ class Keeper:
 
         Raises EngineError when one runs already, and when it cannot be started.
         """
+        child = cls.launch(paths, project, log)
+        try:
+            return cls._greet(paths, project, on_event, child)
+        except EngineError as exc:
+            raise type(exc)(f"{exc.message} (see {log})", hint=exc.hint) from exc
+
+    @staticmethod
+    def launch(paths: StatePaths, project: str, log: Path) -> int:
+        """Start the keeper's process and return its pid: `connect` may be called at once, and waits until it is ready.
+
+        Raises EngineError as `start` does.
+        """
         path = paths.keeper_socket(project)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _answers(path):
@@ -107,22 +119,20 @@ class Keeper:
                 with wire.address(path) as name:
                     listener.bind(name)
                 listener.listen(_BACKLOG)
-                child = _spawn(paths, project, listener.fileno(), log)
+                return _spawn(paths, project, listener.fileno(), log)
         except OSError as exc:
             path.unlink(missing_ok=True)
             raise EngineError(f"keeper of {project}: cannot start: {exc.strerror}") from exc
-        try:
-            return cls._greet(paths, project, on_event, child)
-        except EngineError as exc:
-            raise type(exc)(f"{exc.message} (see {log})", hint=exc.hint) from exc
 
     @classmethod
-    def connect(cls, paths: StatePaths, project: str, *, on_event: OnEvent) -> Keeper:
-        """Connect to the keeper of `project`.
+    def connect(
+        cls, paths: StatePaths, project: str, *, on_event: OnEvent, child: int | None = None
+    ) -> Keeper:
+        """Connect to the keeper of `project`, which is our `child` if we have launched it.
 
         Raises EngineError when none listens, and when it speaks another protocol.
         """
-        return cls._greet(paths, project, on_event, None)
+        return cls._greet(paths, project, on_event, child)
 
     @classmethod
     def _greet(cls, paths: StatePaths, project: str, on_event: OnEvent, child: int | None) -> Keeper:
