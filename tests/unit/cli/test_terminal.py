@@ -27,6 +27,7 @@ class Local:
     """A session whose process is a child of the test, on pipes or on a pty."""
 
     def __init__(self, script: str, *, tty: bool = False) -> None:
+        self.container = ""
         self.stdin: int | None = None
         self.stdout: int | None = None
         self.stderr: int | None = None

@@ -38,6 +38,7 @@ def test_it_begins_anew_and_keeps_one_older_file(tmp_path: Path) -> None:
 def test_a_journal_keeps_one_older_file(tmp_path: Path) -> None:
     """Every line is whole, and a journal that is there already goes on."""
     path = tmp_path / "events.jsonl"
+    journal = Journal(path, most_bytes=1000)
     for number in range(100):
         if number % 30 == 0:
             journal = Journal(path, most_bytes=1000)

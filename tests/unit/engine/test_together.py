@@ -64,7 +64,11 @@ def test_an_error_reaches_only_who_asked_for_it() -> None:
 
 def test_alone_nothing_is_different() -> None:
     """One thread gets its result, or its error, each time."""
-    together = Together(lambda items: [1 // item for item in items])
+
+    def work(items: Sequence[int]) -> list[int]:
+        return [1 // item for item in items]
+
+    together = Together(work)
 
     assert together.do(1) == 1
     with pytest.raises(ZeroDivisionError):
