@@ -456,8 +456,11 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
 
     loop.add_reader(listener, acceptable)
     if first is not None:
-        send(first, {"ready": True})
-        supervisor.accept(first)
+        try:
+            send(first, {"ready": True})
+            supervisor.accept(first)
+        except OSError:  # who has started us has been killed; a keeper may be there already, which must not be left
+            first.close()
     supervisor.check_idle()
     await supervisor.finished.wait()
     loop.remove_reader(listener)

@@ -104,14 +104,14 @@ def test_an_unhealthy_container_is_restarted_when_asked(busy: Host, tmp_path: Pa
     """Off by default; with x-restart-on the container starts anew and is healthy again."""
     folder = project(tmp_path, SICK)
     busy.run("up", "-d", "--wait", cwd=folder).ok()
-    before = busy.run("ps", "--format", "{{.ID}}", cwd=folder).ok().stdout
+    before = busy.run("ps", "-a", "--format", "{{.ID}}", cwd=folder).ok().stdout
     busy.run("exec", "-T", "web", "touch", "/tmp/sick", cwd=folder).ok()
 
     def restarted() -> bool:
         return "restart" in busy.run("events", "--since", "1h", "--until", "0s", cwd=folder).stdout
 
     eventually(restarted)
-    after = busy.run("ps", "--format", "{{.ID}}", cwd=folder).ok().stdout
+    after = busy.run("ps", "-a", "--format", "{{.ID}}", cwd=folder).ok().stdout
     busy.run("down", cwd=folder).ok()
 
     assert before == after
