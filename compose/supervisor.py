@@ -459,7 +459,8 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
         try:
             send(first, {"ready": True})
             supervisor.accept(first)
-        except OSError:  # who has started us has been killed; a keeper may be there already, which must not be left
+        except OSError:
+            # Who has started us has been killed. A keeper may be there already, which must not be left.
             first.close()
     supervisor.check_idle()
     await supervisor.finished.wait()
