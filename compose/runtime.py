@@ -276,7 +276,7 @@ class Runtime:
     def rename(self, config: ContainerConfig, name: str) -> ContainerConfig:
         """Give a container another name; raises AlreadyExists, EngineError. Can be repeated after a crash."""
         try:
-            claim = self.paths.names / f"{config.id}.claim"  # no container has such a long name
+            claim = self._renamed(config.id)
             claim.write_text(f"{config.id} {name}", encoding="utf-8")
             try:
                 self._take_name(claim, config.id, name, "")
@@ -427,8 +427,14 @@ class Runtime:
                 raise
         if name:
             self._release_name(container_id, name)
-        with contextlib.suppress(FileNotFoundError):
-            (self.paths.project_claims(self.project) / container_id).unlink()
+        # The first two are there if somebody was killed while they took a name.
+        claim = self.paths.project_claims(self.project) / container_id
+        for path in (self.paths.names / f".{container_id}", self._renamed(container_id), claim):
+            path.unlink(missing_ok=True)
+
+    def _renamed(self, container_id: str) -> Path:
+        """Return where a container's next claim is written; no container has such a long name."""
+        return self.paths.names / f"{container_id}.claim"
 
     def _release_name(self, container_id: str, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):

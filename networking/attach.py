@@ -99,7 +99,12 @@ def delete(links: Sequence[str]) -> None:
 
 def _furnish(visit: Callable[[], Sockets] | None) -> tuple[Netlink, Sockets | None]:
     netns.write_sysctls(SYSCTLS)
-    return Netlink(), visit() if visit is not None else None
+    inner = Netlink()
+    try:
+        return inner, visit() if visit is not None else None
+    except BaseException:
+        inner.close()
+        raise
 
 
 def _make_pairs(outer: Netlink, inner: Netlink, pin: Path, wires: Sequence[Wire]) -> None:

@@ -20,6 +20,7 @@ import json
 import os
 import resource
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -140,14 +141,20 @@ def unpack(job: dict[str, Any], channel: Channel) -> dict[str, object]:
 
 
 def serve(channel: Channel) -> None:
-    """Answer jobs until the parent goes, each on a thread that ends with it: confined once is for good."""
+    """Answer jobs until the parent goes, each on a thread that ends with it: confined once is for good.
+
+    Ends when one could not be answered, by a defect of ours: the parent, which waits for it, learns it so.
+    """
     while (job := channel.receive()) is not None:
-        thread = threading.Thread(target=_answer, args=(job, channel))
+        done = threading.Event()
+        thread = threading.Thread(target=_answer, args=(job, channel, done))
         thread.start()
         thread.join()
+        if not done.is_set():
+            sys.exit(1)
 
 
-def _answer(job: dict[str, Any], channel: Channel) -> None:
+def _answer(job: dict[str, Any], channel: Channel, done: threading.Event) -> None:
     try:
         answer = unpack(job, channel)
     except ArchiveError as exc:
@@ -164,8 +171,9 @@ def _answer(job: dict[str, Any], channel: Channel) -> None:
             "full": exc.errno,
         }
     except Gone:
-        return  # and the next `receive` tells it again
+        return
     channel.send(answer)
+    done.set()
 
 
 def confine() -> None:

@@ -6,7 +6,10 @@ On a real file system and seen through the kernel's overlayfs (rows 92 and 93).
 from __future__ import annotations
 
 import os
+import socket
 import stat
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -421,3 +424,22 @@ def test_a_thousand_nested_directories(base: Path) -> None:
     unpack(base / "a", tar(file(f"{deep}f"), file("d", "flat")))
 
     assert names(base / "a") == ["d"]
+
+
+def test_a_worker_that_meets_a_defect_of_its_own_ends() -> None:
+    """Whoever waits for an answer learns it from the end of the socket, and is not left waiting."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [sys.executable, "-I", "-m", "pycompose.engine.images.worker"]
+        worker = subprocess.Popen(command, stdin=theirs.fileno(), stderr=subprocess.DEVNULL)
+        theirs.close()
+        ours.settimeout(30)
+        with open(os.devnull, "rb") as blob:
+            socket.send_fds(ours, [b'{"unpack": null}\n'], [blob.fileno()])
+
+        try:
+            assert ours.recv(1000) == b""
+            assert worker.wait(30) == 1
+        finally:
+            worker.kill()
+            worker.wait()
