@@ -1,4 +1,4 @@
-"""The script's entry: gets a supervisor going before anything else, then hands over to the command line.
+"""The script's entry: hands the command to a forkserver, or gets a supervisor going and runs the command line.
 
 Importing the command line, reading the compose file and finding images take as long as the supervisor's own imports;
 begun first, they happen at the same time. This module therefore imports next to nothing.
@@ -10,6 +10,8 @@ import contextlib
 import gc
 import os
 import sys
+
+from pycompose import handover
 
 KEPT = (
     "PATH",
@@ -75,7 +77,12 @@ def main() -> int:
     # Nearly all that imports and a compose file make stays to the end: looking through it again and again for
     # garbage took 8 % of the time of an `up`.
     gc.set_threshold(GARBAGE)
-    if _will_need_one(sys.argv[1:]):
+    arguments = sys.argv[1:]
+    needs_one = _will_need_one(arguments)
+    quick = not needs_one and handover.suits(arguments)
+    if quick and (code := handover.hand_over(arguments)) is not None:
+        os._exit(code)
+    if needs_one:
         with contextlib.suppress(OSError):  # the command line tries again and says what is wrong
             waiting.append(spawn_supervisor({}))
     from pycompose.cli.main import main as command_line  # noqa: PLC0415 - see above
@@ -83,4 +90,6 @@ def main() -> int:
     try:
         return command_line()
     finally:
+        if quick:
+            handover.ask_for_one()
         gc.freeze()  # the interpreter looks for garbage once more when it ends, which takes 15 ms

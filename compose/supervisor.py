@@ -50,6 +50,7 @@ from pycompose.requests import Requests
 from pycompose.runtime import Runtime
 from pycompose.takeover import Takeover
 from pycompose.version import VERSION
+from pycompose.warmth import Warmth
 from pycompose.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Supervisor:
         self.peers: dict[Peer, asyncio.Task[None] | None] = {}
         self.subscribers: set[Peer] = set()
         self.finished = asyncio.Event()
+        self._warmth = Warmth(paths.project_run(project))
         self._idle: asyncio.TimerHandle | None = None
         self.keep_log = False
         self._begun = False
@@ -264,6 +266,7 @@ class Supervisor:
         """Let go of everything; the state of a project without containers is removed."""
         if self.project == ALONE and not claims(self.paths, ALONE):
             await blocking(self._remove_bridge)
+        await self._warmth.end()
         self.wiring.close()
         async with self._keeper_lock:  # it may just be starting
             pass
@@ -301,7 +304,9 @@ class Supervisor:
         peer.send({"hello": PROTOCOL, "pid": os.getpid()})
 
     def _message(self, peer: Peer, message: Message, fds: list[int]) -> None:
-        if self.peers.get(peer) is None and "op" in message:
+        if message.get("forkserver"):
+            self._warmth.want()
+        elif self.peers.get(peer) is None and "op" in message:
             self.peers[peer] = self.requests.background(self._serve(peer, message, fds))
         else:
             self.requests.during(peer, message, fds)

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 
 import click
 from pycompose.cli.options import dry_run_option
-
-DISTRIBUTION = "pycompose-engine"
-
-
-@cache
-def number() -> str:
-    """Return the installed version."""
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - 15 ms
-
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return "unknown (not installed)"
+from pycompose.version import VERSION
 
 
 def pretty() -> str:
     """Return the line that `version` prints."""
-    return f"pycompose version v{number()}"
+    return f"pycompose version v{VERSION}"
 
 
 @click.command(help="Show the version.")
@@ -34,8 +21,8 @@ def pretty() -> str:
 def command(how: str, short: bool) -> None:  # noqa: FBT001
     """Print the version."""
     if short:
-        click.echo(number())
+        click.echo(VERSION)
     elif how == "json":
-        click.echo(json.dumps({"version": f"v{number()}"}, separators=(",", ":")))
+        click.echo(json.dumps({"version": f"v{VERSION}"}, separators=(",", ":")))
     else:
         click.echo(pretty())

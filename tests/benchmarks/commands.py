@@ -3,8 +3,8 @@
     python -m tests.benchmarks.commands --docker "nsenter -t PID -a docker compose" [--rounds 7] [CASE…]
 
 The options are those of `up.py`, and so is Docker's image `bench`. Ten services run all the time; rounds alternate.
-The result is a Markdown table; `version` shows how long a command takes that does nothing. A second table shows
-whose processor time ours is.
+The result is a Markdown table; `version` shows how long a command takes that does nothing, and a column how long it all
+takes when each command loads everything itself. A second table shows whose processor time ours is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from tests.support.scenario import Host
 
 SERVICES = 10
 LINES = 200
-PEOPLE = ("command line", "supervisor", "keeper and containers")
+PEOPLE = ("command line", "supervisor", "keeper and containers", "forkserver")
+ALONE = "without forkserver"
+PROCESSES = ("pycompose.supervisor", "pycompose.engine.keeper", "pycompose.forkserver")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ def processor_time(host: Host) -> dict[str, float]:
     """Return the seconds of processor time that each part of pycompose has used (proc_pid_stat(5), fields 14-17)."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = [children.ru_utime + children.ru_stime]
-    for text in ("pycompose.supervisor", "pycompose.engine.keeper"):
+    for text in PROCESSES:
         ticks = 0
         for pid in host.processes(text):
             with contextlib.suppress(OSError):
@@ -102,12 +104,13 @@ def report(results: dict[str, dict[str, list[Run]]]) -> str:
         mine = [run.wall for run in engines["pycompose"]]
         theirs = [run.wall for run in engines.get("docker", [])]
         ratio = f"{statistics.median(theirs) / statistics.median(mine):.1f}" if theirs else ""
-        rows.append([name, seconds(mine), seconds(theirs) if theirs else "", ratio])
+        alone = [run.wall for run in engines[ALONE]]
+        rows.append([name, seconds(mine), seconds(alone), seconds(theirs) if theirs else "", ratio])
         shares = [statistics.mean(run.cpu[who] for run in engines["pycompose"]) for who in PEOPLE]
         details.append([name, *(f"{share * 1000:.0f} ms" for share in shares)])
     return "\n\n".join(
         (
-            table(["", "pycompose", "Docker Compose", "ratio"], rows),
+            table(["", "pycompose", ALONE, "Docker Compose", "ratio"], rows),
             table(["processor time", *PEOPLE], details),
         )
     )
@@ -120,7 +123,11 @@ def compare(host: Host, docker: list[str], folder: Path, rounds: int, wanted: li
         with contextlib.redirect_stdout(None):
             host.run(*words, cwd=folder, timeout_s=120).ok()
 
-    engines: dict[str, Compose] = {"pycompose": ours}
+    def alone(*words: str) -> None:
+        with contextlib.redirect_stdout(None):
+            host.run(*words, cwd=folder, env={"PYCOMPOSE_FORKSERVER": "0"}, timeout_s=120).ok()
+
+    engines: dict[str, Compose] = {"pycompose": ours, ALONE: alone}
     if docker:
         engines["docker"] = runner([*docker, "--project-directory", str(folder)], folder)
     clocks: dict[str, Callable[[], dict[str, float]]] = {"pycompose": lambda: processor_time(host)}
@@ -133,7 +140,7 @@ def compare(host: Host, docker: list[str], folder: Path, rounds: int, wanted: li
             if not any(part in case.name for part in wanted or [""]):
                 continue
             results[case.name] = {name: [] for name in engines}
-            for number in range(rounds + 1):  # the first one warms caches
+            for number in range(rounds + 1):  # the first one warms caches, and has a forkserver started
                 for name, compose in engines.items():
                     run = measure(compose, case, clocks.get(name, dict))
                     if number:

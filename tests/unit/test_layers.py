@@ -56,6 +56,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pycompose.options",
         "pycompose.resources",
         "pycompose.units",
+        "pycompose.version",
         "pycompose.views",
         "pycompose.engine.dataclass",
         "pycompose.engine.errors",

@@ -1,0 +1,258 @@
+"""Giving a command to a process that has everything loaded already (forkserver.py).
+
+Python starts in 13 ms; what a command imports takes 50 ms more, and most commands then do their work in less than
+10 ms. So a supervisor keeps such a process for a while after a command has run, which forks for each further one.
+The fork has the caller's descriptors, directory, environment and umask; the caller passes signals on, and exits as
+the fork does. One connection on `commands.sock` (SOCK_SEQPACKET, in the project's 0700 directory) is one command:
+
+    caller                              forkserver
+                                 <--    identity()
+    Request, 5 descriptors       -->
+                                 <--    "started", a pidfd
+                                 <--    wait status, 4 bytes
+
+Nothing has happened yet when the identities differ, or when anything else keeps the two from understanding each other:
+the caller then runs the command itself. This module is loaded at each start and therefore imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import _socket  # socket's own imports take 2 ms
+import contextlib
+import marshal
+import os
+import resource
+import signal
+import sys
+
+SOCKET = "commands.sock"
+SWITCH = "PYCOMPOSE_FORKSERVER"
+STARTED = b"started"
+REQUEST = b"command"
+# A forkserver that does nothing else answers at once.
+HELLO_S = 0.25
+PACKET_BYTES = 4096
+INT_BYTES = 4
+_RIGHTS_BYTES = 64
+_KILLED = 128 + 9
+
+# Commands that are over soon, or only show what others do. Those with a load of their own stay where the caller's
+# limits and priorities are, and those that take a terminal over where that terminal is.
+QUICK = frozenset((
+    "config", "create", "down", "events", "exec", "graph", "images", "inspect", "kill", "logs", "ls", "pause", "port",
+    "ps", "restart", "rm", "scale", "start", "stats", "stop", "top", "unpause", "up", "version", "volumes", "wait",
+))  # fmt: skip
+# Global flags whose value is the next word.
+_WITH_VALUE = frozenset((
+    "-f", "--file", "-p", "--project-name", "--project-directory", "--workdir", "--profile", "--env-file",
+    "--progress", "--ansi", "--parallel",
+))  # fmt: skip
+_DETACHED = frozenset(("-d", "--detach", "--wait", "--no-start"))
+_LIMITS = range(16)  # RLIM_NLIMITS, setrlimit(2)
+_NAMESPACES = ("mnt", "net", "pid", "user", "uts", "ipc", "cgroup")
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+# What changes the interpreter or the libraries below it, but for what is only about the standard streams or nothing.
+_DECISIVE = ("PYTHON", "LD_")
+_HARMLESS = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+
+
+def suits(arguments: list[str]) -> bool:
+    """Tell whether a command can be given away: its name is known and it doesn't need the caller's terminal."""
+    if os.environ.get(SWITCH) == "0":
+        return False
+    if any(name.startswith(_DECISIVE) and name not in _HARMLESS for name in os.environ):
+        return False
+    words = iter(arguments)
+    for word in words:
+        if word in _WITH_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            break
+    else:
+        return False
+    if word == "up":
+        return not _DETACHED.isdisjoint(arguments)
+    if word == "exec":
+        return not os.isatty(0)
+    return word in QUICK
+
+
+def identity() -> bytes:
+    """Return what two processes must have in common to do the same: code, user, namespaces, priority, limits.
+
+    Raises OSError where /proc isn't there.
+    """
+    root = os.stat("/")
+    return repr((
+        __file__,
+        sys.executable,
+        sys.prefix,
+        sys.getfilesystemencoding(),
+        os.getresuid(),
+        os.getresgid(),
+        os.getgroups(),
+        [os.stat(f"/proc/self/ns/{name}").st_ino for name in _NAMESPACES],
+        (root.st_dev, root.st_ino),
+        os.getpriority(os.PRIO_PROCESS, 0),
+        sorted(os.sched_getaffinity(0)),
+        [resource.getrlimit(number) for number in _LIMITS],
+    )).encode()  # fmt: skip
+
+
+def projects() -> tuple[str, list[str]]:
+    """Return the directory of the projects' sockets and locks, and the names of those that have one."""
+    directory = f"{os.environ.get('PYCOMPOSE_RUN') or '/run/pycompose'}/projects"
+    try:
+        return directory, os.listdir(directory)
+    except OSError:
+        return directory, []
+
+
+def hand_over(arguments: list[str]) -> int | None:
+    """Have a forkserver perform the command and return its exit code; None when nobody has done anything.
+
+    Ends this process by the signal that has ended the command, if one has.
+    """
+    directory, names = projects()
+    for name in names:
+        path = f"{directory}/{name}"
+        if os.path.exists(f"{path}/{SOCKET}"):
+            try:
+                sock = _connect(path, SOCKET)
+            except OSError:
+                return None  # it has gone
+            try:
+                return _perform(sock, arguments)
+            except OSError:
+                return None
+            finally:
+                sock.close()
+    return None
+
+
+def ask_for_one() -> None:
+    """Let some project's supervisor start a forkserver for the commands to come."""
+    directory, names = projects()
+    for name in names:
+        try:
+            supervisor = _connect(f"{directory}/{name}", "control.sock")
+            try:
+                supervisor.recv(PACKET_BYTES)
+                supervisor.send(b'{"forkserver":true}')
+            finally:
+                supervisor.close()
+        except OSError:
+            continue
+        return
+
+
+def _connect(directory: str, name: str) -> _socket.socket:
+    """Return a connection to a socket, however long its path is; raises OSError."""
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    sock.settimeout(HELLO_S)
+    try:
+        fd = os.open(directory, os.O_PATH | os.O_CLOEXEC)
+        try:
+            sock.connect(f"/proc/self/fd/{fd}/{name}")
+        finally:
+            os.close(fd)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _perform(sock: _socket.socket, arguments: list[str]) -> int | None:
+    if sock.recv(PACKET_BYTES) != identity():
+        return None
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    if None in streams:
+        return None
+    umask = os.umask(0)
+    os.umask(umask)
+    ignored = [int(number) for number in _PASSED_ON if signal.getsignal(number) == signal.SIG_IGN]
+    request = marshal.dumps((
+        arguments,
+        dict(os.environb),
+        umask,
+        ignored,
+        [
+            (stream.encoding, stream.errors, stream.line_buffering, getattr(stream, "write_through", False))
+            for stream in streams
+        ],
+    ))  # fmt: skip
+    memory = os.memfd_create("pycompose-command", os.MFD_CLOEXEC)
+    os.write(memory, request)
+    here = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    rights = b"".join(fd.to_bytes(INT_BYTES, sys.byteorder) for fd in (memory, here, 0, 1, 2))
+    sock.settimeout(None)
+    companion = _Companion(ignored)
+    sock.sendmsg([REQUEST], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)], _socket.MSG_NOSIGNAL)
+    os.close(memory)
+    os.close(here)
+    return companion.wait(sock)
+
+
+class _Companion:
+    """What is left to do for the process that was called: pass signals on, end as the command does."""
+
+    def __init__(self, ignored: list[int]) -> None:
+        self._command: int | None = None
+        self._early: list[int] = []
+        self._before = {}
+        for number in _PASSED_ON:
+            if number not in ignored:
+                self._before[number] = signal.signal(number, self._pass_on)
+        if signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:
+            self._before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._suspend)
+
+    def wait(self, sock: _socket.socket) -> int | None:
+        """Wait for the command to end; return its exit code or end by the signal that has ended it.
+
+        None if it hasn't begun: then the project was going down, and the forkserver with it.
+        """
+        try:
+            answer, ancillary, _, _ = sock.recvmsg(PACKET_BYTES, _RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            answer = b""
+        if answer != STARTED:
+            self._give_back()
+            return None
+        self._command = int.from_bytes(ancillary[0][2][:INT_BYTES], sys.byteorder)
+        for number in self._early:
+            self._pass_on(number, None)
+        try:
+            answer = sock.recv(PACKET_BYTES)
+        except OSError:
+            answer = b""  # not None: the command has begun
+        if len(answer) != INT_BYTES:
+            os.write(2, b"error: the process that ran this command was killed\nhint: run the command again\n")
+            return _KILLED
+        # When a project is down nothing may be left of it: not the forkserver either.
+        sock.recv(PACKET_BYTES)
+        status = int.from_bytes(answer, sys.byteorder)
+        if os.WIFSIGNALED(status):
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+            os.kill(os.getpid(), os.WTERMSIG(status))
+        return os.waitstatus_to_exitcode(status)
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        """Send the command a signal that was sent to us, as soon as there is one."""
+        if self._command is None:
+            self._early.append(number)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._command, number)
+
+    def _suspend(self, _number: int, _frame: object) -> None:
+        """Stop together with the command, go on together with it."""
+        self._pass_on(signal.SIGSTOP, None)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._pass_on(signal.SIGCONT, None)
+
+    def _give_back(self) -> None:
+        """Let signals do again what they did, those that have come already too."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        for early in self._early:
+            os.kill(os.getpid(), early)

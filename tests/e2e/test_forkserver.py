@@ -1,0 +1,301 @@
+"""Commands that a process performs which has everything loaded already: nobody notices but by the clock."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.scenario import eventually
+
+if TYPE_CHECKING:
+    from tests.support.scenario import Host, Result
+
+COMPOSE = """
+services:
+  web:
+    image: busybox
+    command: [sh, -c, "echo ${GREETING:-hello}; exec sleep 1000"]
+    stop_signal: KILL
+"""
+OFF = {"PYCOMPOSE_FORKSERVER": "0"}
+NAME = "pycompose.forkserver"
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that `pid` has forked and not yet reaped."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def forkserver(host: Host) -> int:
+    """Return the pid of the only forkserver, once it answers."""
+    sockets = host.paths.projects_run
+    eventually(lambda: host.inside(lambda: list(sockets.glob("*/commands.sock"))))
+    (pid,) = host.processes(NAME)
+    return pid
+
+
+@pytest.fixture
+def warm(busy: Host) -> Host:
+    """Return a machine with a project `demo` and a forkserver, started by the first command after `up`."""
+    folder = busy.project({"compose.yaml": COMPOSE})
+    busy.run("up", "-d", cwd=folder, env=OFF).ok()
+    assert busy.processes(NAME) == []
+    busy.run("ps", cwd=folder).ok()
+    forkserver(busy)
+    return busy
+
+
+def told(result: Result) -> tuple[int, str, str]:
+    """Return what a caller gets."""
+    return result.code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    (
+        ["ps", "-q"],
+        ["ps", "nosuch"],
+        ["nosuch"],
+        ["--ansi", "always", "-p", "demo", "ps", "--format", "json"],
+        ["logs"],
+        ["exec", "-T", "web", "sh", "-c", "cat; echo error >&2; exit 7"],
+        ["exec", "-T", "web", "nosuch"],
+        ["up", "-d"],
+        ["config"],
+        ["-f", "-", "config", "--services"],
+        ["config", "--environment"],
+        ["version", "--short"],
+        ["up", "--help"],
+        ["--project-directory", "..", "config", "--format", "json"],
+    ),
+    ids=" ".join,
+)
+def test_nothing_differs(warm: Host, command: list[str]) -> None:
+    """Exit code, both outputs, standard input, environment and directory are those of a process of one's own."""
+    folder = warm.folder / "demo"
+    stdin = COMPOSE if "-" in command else "typed\n"
+    given = {"GREETING": "welcome", "LC_ALL": "C.UTF-8", "COMPOSE_ANSI": "never"}
+    if command[:1] in (["up"], ["ps"], ["logs"], ["--ansi"]):
+        del given["GREETING"]  # nothing is to be recreated
+    theirs = warm.run(*command, cwd=folder, env={**given, **OFF}, stdin=stdin)
+    ours = warm.run(*command, cwd=folder, env={**given, "PYCOMPOSE_FORKSERVER": ""}, stdin=stdin)
+    ignored = ("PYCOMPOSE_FORKSERVER", '"running_for"')
+
+    def cut(text: str) -> str:
+        return "\n".join(line for line in text.splitlines() if not line.startswith(ignored))
+
+    assert (ours.code, cut(ours.stdout), cut(ours.stderr)) == (
+        theirs.code,
+        cut(theirs.stdout),
+        cut(theirs.stderr),
+    )
+    warm.run("down", cwd=folder).ok()
+
+
+def test_the_forkserver_performs_it(warm: Host) -> None:
+    """While a command runs, it is a child of the forkserver; umask and ignored signals are the caller's."""
+    folder = warm.folder / "demo"
+    pid = forkserver(warm)
+    running = warm.spawn("exec", "-T", "web", "cat", cwd=folder)
+    (child,) = eventually(lambda: children(pid))
+    assert running.process.stdin is not None
+    running.process.stdin.write(b"through\n")
+    running.process.stdin.close()
+    assert running.wait() == 0
+    assert running.output == "through\n"
+    assert child not in children(pid)
+
+    script = "umask 027; trap '' INT; exec pycompose config -o made.yaml"
+    warm.command(["/bin/sh", "-c", script], cwd=folder).ok()
+    assert (folder / "made.yaml").stat().st_mode & 0o777 == 0o640
+    warm.run("down", cwd=folder).ok()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP)),
+)
+def test_signals_reach_the_command(warm: Host, number: signal.Signals, code: int) -> None:
+    """Ctrl+C and kill do to `logs -f` what they do to a process of one's own."""
+    folder = warm.folder / "demo"
+    pid = forkserver(warm)
+    for env in ({}, OFF):
+        running = warm.spawn("logs", "-f", cwd=folder, env=env)
+        running.expect("hello")
+        assert bool(children(pid)) == (env == {})
+        running.process.send_signal(number)
+        assert running.wait() == code
+        eventually(lambda: not children(pid))
+    warm.run("down", cwd=folder).ok()
+
+
+def test_ctrl_z_stops_both(warm: Host) -> None:
+    """A command that is stopped writes nothing; one that goes on goes on."""
+    folder = warm.folder / "demo"
+    pid = forkserver(warm)
+    running = warm.spawn("exec", "-T", "web", "cat", cwd=folder)
+    (child,) = eventually(lambda: children(pid))
+
+    def states() -> list[str]:
+        return [
+            Path(f"/proc/{p}/stat").read_text().rpartition(") ")[2][0] for p in (running.process.pid, child)
+        ]
+
+    running.process.send_signal(signal.SIGTSTP)
+    eventually(lambda: states() == ["T", "T"])
+    running.process.send_signal(signal.SIGCONT)
+    eventually(lambda: "T" not in states())
+    assert running.process.stdin is not None
+    running.process.stdin.close()
+    assert running.wait() == 0
+    warm.run("down", cwd=folder).ok()
+
+
+def test_a_killed_caller_takes_its_command_along(warm: Host) -> None:
+    """`kill -9` ends what the caller had begun, as if it had done it itself."""
+    folder = warm.folder / "demo"
+    pid = forkserver(warm)
+    running = warm.spawn("logs", "-f", cwd=folder)
+    running.expect("hello")
+    assert children(pid)
+    running.kill()
+    eventually(lambda: not children(pid))
+    warm.run("ps", cwd=folder).ok()
+    warm.run("down", cwd=folder).ok()
+
+
+def test_a_killed_forkserver_is_told_and_replaced(warm: Host) -> None:
+    """Whose command was under way hears that it was killed; the next command does without, later ones have another."""
+    folder = warm.folder / "demo"
+    pid = forkserver(warm)
+    running = warm.spawn("logs", "-f", cwd=folder)
+    running.expect("hello")
+    (child,) = children(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert running.wait() == 128 + signal.SIGKILL
+    assert "hint: run the command again" in running.errors
+    eventually(lambda: not Path(f"/proc/{child}").exists())
+    warm.run("ps", cwd=folder).ok()
+    assert "the forkserver ended with code -9" in warm.logs()
+    warm.run("down", cwd=folder).ok()
+
+
+def test_one_that_does_not_answer_holds_nobody_up(warm: Host) -> None:
+    """Without an answer within a moment the caller does the work itself."""
+    folder = warm.folder / "demo"
+    pid = forkserver(warm)
+    os.kill(pid, signal.SIGSTOP)
+    assert "demo-web-1" in warm.run("ps", cwd=folder).ok().stdout
+    os.kill(pid, signal.SIGCONT)
+    warm.run("down", cwd=folder).ok()
+
+
+@pytest.mark.parametrize(
+    "script",
+    (
+        "exec nice -n 5 pycompose logs -f",
+        "ulimit -n 512; exec pycompose logs -f",
+        "PYTHONOPTIMIZE=1 exec pycompose logs -f",
+        "exec unshare --uts pycompose logs -f",
+        "exec pycompose logs -f <&-",
+        "exec taskset 1 pycompose logs -f",
+    ),
+)
+def test_whoever_is_different_does_it_himself(warm: Host, script: str) -> None:
+    """Priority, limits, interpreter flags, namespaces: what a fork of the forkserver would not have."""
+    folder = warm.folder / "demo"
+    pid = forkserver(warm)
+    with warm.inside(
+        lambda: subprocess.Popen(
+            ["/bin/sh", "-c", script], cwd=folder, env=warm.environment, stdout=subprocess.PIPE, text=True
+        )
+    ) as process:
+        assert process.stdout is not None
+        assert "hello" in process.stdout.readline()
+        assert children(pid) == []
+        process.terminate()
+    warm.run("down", cwd=folder).ok()
+
+
+def test_it_goes_on_without_its_supervisor_until_the_command_is_over(warm: Host) -> None:
+    """A supervisor that is killed leaves the command to go on, and no forkserver after that."""
+    folder = warm.folder / "demo"
+    pid = forkserver(warm)
+    running = warm.spawn("-f", "-", "config", "--services", cwd=folder)
+    eventually(lambda: children(pid))
+    (supervisor,) = warm.processes("pycompose.supervisor")
+    os.kill(supervisor, signal.SIGKILL)
+    warm.run("restart", "web", cwd=folder).ok()
+    assert running.process.stdin is not None
+    running.process.stdin.write(COMPOSE.encode())
+    running.process.stdin.close()
+    assert running.wait() == 0
+    assert running.output == "web\n"
+    eventually(lambda: not Path(f"/proc/{pid}").exists())
+    warm.run("down", cwd=folder).ok()
+
+
+def test_other_code_on_the_disk_ends_it(warm: Host) -> None:
+    """After an upgrade nobody gets the old version."""
+    folder = warm.folder / "demo"
+    pid = forkserver(warm)
+    import pycompose.cli.ps  # noqa: PLC0415 - only for its file
+
+    file = Path(pycompose.cli.ps.__file__)
+    before = file.stat()
+    os.utime(file)
+    try:
+        warm.run("ps", cwd=folder).ok()
+        eventually(lambda: not Path(f"/proc/{pid}").exists())
+    finally:
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    warm.run("down", cwd=folder).ok()
+
+
+def test_many_at_once(warm: Host) -> None:
+    """Commands that run at the same time don't hear of each other."""
+    folder = warm.folder / "demo"
+    script = 'for i in $(seq 30); do pycompose exec -T web sh -c "sleep 0.1; echo $i; exit $i" & pids="$pids $!"; done;'
+    script += " for pid in $pids; do wait $pid; echo code $?; done"
+    lines = warm.command(["/bin/sh", "-c", script], cwd=folder).ok().stdout.split("\n")
+    assert sorted(lines) == sorted(
+        ["", *(f"{n}" for n in range(1, 31)), *(f"code {n}" for n in range(1, 31))]
+    )
+    warm.run("down", cwd=folder).ok()
+    assert warm.processes(NAME) == []
+
+
+LOADED = """
+import importlib, os, sys
+from pycompose import forkserver
+for name in forkserver.MODULES:
+    importlib.import_module(name)
+before = set(sys.modules)
+from pycompose.cli.main import main
+sys.argv = ["pycompose", *sys.argv[1:]]
+stdout = os.dup(1)
+os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
+main()
+sys.stdout.flush()
+os.write(stdout, " ".join(sorted(name for name in set(sys.modules) - before if "pycompose" in name)).encode())
+"""
+
+
+def test_it_has_loaded_what_commands_need(busy: Host) -> None:
+    """Nothing of ours is left to import when a command comes that people give often."""
+    folder = busy.project({"compose.yaml": COMPOSE})
+    busy.run("up", "-d", cwd=folder).ok()
+    for words in (
+        ["ps"], ["ps", "--format", "json"], ["up", "-d"], ["logs"], ["exec", "-T", "web", "true"], ["restart"],
+        ["stop", "-t", "0"], ["start"], ["kill", "web"], ["rm", "-f"], ["images"], ["ls"], ["top"], ["volumes"],
+        ["version"], ["config"], ["events", "--since", "1m", "--until", "0s"], ["stats", "--no-stream"],
+        ["port", "web", "80"], ["graph"], ["down"],
+    ):  # fmt: skip
+        result = busy.command([sys.executable, "-I", "-c", LOADED, *words], cwd=folder).ok()
+        assert result.stdout == "", words

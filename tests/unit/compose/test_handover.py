@@ -1,0 +1,114 @@
+"""Which commands may be given to another process."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from pycompose import handover
+from pycompose.cli.main import COMMANDS
+
+
+@pytest.mark.parametrize(
+    "line",
+    (
+        "ps",
+        "ps -a --format json",
+        "-f a.yaml -f b.yaml ps",
+        "--project-directory ps logs -f",
+        "--file=compose.yaml --profile dev up -d",
+        "--ansi never --progress plain restart web",
+        "up --detach --build",
+        "up --wait",
+        "exec -T web true",
+        "down -v",
+        "version",
+        "up --help -d",
+    ),
+)
+def test_suits(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short commands do, with whatever flags before them."""
+    _plain(monkeypatch)
+    assert handover.suits(line.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    (
+        "",
+        "--help",
+        "-v",
+        "nosuch",
+        "up",
+        "up web",
+        "run web sh",
+        "attach web",
+        "watch",
+        "pull",
+        "cp a web:/b",
+        "container run -it busybox",
+        "-f ps",
+        "-p ps run web",
+        "login",
+        "completion bash",
+    ),
+)
+def test_does_not_suit(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither do those that take a terminal over, nor those with a load of their own, nor what isn't a command."""
+    _plain(monkeypatch)
+    assert not handover.suits(line.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    ((handover.SWITCH, "0"), ("PYTHONPATH", "/x"), ("LD_PRELOAD", "x.so"), ("PYTHONHASHSEED", "1")),
+)
+def test_environments_that_do_not_suit(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who switches it off or changes the interpreter gets an interpreter of his own."""
+    _plain(monkeypatch)
+    monkeypatch.setenv(name, value)
+    assert not handover.suits(["ps"])
+
+
+def test_an_environment_that_suits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These two are set in most container images of Python, and change nothing that isn't passed on."""
+    _plain(monkeypatch)
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert handover.suits(["ps"])
+
+
+def test_a_terminal_keeps_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An `exec` that reads from a terminal stays in the caller's session."""
+    _plain(monkeypatch)
+    ours, theirs = os.openpty()
+    saved = os.dup(0)
+    try:
+        os.dup2(theirs, 0)
+        assert not handover.suits(["exec", "web", "sh"])
+        assert handover.suits(["ps"])
+    finally:
+        os.dup2(saved, 0)
+        for fd in (saved, ours, theirs):
+            os.close(fd)
+
+
+def test_all_are_commands() -> None:
+    """The table names commands that exist."""
+    assert set(COMMANDS) >= handover.QUICK
+
+
+def test_nobody_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]) -> None:
+    """Without a forkserver, and without the directory, nothing has happened."""
+    monkeypatch.setenv("PYCOMPOSE_RUN", os.fspath(tmp_path))
+    assert handover.hand_over(["ps"]) is None
+    handover.ask_for_one()
+    os.makedirs(f"{os.fspath(tmp_path)}/projects/demo")
+    open(f"{os.fspath(tmp_path)}/projects/demo/{handover.SOCKET}", "w", encoding="ascii").close()
+    assert handover.hand_over(["ps"]) is None
+
+
+def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("PYTHON", "LD_")) or name == handover.SWITCH:
+            monkeypatch.delenv(name)
