@@ -17,14 +17,24 @@ names_argument = click.argument("names", nargs=-1, required=True, metavar="NAME.
 force_option = click.option("-f", "--force", is_flag=True, help="Don't ask.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Only names or ids.")
 no_trunc_option = click.option("--no-trunc", is_flag=True, help="Whole ids and commands.")
-template_option = click.option(
-    "-f",
-    "--format",
-    "template",
-    default="",
-    metavar="TEMPLATE",
-    help="Go template, or json, instead of JSON.",
-)
+
+
+def _checked(ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Return a template that can be read; the command ends with 64 for another one, before it looks at anything."""
+    if value not in ("", "json"):
+        ctx.obj.command_codes = True
+        parse(value)
+    return value
+
+
+def template_option_as(*names: str) -> Callable[[Any], Any]:
+    """Declare `--format TEMPLATE` of one object under these names; the command gets it as `template`."""
+    return click.option(
+        *names, "template", default="", metavar="TEMPLATE", callback=_checked, help="Go template, or json."
+    )
+
+
+template_option = template_option_as("-f", "--format")
 labels_option = click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label.")
 options_option = click.option(
     "-o", "--opt", "options", multiple=True, metavar="KEY=VALUE", help="For the driver."

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
-from pycompose.cli import humanize
-from pycompose.cli.format import Layout, dumps, parse, show
+from pycompose.cli import groups, humanize
+from pycompose.cli.format import Layout, show
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import format_option
 from pycompose.engine.errors import PycomposeError
@@ -117,26 +117,16 @@ def ls(
 
 @command.command("inspect", help="Show all about images as JSON.")
 @click.argument("references", nargs=-1, required=True, metavar="IMAGE...")
-@click.option(
-    "-f", "--format", "template", default="", metavar="TEMPLATE", help="Go template instead of JSON."
-)
+@groups.template_option
 @platform_option
 @click.pass_obj
 def inspect(
     invocation: Invocation, /, *, references: tuple[str, ...], template: str, platform: str | None
 ) -> None:
     """Show what is known of images."""
-    import json
-
     from pycompose import catalog
 
-    found = catalog.inspect(invocation.context(), references, platform)
-    if template in ("", "json"):
-        click.echo(json.dumps(found, indent=4, ensure_ascii=False) if not template else dumps(found))
-        return
-    parsed = parse(template)
-    for document in found:
-        click.echo(parsed.render(document))
+    groups.show_documents(catalog.inspect(invocation.context(), references, platform), template)
 
 
 @command.command("history", help="Show the steps that made an image.")

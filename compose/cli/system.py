@@ -84,7 +84,7 @@ def _verbose(context: Context) -> None:
 
 
 @command.command("info", help="Show what the machine has and can do.")
-@click.option("-f", "--format", "template", default="", metavar="TEMPLATE", help="Go template, or json.")
+@groups.template_option
 @click.pass_obj
 def info(invocation: Invocation, /, *, template: str) -> None:
     """Show facts."""
@@ -103,7 +103,7 @@ def info(invocation: Invocation, /, *, template: str) -> None:
 @click.option("--since", type=Moment(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m).")
 @click.option("--until", type=Moment(), default=0, help="Up to this time.")
 @groups.filter_option("container, event, image, service, type.", short=True)
-@click.option("--format", "template", default="", metavar="TEMPLATE", help="Go template, or json.")
+@groups.template_option_as("--format")
 @click.pass_obj
 def events(
     invocation: Invocation, /, *, since: int, until: int, filters: tuple[str, ...], template: str

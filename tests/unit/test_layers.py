@@ -39,6 +39,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pycompose.engine.dataclass",
         "pycompose.engine.config",
     ),
+    "pycompose.gotemplate": (
+        "pycompose.gotemplate",
+        "pycompose.engine.errors",
+        "pycompose.engine.dataclass",
+    ),
     "pycompose.cli": (
         "pycompose.cli",
         "pycompose.app",
@@ -48,6 +53,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pycompose.errors",
         "pycompose.events",
         "pycompose.flags",
+        "pycompose.gotemplate",
         "pycompose.images",
         "pycompose.inspection",
         "pycompose.lookups",
