@@ -50,12 +50,12 @@ if TYPE_CHECKING:
     )
     from pycompose.output import follow, logs
     from pycompose.query import images, ls, port, ps
-    from pycompose.sessions import attach, exec_, run, run_alone
+    from pycompose.sessions import attach, exec_, launch, run, run_alone
 
 __all__ = [
     "Context", "attach", "commit", "cp", "create", "down", "events", "exec_", "export", "follow", "images", "kill",
-    "logs", "ls", "pause", "port", "prepare", "ps", "restart", "rm", "run", "run_alone", "scale", "start", "stats",
-    "stop", "top", "unpause", "up", "volumes", "wait",
+    "launch", "logs", "ls", "pause", "port", "prepare", "ps", "restart", "rm", "run", "run_alone", "scale", "start",
+    "stats", "stop", "top", "unpause", "up", "volumes", "wait",
 ]  # fmt: skip
 
 # Use cases with a module of their own, imported by the one command that asks for them.
@@ -63,7 +63,7 @@ _ELSEWHERE = {
     "pycompose.activity": ("events", "stats", "top", "volumes", "wait"),
     "pycompose.output": ("follow", "logs"),
     "pycompose.query": ("images", "ls", "port", "ps"),
-    "pycompose.sessions": ("attach", "exec_", "run", "run_alone"),
+    "pycompose.sessions": ("attach", "exec_", "launch", "run", "run_alone"),
 }
 DOWN_WAIT_S = 20.0
 

@@ -154,16 +154,20 @@ class Changes:
         """Start what exists, dependencies first."""
         sink = sink_of(peer)
         async with self._requests.exclusive(interruptible=True):
-            observed = await self._requests.observe()
-            chosen = _selected(observed, message, oneoff=False)
-            plan = self._start_plan([container for container in chosen if not container.running])
-            if not chosen and message["services"]:
-                raise NoSuchContainer(f"service {message['services'][0]} has no container to start")
-            await self._walk(plan, self._requests.operations(sink), message)
+            chosen = await self.start_chosen(sink, message)
         if message.get("wait"):
             services = dict.fromkeys(container.service for container in chosen)
             await self._wait_ready(sink, services, message.get("wait_timeout_s"))
         peer.send({"result": {}})
+
+    async def start_chosen(self, sink: Sink, message: Message) -> list[ObservedContainer]:
+        """Start what a message chooses, and return it; the caller keeps others out (`exclusive`)."""
+        chosen = _selected(await self._requests.observe(), message, oneoff=False)
+        if not chosen and message["services"]:
+            raise NoSuchContainer(f"service {message['services'][0]} has no container to start")
+        plan = self._start_plan([container for container in chosen if not container.running])
+        await self._walk(plan, self._requests.operations(sink), message)
+        return chosen
 
     def _start_plan(self, containers: Iterable[ObservedContainer]) -> Plan:
         """Return the plan that starts existing containers, each after the conditions of its record."""

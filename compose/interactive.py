@@ -9,12 +9,13 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking
-from pycompose.changes import sink_of
+from pycompose.changes import Changes, sink_of
 from pycompose.engine.client import Attached
 from pycompose.engine.config import from_json
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.images.spec import Image
+from pycompose.engine.state import Status
 from pycompose.execs import exec_process
 from pycompose.model import Condition, Project
 from pycompose.mounts import ensure_volume
@@ -43,8 +44,9 @@ class Session:
 class Interactive:
     """One method per operation; each answers with a result, or raises PycomposeError."""
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: Requests, changes: Changes) -> None:
         self._requests = requests
+        self._changes = changes
         self._supervisor = requests.supervisor
         self._sessions: dict[Peer, Session] = {}
         self._removals: dict[str, asyncio.Task[None]] = {}
@@ -192,6 +194,36 @@ class Interactive:
             return
         await self._join(peer, tracked)
 
+    async def launch(self, peer: Peer, message: Message, fds: list[int]) -> None:
+        """Start a container that exists, unless it runs, and stay connected to it (`container start --attach`)."""
+        container_id = str(message["id"])
+        async with self._requests.exclusive(interruptible=True):
+            await self._supervisor.need_keeper()
+            tracked = self._supervisor.lifecycle.tracked.get(container_id)
+            if tracked is None:
+                raise NoSuchContainer(f"container {container_id[:12]}: has been removed meanwhile")
+            stdout, stderr = _outputs(message, fds)
+            runs = tracked.status in (Status.RUNNING, Status.PAUSED)
+            attached = await blocking(
+                self._supervisor.runtime.keeper.attach,
+                container_id,
+                stdout=stdout,
+                stderr=stderr,
+                patient=not runs,
+                early=not runs,
+                rows=int(message["rows"]),
+                columns=int(message["columns"]),
+            )
+            _close(fds)
+            if not runs:
+                chosen = {"services": [], "ids": [container_id]}
+                await self._changes.start_chosen(sink_of(peer), chosen)
+                attached = (
+                    await self._ends(tracked, alone=tracked.record.oneoff) if message["stdin"] else attached
+                )
+        self._hand_out(peer, tracked, attached)
+        await self._join(peer, tracked)
+
     async def _await(self, operations: Operations, conditions: list[list[Any]]) -> None:
         """Wait for what the service depends on; raises DependencyFailed."""
         never = asyncio.Event()
@@ -221,10 +253,10 @@ class Interactive:
                 service, name=str(message["name"]), auto_remove=bool(message["remove"]), publish=True
             )
 
-    async def _ends(self, tracked: Tracked) -> Attached:
+    async def _ends(self, tracked: Tracked, *, alone: bool = True) -> Attached:
         """Return the input and the terminal of a container that has started; nothing if it has ended already.
 
-        The input is the client's alone then: it ends when the client closes it, or dies.
+        `alone` makes the input the client's: it ends when the client closes it, or dies.
         """
         keeper = self._supervisor.runtime.keeper
         found = [Attached()]
@@ -232,7 +264,7 @@ class Interactive:
         def work() -> None:
             with contextlib.suppress(NoSuchContainer):
                 found.append(keeper.attach(tracked.config.id))
-                if found[-1].stdin is not None:
+                if alone and found[-1].stdin is not None:
                     keeper.close_stdin(tracked.config.id)
 
         try:

@@ -255,6 +255,7 @@ class AloneOptions(ImageOptions):
     """`container run` and `create`. `keys` has the value of each flag of flags.FLAGS by its `key`, as far as given.
 
     `entrypoint` None is the image's, "" none. `cidfile` gets the id. With `start` False the container is only made.
+    `outputs` are those that the session gets.
     """
 
     image: str
@@ -279,6 +280,7 @@ class AloneOptions(ImageOptions):
     detach: bool = False
     start: bool = True
     cidfile: str = ""
+    outputs: tuple[str, ...] = ("stdout", "stderr")
     rows: int = 0
     columns: int = 0
 

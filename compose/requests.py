@@ -51,7 +51,7 @@ class Requests:
         journal = supervisor.paths.project(supervisor.project) / "events.jsonl"
         self._journal = Journal(journal, JOURNAL_BYTES)
         changes = Changes(self)
-        self._interactive = Interactive(self)
+        self._interactive = Interactive(self, changes)
         joining = Joining(self)
         altering = Altering(self)
         self._handlers = {
@@ -71,6 +71,7 @@ class Requests:
             "exec": self._interactive.exec,
             "attach": self._interactive.attach,
             "run": self._interactive.run,
+            "launch": self._interactive.launch,
             "rejoin": self._interactive.rejoin,
             "wait": self._interactive.wait,
             "subscribe": self._interactive.subscribe,

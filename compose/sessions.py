@@ -106,10 +106,10 @@ class Session:
 class _Pipes:
     """Up to three pipes: the far ends go to the process, the near ends to the session."""
 
-    def __init__(self, *, stdin: bool = False, output: bool = True) -> None:
+    def __init__(self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True) -> None:
         self.far: list[int | None] = []
         self.near: list[int | None] = []
-        for wanted, reading_far in ((stdin, True), (output, False), (output, False)):
+        for wanted, reading_far in ((stdin, True), (stdout, False), (stderr, False)):
             if not wanted:
                 self.far.append(None)
                 self.near.append(None)
@@ -148,7 +148,7 @@ def exec_(context: Context, project_name: str, options: ExecOptions) -> Session:
 
     connection = _reach(context, project_name, options.service)
     piped = not options.tty and not options.detach
-    pipes = _Pipes(stdin=options.interactive and piped, output=piped)
+    pipes = _Pipes(stdin=options.interactive and piped, stdout=piped, stderr=piped)
     message = {
         "op": "exec",
         "id": options.container,
@@ -195,6 +195,26 @@ def attach(context: Context, project_name: str, options: AttachOptions) -> Sessi
         "id": options.container,
         "service": options.service,
         "index": options.index,
+        "fds": pipes.there,
+    }
+    result, received = pipes.call(connection, message, context)
+    session = Session(connection, context.paths, project_name)
+    return _attached(session, pipes, result, received, stdin=options.stdin)
+
+
+def launch(context: Context, project_name: str, options: AttachOptions) -> Session:
+    """Start a container that exists, unless it runs, and connect to its process 1. Raises as `exec_`."""
+    from pycompose import app  # noqa: PLC0415 - app offers this function
+
+    app.restore_networks(context)
+    connection = connect_or_start(context.paths, project_name)
+    pipes = _Pipes()
+    message = {
+        "op": "launch",
+        "id": options.container,
+        "stdin": options.stdin,
+        "rows": options.rows,
+        "columns": options.columns,
         "fds": pipes.there,
     }
     result, received = pipes.call(connection, message, context)
@@ -309,9 +329,11 @@ def _started(
 ) -> Session:
     """Have the supervisor make and start the container of `run` that `wanted` tells more of."""
     from pycompose import app  # noqa: PLC0415 - app offers this module's functions
+    from pycompose.options import RunOptions  # noqa: PLC0415 - types only, elsewhere
 
     detach = options.detach or not wanted.get("start", True)
-    pipes = _Pipes(output=not detach)
+    outputs = () if detach else ("stdout", "stderr") if isinstance(options, RunOptions) else options.outputs
+    pipes = _Pipes(stdout="stdout" in outputs, stderr="stderr" in outputs)
     message = {
         "op": "run",
         "project": plain(project),

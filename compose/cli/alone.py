@@ -91,6 +91,18 @@ def complete_networks(ctx: click.Context, _param: click.Parameter, incomplete: s
     return sorted(name for name in {*names, "host", "none", "bridge"} if name.startswith(incomplete))
 
 
+STREAMS = ("stdin", "stdout", "stderr")
+
+
+def _streams(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the streams of `--attach` in lower case, each once."""
+    wanted = tuple(dict.fromkeys(name.lower() for name in value))
+    for name in wanted:
+        if name not in STREAMS:
+            raise click.BadParameter(f"{name!r} is none of STDIN, STDOUT and STDERR", ctx, param)
+    return wanted
+
+
 def _flags() -> list[Callable[[F], F]]:
     """Return the options of the table, and those that are no single key of a service."""
     many: dict[str, Any] = {"multiple": True}
@@ -106,6 +118,8 @@ def _flags() -> list[Callable[[F], F]]:
             details |= many
         options.append(click.option(*flag.names, flag.key, **details))
     options += [
+        click.option("-a", "--attach", "streams", **many, metavar="STREAM", callback=_streams,
+                     help="Stay with STDIN, STDOUT or STDERR only (repeat)."),
         click.option("--cidfile", default="", metavar="FILE", help="Write the container's id there."),
         click.option("--cpuset-mems", default="", metavar="LIST", help="These memory nodes (0-1)."),
         click.option("--entrypoint", metavar="COMMAND", help="Instead of the image's entrypoint."),
@@ -158,6 +172,7 @@ def _options(
         quiet_pull=args["quiet"],
         detach=detach,
         start=start,
+        outputs=tuple(name for name in args["streams"] or STREAMS if name != "stdin"),
         rows=size[0],
         columns=size[1],
     )
@@ -185,22 +200,29 @@ def run(invocation: Invocation, /, **args: Any) -> int:
 
     invocation.command_codes = True
     detach, stdin = args["detach"], args["stdin_open"]
+    if detach and args["streams"]:
+        invocation.failure_code = NO_TERMINAL
+        raise PycomposeError("-a and -d: cannot be combined")
     if args["tty"] and stdin and not detach and not sys.stdin.isatty():
         invocation.failure_code = NO_TERMINAL
         raise PycomposeError("-t: cannot use a terminal: standard input is none", hint="leave -t out")
     screen = size(1) if args["tty"] and not detach else (0, 0)
     session = _made(invocation, _options(args, start=True, detach=detach, size=screen))
-    if detach:
-        with contextlib.closing(session):
-            click.echo(session.container)
-        return 0
-    code = Interaction(
-        session,
-        stdin=sys.stdin.fileno() if stdin else None,
-        detach_keys=args["detach_keys"] if session.tty else "",
-        forward=FORWARDED if args["sig_proxy"] else (),
-    ).run()
-    return 0 if code == DETACHED else code
+    silent = detach or args["streams"] == ("stdin",)
+    container = session.container
+    if silent and not (stdin and not detach):
+        session.close()
+    else:
+        code = Interaction(
+            session,
+            stdin=sys.stdin.fileno() if stdin else None,
+            detach_keys=args["detach_keys"] if session.tty else "",
+            forward=FORWARDED if args["sig_proxy"] else (),
+            leave_at_end=silent,
+        ).run()
+    if silent:
+        click.echo(container)
+    return 0 if silent or code == DETACHED else code
 
 
 @click.command(

@@ -108,12 +108,7 @@ def stop(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float | 
     _act(invocation, names, "stop", timeout_s=timeout)
 
 
-@command.command("start", help="Start containers.")
-@groups.names_argument
-@click.pass_obj
-def start(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
-    """Start each."""
-    _act(invocation, names, "start")
+command.add_command(looking.start)
 
 
 @command.command("restart", help="Stop and start containers.")

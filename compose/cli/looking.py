@@ -1,4 +1,4 @@
-"""`pycompose container top, stats, port, attach`: a container while it runs, by name or beginning of an id."""
+"""`pycompose container top, stats, port, attach, start`: containers while they run, by name or beginning of an id."""
 
 # ruff: noqa: PLC0415 - --help needs none of what the commands do
 
@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
-from pycompose.cli import table
+from pycompose.cli import groups, table
 from pycompose.cli.humanize import address
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import detach_keys_option, format_option
@@ -17,6 +18,9 @@ from pycompose.cli.top import HEAD, row
 from pycompose.engine.errors import PycomposeError, StateError
 from pycompose.lookups import StatsOptions, TopOptions
 from pycompose.options import AttachOptions
+
+if TYPE_CHECKING:
+    from pycompose.cli.terminal import Session
 
 OWN = 2  # the columns of `pycompose top` that tell services apart
 
@@ -101,16 +105,56 @@ def port(invocation: Invocation, /, name: str, port: str) -> None:
 def attach(invocation: Invocation, /, name: str, *, detach_keys: str, no_stdin: bool, sig_proxy: bool) -> int:
     """Stay connected till the container ends or the keys are pressed; return its exit code."""
     from pycompose import app, manage
-    from pycompose.cli.terminal import DETACHED, FORWARDED, Interaction
 
     context = invocation.context()
     container = manage.find_container(context, name)
     options = AttachOptions(service=container.service, container=container.id, stdin=not no_stdin)
     session = app.attach(context, container.config.project, options)
+    return _stay(session, stdin=not no_stdin, detach_keys=detach_keys, sig_proxy=sig_proxy)
+
+
+def _stay(session: Session, *, stdin: bool, detach_keys: str, sig_proxy: bool) -> int:
+    """Join the session and the caller's streams until it ends or is left; return its exit code, 0 when left."""
+    from pycompose.cli.terminal import DETACHED, FORWARDED, Interaction
+
     code = Interaction(
         session,
-        stdin=None if no_stdin else sys.stdin.fileno(),
+        stdin=sys.stdin.fileno() if stdin else None,
         detach_keys=detach_keys if session.tty else "",
         forward=FORWARDED if sig_proxy else (),
     ).run()
     return 0 if code == DETACHED else code
+
+
+@click.command("start", help="Start containers, and with -a or -i stay with the one.")
+@groups.names_argument
+@click.option("-a", "--attach", "attached", is_flag=True, help="Show its output and pass signals on.")
+@detach_keys_option()
+@click.option("-i", "--interactive", is_flag=True, help="With standard input, where it has one.")
+@click.pass_obj
+def start(
+    invocation: Invocation, /, names: tuple[str, ...], *, attached: bool, detach_keys: str, interactive: bool
+) -> int:
+    """Start each; return the exit code of one that is stayed with, 0 after the detach keys."""
+    from pycompose import app, manage
+    from pycompose.cli.terminal import size
+
+    app.require_root()
+    context = invocation.context()
+    if not attached and not interactive:
+        groups.each(names, lambda name: manage.act(context, name, "start"))
+        return 0
+    if len(names) > 1:
+        raise PycomposeError("-a and -i: cannot be used with several containers", hint="start one at a time")
+    container = manage.find_container(context, names[0])
+    process = container.config.process
+    rows, columns = size(1) if process.tty else (0, 0)
+    options = AttachOptions(
+        service=container.service,
+        container=container.id,
+        stdin=interactive and process.stdin_open,
+        rows=rows,
+        columns=columns,
+    )
+    session = app.launch(context, container.config.project, options)
+    return _stay(session, stdin=options.stdin, detach_keys=detach_keys, sig_proxy=True)

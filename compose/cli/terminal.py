@@ -278,7 +278,7 @@ class Interaction:
         self._outputs: dict[int, int] = {}
         if session.stdout is not None:
             self._outputs[session.stdout] = stdout
-        elif session.terminal is not None:
+        elif session.terminal is not None and not session.ends:  # else the keeper reads it
             self._outputs[session.terminal] = stdout
         if session.stderr is not None:
             self._outputs[session.stderr] = stderr
