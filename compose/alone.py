@@ -19,7 +19,7 @@ from pycompose.engine.cgroups.limits import check
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import CgroupError, PycomposeError
 from pycompose.errors import ConfigError, ConfigErrors
-from pycompose.flags import FLAGS, Flag
+from pycompose.flags import FLAGS, REPEATED, Flag
 from pycompose.model import Port, Restart
 from pycompose.observe import ALONE
 
@@ -124,8 +124,9 @@ def _check_service(service: Service) -> None:
         check(service.limits)
     except CgroupError as exc:
         key, colon, reason = exc.message.partition(":")
+        key, space, device = key.partition(" ")
         flag = next((f.names[-1] for f in FLAGS if ".".join(f.path) == key), f"--{key.replace('_', '-')}")
-        raise PycomposeError(f"{flag}{colon}{reason}", hint=exc.hint) from None
+        raise PycomposeError(f"{flag}{space}{device}{colon}{reason}", hint=exc.hint) from None
 
 
 def _literal(node: Any) -> Any:
@@ -175,6 +176,8 @@ def _value(flag: Flag, value: Any) -> Any:
         return list(value)
     if flag.kind == "pairs":
         return _pairs(flag.names[-1], value)
+    if flag.kind in ("rates", "counts", "weights"):
+        return [_device_rate(flag, text) for text in value]
     return f"{value}s" if flag.kind == "seconds" else value
 
 
@@ -186,6 +189,21 @@ def _pairs(flag: str, entries: Iterable[str]) -> dict[str, str]:
             raise PycomposeError(f"{flag} {entry}: not of the form KEY=VALUE")
         found[key] = value
     return found
+
+
+def _device_rate(flag: Flag, text: str) -> dict[str, Any]:
+    """Return path and number of DEVICE:NUMBER (docker/cli opts/throttledevice.go, weightdevice.go)."""
+    path, colon, number = text.partition(":")
+    if not colon or not path.startswith("/dev/"):
+        raise PycomposeError(
+            f"{flag.names[-1]} {text}: not of the form {flag.metavar}", hint="/dev/sda:1mb, say"
+        )
+    if flag.kind != "rates" and not (number.isascii() and number.isdigit()):
+        raise PycomposeError(f"{flag.names[-1]} {text}: {number!r} is no number")
+    return {
+        "path": path,
+        "weight" if flag.kind == "weights" else "rate": number if flag.kind == "rates" else int(number),
+    }
 
 
 def _ulimit(text: str) -> tuple[str, Any]:
@@ -374,6 +392,6 @@ def _of_flag(error: ConfigError, options: AloneOptions) -> PycomposeError:
         return PycomposeError(f"{shown}: {error.reason}" if shown else error.reason)
     value = options.keys.get(flag.key)
     index = rest.partition("]")[0]
-    if flag.kind == "list" and index.isdigit() and value and int(index) < len(value):
+    if flag.kind in REPEATED and index.isdigit() and value and int(index) < len(value):
         return PycomposeError(f"{flag.names[-1]} {value[int(index)]}: {error.reason}")
     return PycomposeError(f"{flag.names[-1]}: {error.reason}")

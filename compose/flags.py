@@ -10,7 +10,8 @@ class Flag:
     """A flag that says the same as a key of a service.
 
     `path` is the key. `kind`: text, count (an integer), switch, list (repeated), pairs (repeated KEY=VALUE, a mapping),
-    seconds (an integer that becomes a duration). Without `metavar` it takes no value.
+    seconds (an integer that becomes a duration); rates, counts and weights (repeated DEVICE:NUMBER, a list of
+    mappings; bytes with a unit, plain numbers, and 10 to 1000). Without `metavar` it takes no value.
     """
 
     names: tuple[str, ...]
@@ -31,11 +32,13 @@ def _flag(names: str, path: str, kind: str, metavar: str, text: str) -> Flag:
     )
 
 
+REPEATED = frozenset({"list", "pairs", "rates", "counts", "weights"})
 # docker run --help, in its order.
 FLAGS = (
     _flag("--add-host", "extra_hosts", "list", "HOST:IP", "One more name in /etc/hosts."),
     _flag("--annotation", "annotations", "list", "KEY=VALUE", "An annotation."),
     _flag("--blkio-weight", "blkio_config.weight", "count", "N", "Weight of block I/O (10 to 1000)."),
+    _flag("--blkio-weight-device", "blkio_config.weight_device", "weights", "DEVICE:N", "The same for a device."),
     _flag("--cap-add", "cap_add", "list", "NAME", "Give this capability."),
     _flag("--cap-drop", "cap_drop", "list", "NAME", "Take this capability away."),
     _flag("--cgroup-parent", "cgroup_parent", "text", "PATH", "Control group above the container's."),
@@ -49,6 +52,11 @@ FLAGS = (
     _flag("--cpuset-cpus", "cpuset", "text", "LIST", "These CPUs (0-2,4)."),
     _flag("--device", "devices", "list", "DEVICE", "A device of the host (SOURCE[:TARGET[:rwm]])."),
     _flag("--device-cgroup-rule", "device_cgroup_rules", "list", "RULE", "Allow devices (c 1:3 mr)."),
+    _flag("--device-read-bps", "blkio_config.device_read_bps", "rates", "DEVICE:BYTES", "Read no more a second."),
+    _flag("--device-read-iops", "blkio_config.device_read_iops", "counts", "DEVICE:N", "Read no more often a second."),
+    _flag("--device-write-bps", "blkio_config.device_write_bps", "rates", "DEVICE:BYTES", "Write no more a second."),
+    _flag("--device-write-iops", "blkio_config.device_write_iops", "counts", "DEVICE:N",
+          "Write no more often a second."),
     _flag("--dns", "dns", "list", "ADDRESS", "A DNS server."),
     _flag("--dns-option", "dns_opt", "list", "OPTION", "An option of resolv.conf."),
     _flag("--dns-search", "dns_search", "list", "DOMAIN", "A search domain."),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pycompose.app import Context
-    from pycompose.engine.config import ContainerConfig, Limits
+    from pycompose.engine.config import ContainerConfig, DeviceRate, Limits
     from pycompose.health import HealthSpec
     from pycompose.networking.model import NetworkState
     from pycompose.observe import ObservedContainer
@@ -267,12 +267,21 @@ def _limits(limits: Limits) -> Json:
         "CpusetCpus": limits.cpuset or "",
         "CpusetMems": limits.cpuset_mems or "",
         "BlkioWeight": limits.blkio_weight or 0,
+        "BlkioWeightDevice": _rates(limits.blkio_weight_device, "Weight"),
+        "BlkioDeviceReadBps": _rates(limits.device_read_bps),
+        "BlkioDeviceWriteBps": _rates(limits.device_write_bps),
+        "BlkioDeviceReadIOps": _rates(limits.device_read_iops),
+        "BlkioDeviceWriteIOps": _rates(limits.device_write_iops),
         "MemoryReservation": limits.memory_reservation_bytes or 0,
         "MemorySwap": limits.memory_swap_bytes or 0,
         "MemorySwappiness": limits.memory_swappiness,
         "OomKillDisable": limits.oom_kill_disable,
         "PidsLimit": limits.pids,
     }
+
+
+def _rates(found: Iterable[DeviceRate], number: str = "Rate") -> list[Json]:
+    return [{"Path": item.path, number: item.rate} for item in found]
 
 
 def _first_network(record: ServiceRecord) -> str:

@@ -15,7 +15,7 @@ from pycompose.cli.altering import Policy
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import detach_keys_option, invocation_of
 from pycompose.engine.errors import PycomposeError
-from pycompose.flags import FLAGS
+from pycompose.flags import FLAGS, REPEATED
 
 if TYPE_CHECKING:
     from pycompose.cli.terminal import Session
@@ -114,7 +114,7 @@ def _flags() -> list[Callable[[F], F]]:
         details: dict[str, Any] = {"metavar": flag.metavar, "help": flag.help}
         if flag.kind in ("count", "seconds"):
             details["type"] = int
-        if flag.kind in ("list", "pairs"):
+        if flag.kind in REPEATED:
             details |= many
         options.append(click.option(*flag.names, flag.key, **details))
     options += [

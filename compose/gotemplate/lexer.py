@@ -136,10 +136,9 @@ def constant(source: str, token: Token) -> str | int | float:
         if token.kind == "string":
             return unquote(token.text)
         if token.kind == "char":
-            (char,) = unquote(token.text)
-            return ord(char)
+            return ord(unquote(token.text))
         return _number(token.text)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError):  # TypeError: more than one character
         what = {"string": "string", "char": "character constant"}.get(token.kind, "number syntax")
         raise TemplateSyntaxError(source, token.start, f"bad {what}: {token.text}") from None
 

@@ -94,7 +94,8 @@ def field(value: Any, name: str) -> Any:
         return value.get(name, NO_VALUE)
     if not isinstance(value, Mapping):
         raise CallError(f"can't evaluate field {name} in type {type_name(value)}")
-    for key in (name, name[:1].lower() + name[1:], "Id" if name == "ID" else name):
+    # JSON writes some names in lower case; Go's is that of the struct.
+    for key in (name, name[:1].lower() + name[1:], *(("Id", "id") if name == "ID" else ())):
         if key in value:
             return shaped(value, key)
     if OMITTED.get(name, "") in value:

@@ -113,3 +113,15 @@ def test_completion(busy: Host) -> None:
         }
         assert found in busy.run(env=env).stdout
     busy.run("network", "rm", "mesh").ok()
+
+
+def test_rates_of_devices(busy: Host) -> None:
+    """The rates are shown, and refused for what is no block device: nothing is left of such a container."""
+    flags = ("--device-read-bps", "/dev/loop0:1mb", "--device-write-iops", "/dev/loop0:9")
+    ran(busy, "--name", "slow", *flags, "busybox", "true")
+    shown = "{{.HostConfig.BlkioDeviceReadBps}} {{range .HostConfig.BlkioDeviceWriteIOps}}{{.Rate}}{{end}}"
+    told = busy.run("container", "inspect", "-f", shown, "slow").stdout
+    assert told == "[{/dev/loop0 1048576}] 9\n"
+    ran(busy, "--rm", "--device-read-bps", "/dev/null:1mb", "busybox", "true", code=125)
+    busy.run("container", "rm", "slow").ok()
+    assert busy.run("container", "ls", "-aq").stdout == ""

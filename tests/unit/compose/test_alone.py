@@ -92,6 +92,23 @@ def test_mounts(text: str, mount: dict[str, Any]) -> None:
     assert parse_mount(text) == mount
 
 
+def test_rates_of_devices() -> None:
+    """Bytes may have a unit, repeated flags add up."""
+    keys = {
+        "blkio_config_device_read_bps": ("/dev/a:1mb", "/dev/b:2048"),
+        "blkio_config_device_write_iops": ("/dev/a:100",),
+        "blkio_config_weight_device": ("/dev/a:300",),
+    }
+    limits = service(AloneOptions(image="x", keys=keys)).limits
+    assert [(item.path, item.rate) for item in limits.device_read_bps] == [
+        ("/dev/a", 1 << 20),
+        ("/dev/b", 2048),
+    ]
+    assert [(item.path, item.rate) for item in limits.device_write_iops] == [("/dev/a", 100)]
+    assert [(item.path, item.rate) for item in limits.blkio_weight_device] == [("/dev/a", 300)]
+    assert limits.device_write_bps == limits.device_read_iops == ()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     (
@@ -101,6 +118,26 @@ def test_mounts(text: str, mount: dict[str, Any]) -> None:
         ({"cpuset_mems": "4000"}, "--cpuset-mems: cannot set 4000: no memory node"),
         ({"keys": {"healthcheck_interval": "soon"}}, "--health-interval: invalid duration"),
         ({"keys": {"logging_options": ("a",)}}, "--log-opt a: not of the form"),
+        (
+            {"keys": {"blkio_config_device_read_bps": ("sda:1mb",)}},
+            "--device-read-bps sda:1mb: not of the form",
+        ),
+        (
+            {"keys": {"blkio_config_device_read_bps": ("/dev/a",)}},
+            "--device-read-bps /dev/a: not of the form",
+        ),
+        (
+            {"keys": {"blkio_config_device_write_bps": ("/dev/a:1", "/dev/a:x")}},
+            "--device-write-bps /dev/a:x: invalid size",
+        ),
+        (
+            {"keys": {"blkio_config_device_read_iops": ("/dev/a:1k",)}},
+            "--device-read-iops /dev/a:1k: '1k' is no",
+        ),
+        (
+            {"keys": {"blkio_config_weight_device": ("/dev/a:5",)}},
+            "--blkio-weight-device /dev/a: cannot set 5",
+        ),
         ({"volumes": ("v:data",)}, "--volume or --mount: target"),
         ({"mounts": ("type=bind,target=/x",)}, "--mount .*: a bind needs a source"),
         ({"mounts": ("target=/x,what=1",)}, "--mount .*: unknown key 'what'"),
