@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pycompose.networking.model import NetworkState
     from pycompose.observe import ObservedContainer
 
+BRIDGE = "bridge"
 NEVER = "0001-01-01T00:00:00Z"
 _NS = 1_000_000_000
 
@@ -338,7 +339,10 @@ def _network_settings(context: Context, found: ObservedContainer, record: Servic
             with_state.get(name),
             (found.name, record.service.name, *endpoint.aliases),
         )
+    # Docker repeats the endpoint of its default network here; scripts ask for .NetworkSettings.IPAddress.
+    default = networks.get(BRIDGE) or _endpoint({}, None, ())
     return {
+        **{key: value for key, value in default.items() if key not in ("Aliases", "DNSNames", "NetworkID")},
         "SandboxID": found.id,
         "SandboxKey": str(context.paths.netns(found.id)) if running else "",
         "Ports": ports if running else {},

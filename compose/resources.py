@@ -69,6 +69,8 @@ class NetworkRow:
     labels: dict[str, str]
     users: tuple[str, ...]
     created_ns: int = 0
+    internal: bool = False
+    ipv6: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,6 +339,8 @@ def networks(context: Context, filters: Iterable[str] = ()) -> list[NetworkRow]:
                 labels=state.labels,
                 users=tuple(container.name for container in users.get(state.name, ())),
                 created_ns=state.created_ns,
+                internal=state.internal,
+                ipv6=bool(state.subnet6),
             )
             for state in networking.list_networks()
         ]

@@ -25,6 +25,8 @@ LS = Layout(
         "Scope": "SCOPE",
         "Labels": "LABELS",
         "CreatedAt": "CREATED AT",
+        "IPv6": "IPV6",
+        "Internal": "INTERNAL",
     },
 )
 
@@ -38,6 +40,8 @@ def fields(row: NetworkRow, *, full: bool = False) -> dict[str, Any]:
         "Scope": "local",
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(row.labels.items())),
         "CreatedAt": humanize.moment(row.created_ns),
+        "IPv6": str(row.ipv6).lower(),
+        "Internal": str(row.internal).lower(),
     }
 
 

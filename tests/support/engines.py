@@ -291,13 +291,13 @@ class Docker(Engine):
         stdin: str = "",
         timeout_s: float = 60.0,
     ) -> Result:
-        """Run `docker-compose`, or `docker container …`."""
+        """Run `docker-compose`, or `docker container …` and its likes."""
         return self._command(_docker(arguments), cwd, env, stdin, timeout_s)
 
     def spawn(
         self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, tty: bool = False
     ) -> Running:
-        """Start `docker-compose`, or `docker container …`."""
+        """Start `docker-compose`, or `docker container …` and its likes."""
         argv = _docker(arguments)
         print(f"$ {' '.join(argv)} &")
         if not tty:
@@ -430,7 +430,8 @@ class Docker(Engine):
 
 
 def _docker(arguments: Sequence[str]) -> list[str]:
-    return ["docker" if arguments[0] == "container" else COMPOSE, *arguments]
+    groups = ("container", "image", "network", "system", "volume")
+    return ["docker" if arguments[0] in groups else COMPOSE, *arguments]
 
 
 def peers_pid() -> str:
