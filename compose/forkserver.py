@@ -19,21 +19,30 @@ import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
-from pycompose.engine.linux.process import close_all_but, set_parent_death_signal
+from pycompose.cli.main import main as command_line
+from pycompose.engine.linux.process import close_all_but, set_name, set_parent_death_signal
 from pycompose.handover import INT_BYTES, PACKET_BYTES, QUICK, REQUEST, SOCKET, STARTED, identity
 from pycompose.start import GARBAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-IDLE_S = 300.0
+# What a fork does before it is asked for anything.
+SAMPLE = b"""
+services:
+  web: {image: host, command: [sleep, "1"], ports: ["80:80"], volumes: ["data:/data"], depends_on: [db]}
+  db: {image: host, environment: {A: "${B:-c}"}, healthcheck: {test: [CMD, "true"], interval: 1s}}
+volumes: {data: {}}
+"""
+IDLE_MS = 300_000
+# After so long without anything to do the next fork is made.
+QUIET_MS = 3
 BUSY = b"busy"
 DESCRIPTORS = 5
 # What the commands of handover.QUICK load on their way; tests/e2e/test_forkserver.py tells when one is missing.
 MODULES = (
-    "pycompose.cli.main",
     *(f"pycompose.cli.{name}" for name in sorted(QUICK - {"inspect"})),  # it loads the networking, 20 MB
     "pycompose.cli.progress", "pycompose.cli.terminal", "pycompose.config.load", "pycompose.config.render",
     "pycompose.config.bind", "pycompose.config.hashing", "pycompose.activity", "pycompose.again", "pycompose.app",
@@ -43,8 +52,16 @@ MODULES = (
 )  # fmt: skip
 
 
+class Fork(NamedTuple):
+    """A process that performs one command, or waits for one on the other end of `channel`."""
+
+    pid: int
+    pidfd: int
+    channel: socket.socket
+
+
 class Forkserver:
-    """The listening socket, the supervisor's end, and the commands under way."""
+    """The listening socket, the supervisor's end, the commands under way, and a fork in reserve for the next one."""
 
     def __init__(self, directory: str, supervisor: socket.socket) -> None:
         """`directory` is where the project's sockets are; it gets ours. Raises OSError."""
@@ -56,14 +73,20 @@ class Forkserver:
         self._handlers: dict[int, Callable[[], None]] = {}
         self._callers: set[socket.socket] = set()
         self._commands = 0
+        self._reserve: Fork | None = None
         self._watch(self._listener.fileno(), self._accept)
         self._watch(supervisor.fileno(), self._project_is_down)
 
     def serve(self) -> None:
         """Perform commands until there is no reason to be here any more."""
         while self._listener is not None or self._commands:
-            ready = self._poll.poll(IDLE_S * 1000)
-            if not ready and not self._callers:
+            forks = self._reserve is None and self._listener is not None
+            ready = self._poll.poll(QUIET_MS if forks else IDLE_MS)
+            if not ready and forks:
+                with contextlib.suppress(OSError):
+                    self._reserve = self._fork()
+                    self._watch(self._reserve.pidfd, self._drop_reserve)
+            elif not ready and not self._callers:
                 self._stop_listening()
             for fd, _ in ready:
                 if fd in self._handlers:  # or the one before has closed it
@@ -79,6 +102,7 @@ class Forkserver:
 
     def _stop_listening(self) -> None:
         """Take no more commands; those under way go on."""
+        self._drop_reserve()
         if self._listener is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
@@ -97,22 +121,55 @@ class Forkserver:
                 self._supervisor.close()
             self._supervisor = None
 
+    # ------------------------------------------------------------------ forks
+
+    def _fork(self) -> Fork:
+        """Make a process that waits for its command; raises OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        with theirs:
+            try:
+                pid = os.fork()
+            except OSError:
+                ours.close()
+                raise
+            if pid == 0:
+                _wait(theirs.fileno())
+        return Fork(pid, os.pidfd_open(pid), ours)
+
+    def _drop_reserve(self) -> None:
+        """End the fork in reserve, if it hasn't ended already."""
+        fork, self._reserve = self._reserve, None
+        if fork is not None:
+            self._forget(fork.pidfd)
+            os.kill(fork.pid, signal.SIGKILL)
+            os.waitpid(fork.pid, 0)
+            os.close(fork.pidfd)
+            fork.channel.close()
+
+    def _take(self) -> Fork:
+        """Return the fork in reserve or another one; raises OSError."""
+        fork, self._reserve = self._reserve, None
+        if fork is None:
+            return self._fork()
+        self._forget(fork.pidfd)
+        return fork
+
     # ------------------------------------------------------------------ callers
 
     def _accept(self) -> None:
         assert self._listener is not None  # noqa: S101 - nobody calls otherwise
         caller, _ = self._listener.accept()
-        uid = _peer_uid(caller)
-        if uid != os.geteuid() or _code() != self._code:
+        if _peer_uid(caller) != os.geteuid():
             caller.close()
-            if uid == os.geteuid():
-                self._stop_listening()
             return
         self._callers.add(caller)
         self._watch(caller.fileno(), lambda: self._request(caller))
+        caller.setblocking(False)
         with contextlib.suppress(OSError):
-            caller.setblocking(False)
             caller.send(identity())
+        if _code() != self._code:  # looked at while the caller looks at our identity
+            self._hang_up(caller)
+            self._stop_listening()
 
     def _hang_up(self, caller: socket.socket) -> None:
         self._callers.discard(caller)
@@ -127,40 +184,40 @@ class Forkserver:
             return
         except OSError:
             data, fds = b"", []
-        if data != REQUEST or len(fds) != DESCRIPTORS:
-            self._hang_up(caller)
-        else:
-            self._start(caller, fds)
-        for fd in fds:
-            os.close(fd)
-
-    def _start(self, caller: socket.socket, fds: list[int]) -> None:
         try:
-            pid = os.fork()
+            if data != REQUEST or len(fds) != DESCRIPTORS:
+                self._hang_up(caller)
+            else:
+                self._start(caller, fds)
         except OSError:
             self._hang_up(caller)
-            return
-        if pid == 0:
-            _become(fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _start(self, caller: socket.socket, fds: list[int]) -> None:
+        fork = self._take()
+        socket.send_fds(fork.channel, [REQUEST], [*fds, caller.fileno()])
+        fork.channel.close()
         self._commands += 1
-        command = os.pidfd_open(pid)
         self._forget(caller.fileno())
-        self._watch(caller.fileno(), lambda: self._caller_gone(caller, command))
-        self._watch(command, lambda: self._ended(caller, command, pid))
+        self._watch(caller.fileno(), lambda: self._caller_gone(caller, fork))
+        self._watch(fork.pidfd, lambda: self._ended(caller, fork))
         with contextlib.suppress(OSError):
-            socket.send_fds(caller, [STARTED], [command])
+            socket.send_fds(caller, [STARTED], [fork.pidfd])
 
-    def _caller_gone(self, caller: socket.socket, command: int) -> None:
-        """End the command: its caller has been killed."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(command, signal.SIGKILL)
+    def _caller_gone(self, caller: socket.socket, fork: Fork) -> None:
+        """End the command: its caller has been killed, or has its status already."""
         self._forget(caller.fileno())
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(fork.pidfd, signal.SIGKILL)
 
-    def _ended(self, caller: socket.socket, command: int, pid: int) -> None:
-        _, status = os.waitpid(pid, 0)
+    def _ended(self, caller: socket.socket, fork: Fork) -> None:
+        """Tell the caller how a command has ended that couldn't do so itself."""
+        _, status = os.waitpid(fork.pid, 0)
         self._commands -= 1
-        self._forget(command)
-        os.close(command)
+        self._forget(fork.pidfd)
+        os.close(fork.pidfd)
         if caller.fileno() in self._handlers:
             self._forget(caller.fileno())
         self._callers.discard(caller)
@@ -207,20 +264,47 @@ def _code() -> list[tuple[str, int, int]]:
 # ---------------------------------------------------------------------- in the fork
 
 
+def _wait(channel: int) -> NoReturn:
+    """Wait for a command and perform it; without one, end."""
+    parent = os.getppid()
+    try:
+        set_parent_death_signal(signal.SIGKILL)
+        os.setsid()
+        close_all_but((channel,))
+        fds: list[int] = []
+        if os.getppid() == parent:
+            _rehearse()
+            _, fds, _, _ = socket.recv_fds(
+                socket.socket(fileno=os.dup(channel)), PACKET_BYTES, DESCRIPTORS + 1
+            )
+    except BaseException:  # noqa: BLE001 - this process must not go on as its parent
+        os._exit(1)
+    if not fds:
+        os._exit(0)
+    _become(fds)
+
+
+def _rehearse() -> None:
+    """Load a compose file: that copies the memory which a fork shares with its parent and will write to (5 ms)."""
+    stdin, stdout = sys.stdin, sys.stdout
+    sys.stdin, sys.stdout = io.TextIOWrapper(io.BytesIO(SAMPLE)), io.TextIOWrapper(io.BytesIO())
+    command_line(["--project-directory", "/", "-p", "sample", "-f", "-", "config"])
+    sys.stdin, sys.stdout = stdin, stdout
+
+
 def _become(fds: list[int]) -> NoReturn:
     """Be the process that the caller would have been."""
     code = 1
+    memory, here, *streams, caller = fds
     try:
-        set_parent_death_signal(signal.SIGKILL)
-        memory, here, *streams = fds
-        os.setsid()
+        set_name("pycompose")
         with open(memory, "rb", closefd=False) as file:
             file.seek(0)
             arguments, environment, umask, ignored, kinds = marshal.load(file)  # noqa: S302 - our own uid has sent it
         os.fchdir(here)
         for target, fd in enumerate(streams):
             os.dup2(fd, target)
-        close_all_but(())
+        close_all_but((caller,))
         os.umask(umask)
         os.environb.clear()
         os.environb.update(environment)
@@ -231,15 +315,13 @@ def _become(fds: list[int]) -> NoReturn:
         _open_streams(kinds)
         gc.set_threshold(GARBAGE)
         gc.enable()
-        from pycompose.cli.main import main  # noqa: PLC0415 - loaded long ago
-
-        code = main()
+        code = command_line()
     except SystemExit as exc:
         code = exc.code if isinstance(exc.code, int) else 1
-    except BaseException:  # noqa: BLE001 - this process must not go on as its parent
+    except BaseException:  # noqa: BLE001 - as above
         sys.excepthook(*sys.exc_info())
     finally:
-        _leave(code)
+        _leave(code & 0xFF, caller)
 
 
 def _open_streams(kinds: list[tuple[str, str, bool, bool]]) -> None:
@@ -261,8 +343,8 @@ def _open_streams(kinds: list[tuple[str, str, bool, bool]]) -> None:
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = opened  # type: ignore[misc]
 
 
-def _leave(code: int) -> NoReturn:
-    """End without taking the interpreter apart."""
+def _leave(code: int, caller: int) -> NoReturn:
+    """Tell the caller the wait status, without taking the interpreter apart and before the kernel does that."""
     try:
         for thread in threading.enumerate():
             if thread is not threading.current_thread() and not thread.daemon:
@@ -272,7 +354,10 @@ def _leave(code: int) -> NoReturn:
     except BaseException:  # noqa: BLE001 - as above
         code = code or 1
     finally:
-        os._exit(code & 0xFF)
+        os.closerange(0, 3)
+        with contextlib.suppress(OSError):
+            os.write(caller, (code << 8).to_bytes(INT_BYTES, sys.byteorder))
+        os._exit(code)
 
 
 def main() -> int:

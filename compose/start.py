@@ -6,7 +6,6 @@ begun first, they happen at the same time. This module therefore imports next to
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import sys
@@ -83,8 +82,10 @@ def main() -> int:
     if quick and (code := handover.hand_over(arguments)) is not None:
         os._exit(code)
     if needs_one:
-        with contextlib.suppress(OSError):  # the command line tries again and says what is wrong
+        try:  # noqa: SIM105 - contextlib takes 1 ms to import
             waiting.append(spawn_supervisor({}))
+        except OSError:
+            pass  # the command line tries again and says what is wrong
     from pycompose.cli.main import main as command_line  # noqa: PLC0415 - see above
 
     try:

@@ -22,7 +22,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
     copy = tmp_path_factory.mktemp("sources")
     for folder in FOLDERS.values():
         shutil.copytree(folder, copy / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    (copy / "bin").mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "bin/pycompose"):
         shutil.copy2(REPOSITORY / name, copy / name)
     target = tmp_path_factory.mktemp("wheel")
     # No build isolation: the test extra brings setuptools, so no network is needed.
@@ -62,7 +63,7 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: zipfile.Path) -> None
             if path.suffix == ".py" or path.suffix in DATA:
                 expected.add(str(top / path.relative_to(folder)))
 
-    inside = {name for name in files_below(wheel) if not name.split("/")[0].endswith(".dist-info")}
+    inside = {name for name in files_below(wheel) if not name.split("/")[0].endswith((".dist-info", ".data"))}
     assert inside == expected
 
 
@@ -70,18 +71,16 @@ def test_the_wheel_puts_one_name_into_site_packages(wheel: zipfile.Path) -> None
     """No `engine`, no `compose`: other distributions and users own such names."""
     tops = {name.split("/")[0] for name in files_below(wheel)}
 
-    assert sorted(top for top in tops if not top.endswith(".dist-info")) == ["pycompose"]
-    assert len(tops) == 2
+    assert sorted(top for top in tops if not top.endswith((".dist-info", ".data"))) == ["pycompose"]
+    assert len(tops) == 3
 
 
 def test_the_wheel_brings_the_command_and_the_licence(wheel: zipfile.Path) -> None:
     """`pycompose` is the one script."""
     (info,) = [entry for entry in wheel.iterdir() if entry.name.endswith(".dist-info")]
 
-    assert (info / "entry_points.txt").read_text(encoding="utf-8").split("\n")[:2] == [
-        "[console_scripts]",
-        "pycompose = pycompose.start:main",
-    ]
+    scripts = [name.partition(".data/")[2] for name in files_below(wheel) if ".data/" in name]
+    assert scripts == ["scripts/pycompose"]
     assert (info / "licenses" / "LICENSE").is_file()
 
 
