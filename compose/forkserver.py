@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 from pycompose.cli.main import main as command_line
 from pycompose.engine.linux.process import close_all_but, set_name, set_parent_death_signal
+from pycompose.engine.wire import receive_fds
 from pycompose.handover import INT_BYTES, PACKET_BYTES, QUICK, REQUEST, SOCKET, STARTED, identity
 from pycompose.start import GARBAGE
 
@@ -179,7 +180,7 @@ class Forkserver:
     def _request(self, caller: socket.socket) -> None:
         """Start the command of a caller, whose next sign of life will be its end."""
         try:
-            data, fds, _, _ = socket.recv_fds(caller, PACKET_BYTES, DESCRIPTORS)
+            data, fds, _ = receive_fds(caller, PACKET_BYTES, DESCRIPTORS)
         except BlockingIOError:
             return
         except OSError:
@@ -274,9 +275,7 @@ def _wait(channel: int) -> NoReturn:
         fds: list[int] = []
         if os.getppid() == parent:
             _rehearse()
-            _, fds, _, _ = socket.recv_fds(
-                socket.socket(fileno=os.dup(channel)), PACKET_BYTES, DESCRIPTORS + 1
-            )
+            _, fds, _ = receive_fds(socket.socket(fileno=os.dup(channel)), PACKET_BYTES, DESCRIPTORS + 1)
     except BaseException:  # noqa: BLE001 - this process must not go on as its parent
         os._exit(1)
     if not fds:
@@ -363,6 +362,8 @@ def _leave(code: int, caller: int) -> NoReturn:
 def main() -> int:
     """Load everything and serve."""
     supervisor = socket.socket(fileno=int(sys.argv[1]))
+    supervisor.set_inheritable(False)
+    close_all_but((supervisor.fileno(),))
     directory = sys.argv[2]
     for name in MODULES:
         importlib.import_module(name)

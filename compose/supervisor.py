@@ -36,6 +36,7 @@ from pycompose.control import PROTOCOL, Message, Peer, receive, send, short_path
 from pycompose.ends import Ends
 from pycompose.engine.client import Keeper
 from pycompose.engine.errors import EngineError, PycomposeError, storage_error
+from pycompose.engine.linux.process import close_all_but
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, boot_id, read_state, start_ticks
 from pycompose.engine.store import write_json
@@ -509,6 +510,8 @@ def main() -> int:
     gc.freeze()
     gc.set_threshold(GARBAGE)
     gc.enable()
+    # Whoever has called the command line may hold a lock, or read a pipe to its end.
+    close_all_but(() if sys.argv[1] == BY_NAME else (int(sys.argv[1]),))
     paths = StatePaths.from_environment()
     loader = threading.Thread(target=Networking.prepare, daemon=True)
     loader.start()

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pycompose.engine import failure, init, terminal
+from pycompose.engine import failure, init, terminal, wire
 from pycompose.engine.cgroups.base import Cgroup
 from pycompose.engine.config import ContainerConfig, plain
 from pycompose.engine.dataclass import replace
@@ -98,7 +98,7 @@ class Process:
     def _on_sync(self, _events: int = 0) -> None:
         while self._sync is not None:
             try:
-                data, fds, _flags, _from = socket.recv_fds(self._sync, 8192, 1, socket.MSG_CMSG_CLOEXEC)
+                data, fds, _flags = wire.receive_fds(self._sync, 8192, 1)
             except BlockingIOError:
                 return
             except ConnectionResetError:

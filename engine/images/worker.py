@@ -32,6 +32,7 @@ from pycompose.engine.images.unpack import Unpacker
 from pycompose.engine.linux.caps import drop_bounding, mask_of, permitted, set_capabilities
 from pycompose.engine.linux.landlock import write_only_below
 from pycompose.engine.linux.process import set_no_new_privileges
+from pycompose.engine.wire import receive_fds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Channel:
     def receive(self) -> dict[str, Any] | None:
         """Return the next message, None when the parent has gone."""
         while b"\n" not in self._buffer:
-            data, descriptors, _, _ = socket.recv_fds(self._socket, 65536, 1)
+            data, descriptors, _ = receive_fds(self._socket, 65536, 1)
             self._descriptors += descriptors
             if not data:
                 return None

@@ -1,11 +1,13 @@
-"""What the keeper holds open: what runs, and what is under way, but nothing of what was."""
+"""What our processes hold open: what runs, and what is under way, but nothing of what was or is another's."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import signal
 from collections import Counter
+from pathlib import Path
 
 from tests.support.scenario import Host, eventually
 
@@ -58,3 +60,54 @@ def test_restarts_leave_none(busy: Host) -> None:
     assert seen[0] == seen[1]
     assert "already in use" not in busy.logs()  # a restart keeps its ports
     busy.run("down", "-t", "0", cwd=folder).ok()
+
+
+HELD = """
+services:
+  web: {image: busybox, command: [sleep, "1000"], stop_signal: KILL, ports: ["8080:80"], tty: true, stdin_open: true}
+"""
+PROCESSES = ("pycompose.supervisor", "pycompose.engine.keeper", "pycompose.forkserver")
+
+
+def inherited(host: Host) -> dict[str, list[str]]:
+    """Return what of our processes' descriptors above 2 a program would inherit that they execute."""
+    found: dict[str, list[str]] = {}
+    for text in PROCESSES:
+        for pid in host.processes(text):
+            for name in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(FileNotFoundError):
+                    flags = (
+                        Path(f"/proc/{pid}/fdinfo/{name}")
+                        .read_text(encoding="ascii")
+                        .split("flags:")[1]
+                        .split()[0]
+                    )
+                    if int(name) > 2 and not int(flags, 8) & os.O_CLOEXEC:
+                        found.setdefault(text, []).append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found
+
+
+def test_nobody_hands_on_what_he_has_open(busy: Host) -> None:
+    """Sockets of published ports, terminals: whoever is started while they are open must not keep them open."""
+    folder = busy.project({"compose.yaml": HELD})
+    busy.run("up", "-d", cwd=folder).ok()
+    assert inherited(busy) == {}
+    for text in ("pycompose.engine.keeper", "pycompose.supervisor"):
+        (pid,) = busy.processes(text)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda text=text, pid=pid: [p for p in busy.processes(text) if p != pid])  # type: ignore[misc]
+        busy.run("exec", "-T", "web", "true", cwd=folder).ok()
+    eventually(lambda: busy.processes("pycompose.forkserver"))
+    assert eventually(lambda: inherited(busy) == {})
+    busy.run("down", cwd=folder).ok()
+
+
+def test_what_the_caller_has_open_stays_his(busy: Host) -> None:
+    """A lock that the caller's shell holds (`flock`), a pipe that somebody reads to its end: nobody else holds them."""
+    folder = busy.project({"compose.yaml": HELD})
+    script = "exec 9>lock; pycompose up -d; pycompose ps; pycompose exec -T web true; pycompose exec -d web sleep 1000"
+    busy.command(["/bin/sh", "-c", script], cwd=folder).ok()
+    eventually(lambda: busy.processes("pycompose.forkserver"))
+    for pid in busy.watch.processes():
+        assert str(folder / "lock") not in descriptors(pid), Path(f"/proc/{pid}/cmdline").read_bytes()
+    busy.run("down", cwd=folder).ok()

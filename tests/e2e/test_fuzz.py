@@ -81,6 +81,7 @@ VICTIMS = {
     "supervisor": ("pycompose.supervisor",),
     "keeper": ("pycompose.engine.keeper",),
     "both": ("pycompose.engine.keeper", "pycompose.supervisor"),
+    "forkserver": ("pycompose.forkserver",),
 }
 # What the walk chooses from, and how often; "up changed" writes another compose file first.
 COMMANDS: dict[str, int] = {
