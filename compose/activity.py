@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from pycompose.control import connect
+from pycompose.control import connect, connect_or_start
 from pycompose.engine.cgroups.base import open_existing
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
@@ -296,12 +296,30 @@ def _event_view(event: dict[str, Any]) -> EventView:
 
 
 def wait(context: Context, project_name: str, options: WaitOptions) -> Iterator[Waited]:
-    """Yield each container of the services when it has stopped."""
+    """Yield each container of the services when it has stopped; a supervisor that dies meanwhile has a successor."""
+    told: set[str] = set()
+    while True:
+        try:
+            for waited in _wait(context, project_name, options):
+                if waited.container_id not in told:
+                    told.add(waited.container_id)
+                    yield waited
+        except NotRunning:
+            time.sleep(SUPERVISOR_POLL_S)
+            continue
+        return
+
+
+def _wait(context: Context, project_name: str, options: WaitOptions) -> Iterator[Waited]:
+    """Ask one supervisor; raises NotRunning when it dies before it has told all."""
     try:
         connection = connect(context.paths, project_name)
     except NotRunning:
-        yield from _already_ended(context, project_name, options)
-        return
+        found, _ = observe_containers(context.paths, project_name)
+        if not any(c.state.status in (Status.RUNNING, Status.PAUSED) for c in found):
+            yield from _already_ended(context, project_name, options)
+            return
+        connection = connect_or_start(context.paths, project_name)
     with connection:
         connection.send({"op": "wait", "services": list(options.services)})
         while True:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import select
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 from pycompose.control import connect
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 
     from pycompose.app import Context
     from pycompose.config.load import Loaded
+    from pycompose.control import Connection
     from pycompose.engine.logfollow import LogFollower
     from pycompose.options import FollowOptions, LogsOptions
+
+# How long another supervisor is waited for, and how often looked for.
+SUCCESSOR_S = 5.0
+SUPERVISOR_POLL_S = 0.1
 
 
 def logs(
@@ -112,12 +118,11 @@ class Tail:
         self._context = context
         self._followers: dict[str, tuple[ObservedContainer, LogFollower]] = {}
         self.active: set[str] = set()
-        self._connection = None
+        self._project = project_name
+        self._until_s = 0.0
+        self._connection: Connection | None = None
         with contextlib.suppress(NotRunning):
-            self._connection = connect(context.paths, project_name)
-            self._connection.send({"op": "subscribe", "since_ns": since_ns})
-            message, _ = self._connection.receive()
-            self.active = {key for key, value in message["subscribed"].items() if value}
+            self.active = self._subscribe(since_ns)
 
     def __enter__(self) -> Self:
         return self
@@ -130,8 +135,15 @@ class Tail:
 
     @property
     def alive(self) -> bool:
-        """Whether anything can still come: some container runs under a supervisor."""
-        return self._connection is not None and bool(self.active)
+        """Whether anything can still come: some container runs under a supervisor, or under one that will come."""
+        return bool(self.active) and (self._connection is not None or bool(self._until_s))
+
+    def _subscribe(self, since_ns: int) -> set[str]:
+        """Connect, and return the ids of active containers; raises NotRunning."""
+        self._connection = connect(self._context.paths, self._project)
+        self._connection.send({"op": "subscribe", "since_ns": since_ns})
+        message, _ = self._connection.receive()
+        return {key for key, value in message["subscribed"].items() if value}
 
     def knows(self, container_id: str) -> bool:
         """Whether the container is followed."""
@@ -164,9 +176,13 @@ class Tail:
             fds = [follower.fileno() for _, follower in self._followers.values()]
             if self._connection is not None:
                 fds.append(self._connection.socket.fileno())
-            if not fds:
+            elif self._until_s:
+                timeout_s = SUPERVISOR_POLL_S
+            else:
+                timeout_s = 0
+            if not fds and not timeout_s:
                 return []
-            select.select(fds, [], [], timeout_s if self._connection is not None else 0)
+            select.select(fds, [], [], timeout_s)
             lines = self._read()
         events = self._events()
         if events:
@@ -182,19 +198,56 @@ class Tail:
         ]
 
     def _events(self) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = []
+        events: list[dict[str, Any]] = self._find_successor() if self._until_s else []
         while self._connection is not None and select.select([self._connection.socket], [], [], 0)[0]:
             try:
                 message, _ = self._connection.receive()
             except PycomposeError:
                 self._connection.close()
                 self._connection = None
+                if self.active:  # it has been killed, and the keeper starts another one
+                    self._until_s = time.monotonic() + SUCCESSOR_S
                 break
             event = message.get("container")
             if event is not None:
                 events.append(event)
                 (self.active.add if event["active"] else self.active.discard)(event["id"])
         return events
+
+    def _find_successor(self) -> list[dict[str, Any]]:
+        """Subscribe to the next supervisor if it is there; return the ends that nobody has told meanwhile."""
+        before = self.active
+        try:
+            self.active = self._subscribe(0)
+        except NotRunning:
+            if time.monotonic() > self._until_s:
+                self._until_s = 0.0
+            return []
+        self._until_s = 0.0
+        return [_untold_end(self._context, container_id) for container_id in sorted(before - self.active)]
+
+
+def _untold_end(context: Context, container_id: str) -> dict[str, Any]:
+    """Return the event of a container's end, or of its removal if it isn't there any more."""
+    event = {
+        "id": container_id,
+        "oneoff": False,
+        "active": False,
+        "time_ns": time.time_ns(),
+        "attributes": {},
+    }
+    found = read_container(context.paths, container_id)
+    if found is None:
+        return {**event, "action": "destroy", "name": "", "service": "", "number": 0}
+    return {
+        **event,
+        "action": "die",
+        "name": found.name,
+        "service": found.service,
+        "number": found.number,
+        "oneoff": found.oneoff,
+        "attributes": {"exitCode": str(found.state.exit_code)},
+    }
 
 
 def follow(

@@ -150,14 +150,14 @@ def test_d_detaches(busy: Host) -> None:
 
 
 def test_a_lost_supervisor_is_no_good_end(busy: Host) -> None:
-    """Containers outlive it; `up` must not look as if all had ended."""
+    """Told to end it has no successor; containers outlive it, and `up` must not look as if all had ended."""
     project = busy.project({"compose.yaml": SLOW.replace("service_healthy", "service_started")})
     up = busy.spawn("up", cwd=project)
     up.expect(r"at last")
     up.expect(r"web-1 exited with code 0")
     (pid,) = busy.processes("pycompose.supervisor")
 
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, signal.SIGTERM)
 
     assert up.wait() == 1
     assert "error: supervisor: ended while containers run" in up.errors

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.support.scenario import eventually
 
@@ -140,4 +143,48 @@ def test_it_is_started_again_and_again(busy: Host) -> None:
             time.sleep(0.02)
     assert len(seen) == 3
     busy.run("ps", cwd=project).ok()
+    busy.run("down", cwd=project).ok()
+
+
+TALKS = """
+services:
+  talks:
+    image: busybox
+    init: false
+    stop_signal: KILL
+    command: [sh, -c, "i=0; while sleep 0.05; do echo line $$((i+=1)); [ -e /stop/now ] && exit 3; done"]
+    volumes: ["./stop:/stop"]
+  stays: {image: busybox, command: [sleep, "1000"], stop_signal: KILL}
+"""
+
+
+@pytest.mark.parametrize(
+    "command", (("logs", "-f", "talks"), ("up", "--no-attach", "stays"), ("wait", "talks"))
+)
+def test_who_looks_on_goes_on(busy: Host, command: tuple[str, ...]) -> None:
+    """Whoever follows a project sees every line and the end of its containers, though its supervisor was killed."""
+    project = busy.project({"compose.yaml": TALKS})
+    (project / "stop").mkdir()
+    busy.run("up", "-d", cwd=project).ok()
+    running = busy.spawn(*command, cwd=project)
+    if command[0] != "wait":
+        running.expect("line 1[0-9]")
+    first = _supervisor(busy)
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: first not in busy.processes("pycompose.supervisor"))
+    _supervisor(busy)
+    if command[0] != "wait":
+        last = max(map(int, re.findall(r"line (\d+)$", running.output, re.MULTILINE)))
+        running.expect(f"line {last + 20}$")
+        lines = [int(number) for number in re.findall(r"line (\d+)$", running.output, re.MULTILINE)]
+        assert lines == list(range(lines[0], lines[0] + len(lines)))
+
+    (project / "stop/now").touch()
+
+    if command[0] == "up":
+        running.expect("talks-1 exited with code 3")
+        running.interrupt()
+    elif command[0] == "logs":
+        busy.run("stop", "-t", "0", cwd=project).ok()
+    assert running.wait() == {"up": 130, "logs": 0, "wait": 3}[command[0]]
     busy.run("down", cwd=project).ok()
