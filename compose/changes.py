@@ -45,7 +45,7 @@ class Changes:
         sink = sink_of(peer)
         async with self._requests.exclusive(interruptible=True):
             if not message.get("dry_run"):
-                self._supervisor.want_keeper()
+                self._supervisor.keepers.want()
                 await blocking(self._remember, project)
             if not message.get("dry_run") and message.get("start", True):
                 wanted = set(message["services"])

@@ -198,7 +198,7 @@ class Interactive:
         """Start a container that exists, unless it runs, and stay connected to it (`container start --attach`)."""
         container_id = str(message["id"])
         async with self._requests.exclusive(interruptible=True):
-            await self._supervisor.need_keeper()
+            await self._supervisor.keepers.need()
             tracked = self._supervisor.lifecycle.tracked.get(container_id)
             if tracked is None:
                 raise NoSuchContainer(f"container {container_id[:12]}: has been removed meanwhile")
@@ -242,7 +242,7 @@ class Interactive:
         supervisor = self._supervisor
         service = project.services[str(message["service"])]
         async with self._requests.exclusive():
-            await supervisor.need_keeper()
+            await supervisor.keepers.need()
             for endpoint in service.networks:
                 await blocking(supervisor.wiring.ensure_network, project.networks[endpoint.network])
             for mount in service.volumes:

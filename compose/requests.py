@@ -107,7 +107,7 @@ class Requests:
         handler = self._handlers.get(str(message["op"]))
         if handler is None:
             raise StateError(f"control socket: unknown operation {message['op']!r}")
-        await self.supervisor.settled()
+        await self.supervisor.keepers.settled()
         runtime = self.supervisor.runtime
         losses = runtime.losses
         try:
@@ -185,7 +185,7 @@ class Requests:
             runtime=supervisor.runtime,
             wiring=supervisor.wiring,
             lifecycle=supervisor.lifecycle,
-            need_keeper=supervisor.need_keeper,
+            need_keeper=supervisor.keepers.need,
             sink=sink,
             project=project,
             images=images or {},

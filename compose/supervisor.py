@@ -34,14 +34,14 @@ from typing import TYPE_CHECKING, Any
 from pycompose.blocking import blocking
 from pycompose.control import PROTOCOL, Message, Peer, receive, send, short_path
 from pycompose.ends import Ends
-from pycompose.engine.client import Keeper
-from pycompose.engine.errors import EngineError, PycomposeError, storage_error
+from pycompose.engine.errors import PycomposeError, storage_error
 from pycompose.engine.linux.process import close_all_but
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, boot_id, read_state, start_ticks
 from pycompose.engine.store import write_json
 from pycompose.errors import SupervisorError
 from pycompose.execs import Execs
+from pycompose.keepers import BY_NAME, Keepers
 from pycompose.lifecycle import Lifecycle, Tracked
 from pycompose.logfile import LogFile
 from pycompose.networking.api import Networking
@@ -61,7 +61,6 @@ log = logging.getLogger("pycompose.supervisor")
 
 IDLE_S = 2.0
 LOCK_WAIT_S = 15.0
-BY_NAME = "--project"
 WORKERS = 16
 # New objects between two searches for garbage (Python's default is 700).
 GARBAGE = 10_000
@@ -80,6 +79,7 @@ class Supervisor:
         self.ends = Ends(self.runtime)
         self.lifecycle = Lifecycle(self.runtime, self.execs, self._notify)
         self.requests = Requests(self)
+        self.keepers = Keepers(self.runtime, self._from_keeper, self.requests.background)
         self.peers: dict[Peer, asyncio.Task[None] | None] = {}
         self.subscribers: set[Peer] = set()
         self.finished = asyncio.Event()
@@ -87,10 +87,6 @@ class Supervisor:
         self._idle: asyncio.TimerHandle | None = None
         self.keep_log = False
         self._begun = False
-        self._keeper_lock = asyncio.Lock()
-        self._launched: int | None = None
-        self._log_of_keeper = paths.project(project) / "supervisor.log"
-        self._replacing: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ beginning and ending
 
@@ -100,56 +96,11 @@ class Supervisor:
         A project that has nothing yet gets its keeper when something is made (`down` of nothing makes nothing).
         """
         if claims(self.paths, self.project) or self.paths.keeper_socket(self.project).exists():
-            await self._get_keeper()
+            await self.keepers.need()
         await blocking(self.wiring.adopt)
         await self.sync()
         await blocking(self.wiring.drop_unknown)
         self._begun = True
-
-    async def need_keeper(self) -> None:
-        """Make sure that there is a keeper."""
-        if not self.runtime.has_keeper:
-            await self._get_keeper()
-
-    def want_keeper(self) -> None:
-        """Begin to start a keeper, for whoever will need it; an error is told to those."""
-
-        async def work() -> None:
-            with contextlib.suppress(PycomposeError):
-                await self.need_keeper()
-
-        if not self.runtime.has_keeper:
-            self.requests.background(work())
-
-    def launch_keeper(self) -> None:
-        """Start the process of a keeper at once, then do as `want_keeper`.
-
-        Its interpreter then starts while this one makes the containers; a thread among those of the containers would
-        get its turn too late for that.
-        """
-        if not self.runtime.has_keeper:
-            with contextlib.suppress(EngineError):  # told to whoever needs it
-                self._launched = Keeper.launch(self.paths, self.project, self._log_of_keeper)
-        self.want_keeper()
-
-    async def _get_keeper(self) -> None:
-        def work() -> None:
-            # Kept here, on the thread: whoever waits for it may be cancelled, and a keeper must not be lost.
-            child, self._launched = self._launched, None
-            try:
-                keeper = Keeper.connect(self.paths, self.project, on_event=self._from_keeper, child=child)
-            except EngineError:
-                log.debug("no keeper to connect to, starting one")
-                keeper = Keeper.start(
-                    self.paths, self.project, on_event=self._from_keeper, log=self._log_of_keeper
-                )
-            self.runtime.keeper = keeper
-            again = (sys.executable, "-I", "-m", "pycompose.supervisor", BY_NAME, self.project)
-            keeper.guard(again, os.environ)
-
-        async with self._keeper_lock:
-            if not self.runtime.has_keeper:
-                await blocking(work)
 
     async def sync(self) -> None:
         """Track the containers on disk that aren't tracked yet, and clear away what never became one."""
@@ -201,15 +152,8 @@ class Supervisor:
         elif kind == "exec_exit":
             self.execs.exited(event)
         elif kind == "gone" and not self.finished.is_set():
-            log.warning("the keeper has ended: starting another one")
-            self.runtime.losses += 1
+            self.keepers.replace(self._catch_up)
             self.execs.lost()
-            self._replacing = self.requests.background(self._replace_keeper())
-
-    async def settled(self) -> None:
-        """Wait until a keeper that has died has been replaced."""
-        if self._replacing is not None:
-            await asyncio.wait([self._replacing])
 
     def _exited(self, event: dict[str, Any]) -> None:
         """Take the end of a container."""
@@ -219,13 +163,11 @@ class Supervisor:
             self.ends.drop(tracked.config.id)
             self.requests.ended(tracked)
 
-    async def _replace_keeper(self) -> None:
-        """Start another keeper; it adopts what runs. What has ended meanwhile is told as an exit.
+    async def _catch_up(self) -> None:
+        """Give a new keeper, which has adopted what runs, what it needs. What has ended meanwhile is told as an exit.
 
         What runs although its start has failed here is ended.
         """
-        self.runtime.keeper = None
-        await self._get_keeper()
         await self.ends.give_back()
         await blocking(self.wiring.hold_again)
         containers, _ = await blocking(observe_containers, self.paths, self.project)
@@ -269,15 +211,7 @@ class Supervisor:
             await blocking(self._remove_bridge)
         await self._warmth.end()
         self.wiring.close()
-        async with self._keeper_lock:  # it may just be starting
-            pass
-        if self._launched is not None:
-            with contextlib.suppress(PycomposeError):
-                await self.need_keeper()
-        if self.runtime.has_keeper:
-            with contextlib.suppress(PycomposeError):
-                await blocking(self.runtime.keeper.guard, (), {})
-                await blocking(self.runtime.keeper.shutdown)
+        await self.keepers.end()
         for peer in list(self.peers):
             peer.close()
 
@@ -440,7 +374,7 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
     try:
         await supervisor.begin()
         if eager:
-            supervisor.launch_keeper()
+            supervisor.keepers.launch()
         write_json(paths.project_run(project) / "supervisor.json", claim, durable=False)
         listener = _listen(paths, project)
     except Exception as exc:
