@@ -17,7 +17,8 @@ from pycompose.engine.errors import AlreadyExists, NetworkError, PycomposeError,
 from pycompose.engine.store import read_json, write_json
 from pycompose.networking.api import Networking
 from pycompose.networking.model import NetworkSpec, NetworkState, Pool, check_name
-from pycompose.observe import read_container
+from pycompose.observe import claims, read_container
+from pycompose.possession import clear_abandoned, is_held
 from pycompose.record import read_service
 from pycompose.volumes.store import ANONYMOUS, PROJECT, VolumeSpec, VolumeState, VolumeStore
 
@@ -118,7 +119,7 @@ def matches_labels(labels: Mapping[str, str], wanted: str) -> bool:
 def _in_the_making(paths: StatePaths, project: str, created_ns: int) -> bool:
     """Tell whether an `up` may have made something a moment ago, for a container that isn't there yet."""
     young = time.time_ns() - created_ns < YOUNG_NS
-    return bool(project) and young and paths.control_socket(project).exists()
+    return bool(project) and young and is_held(paths, project)
 
 
 # ---------------------------------------------------------------------- volumes
@@ -384,13 +385,19 @@ def _remove_network(paths: StatePaths, name: str) -> None:
     with contextlib.suppress(OSError):
         (paths.root / "networks").rmdir()
     with _networking(paths) as networking:
+        state = networking.inspect(name)
         networking.remove_network(name)
+        project = state.project if state else ""
+        if project and not (
+            networking.list_networks(project) or claims(paths, project) or is_held(paths, project)
+        ):
+            networking.remove_firewall(project)
 
 
 def prune_networks(context: Context, *, labels: Iterable[str] = ()) -> Pruned:
     """Remove the networks that no container refers to, running or not."""
     wanted = list(labels)
-    removed = []
+    removed = [] if wanted else clear_abandoned(context.paths)
     for row in networks(context):
         project = row.labels.get(PROJECT, "")
         if row.users or _in_the_making(context.paths, project, row.created_ns):

@@ -19,10 +19,8 @@ if __name__ == "__main__":
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
-import shutil
 import signal
 import socket
 import threading
@@ -46,6 +44,7 @@ from pycompose.lifecycle import Lifecycle, Tracked
 from pycompose.logfile import LogFile
 from pycompose.networking.api import Networking
 from pycompose.observe import ALONE, claims, observe_containers
+from pycompose.possession import clear_abandoned, forget, lock
 from pycompose.record import read_runtime, read_service
 from pycompose.requests import Requests
 from pycompose.runtime import Runtime
@@ -60,7 +59,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("pycompose.supervisor")
 
 IDLE_S = 2.0
-LOCK_WAIT_S = 15.0
 WORKERS = 16
 # New objects between two searches for garbage (Python's default is 700).
 GARBAGE = 10_000
@@ -302,42 +300,6 @@ class Supervisor:
             peer.send({"container": event})
 
 
-def _lock(paths: StatePaths, project: str) -> int | None:
-    """Return the locked descriptor of the project's lock, None when a living supervisor answers in its place.
-
-    The directory goes with the project, so a lock counts only while its file is still the one that is there.
-    """
-    directory = paths.project_run(project)
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while time.monotonic() < deadline:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:
-            continue
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(fd), os.stat(directory / "lock")):
-                    return fd
-        os.close(fd)
-        if _answers(paths, project):
-            return None
-        time.sleep(0.01)  # the holder is on its way out; there is nothing to wait on but its lock
-    raise SupervisorError(
-        f"project {project}: cannot lock {directory}: held by a supervisor that doesn't answer",
-        hint=f"see {paths.project(project) / 'supervisor.log'}",
-    )
-
-
-def _answers(paths: StatePaths, project: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe, contextlib.suppress(OSError):
-        with short_path(paths.control_socket(project)) as name:
-            probe.connect(name)
-        return True
-    return False
-
-
 def _listen(paths: StatePaths, project: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     paths.control_socket(project).unlink(missing_ok=True)
@@ -402,6 +364,7 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
         except OSError:
             # Who has started us has been killed. A keeper may be there already, which must not be left.
             first.close()
+    loop.run_in_executor(None, clear_abandoned, paths)
     supervisor.check_idle()
     await supervisor.finished.wait()
     loop.remove_reader(listener)
@@ -409,17 +372,6 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
     paths.control_socket(project).unlink(missing_ok=True)
     await supervisor.end()
     return supervisor.keep_log
-
-
-def _forget(paths: StatePaths, project: str, *, keep_log: bool) -> None:
-    """Remove what is left of the project's own state, under its lock; containers that exist keep it."""
-    run = paths.project_run(project)
-    if claims(paths, project):
-        (run / "supervisor.json").unlink(missing_ok=True)
-        return
-    if not keep_log:
-        shutil.rmtree(paths.project(project), ignore_errors=True)
-    shutil.rmtree(run, ignore_errors=True)
 
 
 def _set_up_logging(paths: StatePaths, project: str) -> None:
@@ -463,8 +415,8 @@ def main() -> int:
         eager = bool(message.get("keeper"))
     os.chdir("/")
     try:
-        lock = _lock(paths, project)
-        if lock is None:
+        held = lock(paths, project)
+        if held is None:
             _tell(first, {"taken": True})
             return 0
         _set_up_logging(paths, project)
@@ -486,7 +438,7 @@ def main() -> int:
         log.exception("ended by an error")
         return 1
     finally:
-        _forget(paths, project, keep_log=keep_log)
+        forget(paths, project, keep_log=keep_log)
         gc.freeze()  # or the interpreter would look for garbage once more
     return 0
 
