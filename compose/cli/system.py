@@ -12,12 +12,15 @@ from pycompose.cli.format import Layout, dumps, parse, show
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import Moment, format_option
 from pycompose.cli.style import clean
+from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
     from pycompose.app import Context
+    from pycompose.gotemplate.template import Template
     from pycompose.manage import Use
     from pycompose.views import EventView
 
+UNREADABLE = 64
 DF = Layout(
     columns=("Type", "TotalCount", "Active", "Size", "Reclaimable"),
     titles={
@@ -116,10 +119,18 @@ def events(
     parsed = parse(template) if template not in ("", "json") else None
     for view in manage.events(invocation.context(), options, filters):
         if parsed is not None:
-            text = parsed.render(event(view))
+            click.echo(_rendered(parsed, view))
         else:
-            text = dumps(event(view)) if template else event_line(view)
-        click.echo(text)
+            click.echo(dumps(event(view)) if template else event_line(view))
+
+
+def _rendered(template: Template, view: EventView) -> str:
+    """Return an event by a template; docker ends with 64 for what an event doesn't have, too."""
+    try:
+        return template.render(event(view))
+    except PycomposeError as exc:
+        exc.exit_code = UNREADABLE
+        raise
 
 
 def event(view: EventView) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from pycompose.gotemplate.errors import CallError, TemplateError
 from pycompose.gotemplate.functions import Function
 from pycompose.gotemplate.parser import Action, Block, Command, Jump, Node, Operand, Pipe, Text
-from pycompose.gotemplate.printing import PLAIN, formatted, text
+from pycompose.gotemplate.printing import PLAIN, WIDEST, formatted, text
 from pycompose.gotemplate.values import NO_VALUE, MissingFieldError, Record, field, truth, type_name
 
 _NOTHING = object()  # no value comes down the pipe
@@ -79,13 +79,12 @@ class Evaluation:
             yield from sorted(value.items())
         elif isinstance(value, (list, tuple)):
             yield from enumerate(value)
-        elif isinstance(value, int) and not isinstance(value, bool):
+        elif isinstance(value, int) and not isinstance(value, bool) and value <= WIDEST:
             yield from ((number, number) for number in range(value))
         elif value is not None and value is not NO_VALUE:
             last = node.pipe.commands[-1]
-            raise self._error(
-                last.operands[0].at, last, f"range can't iterate over {formatted(value, PLAIN)}"
-            )
+            shown = formatted(value, PLAIN)
+            raise self._error(last.operands[0].at, last, f"range can't iterate over {shown}")
 
     # ------------------------------------------------------------------ variables
 

@@ -195,6 +195,6 @@ def _itself(value: Any, *_rest: Any) -> Any:
 
 # In the header of a table a function leaves the title as it is (cli/command/formatter/templates, HeaderFunctions).
 HEADER_FUNCTIONS: dict[str, Function] = FUNCTIONS | {
-    name: Function(_itself, ("any",), repeats=True)
+    name: Function(_itself, ("any",) * len(FUNCTIONS[name].takes), FUNCTIONS[name].repeats)
     for name in ("json", "join", "title", "lower", "upper", "truncate", "slice")
 }

@@ -10,7 +10,7 @@ from typing import Any
 from pycompose.engine.dataclass import dataclass, replace
 from pycompose.gotemplate.values import NO_VALUE, Table, shaped, type_name
 
-# Go refuses more ("tooLarge" in fmt/print.go), and a machine's memory is not for padding.
+# Go refuses more as a width ("tooLarge" in fmt/print.go); neither padding nor loops are for a machine's memory.
 WIDEST = 1_000_000
 _VERB = re.compile(
     r"%(?P<flags>[-+# 0]*)(?:\[(?P<windex>\d+)\])?(?P<width>\*|\d+)?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -122,3 +123,16 @@ def test_others(scene: Scene, arguments: tuple[str, ...], text: str) -> None:
     given = [word.replace("P_", f"{scene.project}_") for word in arguments]
     shown = scene.compose(*given).stdout.strip("\n")
     assert shown == text.replace("P_", f"{scene.project}_")
+
+
+def test_events(scene: Scene) -> None:
+    """Events must be shown by a template; what an event doesn't have must be 64."""
+    name = scene.named("seen")
+    scene.container("create", "--name", name, "busybox", "true")
+    soon = str(int(time.time()) + 2)  # docker's clock for it has whole seconds
+    events = ("system", "events", "--since", "1h", "--until", soon, "-f", f"container={name}", "--format")
+    assert scene.compose(*events, "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}").stdout == (
+        f"container create {name}\n"
+    )
+    scene.compose(*events, "{{.Nope}}", code=64)
+    scene.compose(*events, "{{.Type", code=64)

@@ -117,6 +117,7 @@ def test_text_is_printed_as_it_is(text: str) -> None:
         ("{{range .Env}}{{else}}", "1:22: unexpected end of the template: {{range}} has no {{end}}", ""),
         ("{{.Health.Status}}", '1:9: <.Health.Status>: nil data; no entry for key "Status"', ""),
         ('{{template "x"}}', "1:2: template cannot be used here", "one template, without"),
+        ("{{range 1000001}}{{end}}", "1:8: <1000001>: range can't iterate over 1000001", ""),
         ("{{" * 50, '1:2: unexpected "{"', ""),
         ("{{" + "(" * 50 + "1" + ")" * 50 + "}}", "1:42: nested more than 40 deep", ""),
     ),
@@ -150,6 +151,7 @@ def test_a_row_has_methods_and_hidden_fields() -> None:
         ("{{if .Names}}{{.Names}}{{else}}{{.ID}}{{end}}", "NAMES"),
         ("{{slice .ID 0 99}} {{truncate .ID 3}}", "CONTAINER ID CONTAINER ID"),
         ("{{index .Names 99}}{{.Other}}", "NAMES OTHER"),
+        ("{{json}}{{.Names}}", "NAMES"),
     ),
 )
 def test_headers(template: str, header: str) -> None:
