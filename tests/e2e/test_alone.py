@@ -88,6 +88,33 @@ def test_processes_die(busy: Host) -> None:
     busy.run("container", "rm", "-f", "steady").ok()
 
 
+def test_an_attached_start_survives_the_supervisor(busy: Host) -> None:
+    """Output, signals and the exit code go on, with another supervisor."""
+    script = "trap 'echo told; exit 8' TERM; echo up; while true; do sleep 0.1; done"
+    busy.run("container", "create", "--name", "steady", "busybox", "sh", "-c", script).ok()
+    run = busy.spawn("container", "start", "-a", "steady")
+    run.expect("up")
+    for pid in busy.processes("pycompose.supervisor"):
+        os.kill(pid, signal.SIGKILL)
+    busy.run("container", "exec", "steady", "true").ok()
+    run.process.terminate()
+    run.expect("told")
+    assert run.wait() == 8
+    busy.run("container", "rm", "steady").ok()
+
+
+def test_an_attached_start_that_fails(busy: Host) -> None:
+    """What has listened to a start that failed doesn't disturb the next one."""
+    folder = busy.project({"run.sh": "#!/bin/sh\necho out; exit 3\n"}, "mounted")
+    mount = ("-v", f"{folder}:/mounted")
+    busy.run("container", "create", "--name", "late", *mount, "busybox", "/mounted/run.sh").ok()
+    for _ in range(2):
+        assert "/mounted/run.sh" in busy.run("container", "start", "-a", "late").exited(1).stderr
+    (folder / "run.sh").chmod(0o755)
+    assert busy.run("container", "start", "-a", "late").exited(3).stdout == "out\n"
+    busy.run("container", "rm", "late").ok()
+
+
 def test_many_at_once(busy: Host) -> None:
     """The first ones start the supervisor together; each has a name and an address of its own."""
     running = [busy.spawn("container", "run", "-d", "busybox", *WAIT) for _ in range(6)]
