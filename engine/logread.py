@@ -29,6 +29,8 @@ _KINDS = {
     b" %s %s " % (stream.encode(), tag): (stream, tag == b"F") for stream in STREAMS for tag in (b"F", b"P")
 }
 _GAPS = 2
+# A file takes as long to fill as a thousand to open.
+_LOOKS = 100
 K = TypeVar("K")
 
 
@@ -250,45 +252,70 @@ def _later(lines: Callable[[], Iterable[LogLine]]) -> Iterator[LogLine]:
 def merge(sources: Mapping[K, Iterable[LogLine]]) -> Iterator[tuple[K, LogLine]]:
     """Yield (key of the source, line) of several logs, by stamp; each source holds one line in memory."""
 
-    def tagged(key: K, lines: Iterable[LogLine]) -> Iterator[tuple[K, LogLine]]:
+    def tagged(number: int, key: K, lines: Iterable[LogLine]) -> Iterator[tuple[int, int, K, LogLine]]:
         for line in lines:
-            yield key, line
+            yield line.stamp_ns, number, key, line  # no two compare equal before the key
 
-    streams = [tagged(key, lines) for key, lines in sources.items()]
-    return heapq.merge(*streams, key=lambda item: item[1].stamp_ns)
+    streams = [tagged(number, key, lines) for number, (key, lines) in enumerate(sources.items())]
+    for _, _, key, line in heapq.merge(*streams):
+        yield key, line
 
 
 def open_files(directory: Path, *, until: tuple[int, int] | None = None) -> list[int]:
     """Return descriptors of a log's files, oldest first; with `until` (device, inode) only what is newer.
 
-    Opened from the newest on: a rotation meanwhile shows a file twice, which is seen, and hides none.
-    Raises EngineError.
+    Opened from the newest on: a rotation meanwhile shows a file twice, which is seen, and hides none. After two of
+    them a newer file would come where an older one is expected, so a look during which the newest has changed is
+    repeated. Raises EngineError.
     """
-    fds: list[int] = []
+    for _ in range(_LOOKS):
+        fds: list[int] = []
+        try:
+            newest = _newest(directory)
+            _open_until(directory, until, fds)
+            if _newest(directory) == newest:
+                return fds[::-1]
+        except OSError as exc:
+            _close(fds)
+            if exc.errno == errno.ENOTDIR:
+                return []
+            raise EngineError(f"log {directory}: cannot read: {exc.strerror}") from exc
+        _close(fds)
+    raise EngineError(f"log {directory}: cannot read: it is rotated faster than its files can be opened")
+
+
+def _newest(directory: Path) -> tuple[int, int] | None:
+    """Return device and inode of the file that is written to, None between two; raises OSError."""
+    try:
+        status = os.stat(directory / FILE_NAME, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _open_until(directory: Path, until: tuple[int, int] | None, fds: list[int]) -> None:
+    """Open the files, newest first, and add them to `fds`; raises OSError."""
     seen = set()
     number = gaps = 0
-    try:
-        while gaps < _GAPS:
-            name = f"{FILE_NAME}.{number}" if number else FILE_NAME
-            number += 1
-            try:
-                fd = os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            except FileNotFoundError:
-                gaps += 1
-                continue
-            status = os.fstat(fd)
-            identity = (status.st_dev, status.st_ino)
-            if identity in seen or identity == until:
-                os.close(fd)
-                if identity == until:
-                    break
-                continue
-            seen.add(identity)
-            fds.append(fd)
-    except OSError as exc:
-        for fd in fds:
+    while gaps < _GAPS:
+        name = f"{FILE_NAME}.{number}" if number else FILE_NAME
+        number += 1
+        try:
+            fd = os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            gaps += 1
+            continue
+        status = os.fstat(fd)
+        identity = (status.st_dev, status.st_ino)
+        if identity in seen or identity == until:
             os.close(fd)
-        if exc.errno == errno.ENOTDIR:
-            return []
-        raise EngineError(f"log {directory}: cannot read: {exc.strerror}") from exc
-    return fds[::-1]
+            if identity == until:
+                break
+            continue
+        seen.add(identity)
+        fds.append(fd)
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pycompose.engine.config import LogConfig
 from pycompose.engine.errors import EngineError
 from pycompose.engine.logfollow import LogFollower
-from pycompose.engine.logread import MAX_LINE_BYTES, LogLine, merge, read_logs
+from pycompose.engine.logread import MAX_LINE_BYTES, LogLine, merge, open_files, read_logs
 from pycompose.engine.logs import FILE_NAME, LogWriter, format_stamp, is_record, parse_stamp
 
 UNLIMITED = LogConfig()
@@ -219,6 +219,25 @@ def test_a_follower_keeps_up_with_a_writer_that_rotates(tmp_path: Path) -> None:
 
     assert numbers == list(range(20_000))
     assert len(list(tmp_path.iterdir())) > 40
+
+
+def test_files_are_in_order_while_they_move_on(tmp_path: Path) -> None:
+    """However often the writer rotates while the files are being opened, an older one never comes after a newer one."""
+    pid = os.fork()
+    if pid == 0:
+        writer = LogWriter(tmp_path, LogConfig(max_bytes=800, max_files=30))
+        for number in range(30_000):
+            writer.write("stdout", b"%d\n" % number)
+        os._exit(0)
+    looks = 0
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        fds = open_files(tmp_path)
+        firsts = [int(text.split()[3]) for text in (os.pread(fd, 60, 0) for fd in fds) if text.count(b"\n")]
+        for fd in fds:
+            os.close(fd)
+        assert firsts == sorted(firsts)
+        looks += 1
+    assert looks > 20
 
 
 def test_a_follower_takes_a_large_log_in_turns(tmp_path: Path) -> None:
