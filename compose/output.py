@@ -57,9 +57,10 @@ def logs(
         )
         for container in chosen
     }
-    by_id = {container.id: container for container in chosen}
+    facts = {container.id: (container.name, container.service, container.number) for container in chosen}
     for container_id, line in merge(sources):
-        yield _log_line(by_id[container_id], line)
+        name, service, number = facts[container_id]
+        yield LogLine(name, service, line.data, number, line.stream, line.stamp_ns)
 
 
 def _wanted(container: ObservedContainer, loaded: Loaded | None, options: LogsOptions) -> bool:

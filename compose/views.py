@@ -7,6 +7,8 @@ Moments are CLOCK_REALTIME nanoseconds, 0 is never. `container` is the full cont
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pycompose.engine.dataclass import dataclass, field
 
 
@@ -80,8 +82,7 @@ class ProjectView:
     config_files: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
+class LogLine(NamedTuple):
     """One line of output, of any bytes, without its newline. `stream` is "stdout" or "stderr"."""
 
     container: str

@@ -36,8 +36,8 @@ def short_name(container: str, project: str, service: str, number: int) -> str:
 class LogPrinter:
     """Writes lines of many containers to two byte streams; may be called from several threads.
 
-    `live` flushes after every line (someone is watching), else by blocks. `footer` is drawn below the last
-    line of a terminal and taken away before the next one (the menu of `up`).
+    `live` flushes after every line (someone is watching), else a single thread writes by blocks. `footer` is
+    drawn below the last line of a terminal and taken away before the next one (the menu of `up`).
     """
 
     def __init__(  # noqa: PLR0913 - all of it is how to print
@@ -52,6 +52,8 @@ class LogPrinter:
         live: bool = True,
     ) -> None:
         self._streams = {"stdout": stdout, "stderr": stderr}
+        block = bytearray()  # one for both keeps the order of what goes to the same place
+        self._blocks = {"stdout": block, "stderr": block if stderr is stdout else bytearray()}
         self._project = project
         self._colour = colour
         self._prefix = prefix
@@ -76,9 +78,10 @@ class LogPrinter:
 
     def line(self, line: LogLine) -> None:
         """Write one line of output, unless the user has seen it while the screen was handed to the container."""
-        spans = self._elsewhere.get(line.container, ())
-        if any(first <= line.stamp_ns <= last for first, last in spans):
-            return
+        if self._elsewhere:
+            spans = self._elsewhere.get(line.container, ())
+            if any(first <= line.stamp_ns <= last for first, last in spans):
+                return
         name = self._names.get(line.container)
         if name is None:
             name = short_name(line.container, self._project, line.service, line.number)
@@ -145,10 +148,20 @@ class LogPrinter:
             self._flush()
 
     def _flush(self) -> None:
-        for stream in self._streams.values():
+        for which, stream in self._streams.items():
+            block = self._blocks[which]
+            if block:
+                stream.write(block)
+                block.clear()
             stream.flush()
 
     def _write(self, which: str, data: bytes) -> None:
+        if not self._live:
+            block = self._blocks[which]
+            block += data
+            if len(block) >= FLUSH_BYTES:
+                self.flush()
+            return
         with self._lock:
             self._room.wait_for(lambda: self._held is None or self._held_bytes < HELD_BYTES)
             if self._held is None:
@@ -170,7 +183,7 @@ class LogPrinter:
                 stream.flush()
             menu.write(footer)
             menu.flush()
-        elif self._live:
+        else:
             stream.flush()
 
     def _head(self, name: str) -> bytes:
