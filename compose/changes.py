@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.assemble import signal_number
 from pycompose.blocking import blocking
+from pycompose.comeback import Last, note_change
 from pycompose.conditions import SETTLED_S
 from pycompose.engine.config import from_json
 from pycompose.engine.errors import NoSuchContainer, StateError
@@ -191,11 +192,13 @@ class Changes:
         return plan
 
     async def stop(self, peer: Peer, message: Message, _: list[int]) -> None:
-        """Stop containers, dependants first."""
+        """Stop containers, dependants first. What `returns` does so with the machine: nobody has stopped it."""
         async with self._requests.exclusive(interrupts=True):
             chosen = _selected(await self._requests.observe(), message, oneoff=False)
             plan = stop_plan(chosen, timeout_s=message.get("timeout_s"))
             await self._walk(plan, self._requests.operations(sink_of(peer)), message)
+            for container in chosen if message.get("returns") else ():
+                await blocking(note_change, self._supervisor.paths, container.id, Last.UP)
         peer.send({"result": {}})
 
     async def restart(self, peer: Peer, message: Message, _: list[int]) -> None:

@@ -217,6 +217,7 @@ class Lifecycle:
         tracked.stopped = True
         if tracked.status is Status.RESTARTING:
             tracked.status = Status.EXITED
+            await self._mark_stopped(tracked)
             await blocking(self._runtime.ended, tracked.config, stopped=True)
             self.conditions.announce()
         if tracked.status not in (Status.RUNNING, Status.PAUSED):

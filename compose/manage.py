@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pycompose import catalog, resources
+from pycompose import catalog, comeback, resources
 from pycompose.again import persistently
 from pycompose.control import connect, connect_or_start
 from pycompose.engine.dataclass import dataclass
@@ -133,6 +133,36 @@ def act(context: Context, text: str, operation: str, **fields: Any) -> str:
     if operation in ("kill", "pause") and not container.running:
         raise StateError(f"container {container.name}: is not running")
     return _ask(context, container, [container.id], operation, fields) or container.name
+
+
+def boot(context: Context, told: Callable[[str], None]) -> None:
+    """Start the containers outside any compose file that come back with the machine; `told` gets their names.
+
+    Those with `--rm` are removed. Raises what could not be done, when all has been tried.
+    """
+    failures: list[PycomposeError] = []
+
+    def each(container: ObservedContainer, operation: str) -> None:
+        fields: dict[str, Any] = {"stop": False, "volumes": True} if operation == "rm" else {}
+        try:
+            _ask(context, container, [container.id], operation, fields)
+        except PycomposeError as exc:
+            failures.append(exc)
+        else:
+            told(container.name)
+
+    comeback.boot(context, each)
+    if failures:
+        raise failures[0] if len(failures) == 1 else ExceptionGroup("some are left", failures)
+
+
+def shutdown(context: Context, timeout_s: float | None) -> list[str]:
+    """Stop the containers outside any compose file so that `boot` brings them back; return their names."""
+    found = comeback.running(context)
+    if found:
+        fields = {"timeout_s": timeout_s, "returns": True}
+        _ask(context, found[0], [one.id for one in found], "stop", fields)
+    return [one.name for one in found]
 
 
 def remove(context: Context, text: str, *, force: bool, volumes: bool) -> str:

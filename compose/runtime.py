@@ -15,7 +15,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from pycompose import comeback
 from pycompose.assemble import Parts, container_config
+from pycompose.comeback import Last
 from pycompose.engine.config import MountKind, plain
 from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import AlreadyExists, EngineError, KeeperLost, StateError, storage_error
@@ -25,7 +27,7 @@ from pycompose.engine.store import write_json
 from pycompose.health import HealthSpec, make_spec
 from pycompose.model import Health
 from pycompose.mounts import MountBuilder, anonymous_by_target, injected_files
-from pycompose.observe import owner_of, read_container
+from pycompose.observe import ALONE, owner_of, read_container
 from pycompose.ready import KEY as READY
 from pycompose.ready import ready_spec
 from pycompose.record import (
@@ -326,6 +328,9 @@ class Runtime:
         )
         state = self.keeper.start_container(config.id, self._wiring.sockets(config.id))
         self._wiring.running(config, runtime)
+        if self.project == ALONE and not record.auto_remove:
+            with contextlib.suppress(OSError):
+                comeback.note(self.paths, config.id, Last.UP)
         return state
 
     def ended(self, config: ContainerConfig, *, stopped: bool) -> None:
@@ -334,6 +339,8 @@ class Runtime:
         if self.paths.container(config.id).exists():
             record = read_runtime(self.paths, config.id)
             write_runtime(self.paths, config.id, RuntimeRecord(stopped=stopped, restarts=record.restarts))
+            if not stopped:
+                comeback.note_change(self.paths, config.id, Last.ENDED)
 
     def check_room(self, container_ids: Iterable[str]) -> None:
         """Make sure that what a start writes can be written, before anybody stops for it. Raises StorageError."""
@@ -355,6 +362,7 @@ class Runtime:
 
     def mark_stopped(self, container_id: str) -> None:
         """Remember that somebody asked for the end, also for the supervisor after this one."""
+        comeback.note_change(self.paths, container_id, Last.STOPPED)
         record = read_runtime(self.paths, container_id)
         write_runtime(
             self.paths,
@@ -366,6 +374,7 @@ class Runtime:
 
     def mark_wanted(self, container_id: str) -> None:
         """Take back what `mark_stopped` has written."""
+        comeback.note_change(self.paths, container_id, Last.UP)
         record = read_runtime(self.paths, container_id)
         write_runtime(self.paths, container_id, replace(record, stopped=False))
 

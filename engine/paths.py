@@ -7,7 +7,7 @@ ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmp
                                                              stdout, stderr, hosts, hostname, resolv.conf
   projects/P/{project.json,supervisor.log}                 netns/ID, files/ID/N (secrets and configs)
   projects/P/containers/ID        (a claim, made first)    networks/NAME.json   (subnet, bridge, leases)
-  containers/ID/{config.json,service.json,rw/,log/}
+  containers/ID/{config.json,service.json,last,rw/,log/}
   names/NAME                      (a link of the claim)
   base/                           engine/uppers.py
 ```

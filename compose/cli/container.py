@@ -111,6 +111,28 @@ def stop(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float | 
 command.add_command(looking.start)
 
 
+@command.command("boot", help="Start what restart policies bring back with the machine (of `container run`).")
+@click.pass_obj
+def boot(invocation: Invocation, /) -> None:
+    """Start each and print its name; remove what was to be removed at its end."""
+    from pycompose import app, manage
+
+    app.require_root()
+    manage.boot(invocation.context(), click.echo)
+
+
+@command.command("shutdown", help="Stop all containers of `container run` so that `boot` brings them back.")
+@timeout_option()
+@click.pass_obj
+def shutdown(invocation: Invocation, /, *, timeout: float | None) -> None:
+    """Stop all and print their names."""
+    from pycompose import app, manage
+
+    app.require_root()
+    for name in manage.shutdown(invocation.context(), timeout):
+        click.echo(name)
+
+
 @command.command("restart", help="Stop and start containers.")
 @groups.names_argument
 @timeout_option()

@@ -1,4 +1,4 @@
-"""`pycompose systemd`: a unit that brings a project back after a reboot, as its restart policies ask."""
+"""`pycompose systemd`: a unit that brings a project, or the containers of `container run`, back after a reboot."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pycompose.model import Project
 
 UNITS = Path("/etc/systemd/system")
+CONTAINERS = "pycompose.service"
 # What `docker` starts again with the machine: on-failure is about failures only.
 POLICIES = frozenset({"always", "unless-stopped"})
 KEPT_VARIABLES = (
@@ -66,22 +67,48 @@ def unit(
     for profile in project.profiles:
         command += ["--profile", profile]
     start = [*command, "up", "--detach", "--no-recreate", "--no-build", "--yes", *services]
+    return _text(
+        f"Compose project {project.name}",
+        start,
+        [*command, "stop"],
+        environment,
+        directory=project.directory,
+        remark="; make it again when files or services of the project change",
+    )
+
+
+def containers_unit(program: Iterable[str], environment: Mapping[str, str]) -> str:
+    """Return the text of the unit for the containers of `container run`."""
+    command = [*program, "container"]
+    start, stop = [*command, "boot"], [*command, "shutdown"]
+    return _text("Containers outside any compose file", start, stop, environment)
+
+
+def _text(
+    description: str,
+    start: Iterable[str],
+    stop: Iterable[str],
+    environment: Mapping[str, str],
+    *,
+    directory: str = "/",
+    remark: str = "",
+) -> str:
     variables = "".join(
         f"Environment={assignment(key, environment[key])}\n" for key in KEPT_VARIABLES if environment.get(key)
     )
     return f"""\
-# Made by `pycompose systemd`; make it again when files or services of the project change.
+# Made by `pycompose systemd`{remark}.
 [Unit]
-Description=Compose project {project.name.replace("%", "%%")}
+Description={description.replace("%", "%%")}
 Wants=network-online.target
 After=network-online.target local-fs.target
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-WorkingDirectory={project.directory.replace("%", "%%")}
+WorkingDirectory={directory.replace("%", "%%")}
 {variables}ExecStart={quoted(start)}
-ExecStop={quoted([*command, "stop"])}
+ExecStop={quoted(stop)}
 TimeoutStartSec=infinity
 TimeoutStopSec=infinity
 # Supervisor and containers are not ours to kill before `stop` has ended them.
@@ -96,9 +123,14 @@ WantedBy=multi-user.target
 @click.command(help="Print a systemd unit that brings the project up after a reboot, or install it.")
 @click.option("--install", is_flag=True, help=f"Write it to {UNITS} and enable it.")
 @click.option("-a", "--all", "everything", is_flag=True, help="All services, whatever their restart policy.")
+@click.option("--containers", is_flag=True, help="For the containers of `container run`, not for a project.")
 @click.pass_obj
-def command(invocation: Invocation, /, *, install: bool, everything: bool) -> None:
+def command(invocation: Invocation, /, *, install: bool, everything: bool, containers: bool) -> None:
     """Make the unit of the project."""
+    if containers:
+        text = containers_unit(program(), invocation.environment)
+        _give(invocation, UNITS / CONTAINERS, text, install=install)
+        return
     project = project_of(invocation.load())
     services = restarted(project)
     if everything or len(services) == len(project.services):
@@ -109,10 +141,15 @@ def command(invocation: Invocation, /, *, install: bool, everything: bool) -> No
             hint="give it `restart: always` or `restart: unless-stopped`, or use --all",
         )
     text = unit(project, program(), services, invocation.environment)
-    if not install or invocation.dry_run:
+    _give(invocation, UNITS / f"pycompose-{project.name}.service", text, install=install)
+
+
+def _give(invocation: Invocation, path: Path, text: str, *, install: bool) -> None:
+    """Write a unit or print it. Raises PycomposeError."""
+    if install and not invocation.dry_run:
+        write(path, text)
+    else:
         click.echo(text, nl=False)
-        return
-    write(UNITS / f"pycompose-{project.name}.service", text)
 
 
 def program() -> list[str]:

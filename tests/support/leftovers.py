@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 _SBIN = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _directly(call: Callable[[], object]) -> object:
     return call()
 
@@ -72,6 +79,18 @@ class Watch:
 
     def clean(self) -> None:
         """Remove what can be removed, so that one failure does not become ten."""
+        self._end()
+        for path in self._files():
+            _remove(path)
+
+    def power_off(self) -> None:
+        """Leave of everything what a machine that loses its power has when it starts again: the state root."""
+        self._end()
+        run = Path(f"/proc/{self.pid}/root") / self.paths.run.relative_to("/")
+        for path in run.iterdir():
+            _remove(path)
+
+    def _end(self) -> None:
         deadline = time.monotonic() + 5
         while (pids := self.processes()) and time.monotonic() < deadline:
             for pid in pids:
@@ -88,11 +107,6 @@ class Watch:
         for path in self._cgroups(parents=True):
             with contextlib.suppress(OSError):
                 path.rmdir()
-        for path in self._files():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
 
     def processes(self) -> list[int]:
         """Return the pids (as seen from here) of living processes that belong to the machine."""

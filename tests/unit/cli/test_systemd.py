@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pycompose.cli.systemd import assignment, quoted, restarted, unit
+from pycompose.cli.systemd import assignment, containers_unit, quoted, restarted, unit
 from pycompose.model import Project, Restart, Service
 
 PROJECT = Project(
@@ -65,12 +65,25 @@ def test_the_unit_names_everything_by_path() -> None:
     assert start.endswith("up --detach --no-recreate --no-build --yes web")
 
 
+def test_the_unit_of_containers_asks_for_their_return() -> None:
+    """Not for a start and a stop of all: their policies decide."""
+    text = containers_unit(["/usr/bin/pycompose"], {"PYCOMPOSE_RUN": "/run/other"})
+
+    assert "ExecStart=/usr/bin/pycompose container boot\n" in text
+    assert "ExecStop=/usr/bin/pycompose container shutdown\n" in text
+    assert 'Environment="PYCOMPOSE_RUN=/run/other"\n' in text
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     """Systemd itself reads it without a complaint."""
     path = tmp_path / "pycompose-shop.service"
+    other = tmp_path / "pycompose.service"
     path.write_text(unit(PROJECT, ["/bin/true"], ["web"], {"PYCOMPOSE_ROOT": "/da ta"}), encoding="utf-8")
+    other.write_text(containers_unit(["/bin/true"], {}), encoding="utf-8")
 
-    done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", path, other], capture_output=True, text=True, check=False
+    )
 
-    assert [line for line in done.stderr.splitlines() if path.name in line] == []
+    assert [line for line in done.stderr.splitlines() if ".service" in line and "pycompose" in line] == []
