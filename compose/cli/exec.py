@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("-T", "--no-tty", "--no-TTY", "no_tty", is_flag=True, help="Without a terminal.")
 @click.option("-u", "--user", default="", metavar="USER", help="As this user.")
 @click.option("-w", "--workdir", default="", metavar="DIR", help="In this directory.")
-@click.option("-i", "--interactive", is_flag=True, default=True, hidden=True)
+@click.option("-i", "--interactive/--no-interactive", default=True, hidden=True)
 @click.option("-t", "--tty", is_flag=True, hidden=True)
 @dry_run_option()
 @service_argument()
@@ -56,7 +56,8 @@ def command(  # noqa: PLR0913 - one parameter per flag
     from pycompose.cli.terminal import size  # noqa: PLC0415
 
     invocation.command_codes = True
-    wants_tty = wants_terminal(asked=tty, refused=no_tty or detach)
+    # Compose knows -t for those who type it by habit: where there is no terminal it means nothing.
+    wants_tty = wants_terminal(asked=tty and sys.stdin.isatty(), refused=no_tty or detach)
     rows, columns = size(1) if wants_tty else (0, 0)
     options = ExecOptions(
         service=service,

@@ -16,6 +16,7 @@ from typing import Any
 import click
 from pycompose.cli.errors import exit_code, quiet_stdout, report, report_json
 from pycompose.cli.invocation import Invocation
+from pycompose.cli.switches import plain_switches
 
 # name -> (module with a click command called `command`, one line for --help), in the order of --help.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -69,6 +70,10 @@ INTERRUPTED_EXIT = 130
 class Commands(click.Group):
     """A group that knows its commands by name and imports one when it is used."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the global flags, also those spelled `--dry-run=true`."""
+        return super().parse_args(ctx, plain_switches(self, args))
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in the order of the table."""
         return list(COMMANDS)
@@ -93,7 +98,8 @@ class Commands(click.Group):
             raise click.UsageError(
                 f"unknown command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
             )
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, plain_switches(command, rest) if command else rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table of commands without importing them."""
@@ -171,6 +177,8 @@ def cli(ctx: click.Context, /, **params: Any) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code (cli.md 3: usage errors are 1, as in Compose)."""
     invocation = Invocation()
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _open_missing_streams()
     try:
         result = cli.main(
             args=None if argv is None else list(argv),
@@ -194,6 +202,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = exit_code(exc) if invocation.command_codes else 1
         return invocation.failure_code if code == 1 else code
     return result if isinstance(result, int) else 0
+
+
+def _open_missing_streams() -> None:
+    """Put /dev/null where the caller has closed a standard stream: the next file would get its number otherwise."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            if opened == fd:
+                os.set_inheritable(fd, True)
+            setattr(sys, name, open(opened, "w" if fd else "r", encoding="utf-8"))  # noqa: SIM115 - stays open
 
 
 def _usage(error: click.ClickException, invocation: Invocation) -> None:

@@ -87,6 +87,17 @@ def test_run_passes_everything_through(busy: Host, project: Path) -> None:
     busy.run("down", "-v", cwd=project).ok()
 
 
+@pytest.mark.parametrize("closed", ("<&-", "<&- 2>&-"))
+def test_a_closed_input_is_at_its_end(busy: Host, project: Path, closed: str) -> None:
+    """Cron jobs and hooks may close standard streams: `run` and `exec` read nothing then, and end."""
+    for words in ("run --rm database", "exec database"):
+        script = f"timeout 20 pycompose {words} sh -c 'cat; echo end' {closed}"
+        result = busy.command(["sh", "-c", script], cwd=project).ok()
+        assert result.stdout == "end\n"
+        busy.run("up", "-d", "database", cwd=project).ok()
+    busy.run("down", "-v", cwd=project).ok()
+
+
 def test_run_loses_no_byte_of_a_long_output(busy: Host, project: Path) -> None:
     """Ten megabytes through a pipe whose reader sleeps first."""
     run = busy.spawn(
