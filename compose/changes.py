@@ -211,10 +211,11 @@ class Changes:
                 chosen = self._with_restarting_dependants(observed, chosen)
             await blocking(self._supervisor.runtime.check_room, [container.id for container in chosen])
             operations = self._requests.operations(_quiet(sink))
-            await execute(stop_plan(chosen, timeout_s=message.get("timeout_s")), operations.perform)
-            for container in chosen:
-                sink(Event(subject=f"Container {container.name}", text="Restarting", phase=Phase.WORKING))
-            await execute(self._start_plan(chosen), operations.perform)
+            async with self._supervisor.lifecycle.returning([container.id for container in chosen]):
+                await execute(stop_plan(chosen, timeout_s=message.get("timeout_s")), operations.perform)
+                for container in chosen:
+                    sink(Event(subject=f"Container {container.name}", text="Restarting", phase=Phase.WORKING))
+                await execute(self._start_plan(chosen), operations.perform)
             for container in chosen:
                 sink(Event(subject=f"Container {container.name}", text="Started", phase=Phase.DONE))
         peer.send({"result": {}})

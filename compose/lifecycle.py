@@ -26,7 +26,7 @@ from pycompose.ready import check
 from pycompose.restart import RestartState, after_exit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.state import ContainerState
@@ -44,7 +44,10 @@ END_POLL_S = 0.02
 
 @dataclass(slots=True)
 class Tracked:
-    """One container. `run` counts its starts, so that a late exit of an earlier run is told from the present one."""
+    """One container. `run` counts its starts, so that a late exit of an earlier run is told from the present one.
+
+    While it is `returning` somebody stops it to start it again, and its network waits for that.
+    """
 
     config: ContainerConfig
     record: ServiceRecord
@@ -56,6 +59,7 @@ class Tracked:
     started_ns: int = 0
     stopped: bool = False
     stopping: bool = False
+    returning: bool = False
     health: HealthState | None = None
     restart: RestartState = field(default_factory=RestartState)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -204,6 +208,28 @@ class Lifecycle:
         elif tracked.active and tracked.stopped:
             tracked.stopped = False
             await blocking(self._runtime.mark_wanted, tracked.config.id)
+
+    @contextlib.asynccontextmanager
+    async def returning(self, container_ids: Iterable[str]) -> AsyncIterator[None]:
+        """Keep the networks of containers that end in the block, for they are to be started again in it.
+
+        The network of one that hasn't come back is taken down at the end.
+        """
+        found = [self.tracked[container_id] for container_id in container_ids if container_id in self.tracked]
+        for tracked in found:
+            tracked.returning = True
+        try:
+            yield
+        finally:
+            await whole(self._come_back(found))
+
+    async def _come_back(self, found: list[Tracked]) -> None:
+        for tracked in found:
+            tracked.returning = False
+            async with tracked.lock:
+                await self.settled(tracked)
+                if not tracked.active and tracked.config.id in self.tracked:
+                    await blocking(self._runtime.ended, tracked.config, stopped=tracked.stopped)
 
     async def leave(self, tracked: Tracked) -> None:
         """Wait for what is under way and end what runs all the same: a restart may have come after the plan."""
@@ -369,7 +395,9 @@ class Lifecycle:
 
     def _settle(self, tracked: Tracked, delay_s: float | None) -> None:
         """Restart later, or take down what only a running container needs."""
-        if delay_s is None:
+        if delay_s is None and tracked.returning:
+            work = blocking(self._runtime.silence, tracked.config.id)
+        elif delay_s is None:
             work = blocking(self._runtime.ended, tracked.config, stopped=tracked.stopped)
         else:
             work = blocking(self._runtime.mark_restarting, tracked.config.id, tracked.restart.total)

@@ -378,6 +378,10 @@ class Runtime:
         record = read_runtime(self.paths, container_id)
         write_runtime(self.paths, container_id, replace(record, stopped=False))
 
+    def silence(self, container_id: str) -> None:
+        """Answer for a container's names no more, and keep its network for the start that follows at once."""
+        self._wiring.silence(container_id)
+
     def mark_restarting(self, container_id: str, restarts: int) -> None:
         """Remember that the container waits for its next start."""
         self._wiring.silence(container_id)

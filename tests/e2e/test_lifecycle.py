@@ -190,3 +190,46 @@ def test_the_exit_code_of_a_signal_is_128_more(busy: Host) -> None:
     eventually(lambda: one(busy, project, "app")["State"] == "exited")
     assert one(busy, project, "app")["ExitCode"] == 128 + signal.SIGKILL
     busy.run("down", cwd=project).ok()
+
+
+BACK = """
+services:
+  web:
+    image: busybox
+    command: [sh, -c, "cat /mounted/file; exec sleep 1000"]
+    stop_signal: KILL
+    volumes: [{type: bind, source: ./mounted, target: /mounted}]
+    ports: ["8080:80"]
+"""
+
+
+def test_restart_keeps_the_network(busy: Host) -> None:
+    """The container comes back into the network namespace that it had; one that doesn't come back loses it."""
+    project = busy.project({"compose.yaml": BACK, "mounted/file": "there\n"})
+    busy.run("up", "-d", cwd=project).ok()
+
+    def namespaces() -> dict[str, int]:
+        return busy.inside(lambda: {e.name: e.stat().st_ino for e in (busy.paths.run / "netns").iterdir()})
+
+    before = namespaces()
+    assert len(before) == 1
+    link = busy.run("exec", "-T", "web", "cat", "/sys/class/net/eth0/ifindex", cwd=project).ok().stdout
+
+    busy.run("restart", cwd=project).ok()
+
+    assert namespaces() == before
+    assert (
+        busy.run("exec", "-T", "web", "cat", "/sys/class/net/eth0/ifindex", cwd=project).ok().stdout == link
+    )
+    assert busy.run("logs", cwd=project).ok().stdout.count("there") == 2
+
+    (project / "mounted/file").unlink()
+    (project / "mounted").rmdir()
+    failed = busy.run("restart", cwd=project).exited(1)
+
+    assert "mounted" in failed.stderr
+    assert namespaces() == {}
+    (project / "mounted").mkdir()
+    busy.run("restart", cwd=project).ok()
+    assert list(namespaces()) == list(before)
+    busy.run("down", cwd=project).ok()
