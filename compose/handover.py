@@ -116,17 +116,19 @@ def hand_over(arguments: list[str]) -> int | None:
     directory, names = projects()
     for name in names:
         path = f"{directory}/{name}"
-        if os.path.exists(f"{path}/{SOCKET}"):
-            try:
-                sock = _connect(path, SOCKET)
-            except OSError:
-                return None  # it has gone
-            try:
+        if not os.path.exists(f"{path}/{SOCKET}"):
+            continue
+        try:
+            sock = _connect(path, SOCKET)
+        except OSError:
+            continue  # it has gone
+        try:
+            if sock.recv(PACKET_BYTES) == identity():
                 return _perform(sock, arguments)
-            except OSError:
-                return None
-            finally:
-                sock.close()
+        except OSError:
+            return None
+        finally:
+            sock.close()
     return None
 
 
@@ -163,8 +165,7 @@ def _connect(directory: str, name: str) -> _socket.socket:
 
 
 def _perform(sock: _socket.socket, arguments: list[str]) -> int | None:
-    if sock.recv(PACKET_BYTES) != identity():
-        return None
+    """Ask for the command; return its exit code, None if it hasn't begun."""
     streams = (sys.stdin, sys.stdout, sys.stderr)
     if None in streams:
         return None

@@ -258,6 +258,33 @@ def test_other_code_on_the_disk_ends_it(warm: Host) -> None:
     warm.run("down", cwd=folder).ok()
 
 
+def test_what_a_killed_one_leaves_is_passed_over(warm: Host) -> None:
+    """The socket of a forkserver that was killed together with its project is no obstacle for others."""
+    forkserver(warm)
+    names = ("pycompose.supervisor", "pycompose.engine.keeper", NAME)
+    victims = [pid for name in names for pid in warm.processes(name)]
+    for number in (
+        signal.SIGSTOP,
+        signal.SIGKILL,
+    ):  # stopped first, none of them can clean up after another one
+        for pid in victims:
+            os.kill(pid, number)
+    stale = warm.paths.project_run("demo") / "commands.sock"
+    assert warm.inside(stale.exists)
+    other = warm.project({"compose.yaml": COMPOSE}, name="other")
+    warm.run("up", "-d", cwd=other, env=OFF).ok()
+    warm.run("ps", cwd=other).ok()
+    theirs = warm.paths.project_run("other") / "commands.sock"
+    eventually(lambda: warm.inside(theirs.exists))
+    running = warm.spawn("logs", "-f", cwd=other)
+    running.expect("hello")
+    assert commands(forkserver(warm))
+    running.interrupt()
+    assert running.wait() == 130
+    warm.run("down", cwd=other).ok()
+    warm.run("down", cwd=warm.folder / "demo").ok()
+
+
 def test_many_at_once(warm: Host) -> None:
     """Commands that run at the same time don't hear of each other."""
     folder = warm.folder / "demo"
