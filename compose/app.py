@@ -186,8 +186,16 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
 
         message["stale_volumes"] = stale_volumes(context, project, chosen, yes=options.yes)
 
+    forces = "force" in (message["recreate"], message["recreate_dependencies"])
+    before = claims(context.paths, project.name) if forces else []
+    first = True
+
     # First the connection: a new supervisor gets going with its project while we look for the images.
     def work() -> None:
+        nonlocal first
+        if forces and not first:
+            message["forced"] = before
+        first = False
         with reach(context, project.name, keeper=not options.dry_run) as connection:
             if "images" not in message:
                 images = find_images(context, project, chosen, options)

@@ -335,6 +335,7 @@ def _reconcile_options(message: Message, images: dict[str, Image]) -> ReconcileO
         recreate_dependencies=Recreate(message["recreate_dependencies"]),
         renew_volumes=bool(message.get("renew_volumes")),
         stale_volumes=frozenset(message.get("stale_volumes", ())),
+        forced=frozenset(message["forced"]) if "forced" in message else None,
         remove_orphans=bool(message.get("remove_orphans")),
         start=bool(message.get("start", True)),
         timeout_s=message.get("timeout_s"),

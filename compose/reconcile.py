@@ -47,7 +47,8 @@ class ReconcileOptions:
 
     `services` are those in scope, in dependency order; `named` those the user named (all of them when he named
     none). `images` maps service → image id. `start` False only creates. `timeout_s` overrides grace periods.
-    `stale_volumes` are the keys of volumes to be made anew, without their data.
+    `stale_volumes` are the keys of volumes to be made anew, without their data. `forced` are the ids of the containers
+    that FORCE is about, None for all: when a process has died and the command is repeated, it leaves what is new.
     """
 
     services: tuple[str, ...]
@@ -57,6 +58,7 @@ class ReconcileOptions:
     recreate_dependencies: Recreate = Recreate.DIVERGED
     renew_volumes: bool = False
     stale_volumes: frozenset[str] = frozenset()
+    forced: frozenset[str] | None = None
     remove_orphans: bool = False
     start: bool = True
     wait_for_dependencies: bool = True
@@ -98,6 +100,9 @@ class _Planner:
         if self.options.remove_orphans:
             for orphan in orphans(self.project, self.observed):
                 self._remove(orphan, "orphan: no such service in the project")
+            for container in self.observed.containers:
+                if container.oneoff and not container.running:
+                    self._remove(container, "a one-off that has ended")
         return self.result
 
     def _resources(self, services: Iterable[Service]) -> None:
@@ -265,7 +270,7 @@ class _Planner:
         policy = self.options.recreate if named else self.options.recreate_dependencies
         if policy is Recreate.NEVER:
             return ""
-        if policy is Recreate.FORCE:
+        if policy is Recreate.FORCE and (self.options.forced is None or container.id in self.options.forced):
             return "recreation was asked for"
         if container.config_hash != service.hash:
             return "configuration changed"

@@ -105,6 +105,48 @@ def test_kill(busy: Host, victim: str, during: str) -> None:
     busy.run("down", "-v", cwd=project).ok()
 
 
+FORCED = """
+services:
+  first:
+    image: busybox
+    command: &wait [sh, -c, "trap exit TERM; sleep 1000 & wait"]
+    healthcheck: {test: [CMD, test, -e, /flag/ok], interval: 100ms, retries: 1000}
+    volumes: ["./flag:/flag"]
+  last:
+    image: busybox
+    command: *wait
+    depends_on:
+      first: {condition: service_healthy}
+"""
+
+
+@pytest.mark.parametrize("victim", ("supervisor", "keeper"))
+def test_force_recreate_recreates_once(busy: Host, victim: str) -> None:
+    """What the command had replaced when a process died is left alone by its second attempt."""
+    project = busy.project({"compose.yaml": FORCED, "flag/ok": ""})
+    ids = ("ps", "-q", "--no-trunc")
+
+    def id_of(service: str) -> str:
+        return busy.run(*ids, service, cwd=project).ok().stdout.strip()
+
+    busy.run("up", "-d", cwd=project).ok()
+    before = [id_of(name) for name in ("first", "last")]
+    (project / "flag/ok").unlink()
+    running = busy.spawn("up", "-d", "--force-recreate", cwd=project)
+    eventually(lambda: id_of("first") not in ("", before[0]))
+    new = id_of("first")
+
+    os.kill(victim_pid(busy, running, victim), signal.SIGKILL)
+    if victim == "supervisor":  # without a keeper it goes on by itself
+        running.expect("trying again")
+    (project / "flag/ok").touch()
+
+    assert running.wait(30) == 0
+    assert id_of("first") == new
+    assert id_of("last") not in ("", before[1])
+    busy.run("down", cwd=project).ok()
+
+
 MANY = """
 services:
   one: &service

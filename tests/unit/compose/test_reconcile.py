@@ -140,6 +140,17 @@ def test_force_recreate_is_for_the_named_services_only() -> None:
     assert "demo-db-1" not in text
 
 
+def test_a_repeated_force_recreate_leaves_what_is_new() -> None:
+    """Only what was there before the first attempt is replaced."""
+    there = observed(old := container("web", 1), container("web", 2))
+    text = plan(
+        project(service("web", replicas=2)), there, recreate=Recreate.FORCE, forced=frozenset({old.id})
+    )
+
+    assert "demo-web-1, recreation was asked for" in text
+    assert "demo-web-2" not in text
+
+
 def test_a_new_volume_recreates_its_users() -> None:
     """A container that holds a removed volume must not go on with it."""
     wanted = project(
