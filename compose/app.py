@@ -39,7 +39,6 @@ if TYPE_CHECKING:
         ExportOptions,
         ImageOptions,
         KillOptions,
-        Mutation,
         PauseOptions,
         RestartOptions,
         RmOptions,
@@ -51,6 +50,8 @@ if TYPE_CHECKING:
     from pycompose.output import follow, logs
     from pycompose.query import images, ls, port, ps
     from pycompose.sessions import attach, exec_, launch, run, run_alone
+
+    Choice = StopOptions | StartOptions | RestartOptions | KillOptions | RmOptions | PauseOptions
 
 __all__ = [
     "Context", "attach", "commit", "cp", "create", "down", "events", "exec_", "export", "follow", "images", "kill",
@@ -273,6 +274,7 @@ def find_images(
 def down(context: Context, project_name: str, loaded: Loaded | None, options: DownOptions) -> None:
     """Stop and remove containers and networks, with `volumes` the data too; a project that isn't there is no error."""
     require_root()
+    check_known(loaded, options.services)
     message = {
         "op": "down",
         "project": plain(loaded.project) if loaded else None,
@@ -302,9 +304,7 @@ def _take_down(context: Context, project_name: str, message: dict[str, Any]) -> 
 
 def stop(context: Context, project_name: str, loaded: Loaded | None, options: StopOptions) -> None:
     """Stop running containers, dependants first."""
-    check_known(loaded, options.services)
-    message = {"op": "stop", "services": list(options.services), "timeout_s": options.timeout_s}
-    _ask(context, project_name, message, options)
+    _ask(context, project_name, loaded, {"op": "stop", "timeout_s": options.timeout_s}, options)
 
 
 def start(context: Context, project_name: str, loaded: Loaded | None, options: StartOptions) -> None:
@@ -322,58 +322,41 @@ def start(context: Context, project_name: str, loaded: Loaded | None, options: S
             raise NoSuchContainer(
                 f'service "{name}" has no container to start', hint="make one with `pycompose create` or `up`"
             )
-    message = {
-        "op": "start",
-        "services": list(options.services),
-        "wait": options.wait,
-        "wait_timeout_s": options.wait_timeout_s,
-    }
-    _ask(context, project_name, message, options)
+    message = {"op": "start", "wait": options.wait, "wait_timeout_s": options.wait_timeout_s}
+    if there.intersection(wanted) or not loaded:
+        _ask(context, project_name, loaded, message, options)
 
 
 def restart(context: Context, project_name: str, loaded: Loaded | None, options: RestartOptions) -> None:
     """Stop and start containers; changes of the compose file are not picked up."""
-    check_known(loaded, options.services)
-    message = {
-        "op": "restart",
-        "services": list(options.services),
-        "timeout_s": options.timeout_s,
-        "no_deps": options.no_deps,
-    }
-    _ask(context, project_name, message, options)
+    message = {"op": "restart", "timeout_s": options.timeout_s, "no_deps": options.no_deps}
+    _ask(context, project_name, loaded, message, options)
 
 
 def kill(context: Context, project_name: str, loaded: Loaded | None, options: KillOptions) -> None:
-    """Send a signal to running containers."""
+    """Send a signal to running containers, those that `run` has made included."""
     check_known(loaded, options.services)
-    message = {"op": "kill", "services": list(options.services), "signal": options.signal}
-    if _ask(context, project_name, message, options).get("nothing"):
+    check_known(loaded, options.services)
+    known = None if options.remove_orphans else loaded
+    if _ask(context, project_name, known, {"op": "kill", "signal": options.signal}, options).get("nothing"):
         context.sink(Event(subject="", text="No container to kill", phase=Phase.WARNING))
 
 
 def rm(context: Context, project_name: str, loaded: Loaded | None, options: RmOptions) -> None:
     """Remove stopped containers."""
-    check_known(loaded, options.services)
-    message = {
-        "op": "rm",
-        "services": list(options.services),
-        "stop": options.stop,
-        "volumes": options.volumes,
-    }
-    if _ask(context, project_name, message, options).get("nothing"):
+    message = {"op": "rm", "stop": options.stop, "volumes": options.volumes}
+    if _ask(context, project_name, loaded, message, options).get("nothing"):
         context.sink(Event(subject="", text="No stopped containers", phase=Phase.WARNING))
 
 
 def pause(context: Context, project_name: str, loaded: Loaded | None, options: PauseOptions) -> None:
     """Freeze running containers."""
-    check_known(loaded, options.services)
-    _ask(context, project_name, {"op": "pause", "services": list(options.services), "pause": True}, options)
+    _ask(context, project_name, loaded, {"op": "pause", "pause": True}, options)
 
 
 def unpause(context: Context, project_name: str, loaded: Loaded | None, options: PauseOptions) -> None:
     """Let paused containers go on."""
-    check_known(loaded, options.services)
-    _ask(context, project_name, {"op": "pause", "services": list(options.services), "pause": False}, options)
+    _ask(context, project_name, loaded, {"op": "pause", "pause": False}, options)
 
 
 def cp(context: Context, project_name: str, options: CpOptions) -> None:
@@ -406,6 +389,12 @@ def check_known(loaded: Loaded | None, services: Iterable[str]) -> None:
         enabled(loaded.project, services)
 
 
+def in_scope(loaded: Loaded | None, services: Iterable[str]) -> list[str]:
+    """Return the services that a command is about, nothing for all there are; raises UnknownService."""
+    check_known(loaded, services)
+    return list(services) or (list(loaded.project.services) if loaded else [])
+
+
 # ---------------------------------------------------------------------- talking to the supervisor
 
 
@@ -418,13 +407,20 @@ def reach(context: Context, project_name: str, *, keeper: bool = False) -> Conne
     return connect_or_start(context.paths, project_name, launch, keeper=keeper)
 
 
-def _ask(context: Context, project_name: str, message: dict[str, Any], options: Mutation) -> dict[str, Any]:
-    """Perform an operation on existing containers; without any there is nothing to do."""
+def _ask(
+    context: Context, project_name: str, loaded: Loaded | None, message: dict[str, Any], options: Choice
+) -> dict[str, Any]:
+    """Perform an operation on existing containers; without any there is nothing to do.
+
+    It is about the named services, else about those that the compose file has and no profile switches off: what is
+    left of an earlier file, or was started under a profile, isn't touched. Without a file it is about all.
+    """
     require_root()
-    if not claims(context.paths, project_name):
+    services = in_scope(loaded, options.services)
+    if not claims(context.paths, project_name) or (loaded and not services):
         return {"nothing": True}
     restore_networks(context)
-    shared = {"dry_run": options.dry_run, "parallel": options.parallel}
+    shared = {"services": services, "dry_run": options.dry_run, "parallel": options.parallel}
 
     def work() -> dict[str, Any]:
         with connect_or_start(context.paths, project_name) as connection:

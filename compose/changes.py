@@ -115,13 +115,10 @@ class Changes:
         sink = sink_of(peer)
         async with self._requests.exclusive(interrupts=True):
             observed = await self._requests.observe()
-            chosen = _selected(observed, message, oneoff=True)
-            if project is not None and not message.get("remove_orphans") and not message["services"]:
-                # Orphans of an earlier compose file stay unless they are asked for, as in Compose.
-                gone = {container.id for container in orphans(project, observed)}
-                chosen = [container for container in chosen if container.id not in gone]
+            chosen = _taken_down(observed, project, message)
             networks = [] if message["services"] else await blocking(self._networks_of, project)
-            volumes = await blocking(self._volumes_of, project) if message.get("volumes") else []
+            stays = [container for container in observed.containers if container not in chosen]
+            volumes = await blocking(self._volumes_of, project, stays) if message.get("volumes") else []
             plan = down_plan(
                 observed,
                 containers=chosen,
@@ -143,13 +140,19 @@ class Changes:
             names = [name for name in names if name not in external]
         return names
 
-    def _volumes_of(self, project: Project | None) -> list[str]:
-        store = VolumeStore(self._supervisor.paths)
-        names = [volume.name for volume in store.of_project(self._supervisor.project)]
+    def _volumes_of(self, project: Project | None, stays: Iterable[ObservedContainer]) -> list[str]:
+        """Return the volumes that go: those of the compose file, if there is one, and anonymous ones nobody has."""
+        paths = self._supervisor.paths
+        found = VolumeStore(paths).of_project(self._supervisor.project)
+        used = {
+            mount.source.removeprefix(f"{paths.volumes}/").split("/")[0]
+            for container in stays
+            for mount in container.config.mounts
+        }
         if project is not None:
-            external = {volume.name for volume in project.volumes.values() if volume.external}
-            names = [name for name in names if name not in external]
-        return names
+            own = {volume.name for volume in project.volumes.values() if not volume.external}
+            found = [volume for volume in found if volume.anonymous or volume.name in own]
+        return [volume.name for volume in found if volume.name not in used]
 
     async def start(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Start what exists, dependencies first."""
@@ -250,7 +253,7 @@ class Changes:
         self._requests.interrupt()
         running = [
             tracked
-            for tracked in self._requests.chosen(message["services"], message.get("ids"))
+            for tracked in self._requests.chosen(message["services"], message.get("ids"), oneoffs=True)
             if tracked.active
         ]
 
@@ -265,7 +268,7 @@ class Changes:
     async def rm(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Remove stopped containers, with `stop` running ones too."""
         async with self._requests.exclusive(interrupts=bool(message.get("stop"))):
-            chosen = _selected(await self._requests.observe(), message, oneoff=True)
+            chosen = _selected(await self._requests.observe(), message, oneoff=False)
             if not message.get("stop"):
                 chosen = [container for container in chosen if not container.running]
             plan = stop_plan(
@@ -326,6 +329,21 @@ def _selected(observed: Observed, message: Message, *, oneoff: bool) -> list[Obs
     ]
 
 
+def _taken_down(observed: Observed, project: Project | None, message: Message) -> list[ObservedContainer]:
+    """Return the containers that `down` is about, as in Compose.
+
+    What a profile switches off stays. Orphans of an earlier compose file, and what `run` has made, stay unless they
+    are asked for.
+    """
+    everybody = bool(message.get("remove_orphans"))
+    chosen = _selected(observed, message, oneoff=everybody)
+    if project is None or message["services"]:
+        return chosen
+    gone = set() if everybody else {container.id for container in orphans(project, observed)}
+    off = project.disabled_services
+    return [c for c in chosen if c.id not in gone and (c.oneoff or c.service not in off)]
+
+
 def _reconcile_options(message: Message, images: dict[str, Image]) -> ReconcileOptions:
     return ReconcileOptions(
         services=tuple(message["services"]),
@@ -359,5 +377,7 @@ def _tell_running(sink: Sink, plan: Plan, observed: Observed, options: Reconcile
         getattr(node.operation, "id", "") or getattr(node.operation, "replaces", "") for node in plan.nodes
     }
     for container in observed.containers:
-        if container.service in options.services and container.running and container.id not in touched:
+        if container.oneoff or container.service not in options.services:
+            continue
+        if container.running and container.id not in touched:
             sink(Event(subject=f"Container {container.name}", text="Running", phase=Phase.DONE))

@@ -310,7 +310,10 @@ class Interactive:
 
     async def wait(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Tell each container of the services as it stops."""
-        chosen = self._requests.chosen(message["services"], message.get("ids"))
+        services = message["services"]
+        chosen = self._requests.chosen(services, message.get("ids"))
+        if services and not chosen:
+            raise NoSuchContainer(f"service {services[0]}: no container exists", hint="see `pycompose ps -a`")
 
         async def one(tracked: Tracked) -> None:
             await tracked.ended.wait()

@@ -192,19 +192,19 @@ class Requests:
             losses=supervisor.runtime.losses,
         )
 
-    def chosen(self, services: list[str], ids: list[str] | None = None) -> list[Tracked]:
-        """Return the tracked containers of `ids` or of the services, of all for none named; raises NoSuchContainer."""
+    def chosen(
+        self, services: list[str], ids: list[str] | None = None, *, oneoffs: bool = False
+    ) -> list[Tracked]:
+        """Return the tracked containers of `ids` or of the services, of all for none named."""
         lifecycle = self.supervisor.lifecycle
         if ids:
             return [t for t in lifecycle.tracked.values() if t.config.id in ids]
         if not services:
-            return [t for t in lifecycle.tracked.values() if not t.record.oneoff]
-        chosen = [t for service in services for t in lifecycle.of_service(service)]
-        if not chosen:
-            raise NoSuchContainer(
-                f"service {services[0]}: no container exists", hint="start it with `pycompose up`"
-            )
-        return chosen
+            return [t for t in lifecycle.tracked.values() if oneoffs or not t.record.oneoff]
+        kinds = (False, True) if oneoffs else (False,)
+        return [
+            t for service in services for kind in kinds for t in lifecycle.of_service(service, oneoff=kind)
+        ]
 
     def replica(self, service: str, index: int, container_id: str = "") -> Tracked:
         """Return the running container of a service with number `index` (lowest for 0), or with this id."""

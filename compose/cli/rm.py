@@ -27,8 +27,13 @@ def command(
     from pycompose import app  # noqa: PLC0415 - --help doesn't need it
 
     name, loaded = invocation.load_or_name()
-    found = app.ps(invocation.context(), name, PsOptions(services=services, all=True))
-    doomed = sorted(view.name for view in found if stop or view.state in STOPPED)
+    chosen = tuple(app.in_scope(loaded, services))
+    found = app.ps(invocation.context(), name, PsOptions(services=chosen, all=True))
+    doomed = sorted(
+        view.name
+        for view in found
+        if (stop or view.state in STOPPED) and not view.oneoff and (chosen or loaded is None)
+    )
     if doomed:
         print(f"Going to remove {', '.join(doomed)}", file=sys.stderr)
         if not force and not invocation.dry_run and not click.confirm("Are you sure?", err=True):

@@ -47,3 +47,114 @@ class TestSwitches:
     def test_bad_value(self, web: Scene) -> None:
         """A value that is neither must be refused."""
         web.compose("ps", "--all=maybe", code=1)
+
+
+PROFILES = f"""
+services:
+  web: {{image: busybox, command: {WAIT}, volumes: ["data:/data"]}}
+  tool: {{image: busybox, command: {WAIT}, profiles: [dev], volumes: ["tools:/data", "/anonymous"]}}
+volumes: {{data: {{}}, tools: {{}}}}
+"""
+LEFT = f"""
+services:
+  web: {{image: busybox, command: {WAIT}, volumes: ["data:/data"]}}
+volumes: {{data: {{}}}}
+"""
+
+
+class TestScope:
+    """Which containers a command is about that names no service."""
+
+    @pytest.mark.parametrize("later", (PROFILES, LEFT), ids=("profile", "orphan"))
+    def test_others_are_left_alone(self, scene: Scene, later: str) -> None:
+        """Commands must leave alone what no profile enables now, and what the file doesn't have any more."""
+        scene.file("compose.yaml", PROFILES)
+        scene.compose("--profile", "dev", "up", "-d")
+        tool = scene.one("tool")
+        scene.file("compose.yaml", later)
+        for words in (("restart", "-t0"), ("pause",), ("unpause",), ("stop", "-t0"), ("start",), ("kill",)):
+            scene.compose(*words)
+            assert scene.one("tool") == tool, words
+        scene.expect({"web-1": "exited", "tool-1": "running"})
+        scene.file("compose.yaml", PROFILES)
+        scene.compose("stop", "-t0", "tool")
+        scene.file("compose.yaml", later)
+        scene.compose("rm", "-f")
+        scene.expect({"tool-1": "exited"})
+
+    @pytest.mark.parametrize("later", (PROFILES, LEFT), ids=("profile", "orphan"))
+    def test_down_keeps_their_data(self, scene: Scene, later: str) -> None:
+        """`down -v` must keep containers and volumes of profiles that are off, and of services that are gone."""
+        scene.file("compose.yaml", PROFILES)
+        scene.compose("--profile", "dev", "up", "-d")
+        anonymous = scene.one("tool").volumes["/anonymous"]
+        scene.volume("tools", "precious").write_text("data", encoding="ascii")
+        scene.file("compose.yaml", later)
+        scene.compose("down", "-v", "-t0")
+        scene.expect({"tool-1": "running"})
+        assert scene.volumes() == {"tools"}
+        assert anonymous in scene.engine.volumes()
+        scene.file("compose.yaml", PROFILES)
+        scene.compose("--profile", "dev", "down", "-v", "-t0")
+        assert not scene.ids()
+        assert not scene.volumes()
+
+    def test_without_a_file(self, scene: Scene) -> None:
+        """With nothing but the project's name a command must be about all services, and not what `run` made."""
+        scene.file("compose.yaml", PROFILES)
+        scene.compose("--profile", "dev", "up", "-d")
+        scene.compose("run", "-d", "web", "sh", "-c", "trap exit TERM; sleep 1000 & wait")
+        (scene.folder / "compose.yaml").unlink()
+        name = ("-p", scene.project)
+        scene.compose(*name, "stop", "-t0")
+        scene.expect({"web-1": "exited", "tool-1": "exited"})
+        scene.compose(*name, "start")
+        scene.compose(*name, "kill")
+        scene.expect({"web-1": "exited", "tool-1": "exited"})
+        assert [item.state for item in scene.oneoffs()] == ["exited"]
+        scene.compose(*name, "down")
+        assert not scene.ids()
+        assert len(scene.oneoffs()) == 1
+
+    def test_down_and_what_run_made(self, scene: Scene) -> None:
+        """`down` must leave alone what `run` made, running or not, unless asked for orphans."""
+        scene.up(ONE)
+        scene.compose("run", "-d", "web", "sh", "-c", "trap exit TERM; sleep 1000 & wait")
+        scene.compose("run", "-T", "web", "true")
+        scene.compose("down", "-t0")
+        assert not scene.ids()
+        assert sorted(item.state for item in scene.oneoffs()) == ["exited", "running"]
+        scene.compose("stop", "-t0")
+        scene.compose("rm", "-f")
+        assert sorted(item.state for item in scene.oneoffs()) == ["exited", "running"]
+        scene.compose("kill")
+        scene.eventually(lambda: {item.state for item in scene.oneoffs()} == {"exited"})
+        scene.compose("down", "--remove-orphans")
+        assert not scene.oneoffs()
+        assert not scene.networks()
+
+    def test_up_removes_what_run_left(self, scene: Scene) -> None:
+        """`up --remove-orphans` must remove one-offs that have ended, and no others; `up` removes none."""
+        scene.up(ONE)
+        scene.compose("run", "-d", "web", "sh", "-c", "trap exit TERM; sleep 1000 & wait")
+        scene.compose("run", "-T", "web", "true")
+        said = scene.compose("up", "-d").stderr
+        assert not [line for line in said.splitlines() if "-run-" in line and line.endswith("Running")]
+        assert len(scene.oneoffs()) == 2
+        scene.compose("up", "-d", "--remove-orphans")
+        assert [item.state for item in scene.oneoffs()] == ["running"]
+        scene.compose("down", "-t0", "--remove-orphans")
+
+    def test_nothing_to_do(self, scene: Scene) -> None:
+        """Commands must end with 0 when only others have containers."""
+        scene.file("compose.yaml", PROFILES)
+        scene.compose("--profile", "dev", "up", "-d", "tool")
+        for words in (("stop",), ("kill",), ("pause",), ("unpause",), ("restart",), ("rm", "-f"), ("down",)):
+            scene.compose(*words)
+        scene.expect({"tool-1": "running"})
+
+    def test_unknown(self, scene: Scene) -> None:
+        """`down` of a service that doesn't exist must fail, and remove nothing."""
+        scene.up(ONE)
+        assert "nobody" in scene.compose("down", "nobody", code=1).stderr
+        scene.expect({"web-1": "running"})
