@@ -102,6 +102,14 @@ class Requests:
         task.add_done_callback(done)
         return task
 
+    async def cancelled(self) -> None:
+        """Cancel whatever is under way, and wait until it has ended."""
+        tasks = [task for task in self._tasks if not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
     async def handle(self, peer: Peer, message: Message, fds: list[int]) -> None:
         """Perform the operation of `message`; raises PycomposeError."""
         handler = self._handlers.get(str(message["op"]))

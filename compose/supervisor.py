@@ -205,6 +205,12 @@ class Supervisor:
 
     async def end(self) -> None:
         """Let go of everything; the state of a project without containers is removed."""
+        if not claims(self.paths, self.project):
+            # Told to end in the middle of something, which must not be made when all has been removed.
+            for peer, task in list(self.peers.items()):
+                if task is not None and not task.done():
+                    peer.close()
+            await self.requests.cancelled()
         if self.project == ALONE and not claims(self.paths, ALONE):
             await blocking(self._remove_bridge)
         await self._warmth.end()
@@ -219,13 +225,17 @@ class Supervisor:
             for name in self.wiring.own_networks():
                 self.wiring.remove_network(name)
             self.wiring.remove_all()
-        except PycomposeError as exc:  # another project's containers are on it, too
-            log.info("%s", exc)
+        except* PycomposeError as group:  # another project's containers are on it, too
+            for exc in group.exceptions:
+                log.info("%s", exc)
 
     # ------------------------------------------------------------------ connections
 
     def accept(self, sock: socket.socket) -> None:
-        """Take a new connection on the control socket."""
+        """Take a new connection on the control socket; who comes as we end has to start another supervisor."""
+        if self.finished.is_set():
+            sock.close()
+            return
         peer = Peer(sock, self.loop, self._message, self._closed)
         if peer.uid() not in (0, os.geteuid()):
             peer.fail(SupervisorError("control socket: another user's process is not allowed in"))
@@ -237,7 +247,11 @@ class Supervisor:
         peer.send({"hello": PROTOCOL, "pid": os.getpid()})
 
     def _message(self, peer: Peer, message: Message, fds: list[int]) -> None:
-        if message.get("forkserver"):
+        if self.finished.is_set():
+            for fd in fds:
+                os.close(fd)
+            peer.close()
+        elif message.get("forkserver"):
             self._warmth.want()
         elif self.peers.get(peer) is None and "op" in message:
             self.peers[peer] = self.requests.background(self._serve(peer, message, fds))

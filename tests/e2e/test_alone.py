@@ -12,7 +12,9 @@ WAIT = ("sh", "-c", "trap exit TERM; sleep 1000 & wait")
 
 def ran(host: Host, *arguments: str, code: int = 0) -> str:
     """Run `container run`, return what it prints."""
-    return host.run("container", "run", *arguments).exited(code).stdout
+    result = host.run("container", "run", *arguments).exited(code)
+    assert "internal error" not in result.stderr  # or its log would be kept, and found as something left
+    return result.stdout
 
 
 def test_nothing_is_left(busy: Host) -> None:
