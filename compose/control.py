@@ -5,7 +5,7 @@ packet is one JSON object; what doesn't fit into a packet travels in a memfd bes
 operation:
 
     client                        supervisor
-                           <--    {"hello": PROTOCOL, "pid": …}
+                           <--    {"hello": PROTOCOL, "pid": …, "version": …}
     {"op": "apply", …}     -->
                            <--    {"event": {…}}            any number
                            <--    {"result": {…}}  or  {"error": {…}}
@@ -21,6 +21,7 @@ import array
 import contextlib
 import json
 import os
+import signal
 import socket
 import struct
 import sys
@@ -28,9 +29,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from pycompose.engine.errors import PycomposeError, error_from_json
+from pycompose.engine.linux.process import end_process
 from pycompose.errors import NotRunning, ProtocolMismatch, SupervisorError
 from pycompose.events import Event
 from pycompose.start import spawn_supervisor
+from pycompose.version import VERSION
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from pycompose.events import Sink
 
 PROTOCOL = 1
+RETIRE_S = 10.0
 PACKET_BYTES = 60_000
 MAX_FDS = 8
 MAX_PAYLOAD_BYTES = 256 * 1024 * 1024
@@ -116,6 +120,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
+        self.version = ""
         try:
             hello, _ = receive(sock)
         except ConnectionResetError:
@@ -125,9 +130,9 @@ class Connection:
         if hello.get("hello") != PROTOCOL:
             raise ProtocolMismatch(
                 f"supervisor: speaks protocol {hello.get('hello')}, this pycompose speaks {PROTOCOL}",
-                hint="another version of pycompose started it: stop the project with that one, or end process "
-                f"{hello.get('pid')} and try again",
+                hint="another version of pycompose started it: `pycompose up -d` replaces it, containers go on",
             )
+        self.version = str(hello.get("version"))
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Send one message; a supervisor that has gone is a NotRunning."""
@@ -227,8 +232,8 @@ def connect_or_start(
 ) -> Connection:
     """Return a connection to the project's supervisor, starting one (or using `launch`) when there is none.
 
-    `keeper` lets a new one start its keeper at once. Raises SupervisorError. Two callers at once end up with the
-    same supervisor: a lock decides (supervisor.py).
+    `keeper` lets a new one start its keeper at once. One that another version of pycompose has started is replaced.
+    Raises SupervisorError. Two callers at once end up with the same supervisor: a lock decides (supervisor.py).
     """
     for _ in range(50):
         try:
@@ -238,11 +243,31 @@ def connect_or_start(
             launch = None
             if found is not None:
                 return found
+        except ProtocolMismatch:
+            retire(paths, project)
         else:
+            if connection.version != VERSION:
+                connection.close()
+                retire(paths, project)
+                continue
             if launch is not None:
                 launch.cancel()
             return connection
     raise SupervisorError(f"project {project}: supervisors start and end too fast", hint="see supervisor.log")
+
+
+def retire(paths: StatePaths, project: str) -> None:
+    """End the project's supervisor; its containers go on, and the next one takes over. Raises SupervisorError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as sock:
+        try:
+            with short_path(paths.control_socket(project)) as name:
+                sock.connect(name)
+        except OSError:
+            return  # it has ended
+        # Who has called listen(2): unix(7), SO_PEERCRED.
+        pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if not end_process(pid, "pycompose.supervisor", (signal.SIGTERM, signal.SIGKILL), RETIRE_S):
+        raise SupervisorError(f"project {project}: cannot end its supervisor, process {pid}")
 
 
 class Peer:

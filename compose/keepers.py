@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking
 from pycompose.engine.client import Keeper
-from pycompose.engine.errors import EngineError, PycomposeError
+from pycompose.engine.errors import EngineError, KeeperMismatch, PycomposeError
+from pycompose.engine.linux.process import end_process
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -22,6 +24,7 @@ log = logging.getLogger("pycompose.supervisor")
 
 # What the keeper starts the supervisor with, before the project's name, when it has died.
 BY_NAME = "--project"
+PATIENCE_S = 5.0
 
 
 class Keepers:
@@ -78,8 +81,11 @@ class Keepers:
         child, self._launched = self._launched, None
         try:
             keeper = Keeper.connect(paths, project, on_event=self._on_event, child=child)
-        except EngineError:
-            log.debug("no keeper to connect to, starting one")
+        except EngineError as exc:
+            if isinstance(exc, KeeperMismatch):
+                # As if it had been killed: the next one adopts what runs. Only terminals go with it.
+                log.warning("%s: replacing it", exc.message)
+                end_process(exc.pid, "pycompose.engine.keeper", (signal.SIGKILL,), PATIENCE_S)
             keeper = Keeper.start(paths, project, on_event=self._on_event, log=self._log)
         self._runtime.keeper = keeper
         keeper.guard((sys.executable, "-I", "-m", "pycompose.supervisor", BY_NAME, project), os.environ)

@@ -244,7 +244,7 @@ class Supervisor:
         self.peers[peer] = None
         if self._idle is not None:
             self._idle.cancel()
-        peer.send({"hello": PROTOCOL, "pid": os.getpid()})
+        peer.send({"hello": PROTOCOL, "pid": os.getpid(), "version": VERSION})
 
     def _message(self, peer: Peer, message: Message, fds: list[int]) -> None:
         if self.finished.is_set():

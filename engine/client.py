@@ -130,7 +130,7 @@ class Keeper:
     ) -> Keeper:
         """Connect to the keeper of `project`, which is our `child` if we have launched it.
 
-        Raises EngineError when none listens, and when it speaks another protocol.
+        Raises EngineError when none listens, KeeperMismatch when it speaks another protocol.
         """
         return cls._greet(paths, project, on_event, child)
 

@@ -6,6 +6,7 @@ PycomposeError(message, hint)               exit code 1
 ├─ EngineError
 │   ├─ MountError  NamespaceError  CgroupError  SeccompError  ChildError(step)
 │   ├─ ExecError                            exit code 126 (not executable) or 127 (not found)
+│   ├─ KeeperMismatch(pid)                  the keeper is of another version, and is replaced
 │   ├─ KeeperLost                           the keeper died meanwhile: what was asked can be asked again
 │   ├─ StateError ── InvalidTransition  NoSuchContainer  AlreadyExists
 │   └─ ImageError ── InvalidReference  NoSuchImage  PullError  AuthError  DigestMismatch  ArchiveError
@@ -85,6 +86,14 @@ class ExecError(EngineError):
 
 class KeeperLost(EngineError):  # noqa: N818 - names of the tree above read as sentences
     """The keeper died before it answered. Its containers go on, and another keeper takes them over."""
+
+
+class KeeperMismatch(EngineError):  # noqa: N818
+    """The keeper, process `pid`, speaks another protocol: another version of pycompose has started it."""
+
+    def __init__(self, message: str, *, pid: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.pid = pid
 
 
 class StateError(EngineError):

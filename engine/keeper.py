@@ -27,7 +27,14 @@ from pycompose.engine.cgroups.base import create, open_existing
 from pycompose.engine.config import ContainerConfig, Process, from_json, plain
 from pycompose.engine.connection import Connection, Reply
 from pycompose.engine.dataclass import dataclass, field, replace
-from pycompose.engine.errors import CgroupError, EngineError, NoSuchContainer, PycomposeError, StateError
+from pycompose.engine.errors import (
+    CgroupError,
+    EngineError,
+    KeeperMismatch,
+    NoSuchContainer,
+    PycomposeError,
+    StateError,
+)
 from pycompose.engine.linux import caps, process
 from pycompose.engine.loop import Loop
 from pycompose.engine.paths import StatePaths
@@ -141,8 +148,9 @@ class Keeper:
     def op_hello(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
         """Compare protocol numbers."""
         if message["protocol"] != wire.PROTOCOL:
-            raise EngineError(
+            raise KeeperMismatch(
                 f"keeper of {self._project}: speaks protocol {wire.PROTOCOL}, not {message['protocol']}",
+                pid=os.getpid(),
                 hint="it was started by another version of pycompose: take the project down with that one",
             )
         self._welcome(reply, time.monotonic() + _PATIENCE_S)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pycompose.engine import errors
-from pycompose.engine.errors import ChildError, EngineError, ExecError, PycomposeError
+from pycompose.engine.errors import ChildError, EngineError, ExecError, KeeperMismatch, PycomposeError
 
 PROTOCOL = 2
 MAX_BYTES = 64 * 1024
@@ -97,6 +97,8 @@ def error_to_json(exc: BaseException) -> Message:
     if not isinstance(exc, PycomposeError):
         exc = EngineError(f"keeper: unexpected error: {type(exc).__name__}: {exc}")
     extra = {"step": exc.step, "errno": exc.errno} if isinstance(exc, ChildError) else {}
+    if isinstance(exc, KeeperMismatch):
+        extra = {"pid": exc.pid}
     return {**exc.to_json(), **extra}
 
 
@@ -108,6 +110,8 @@ def error_from_json(value: Message) -> PycomposeError:
         return ExecError(message, exit_code=value["exit_code"], hint=hint)
     if kind is ChildError:
         return ChildError(message, step=value["step"], errno=value["errno"], hint=hint)
+    if kind is KeeperMismatch:
+        return KeeperMismatch(message, pid=int(value["pid"]), hint=hint)
     if isinstance(kind, type) and issubclass(kind, PycomposeError):
         return kind(message, hint=hint)
     return EngineError(message, hint=hint)

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import select
 import signal
 import struct
 from collections.abc import Iterable
@@ -155,6 +156,27 @@ def close_all_but(keep: Iterable[int]) -> None:
 def close_on_exec_from(first: int) -> None:
     """Mark every descriptor from `first` on to be closed by execve; raises OSError."""
     syscall("close_range", first, _LAST_FD, CLOSE_RANGE_CLOEXEC)
+
+
+def end_process(pid: int, program: str, signals: Iterable[signal.Signals], patience_s: float) -> bool:
+    """Send the signals one after the other to a process until it has ended; tell whether it has.
+
+    `program` is a part of its command line: its number may have become another process's.
+    """
+    with contextlib.suppress(OSError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            if program.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return True
+            for number in signals:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(pidfd, number)
+                if select.select([pidfd], [], [], patience_s)[0]:
+                    return True
+        finally:
+            os.close(pidfd)
+        return False
+    return True
 
 
 def set_dumpable(*, dumpable: bool) -> None:

@@ -59,7 +59,7 @@ def test_another_protocol_number_is_refused_with_a_hint(pair: tuple[socket.socke
     with pytest.raises(ProtocolMismatch, match=f"speaks protocol {PROTOCOL + 1}") as caught:
         Connection(pair[1])
     assert caught.value.hint is not None
-    assert "77" in caught.value.hint
+    assert "up -d` replaces it" in caught.value.hint
 
 
 def test_a_vanishing_supervisor_is_not_running(pair: tuple[socket.socket, socket.socket]) -> None:
