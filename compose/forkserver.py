@@ -85,8 +85,7 @@ class Forkserver:
             ready = self._poll.poll(QUIET_MS if forks else IDLE_MS)
             if not ready and forks:
                 with contextlib.suppress(OSError):
-                    self._reserve = self._fork()
-                    self._watch(self._reserve.pidfd, self._drop_reserve)
+                    self._keep(self._fork())
             elif not ready and not self._callers:
                 self._stop_listening()
             for fd, _ in ready:
@@ -136,6 +135,11 @@ class Forkserver:
             if pid == 0:
                 _wait(theirs.fileno())
         return Fork(pid, os.pidfd_open(pid), ours)
+
+    def _keep(self, fork: Fork) -> None:
+        """Have a fork in reserve, one that may have ended too."""
+        self._reserve = fork
+        self._watch(fork.pidfd, self._drop_reserve)
 
     def _drop_reserve(self) -> None:
         """End the fork in reserve, if it hasn't ended already."""
@@ -198,14 +202,18 @@ class Forkserver:
 
     def _start(self, caller: socket.socket, fds: list[int]) -> None:
         fork = self._take()
-        socket.send_fds(fork.channel, [REQUEST], [*fds, caller.fileno()])
+        try:
+            # Told first: a short command is over before we get to it, and its caller would take that for a refusal.
+            socket.send_fds(caller, [STARTED], [fork.pidfd])
+            socket.send_fds(fork.channel, [REQUEST], [*fds, caller.fileno()])
+        except OSError:
+            self._keep(fork)
+            raise
         fork.channel.close()
         self._commands += 1
         self._forget(caller.fileno())
         self._watch(caller.fileno(), lambda: self._caller_gone(caller, fork))
         self._watch(fork.pidfd, lambda: self._ended(caller, fork))
-        with contextlib.suppress(OSError):
-            socket.send_fds(caller, [STARTED], [fork.pidfd])
 
     def _caller_gone(self, caller: socket.socket, fork: Fork) -> None:
         """End the command: its caller has been killed, or has its status already."""
