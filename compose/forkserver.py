@@ -295,7 +295,7 @@ def _rehearse() -> None:
     """Load a compose file: that copies the memory which a fork shares with its parent and will write to (5 ms)."""
     stdin, stdout = sys.stdin, sys.stdout
     sys.stdin, sys.stdout = io.TextIOWrapper(io.BytesIO(SAMPLE)), io.TextIOWrapper(io.BytesIO())
-    command_line(["--project-directory", "/", "-p", "sample", "-f", "-", "config"])
+    command_line(["--project-directory", "/", "--env-file", os.devnull, "-p", "sample", "-f", "-", "config"])
     sys.stdin, sys.stdout = stdin, stdout
 
 
