@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import threading
 from typing import TYPE_CHECKING
 
 from pycompose import netfiles
-from pycompose.control import connect
+from pycompose.endpoints import endpoint_spec, links
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import NetworkError, PycomposeError
 from pycompose.engine.together import Together
 from pycompose.names import DnsService
+from pycompose.neighbours import Neighbours
 from pycompose.networking import hosts
-from pycompose.networking.model import EndpointSpec, NetworkSpec, Pool, PublishedPort
+from pycompose.networking.model import NetworkSpec, Pool, PublishedPort
 from pycompose.published import reserve_again, take_fitting, target_port
-from pycompose.record import EndpointRecord, PublishedRecord, RuntimeRecord, read_runtime
+from pycompose.record import EndpointRecord, PublishedRecord, RuntimeRecord
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pycompose.engine.client import Keeper
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.paths import StatePaths
-    from pycompose.model import Endpoint, Network
+    from pycompose.model import Network
     from pycompose.networking.api import Networking
     from pycompose.networking.model import NetworkState
     from pycompose.networking.ports import Reservation
@@ -72,7 +72,7 @@ class Wiring:
         self._wired: dict[str, _Wired] = {}
         self._states: dict[str, NetworkState] = {}
         self._dns = DnsService(loop, hosts.upstreams())
-        self._neighbours: dict[str, tuple[EndpointRecord, ...]] = {}
+        self._neighbours = Neighbours(paths, project, networking)
         self._unwirings = Together(self._unwire)
         self.keeper: Keeper | None = None
 
@@ -140,7 +140,7 @@ class Wiring:
             return RuntimeRecord()
         endpoints = self._endpoints(config, record)
         netfiles.own(self._paths, config, record, endpoints)
-        wired = _Wired(endpoints=endpoints, links=_links(record), waits=bool(record.takes_over))
+        wired = _Wired(endpoints=endpoints, links=links(record), waits=bool(record.takes_over))
         with self._lock:
             old = self._wired.get(config.id, _Wired())
             self._wired[config.id] = wired
@@ -160,7 +160,7 @@ class Wiring:
 
     def _endpoints(self, config: ContainerConfig, record: ServiceRecord) -> tuple[EndpointRecord, ...]:
         """Make what is missing of the container's wires, return all."""
-        specs = [self._endpoint_spec(config, record, endpoint) for endpoint in record.service.networks]
+        specs = [endpoint_spec(config, record, endpoint) for endpoint in record.service.networks]
         for spec in specs:
             self._refresh(record, spec.network)
         dns = bool(specs) and not self._dns.serves(config.id)
@@ -185,7 +185,7 @@ class Wiring:
         endpoints = self._endpoints(config, record)
         netfiles.own(self._paths, config, record, endpoints)
         with self._lock:
-            wired = self._wired.setdefault(config.id, _Wired(named=True, links=_links(record)))
+            wired = self._wired.setdefault(config.id, _Wired(named=True, links=links(record)))
             before = self._target(wired)
             wired.endpoints = endpoints
             if self._target(wired) != before:
@@ -288,7 +288,7 @@ class Wiring:
         ]
         with self._lock:
             self._states = {state.name: state for state in states}
-            self._neighbours = self._find_neighbours()
+            self._neighbours.look(self._states, self._wired)
 
     def resume(
         self, config: ContainerConfig, record: ServiceRecord, runtime: RuntimeRecord, *, running: bool
@@ -304,7 +304,7 @@ class Wiring:
             ports=runtime.ports,
             named=not waits,
             waits=waits,
-            links=_links(record),
+            links=links(record),
         )
         with self._lock:
             self._wired[config.id] = wired
@@ -383,44 +383,22 @@ class Wiring:
     def refresh_neighbours(self) -> None:
         """Learn the names of other projects' containers on our networks; they tell us when to."""
         with self._lock:
-            if (found := self._find_neighbours()) != self._neighbours:
-                self._neighbours = found
+            if self._neighbours.look(self._states, self._wired):
                 self._update_names()
 
     def _tell_neighbours(self, endpoints: Sequence[EndpointRecord]) -> None:
         """Let the other projects know that one of our containers has come to, or left, a network they share."""
         with self._lock:
-            networks = {endpoint.network for endpoint in endpoints}
-            foreign = {state.name for state in self._states.values() if state.project != self._project}
-            theirs = {endpoint.network for found in self._neighbours.values() for endpoint in found}
-        if not networks & (foreign | theirs):
-            return
-        self.refresh_neighbours()
-        for project in os.listdir(self._paths.projects_run):
-            if project != self._project:
-                with (
-                    contextlib.suppress(PycomposeError, OSError),
-                    connect(self._paths, project) as connection,
-                ):
-                    connection.call({"op": "neighbours"}, lambda _: None)
-
-    def _find_neighbours(self) -> dict[str, tuple[EndpointRecord, ...]]:
-        strangers = {
-            container_id
-            for name in self._states
-            for container_id in self._networking.connected(name)
-            if container_id not in self._wired and not self._is_ours(container_id)
-        }
-        return {item: read_runtime(self._paths, item).endpoints for item in sorted(strangers)}
-
-    def _is_ours(self, container_id: str) -> bool:
-        return (self._paths.project_claims(self._project) / container_id).exists()
+            shared = self._neighbours.share(endpoints, self._states.values())
+        if shared:
+            self.refresh_neighbours()
+            self._neighbours.tell()
 
     def _update_names(self) -> None:
-        containers = {key: (endpoints, True) for key, endpoints in self._neighbours.items()}
+        containers = {key: (endpoints, True) for key, endpoints in self._neighbours.endpoints.items()}
         containers |= {key: (wired.endpoints, wired.named) for key, wired in self._wired.items()}
-        links = {key: wired.links for key, wired in self._wired.items() if wired.links}
-        self._dns.update(dict(self._states), containers, links)
+        linked = {key: wired.links for key, wired in self._wired.items() if wired.links}
+        self._dns.update(dict(self._states), containers, linked)
 
     # ------------------------------------------------------------------ ports
 
@@ -531,32 +509,3 @@ class Wiring:
             return
         with self._lock:
             self._states[network] = state
-
-    def _endpoint_spec(
-        self, config: ContainerConfig, record: ServiceRecord, endpoint: Endpoint
-    ) -> EndpointSpec:
-        service = record.service
-        names = [config.name, *endpoint.aliases, config.id[:12]]
-        if not record.oneoff:
-            names.insert(1, service.name)
-        if config.hostname:
-            names.append(config.hostname)
-        key = f"{self._project}/{service.name}/{record.number}{record.lease}"
-        mac = endpoint.mac_address or (service.mac_address if endpoint is service.networks[0] else "")
-        return EndpointSpec(
-            network=record.networks[endpoint.network].name,
-            lease_key=f"{key}/{config.id[:12]}" if record.oneoff else key,
-            aliases=tuple(dict.fromkeys(names)),
-            ipv4_address=endpoint.ipv4_address,
-            ipv6_address=endpoint.ipv6_address,
-            mac_address=mac,
-            interface_name=endpoint.interface_name,
-            priority=endpoint.priority,
-            gw_priority=endpoint.gw_priority,
-        )
-
-
-def _links(record: ServiceRecord) -> dict[str, str]:
-    """Return alias → name of `links:` and `external_links:`."""
-    service = record.service
-    return {alias: name for name, alias in (*service.links, *service.external_links)}
