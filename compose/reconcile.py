@@ -88,22 +88,30 @@ class _Planner:
     recreated: set[str] = field(default_factory=set)
     stopped: dict[str, int] = field(default_factory=dict)
     created: dict[str, list[int]] = field(default_factory=dict)
+    gone: list[int] = field(default_factory=list)
 
     def plan(self) -> Plan:
         services = [
             self.project.services[name] for name in self.options.services if name in self.project.services
         ]
+        if self.options.remove_orphans:
+            self.gone = self._remove_orphans()
         self._resources(services)
         for service in services:
             self._service(service)
         self._start_again()
-        if self.options.remove_orphans:
-            for orphan in orphans(self.project, self.observed):
-                self._remove(orphan, "orphan: no such service in the project")
-            for container in self.observed.containers:
-                if container.oneoff and not container.running:
-                    self._remove(container, "a one-off that has ended")
         return self.result
+
+    def _remove_orphans(self) -> list[int]:
+        """Remove what the project doesn't know; the new ones wait for it: they may have its ports and names."""
+        found = [
+            self._remove(orphan, "orphan: no such service in the project")
+            for orphan in orphans(self.project, self.observed)
+        ]
+        for container in self.observed.containers:
+            if container.oneoff and not container.running:
+                self._remove(container, "a one-off that has ended")
+        return found
 
     def _resources(self, services: Iterable[Service]) -> None:
         services = list(services)
@@ -216,6 +224,7 @@ class _Planner:
         removed = {c.id: self._remove(c, "scaled down") for c in surplus}
         numbers = {c.number for c in keep}
         resources = [
+            *self.gone,
             *(removed[c.id] for c in surplus if c.half_way or c.number in numbers),
             *(self.networks.get(endpoint.network, 0) for endpoint in service.networks),
             *(self.volumes.get(volume.source, 0) for volume in service.volumes if volume.kind == "volume"),

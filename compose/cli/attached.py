@@ -132,6 +132,8 @@ class Attached:
             invocation.context(),
             loaded.name,
             FollowOptions(services=shown, watched=options.services, since_ns=started_ns),
+            # As in Compose: a dependency that has done its work is no reason to stop those that were asked for.
+            frozenset((*(options.services or shown), attached.exit_code_from)),
             self._printer,
             self._on_followed_exit,
             self._on_followed_end,

@@ -25,7 +25,8 @@ ATTEMPTS = 3
 class Following:
     """Prints lines and exits; tells `on_exit` each exit and `on_end` the end (with what failed, or None).
 
-    `stopping` waits for a stop that is under way, and tells whether there was one.
+    Exits are those of the services in `monitored`; of others nobody is told. `stopping` waits for a stop that is under
+    way, and tells whether there was one.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - three callbacks, and what to follow
@@ -33,6 +34,7 @@ class Following:
         context: app.Context,
         project: str,
         options: FollowOptions,
+        monitored: frozenset[str],
         printer: LogPrinter,
         on_exit: Callable[[Exited], None],
         on_end: Callable[[BaseException | None], None],
@@ -41,6 +43,7 @@ class Following:
         self._context = context
         self._project = project
         self._options = options
+        self._monitored = monitored
         self._printer = printer
         self._on_exit = on_exit
         self._on_end = on_end
@@ -101,10 +104,10 @@ class Following:
                 self._printed[item.container] += 1
                 self._printer.line(item)
             elif isinstance(item, Exited):
+                self._exits[item.container] += 1
                 if (item.container, item.time_ns) in self._reported:
                     continue
                 self._reported.add((item.container, item.time_ns))
-                self._exits[item.container] += 1
                 self._report(item)
             elif isinstance(item, Recreated):
                 self._printer.status(item.container, item.service, item.number, "{} has been recreated")
@@ -112,6 +115,8 @@ class Following:
                 self._exits[item.container] = 0
 
     def _report(self, item: Exited) -> None:
+        if item.service not in self._monitored:
+            return
         sentence = exit_sentence("{}", item.exit_code, known=item.exit_code_known, restarting=item.restarting)
         self._printer.status(item.container, item.service, item.number, sentence)
         self._on_exit(item)

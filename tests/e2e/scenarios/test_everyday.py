@@ -145,6 +145,15 @@ class TestScope:
         assert [item.state for item in scene.oneoffs()] == ["running"]
         scene.compose("down", "-t0", "--remove-orphans")
 
+    @pytest.mark.parametrize("shared", ('ports: ["47150:80"]', "container_name: PROJECT-fixed"), ids=str)
+    def test_renamed(self, scene: Scene, shared: str) -> None:
+        """`up --remove-orphans` after a service has got another name must give it what the old one had."""
+        text = f"services: {{NAME: {{image: busybox, command: {WAIT}, {shared}}}}}"
+        scene.up(text.replace("NAME", "old"))
+        scene.up(text.replace("NAME", "new"), code=1)
+        scene.up(text.replace("NAME", "new"), "--remove-orphans")
+        scene.expect({"new-1": "running"})
+
     def test_nothing_to_do(self, scene: Scene) -> None:
         """Commands must end with 0 when only others have containers."""
         scene.file("compose.yaml", PROFILES)
@@ -158,3 +167,46 @@ class TestScope:
         scene.up(ONE)
         assert "nobody" in scene.compose("down", "nobody", code=1).stderr
         scene.expect({"web-1": "running"})
+
+
+PIPELINE = f"""
+services:
+  test:
+    image: busybox
+    command: [sh, -c, 'trap exit TERM; echo testing; sleep 1.5 & wait $$!; exit 6']
+    depends_on: {{migrate: {{condition: service_completed_successfully}}, side: {{condition: service_started}}}}
+  migrate: {{image: busybox, command: ["true"]}}
+  side: {{image: busybox, command: [sh, -c, 'trap exit TERM; sleep 0.7 & wait $$!; exit 3']}}
+  database: {{image: busybox, command: {WAIT}}}
+"""
+
+
+class TestMonitored:
+    """Whose end an attached `up` is about."""
+
+    @pytest.mark.parametrize(
+        ("flags", "code"),
+        (
+            (("--exit-code-from", "test", "test"), 6),
+            (("--abort-on-container-exit", "test"), 6),
+            (("--abort-on-container-failure", "test"), 6),
+            (("--abort-on-container-exit", "--attach-dependencies", "test"), 6),
+            (("--abort-on-container-exit", "--attach", "side", "test"), 6),
+            (("--abort-on-container-exit", "--attach", "test"), 6),
+            (("--abort-on-container-exit", "--no-attach", "migrate"), 3),
+            (("test",), 0),
+        ),
+        ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+    )
+    def test_dependencies_may_end(self, scene: Scene, flags: tuple[str, ...], code: int) -> None:
+        """The end of a dependency that was not asked for must not end `up`, nor be told."""
+        scene.file("compose.yaml", PIPELINE)
+        out = scene.compose("up", *flags, code=code).stdout
+        assert "migrate-1 exited" not in out
+
+    def test_every_end_is_told_once(self, scene: Scene) -> None:
+        """What is stopped because something has ended must be told, and once."""
+        scene.file("compose.yaml", PIPELINE)
+        out = scene.compose("up", "--abort-on-container-failure", "--no-color", code=3).stdout
+        for name in ("database-1", "migrate-1", "side-1", "test-1"):
+            assert out.count(f"{name} exited with code") == 1, name
