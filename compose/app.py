@@ -286,7 +286,16 @@ def down(context: Context, project_name: str, loaded: Loaded | None, options: Do
         "dry_run": options.dry_run,
     }
     result = persistently("down", lambda: _take_down(context, project_name, message), context.sink)
-    if result.get("nothing") and not options.dry_run:
+    untagged = False
+    if (
+        options.rmi == "all" and loaded
+    ):  # "local" are images that were built without a name: there is none here
+        from pycompose.images import remove_images  # noqa: PLC0415 - rarely
+
+        project = enabled(loaded.project, options.services)
+        services = options.services or tuple(project.services)
+        untagged = remove_images(context, project, services, dry_run=options.dry_run)
+    if result.get("nothing") and not untagged and not options.dry_run:
         text = f"No resource found to remove for project {project_name!r}"
         context.sink(Event(subject="", text=text, phase=Phase.WARNING))
 

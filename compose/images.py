@@ -352,6 +352,32 @@ def _kind(reference: str) -> Kind | None:
         return None
 
 
+def remove_images(context: Context, project: Project, services: Iterable[str], *, dry_run: bool) -> bool:
+    """Take the names of the services' images away (`down --rmi all`); tell whether there was one.
+
+    One that a container of somebody else uses stays, and so do other names of the same image.
+    """
+    store = ImageStore(context.paths)
+    references = {image_reference(project, project.services[name]) for name in services}
+    found = False
+    for reference in sorted(filter(_in_registry, references)):
+        try:
+            store.get(reference)
+        except ImageError:
+            continue
+        found, subject = True, f"Image {reference}"
+        context.sink(Event(subject=subject, text="Removing", phase=Phase.WORKING))
+        try:
+            if not dry_run:
+                store.remove(reference)
+        except ImageError as exc:
+            text = "Resource is still in use"
+            context.sink(Event(subject=subject, text=text, phase=Phase.WARNING, details=str(exc)))
+        else:
+            context.sink(Event(subject=subject, text="Removed", phase=Phase.DONE))
+    return found
+
+
 def _in_registry(reference: str) -> bool:
     return _kind(reference) is Kind.REGISTRY
 

@@ -115,6 +115,10 @@ class Scene:
         """Let `name` mean the image that `like` means."""
         self.engine.make_image(name, like)
 
+    def has_image(self, name: str) -> bool:
+        """Tell whether there is an image of this name."""
+        return self.engine.run("image", "inspect", name, cwd=self.folder).code == 0
+
     def remove_image(self, name: str) -> None:
         """Remove an image."""
         self.engine.remove_image(name)

@@ -210,3 +210,39 @@ class TestMonitored:
         out = scene.compose("up", "--abort-on-container-failure", "--no-color", code=3).stdout
         for name in ("database-1", "migrate-1", "side-1", "test-1"):
             assert out.count(f"{name} exited with code") == 1, name
+
+
+class TestImages:
+    """`down --rmi`."""
+
+    @pytest.fixture
+    @classmethod
+    def tagged(cls, scene: Scene) -> Scene:
+        """Three services with images of their own names, one of them switched off."""
+        for name in "abc":
+            scene.image(f"{scene.project}:{name}", "busybox")
+        text = f"services: {{a: {{image: 'PROJECT:a', command: {WAIT}}}, b: {{image: 'PROJECT:b', command: {WAIT}}},"
+        scene.up(f"{text} c: {{image: 'PROJECT:c', command: {WAIT}, profiles: [off]}}}}")
+        return scene
+
+    @pytest.mark.parametrize(
+        ("arguments", "left"),
+        ((("local",), "abc"), (("all",), "c"), (("all", "a"), "bc"), (("all", "--dry-run"), "abc")),
+        ids=" ".join,
+    )
+    def test_rmi(self, tagged: Scene, arguments: tuple[str, ...], left: str) -> None:
+        """`--rmi all` must remove the images of the services that are taken down, `--rmi local` no named ones."""
+        tagged.compose("down", "-t0", "--rmi", *arguments)
+        there = [name for name in "abc" if tagged.has_image(f"{tagged.project}:{name}")]
+        assert "".join(there) == left
+        tagged.compose("down", "-t0", "--rmi", "all")
+        tagged.compose("--profile", "off", "down", "--rmi", "all")
+        assert not any(tagged.has_image(f"{tagged.project}:{name}") for name in "abc")
+
+    def test_used_by_another_project(self, tagged: Scene) -> None:
+        """An image that somebody else's container uses may lose this name, but its container must go on."""
+        tagged.compose("-p", f"{tagged.project}x", "up", "-d", "a")
+        tagged.compose("down", "-t0", "--rmi", "all")
+        tagged.compose("-p", f"{tagged.project}x", "exec", "-T", "a", "true")
+        tagged.compose("-p", f"{tagged.project}x", "down", "-t0", code=0)
+        tagged.compose("--profile", "off", "down", "--rmi", "all")
