@@ -357,7 +357,7 @@ def _already_ended(context: Context, project_name: str, options: WaitOptions) ->
 
 
 def volumes(context: Context, project_name: str, options: VolumesOptions) -> list[VolumeView]:
-    """Return the project's volumes by name, or those that the containers of some services use."""
+    """Return the project's named volumes, or those that the containers of some services use."""
     from pycompose.volumes.store import VolumeStore  # noqa: PLC0415 - only here
 
     store = VolumeStore(context.paths)
@@ -376,7 +376,7 @@ def volumes(context: Context, project_name: str, options: VolumesOptions) -> lis
     for name in sorted(names):
         with contextlib.suppress(PycomposeError):
             state = store.get(name)
-            if state is not None:
+            if state is not None and not state.anonymous:
                 views.append(
                     VolumeView(
                         name=name,

@@ -121,6 +121,11 @@ def _process(service: Service, image: Image) -> Process:
             f"service {service.name}: no command: neither the service nor image {image.reference} has one",
             hint="add `command:` to the service",
         )
+    if service.working_dir and not service.working_dir.startswith("/"):
+        raise EngineError(
+            f"service {service.name}: working directory {service.working_dir!r} is not absolute",
+            hint="begin it with a slash",
+        )
     return Process(
         args=args,
         env=merge_environment(image.config.env, service.environment),

@@ -221,6 +221,8 @@ class Changes:
                 await execute(self._start_plan(chosen), operations.perform)
             for container in chosen:
                 sink(Event(subject=f"Container {container.name}", text="Started", phase=Phase.DONE))
+                if container.id in self._supervisor.lifecycle.tracked:
+                    self._supervisor.lifecycle.restarted(self._supervisor.lifecycle.tracked[container.id])
         peer.send({"result": {}})
 
     def _with_restarting_dependants(

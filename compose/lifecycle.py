@@ -92,7 +92,7 @@ class Lifecycle:
     ) -> None:
         self._runtime = runtime
         self._execs = execs
-        self._notify = notify
+        self._tell = notify
         self.conditions = Conditions(runtime, self.of_service)
         self._background: set[asyncio.Task[None]] = set()
         self.tracked: dict[str, Tracked] = {}
@@ -264,6 +264,7 @@ class Lifecycle:
         tracked.stopping = True
         try:
             if not deaf and grace_s > 0:
+                self._notify("kill", tracked, {"signal": str(config.stop_signal)})
                 with contextlib.suppress(NoSuchContainer):  # it has just ended; that is about to be told
                     await blocking(self._runtime.keeper.signal, config.id, config.stop_signal)
                 with contextlib.suppress(TimeoutError):
@@ -296,6 +297,7 @@ class Lifecycle:
                 await asyncio.sleep(END_POLL_S)
 
     async def _kill(self, tracked: Tracked) -> None:
+        self._notify("kill", tracked, {"signal": str(int(signal.SIGKILL))})
         with contextlib.suppress(NoSuchContainer):
             await blocking(self._runtime.keeper.kill, tracked.config.id)
         try:
@@ -318,8 +320,8 @@ class Lifecycle:
         if number == signal.SIGKILL:
             await self._kill(tracked)
         else:
+            self._notify("kill", tracked, {"signal": str(number)})
             await blocking(self._runtime.keeper.signal, tracked.config.id, number)
-        self._notify("kill", tracked, {"signal": str(number)})
 
     async def _mark_stopped(self, tracked: Tracked) -> None:
         """Write down that the end was asked for; a disk that is full must not keep anybody from stopping."""
@@ -362,7 +364,20 @@ class Lifecycle:
         self._notify("die", tracked, attributes if delay_s is None else {**attributes, "restarting": "true"})
         self._settle(tracked, delay_s)
 
+    def restarted(self, tracked: Tracked) -> None:
+        """Tell that a container has been restarted because somebody wanted it."""
+        self._notify("restart", tracked, {})
+
     # ------------------------------------------------------------------ inside
+
+    def _notify(self, action: str, tracked: Tracked, attributes: dict[str, str]) -> None:
+        """Tell of an event; its attributes are its own and the labels that people gave, as Docker has it."""
+        labels = {
+            key: value
+            for key, value in tracked.config.labels.items()
+            if not key.startswith("com.docker.compose.") and key != "restarting"  # an attribute of ours
+        }
+        self._tell(action, tracked, {**labels, **attributes})
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.ensure_future(work)

@@ -86,7 +86,13 @@ def _environment(options: RunOptions, environment: Mapping[str, str]) -> dict[st
 
 
 def _labels(entries: Iterable[str]) -> dict[str, str]:
-    return {key: value for key, _, value in (entry.partition("=") for entry in entries)}
+    found = {}
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        if not equals:
+            raise PycomposeError(f"--label {entry}: must be KEY=VALUE")
+        found[key] = value
+    return found
 
 
 def _merged(own: tuple[str, ...], more: tuple[str, ...], opposite: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from pycompose.control import connect
-from pycompose.engine.errors import PycomposeError
+from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.logread import merge, read_logs
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
@@ -41,6 +41,11 @@ def logs(
     """
     found, _ = observe_containers(context.paths, project_name)
     chosen = [c for c in found if _wanted(c, loaded, options)]
+    if options.index and not chosen and not options.follow:
+        raise NoSuchContainer(
+            f'service "{options.services[0]}" has no container number {options.index}',
+            hint="see `pycompose ps -a` for what there is",
+        )
     for container in chosen:
         if container.config.log.driver == "none":
             text = f'Can\'t retrieve logs for "{container.name}": logging driver none keeps none'

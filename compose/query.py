@@ -78,8 +78,22 @@ def container_view(context: Context, container: ObservedContainer) -> ContainerV
         ports=tuple(ports),
         labels=shown_labels(config),
         mounts=tuple(_mount_views(context, container)),
-        networks=tuple(endpoint["network"] for endpoint in container.runtime.get("endpoints", ())),
+        networks=_networks(context, container),
     )
+
+
+def _networks(context: Context, container: ObservedContainer) -> tuple[str, ...]:
+    """Return the networks that a container is on, or will be on when it is started again."""
+    endpoints = container.runtime.get("endpoints", ())
+    if endpoints or container.running:
+        return tuple(endpoint["network"] for endpoint in endpoints)
+    from pycompose.record import read_service  # noqa: PLC0415 - for stopped ones
+
+    try:
+        record = read_service(context.paths, container.id)
+    except (FileNotFoundError, PycomposeError):
+        return ()
+    return tuple(record.networks[endpoint.network].name for endpoint in record.service.networks)
 
 
 def _mount_views(context: Context, container: ObservedContainer) -> Iterator[MountView]:
@@ -144,6 +158,7 @@ def ls(context: Context, options: LsOptions) -> list[ProjectView]:
 
 def images(context: Context, project_name: str, options: ImagesOptions) -> list[ImageView]:
     """Return the images that the project's containers were made from."""
+    from pycompose.catalog import stamp_ns  # noqa: PLC0415 - only here
     from pycompose.engine.images.store import ImageStore  # noqa: PLC0415 - only here
 
     store = ImageStore(context.paths)
@@ -153,12 +168,13 @@ def images(context: Context, project_name: str, options: ImagesOptions) -> list[
         if container.oneoff or (options.services and container.service not in options.services):
             continue
         repository, tag = _repository_and_tag(container.config.image)
-        size_bytes, platform = 0, ""
+        size_bytes, platform, created_ns = 0, "", 0
         with contextlib.suppress(PycomposeError):
             image = store.resolve(
                 container.config.image_id if repository not in ("host", "rootfs") else repository
             )
             size_bytes, platform = image.size_bytes, image.platform
+            created_ns = stamp_ns(image.created)
         views.append(
             ImageView(
                 container=container.name,
@@ -167,6 +183,7 @@ def images(context: Context, project_name: str, options: ImagesOptions) -> list[
                 image_id=container.config.image_id,
                 platform=platform,
                 size_bytes=size_bytes,
+                created_ns=created_ns,
             )
         )
     return views

@@ -52,6 +52,8 @@ def command(  # noqa: PLR0913 - one parameter per flag
     """Print the lines as they come out of the use case."""
     from pycompose import app  # noqa: PLC0415 - --help doesn't need it
 
+    if index and len(services) != 1:
+        raise PycomposeError("--index: needs one service", hint="name it: pycompose logs --index 2 web")
     options = LogsOptions(
         services=services,
         follow=follow,

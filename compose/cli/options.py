@@ -58,6 +58,8 @@ class Moment(click.ParamType[int]):
         """Return nanoseconds since 1970."""
         if isinstance(value, int):
             return value
+        if not value:  # a script's variable that isn't set
+            return 0
         try:
             return moment_ns(value, time.time_ns())
         except ValueError:

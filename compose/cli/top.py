@@ -51,4 +51,5 @@ def command(invocation: Invocation, /, services: tuple[str, ...]) -> None:
     views = app.top(invocation.context(), invocation.name(), TopOptions(services=services))
     now = time.time_ns()
     rows = [row(view, now) for view in sorted(views, key=lambda v: (v.service, v.number))]
-    click.echo(table.render([HEAD, *rows], padding=2, minimum=4), nl=False)
+    if rows:
+        click.echo(table.render([HEAD, *rows], padding=2, minimum=4), nl=False)

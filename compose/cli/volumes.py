@@ -52,7 +52,12 @@ def command(invocation: Invocation, /, services: tuple[str, ...], *, how: str, q
     """Ask for the volumes and show them."""
     from pycompose import app  # noqa: PLC0415 - --help doesn't need it
 
-    views = app.volumes(invocation.context(), invocation.name(), VolumesOptions(services=services))
+    if services:
+        name, loaded = invocation.load_or_name()
+        app.check_known(loaded, services)
+    else:
+        name = invocation.name()
+    views = app.volumes(invocation.context(), name, VolumesOptions(services=services))
     if quiet:
         click.echo("".join(f"{view.name}\n" for view in views), nl=False)
         return

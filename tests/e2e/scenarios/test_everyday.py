@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support.scene import Scene
@@ -246,3 +248,92 @@ class TestImages:
         tagged.compose("-p", f"{tagged.project}x", "exec", "-T", "a", "true")
         tagged.compose("-p", f"{tagged.project}x", "down", "-t0", code=0)
         tagged.compose("--profile", "off", "down", "--rmi", "all")
+
+
+LOOKED_AT = f"""
+services:
+  web:
+    image: busybox
+    command: {WAIT}
+    scale: 2
+    labels: {{own: label}}
+    volumes: ["data:/data", /anonymous]
+    networks: [front, back]
+  job: {{image: busybox, command: [echo, done], networks: [front]}}
+volumes: {{data: {{}}}}
+networks: {{front: {{}}, back: {{}}}}
+"""
+
+
+class TestLooking:
+    """Commands that look, one project for all."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def shop(cls, stage: Scene) -> Scene:
+        """Two replicas and a job that has ended."""
+        stage.up(LOOKED_AT)
+        stage.expect_exit("job", 0)
+        return stage
+
+    def test_volumes(self, shop: Scene) -> None:
+        """`volumes` must list named volumes only, and refuse services that don't exist."""
+        name = f"{shop.project}_data\n"
+        assert shop.compose("volumes", "-q").stdout == name
+        assert shop.compose("volumes", "-q", "web").stdout == name
+        assert shop.compose("volumes", "-q", "job").stdout == ""
+        shop.compose("volumes", "nobody", code=1)
+
+    def test_networks_of_stopped(self, shop: Scene) -> None:
+        """`ps` must know the networks of a container that has ended."""
+        said = shop.compose("ps", "-a", "--format", "{{.Networks}}", "job").stdout
+        assert said == f"{shop.project}_front\n"
+
+    def test_images_have_dates(self, shop: Scene) -> None:
+        """`images` must say when they were made."""
+        assert " ago\n" in shop.compose("images", "job").stdout.replace(" \n", "\n")
+
+    def test_top_of_nothing(self, shop: Scene) -> None:
+        """`top` must print nothing where nothing runs."""
+        assert shop.compose("top", "job").stdout == ""
+
+    @pytest.mark.parametrize(
+        "arguments", (("--index", "2"), ("--index", "1", "web", "job"), ("--index", "7", "web")), ids=" ".join
+    )
+    def test_index(self, shop: Scene, arguments: tuple[str, ...]) -> None:
+        """`logs --index` must be refused unless there is such a replica of one service."""
+        shop.compose("logs", *arguments, code=1)
+
+    def test_empty_since(self, shop: Scene) -> None:
+        """A time that is empty must be none: scripts pass variables that aren't set."""
+        assert shop.logs("--since", "", "--until", "", "job") == "done\n"
+
+    @pytest.mark.parametrize("arguments", (("-w", "relative"), ("-l", "bare")), ids=" ".join)
+    def test_run_refuses(self, shop: Scene, arguments: tuple[str, ...]) -> None:
+        """`run` must refuse what can't be meant."""
+        shop.compose("run", "--rm", *arguments, "web", "true", code=1)
+
+
+def test_events(scene: Scene) -> None:
+    """`events --json` must tell of signals before their consequences, of restarts, and the service's labels."""
+    scene.up(f"services: {{web: {{image: busybox, init: true, command: {WAIT}, labels: {{own: label}}}}}}")
+    events = scene.spawn("events", "--json")
+
+    def heard() -> bool:
+        scene.compose("kill", "-s", "URG")
+        events.sleep(0.3)
+        return '"kill"' in events.output
+
+    scene.eventually(heard)
+    seen = len(events.output)
+    scene.compose("restart")
+    scene.compose("kill")
+    scene.compose("up", "-d")
+    scene.compose("down")
+    events.expect('"destroy"')
+    found = [json.loads(line) for line in events.output[seen:].splitlines() if line]
+    assert {item["attributes"].get("own") for item in found} == {"label"}
+    assert not [key for item in found for key in item["attributes"] if key.startswith("com.docker")]
+    told = [item["action"] for item in found if item["action"] != "stop"]
+    assert told == ["kill", "die", "start", "restart", "kill", "die", "start", "kill", "die", "destroy"]
+    assert [i["attributes"]["signal"] for i in found if i["action"] == "kill"] == ["15", "9", "15"]

@@ -98,7 +98,7 @@ def test_capabilities_move_between_the_lists() -> None:
 
 
 def test_labels_and_the_rest() -> None:
-    service = made(labels=("a=2", "b"), user="7", workdir="/tmp", tty=True, interactive=False)
+    service = made(labels=("a=2", "b="), user="7", workdir="/tmp", tty=True, interactive=False)
 
     assert service.labels == {"a": "2", "b": ""}
     assert (service.user, service.working_dir, service.tty, service.stdin_open) == ("7", "/tmp", True, False)
