@@ -22,7 +22,7 @@ from pycompose.reconcile import ReconcileOptions, Recreate, down_plan, orphans, 
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import Awaitable, Collection, Iterable
 
     from pycompose.control import Message, Peer
     from pycompose.events import Sink
@@ -166,22 +166,48 @@ class Changes:
 
     async def start_chosen(self, sink: Sink, message: Message) -> list[ObservedContainer]:
         """Start what a message chooses, and return it; the caller keeps others out (`exclusive`)."""
-        chosen = _selected(await self._requests.observe(), message, oneoff=False)
+        observed = await self._requests.observe()
+        chosen = _selected(observed, message, oneoff=False)
         if not chosen and message["services"]:
             raise NoSuchContainer(f"service {message['services'][0]} has no container to start")
-        plan = self._start_plan([container for container in chosen if not container.running])
+        alone = bool(message.get("ids"))  # named as containers, they are nobody's dependants
+        if not alone:
+            chosen = self._with_dependencies(observed, chosen)
+        services = set() if alone else {container.service for container in chosen}
+        plan = self._start_plan([container for container in chosen if not container.running], services)
         await self._walk(plan, self._requests.operations(sink), message)
         return chosen
 
-    def _start_plan(self, containers: Iterable[ObservedContainer]) -> Plan:
-        """Return the plan that starts existing containers, each after the conditions of its record."""
+    def _with_dependencies(
+        self, observed: Observed, chosen: list[ObservedContainer]
+    ) -> list[ObservedContainer]:
+        """Return the chosen containers and those of the services that they depend on, as far as there are any."""
+        tracked = self._supervisor.lifecycle.tracked
+        services = {container.service for container in chosen}
+        new = services
+        while new:
+            wanted = {
+                dependency.service
+                for container in observed.containers
+                if container.service in new and container.id in tracked
+                for dependency in tracked[container.id].record.service.depends_on
+            }
+            new = wanted - services
+            services |= new
+        return [c for c in observed.containers if c in chosen or (c.service in services and not c.oneoff)]
+
+    def _start_plan(self, containers: Iterable[ObservedContainer], services: Collection[str]) -> Plan:
+        """Return the plan that starts existing containers, each after the conditions of its record.
+
+        Only dependencies in `services` are waited for: nobody would start others.
+        """
         tracked = self._supervisor.lifecycle.tracked
         plan = Plan()
         starts: dict[str, list[int]] = {}
         for container in reversed(_stop_order(containers)):
             after: list[int] = []
             for dependency in tracked[container.id].record.service.depends_on:
-                if not self._supervisor.lifecycle.of_service(dependency.service):
+                if dependency.service not in services:
                     continue
                 operation = AwaitService(
                     service=dependency.service, condition=dependency.condition, required=dependency.required
@@ -218,7 +244,8 @@ class Changes:
                 await execute(stop_plan(chosen, timeout_s=message.get("timeout_s")), operations.perform)
                 for container in chosen:
                     sink(Event(subject=f"Container {container.name}", text="Restarting", phase=Phase.WORKING))
-                await execute(self._start_plan(chosen), operations.perform)
+                services = {container.service for container in chosen}
+                await execute(self._start_plan(chosen, services), operations.perform)
             for container in chosen:
                 sink(Event(subject=f"Container {container.name}", text="Started", phase=Phase.DONE))
                 if container.id in self._supervisor.lifecycle.tracked:

@@ -337,3 +337,58 @@ def test_events(scene: Scene) -> None:
     told = [item["action"] for item in found if item["action"] != "stop"]
     assert told == ["kill", "die", "start", "restart", "kill", "die", "start", "kill", "die", "destroy"]
     assert [i["attributes"]["signal"] for i in found if i["action"] == "kill"] == ["15", "9", "15"]
+
+
+CHAIN = f"""
+services:
+  web: {{image: busybox, command: {WAIT}, depends_on: {{api: {{condition: service_started, restart: true}}}}}}
+  api: {{image: busybox, command: {WAIT}, depends_on: {{db: {{condition: service_healthy}}}}}}
+  db: {{image: busybox, command: {WAIT}, healthcheck: {{test: "true", interval: 300ms}}}}
+  other: {{image: busybox, command: {WAIT}}}
+"""
+
+
+class TestChain:
+    """`start` and `restart` of one service out of a chain."""
+
+    @pytest.mark.parametrize("before", ("create", "stop"))
+    def test_start(self, scene: Scene, before: str) -> None:
+        """`start web` must start what web depends on, in order, and nothing else."""
+        scene.file("compose.yaml", CHAIN)
+        if before == "create":
+            scene.compose("create")
+        else:
+            scene.compose("up", "-d")
+            scene.compose("stop")
+        stopped = "created" if before == "create" else "exited"
+        scene.compose("start", "web")
+        scene.expect({"web-1": "running", "api-1": "running", "db-1": "running", "other-1": stopped})
+        scene.compose("stop", "db")
+        scene.compose("start", "api")
+        assert scene.states()["db-1"] == "running"
+
+    @pytest.mark.parametrize("before", ("create", "stop"))
+    def test_restart(self, scene: Scene, before: str) -> None:
+        """`restart api` must restart it, and who asked for it, whatever the state of what it depends on."""
+        scene.file("compose.yaml", CHAIN)
+        if before == "create":
+            scene.compose("create")
+            left = {"web-1": "created", "api-1": "running", "db-1": "created", "other-1": "created"}
+        else:
+            scene.compose("up", "-d")
+            scene.compose("stop", "db")
+            left = {"web-1": "running", "api-1": "running", "db-1": "exited", "other-1": "running"}
+        scene.compose("restart", "api")
+        states = scene.states()
+        states["web-1"] = left["web-1"]
+        assert states == left
+        scene.compose("restart")
+        scene.expect(dict.fromkeys(left, "running"))
+
+    def test_one_container(self, scene: Scene) -> None:
+        """A container that is started by its own name must not wait for others."""
+        scene.up(CHAIN)
+        scene.compose("stop")
+        scene.container("start", f"{scene.project}-api-1")
+        scene.container("restart", f"{scene.project}-web-1")
+        scene.expect({"web-1": "running", "api-1": "running", "db-1": "exited", "other-1": "exited"})
