@@ -213,7 +213,7 @@ class Walk:
 
     def clean_up(self, options: Sequence[str] = ()) -> None:
         """Take everything down; nothing may be left."""
-        self.run("down", *options)
+        self.run("down", "--remove-orphans", *options)  # what `run -d` has made is one, as in Compose
         assert self.host.watch.wait() == []
 
 
