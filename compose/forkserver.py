@@ -48,8 +48,8 @@ MODULES = (
     "pycompose.cli.progress", "pycompose.cli.terminal", "pycompose.config.load", "pycompose.config.render",
     "pycompose.config.bind", "pycompose.config.hashing", "pycompose.activity", "pycompose.again", "pycompose.app",
     "pycompose.images", "pycompose.observe", "pycompose.oneoff", "pycompose.output", "pycompose.query",
-    "pycompose.sessions", "pycompose.engine.images.gc", "pycompose.engine.images.host", "pycompose.engine.paths",
-    "pycompose.engine.stats", "pycompose.volumes.store",
+    "pycompose.catalog", "pycompose.record", "pycompose.sessions", "pycompose.engine.images.gc",
+    "pycompose.engine.images.host", "pycompose.engine.paths", "pycompose.engine.stats", "pycompose.volumes.store",
 )  # fmt: skip
 
 
