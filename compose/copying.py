@@ -9,6 +9,7 @@ devices on the way.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
 import stat
@@ -89,6 +90,9 @@ def _one(
                 left_out = _put(root, options, replay) if options.to_container else _get(root, options)
         except OSError as exc:
             where = f"{exc.filename}: " if exc.filename else ""
+            if options.to_container and exc.errno == errno.EROFS:  # theirs, not one of our state directories
+                hint = "copy to a volume or a tmpfs, or take `read_only` away"
+                raise _failed(container, options, f"{where}read-only in the container", hint) from exc
             raise _failed(container, options, f"{where}{exc.strerror}") from exc
         except PycomposeError as exc:
             raise _failed(container, options, exc.message, exc.hint) from exc

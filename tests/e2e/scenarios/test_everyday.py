@@ -392,3 +392,16 @@ class TestChain:
         scene.container("start", f"{scene.project}-api-1")
         scene.container("restart", f"{scene.project}-web-1")
         scene.expect({"web-1": "running", "api-1": "running", "db-1": "exited", "other-1": "exited"})
+
+
+def test_cp_into_read_only(scene: Scene) -> None:
+    """`cp` into what a container can't write to must fail, and say that it is the container's place that is so."""
+    scene.file("file", "text")
+    scene.file("folder/file", "old")
+    service = f"image: busybox, command: {WAIT}, read_only: true, volumes: ['./folder:/folder:ro']"
+    scene.up(f"services: {{a: {{{service}}}}}")
+    for target in ("/folder/file", "/etc/file"):
+        said = scene.compose("cp", "file", f"a:{target}", code=1).stderr
+        assert "read-only" in said.lower()
+        assert "PYCOMPOSE_ROOT" not in said
+    assert scene.read("folder/file") == "old"
