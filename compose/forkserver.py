@@ -104,7 +104,7 @@ class Forkserver:
         """Take no more commands; those under way go on."""
         self._drop_reserve()
         if self._listener is not None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(self._path)
             self._forget(self._listener.fileno())
             self._listener.close()
@@ -380,7 +380,11 @@ def main() -> int:
         for name, module in list(sys.modules.items())
         if name.partition(".")[0] not in sys.stdlib_module_names and getattr(module, "__file__", None)
     )
-    forkserver = Forkserver(directory, supervisor)
+    try:
+        forkserver = Forkserver(directory, supervisor)
+    except OSError as exc:
+        print(f"forkserver: cannot listen in {directory}: {exc.strerror}", file=sys.stderr)
+        return 1
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking
@@ -340,7 +341,7 @@ class Interactive:
         """Send every container event until the client goes away, first those that it has missed since `since_ns`."""
         self._supervisor.subscribers.add(peer)
         active = {t.config.id: t.active for t in self._supervisor.lifecycle.tracked.values()}
-        peer.send({"subscribed": active})
+        peer.send({"subscribed": active, "time_ns": time.time_ns()})
         since_ns = message.get("since_ns")
         for event in self._requests.recent if since_ns else ():
             if event["time_ns"] >= since_ns:

@@ -46,7 +46,8 @@ END_POLL_S = 0.02
 class Tracked:
     """One container. `run` counts its starts, so that a late exit of an earlier run is told from the present one.
 
-    While it is `returning` somebody stops it to start it again, and its network waits for that.
+    While it is `returning` somebody stops it to start it again, and its network waits for that. The end of one that is
+    `launching` is taken when its start has been told (`ended_early`).
     """
 
     config: ContainerConfig
@@ -60,6 +61,8 @@ class Tracked:
     stopped: bool = False
     stopping: bool = False
     returning: bool = False
+    launching: bool = False
+    ended_early: Callable[[], None] | None = None
     health: HealthState | None = None
     restart: RestartState = field(default_factory=RestartState)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -168,11 +171,15 @@ class Lifecycle:
             tracked.ended.clear()
             tracked.pid = 0  # so that nobody takes the end of the last run for one of this
             tracked.health = None
+            tracked.launching, tracked.ended_early = True, None
             try:
                 state = await blocking(
                     self._runtime.start, tracked.config, tracked.record, tracked.restart.total
                 )
-            except PycomposeError:
+            except BaseException as exc:
+                tracked.launching = False
+                if not isinstance(exc, PycomposeError):
+                    raise
                 tracked.status = Status.EXITED if tracked.run > 1 else Status.CREATED
                 tracked.ended.set()
                 await blocking(self._runtime.ended, tracked.config, stopped=True)
@@ -186,6 +193,9 @@ class Lifecycle:
                 self._begin_health(tracked)
             self._notify("start", tracked, {})
             self.conditions.announce()
+            tracked.launching = False
+            if tracked.ended_early is not None:
+                tracked.ended_early()
 
     async def stop(self, tracked: Tracked, timeout_s: float | None) -> None:
         """Stop a container: its signal, its grace period, then SIGKILL to the whole cgroup.

@@ -126,6 +126,7 @@ class Tail:
         self.active: set[str] = set()
         self._project = project_name
         self._until_s = 0.0
+        self._subscribed_ns = 0
         self._connection: Connection | None = None
         with contextlib.suppress(NotRunning):
             self.active = self._subscribe(since_ns)
@@ -149,6 +150,7 @@ class Tail:
         self._connection = connect(self._context.paths, self._project)
         self._connection.send({"op": "subscribe", "since_ns": since_ns})
         message, _ = self._connection.receive()
+        self._subscribed_ns = int(message["time_ns"])
         return {key for key, value in message["subscribed"].items() if value}
 
     def knows(self, container_id: str) -> bool:
@@ -217,7 +219,8 @@ class Tail:
             event = message.get("container")
             if event is not None:
                 events.append(event)
-                (self.active.add if event["active"] else self.active.discard)(event["id"])
+                if event["time_ns"] > self._subscribed_ns:  # else it is told again, and what we know is newer
+                    (self.active.add if event["active"] else self.active.discard)(event["id"])
         return events
 
     def _find_successor(self) -> list[dict[str, Any]]:

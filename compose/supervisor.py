@@ -19,6 +19,7 @@ if __name__ == "__main__":
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -154,8 +155,11 @@ class Supervisor:
             self.execs.lost()
 
     def _exited(self, event: dict[str, Any]) -> None:
-        """Take the end of a container."""
+        """Take the end of a container; of one whose start nobody has heard of, after that."""
         tracked = self.lifecycle.tracked.get(event["container"])
+        if tracked is not None and tracked.launching:
+            tracked.ended_early = functools.partial(self._exited, event)
+            return
         self.lifecycle.exited(event)
         if tracked is not None:
             self.ends.drop(tracked.config.id)

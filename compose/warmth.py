@@ -83,7 +83,8 @@ class Warmth:
                 _, status = os.waitpid(self._pid, 0)
                 if status:
                     log.warning("the forkserver ended with code %s", os.waitstatus_to_exitcode(status))
-            (self._directory / SOCKET).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                (self._directory / SOCKET).unlink()
         self._gone.set()
 
     async def end(self) -> None:
