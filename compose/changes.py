@@ -116,6 +116,7 @@ class Changes:
         async with self._requests.exclusive(interrupts=True):
             observed = await self._requests.observe()
             chosen = _taken_down(observed, project, message)
+            chosen += [container for container in self._overdue(observed, message) if container not in chosen]
             networks = [] if message["services"] else await blocking(self._networks_of, project)
             stays = [container for container in observed.containers if container not in chosen]
             volumes = await blocking(self._volumes_of, project, stays) if message.get("volumes") else []
@@ -132,6 +133,18 @@ class Changes:
             if nothing_left:
                 await blocking(supervisor.wiring.remove_all)
         peer.send({"result": {"nothing": not plan, "ends": supervisor.finish_after_down()}})
+
+    def _overdue(self, observed: Observed, message: Message) -> list[ObservedContainer]:
+        """Return what `run --rm` has made and could not remove: a disk was full, or somebody was killed."""
+        tracked = self._supervisor.lifecycle.tracked
+        return [
+            container
+            for container in _selected(observed, message, oneoff=True)
+            if container.oneoff
+            and not container.running
+            and container.id in tracked
+            and tracked[container.id].record.auto_remove
+        ]
 
     def _networks_of(self, project: Project | None) -> list[str]:
         names = list(self._supervisor.wiring.own_networks())

@@ -281,8 +281,11 @@ class ImageStore:
         return tuple(
             str(config.get("name", config.get("id", "")))
             for config in gc.container_configs(self.paths)
-            if config.get("image_id") == image.id
-            or any(lowers & set(tree.get("lowers", ())) for tree in config.get("rootfs", ()))
+            if (
+                config["image_id"] == image.id
+                if config.get("image_id")
+                else any(lowers & set(tree.get("lowers", ())) for tree in config.get("rootfs", ()))
+            )
         )
 
     def used_image_ids(self) -> set[str]:

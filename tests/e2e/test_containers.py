@@ -38,7 +38,7 @@ def project(busy: Host) -> Iterator[Path]:
     folder = busy.project({"compose.yaml": COMPOSE})
     busy.run("up", "-d", "--wait", cwd=folder).ok()
     yield folder
-    busy.run("down", "-v", cwd=folder).ok()
+    busy.run("down", "-v", "--remove-orphans", cwd=folder).ok()
 
 
 def container(host: Host, *arguments: str | Path) -> str:
@@ -176,4 +176,4 @@ def test_events_of_all_projects(busy: Host, project: Path) -> None:
     assert " container die " in lines
     assert "demo-app" not in lines
     busy.run("system", "events", "--filter", "colour=red").exited(1)
-    busy.run("down", "-t", "0", cwd=second).ok()
+    busy.run("down", "-t", "0", "--remove-orphans", cwd=second).ok()

@@ -80,7 +80,7 @@ def test_a_failed_init_container_is_kept_and_quoted(busy: Host, tmp_path: Path) 
     folder = project(tmp_path, BROKEN)
     result = busy.run("up", "-d", cwd=folder)
     kept = busy.run("ps", "-a", "--format", "{{.Name}}", cwd=folder).ok().stdout
-    busy.run("down", cwd=folder).ok()
+    busy.run("down", "--remove-orphans", cwd=folder).ok()
 
     assert result.code == 1
     assert "exited with 3" in result.stderr
@@ -94,7 +94,7 @@ def test_readiness_from_outside_holds_dependants_back(busy: Host, tmp_path: Path
     busy.run("up", "-d", cwd=folder).ok()
     line = busy.run("logs", "--no-log-prefix", "db", cwd=folder).ok().stdout
     status = busy.run("ps", "db", "--format", "{{.Status}}", cwd=folder).ok().stdout
-    busy.run("down", cwd=folder).ok()
+    busy.run("down", "--remove-orphans", cwd=folder).ok()
 
     assert "ready to accept" in line
     assert "(healthy)" in status
@@ -112,6 +112,6 @@ def test_an_unhealthy_container_is_restarted_when_asked(busy: Host, tmp_path: Pa
 
     eventually(restarted)
     after = busy.run("ps", "-a", "--format", "{{.ID}}", cwd=folder).ok().stdout
-    busy.run("down", cwd=folder).ok()
+    busy.run("down", "--remove-orphans", cwd=folder).ok()
 
     assert before == after

@@ -84,7 +84,7 @@ def test_run_passes_everything_through(busy: Host, project: Path) -> None:
     assert result.stdout == "in\nno newline"
     assert result.stderr.endswith("err")
     assert [entry["Service"] for entry in containers(busy, project)] == ["database"]
-    busy.run("down", "-v", cwd=project).ok()
+    busy.run("down", "--remove-orphans", "-v", cwd=project).ok()
 
 
 @pytest.mark.parametrize("closed", ("<&-", "<&- 2>&-"))
@@ -95,7 +95,7 @@ def test_a_closed_input_is_at_its_end(busy: Host, project: Path, closed: str) ->
         result = busy.command(["sh", "-c", script], cwd=project).ok()
         assert result.stdout == "end\n"
         busy.run("up", "-d", "database", cwd=project).ok()
-    busy.run("down", "-v", cwd=project).ok()
+    busy.run("down", "--remove-orphans", "-v", cwd=project).ok()
 
 
 def test_run_loses_no_byte_of_a_long_output(busy: Host, project: Path) -> None:
@@ -117,7 +117,7 @@ def test_run_loses_no_byte_of_a_long_output(busy: Host, project: Path) -> None:
 
     assert len(run.output) == 10000004
     assert run.output.endswith("end\n")
-    busy.run("down", cwd=project).ok()
+    busy.run("down", "--remove-orphans", cwd=project).ok()
 
 
 def test_run_on_a_terminal(busy: Host, project: Path) -> None:
@@ -139,11 +139,11 @@ def test_run_on_a_terminal(busy: Host, project: Path) -> None:
 
     assert run.wait() == 9
     assert termios.tcgetattr(run.terminal) == before
-    busy.run("down", cwd=project).ok()
+    busy.run("down", "--remove-orphans", cwd=project).ok()
 
 
 def test_run_kept_and_named(busy: Host, project: Path) -> None:
-    """Without --rm it stays, out of the way of `up`; names and labels are as asked; `down` takes it along."""
+    """Without --rm it stays, out of the way of `up`; names and labels are as asked; `down` leaves it alone."""
     busy.run("run", "-T", "--no-deps", "--name", "mine", "-l", "a=b", "alone", cwd=project).ok()
     busy.run("run", "-T", "--no-deps", "alone", "true", cwd=project).ok()
     busy.run("run", "-T", "--no-deps", "--name", "mine", "alone", cwd=project).exited(1)
@@ -154,6 +154,8 @@ def test_run_kept_and_named(busy: Host, project: Path) -> None:
     assert len(names[0]) == len("demo-alone-run-") + 12
     assert names[1] == "mine"
     busy.run("down", cwd=project).ok()
+    assert len(containers(busy, project)) == 2
+    busy.run("down", "--remove-orphans", cwd=project).ok()
     assert containers(busy, project) == []
 
 
@@ -171,7 +173,7 @@ def test_run_overrides(busy: Host, project: Path) -> None:
     )
 
     assert result.ok().stdout == "red small from file yes\n7\n/tmp\nnote/data\n/other\n"
-    busy.run("down", "-v", cwd=project).ok()
+    busy.run("down", "--remove-orphans", "-v", cwd=project).ok()
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_run_publishes_only_what_is_asked_for(
         eventually(lambda: fetch(reachable) == "hello\n")
     for port in {18080, 18081} - {reachable}:
         assert fetch(port) == ""
-    busy.run("down", "-v", cwd=project).ok()
+    busy.run("down", "--remove-orphans", "-v", cwd=project).ok()
 
 
 def test_run_answers_to_the_service_only_when_asked(busy: Host, project: Path) -> None:
@@ -213,7 +215,7 @@ def test_run_answers_to_the_service_only_when_asked(busy: Host, project: Path) -
     assert busy.run(*look, "alone", cwd=project).code != 0
     busy.run("run", "-d", "--no-deps", "--use-aliases", "alone", "sleep", "1000", cwd=project).ok()
     busy.run(*look, "alone", cwd=project).ok()
-    busy.run("down", "-v", cwd=project).ok()
+    busy.run("down", "--remove-orphans", "-v", cwd=project).ok()
 
 
 def test_run_detached(busy: Host, project: Path) -> None:
@@ -222,7 +224,7 @@ def test_run_detached(busy: Host, project: Path) -> None:
 
     assert len(result.stdout.strip()) == 64
     eventually(lambda: containers(busy, project) == [])
-    busy.run("down", cwd=project).ok()
+    busy.run("down", "--remove-orphans", cwd=project).ok()
 
 
 def test_run_of_what_cannot_run(busy: Host, project: Path) -> None:
@@ -232,7 +234,7 @@ def test_run_of_what_cannot_run(busy: Host, project: Path) -> None:
     assert containers(busy, project) == []
     assert "no such service: nobody" in busy.run("run", "nobody", cwd=project).exited(1).stderr
     assert "cannot be combined" in busy.run("run", "-P", "-p", "80", "app", cwd=project).exited(1).stderr
-    busy.run("down", cwd=project).ok()
+    busy.run("down", "--remove-orphans", cwd=project).ok()
 
 
 def test_signals_reach_the_container(busy: Host, project: Path) -> None:
@@ -245,7 +247,7 @@ def test_signals_reach_the_container(busy: Host, project: Path) -> None:
 
     assert run.wait() == 6
     assert run.output == "set\ncaught\n"
-    busy.run("down", cwd=project).ok()
+    busy.run("down", "--remove-orphans", cwd=project).ok()
 
 
 def test_a_killed_run_leaves_the_container_to_its_end(busy: Host, project: Path) -> None:
@@ -262,7 +264,7 @@ def test_a_killed_run_leaves_the_container_to_its_end(busy: Host, project: Path)
         busy.run("run", "--rm", "-T", "--no-deps", "app", "cat", "/data/after", cwd=project).stdout
         == "after\n"
     )
-    busy.run("down", "-v", cwd=project).ok()
+    busy.run("down", "--remove-orphans", "-v", cwd=project).ok()
 
 
 def test_run_survives_the_supervisor(busy: Host, project: Path) -> None:
@@ -278,7 +280,7 @@ def test_run_survives_the_supervisor(busy: Host, project: Path) -> None:
 
     assert run.wait() == 8
     assert run.output == "set\non\n"
-    busy.run("down", cwd=project).ok()
+    busy.run("down", "--remove-orphans", cwd=project).ok()
 
 
 def test_run_rehearsed(busy: Host, project: Path) -> None:
@@ -307,7 +309,7 @@ def test_attach_to_a_terminal_and_leave(busy: Host) -> None:
     last = busy.spawn("attach", "shell", cwd=project, tty=True)
     last.send("exit 3\n")
     assert last.wait() == 3
-    busy.run("down", cwd=project).ok()
+    busy.run("down", "--remove-orphans", cwd=project).ok()
 
 
 def test_attach_to_pipes(busy: Host) -> None:
@@ -337,7 +339,7 @@ def test_attach_to_pipes(busy: Host) -> None:
     assert first.wait() == 5
     assert "usr1" in first.output
     busy.run("attach", "pipe", cwd=project).exited(1)
-    busy.run("down", cwd=project).ok()
+    busy.run("down", "--remove-orphans", cwd=project).ok()
 
 
 def test_terminals_and_inputs_outlive_the_keeper(busy: Host) -> None:
@@ -359,7 +361,7 @@ def test_terminals_and_inputs_outlive_the_keeper(busy: Host) -> None:
     pipe.expect("got still")
     pipe.process.send_signal(signal.SIGUSR1)
     assert pipe.wait() == 5
-    busy.run("down", cwd=project).ok()
+    busy.run("down", "--remove-orphans", cwd=project).ok()
 
 
 def test_other_keys_leave_exec_and_run(busy: Host, project: Path) -> None:
@@ -397,4 +399,4 @@ def test_other_keys_leave_exec_and_run(busy: Host, project: Path) -> None:
     run.send("\x18q")
     assert run.wait() == 0
     busy.run("run", "--detach-keys", "ctrl-?", "database", cwd=project).exited(1)
-    busy.run("down", "-t", "0", cwd=project).ok()
+    busy.run("down", "--remove-orphans", "-t", "0", cwd=project).ok()
