@@ -106,8 +106,8 @@ REFUSED_INTO = (
     ("h/file/", "app:/t", "Not a directory"),
     ("h/missing", "app:/t", "No such file"),
     ("h/exist", "app:/t", "cannot overwrite a directory"),
-    ("h/file", "app:/fixed", "Read-only file system"),
-    ("h/file", "fixed:/etc", "Read-only file system"),
+    ("h/file", "app:/fixed", "read-only in the container"),
+    ("h/file", "fixed:/etc", "read-only in the container"),
     ("h/file", "app:/proc", "the kernel makes up"),
     ("h/file", "nobody:/t", 'no container found for service "nobody"'),
 )
@@ -277,8 +277,8 @@ def test_stopped_containers(busy: Host, project: Path) -> None:
     assert tree(project / "out").items() >= {"dir/a": "ca", "dir/sub/b": "cb", "d": "d"}.items()
     cp(busy, project, "h/file", "app:/t/later").ok()
     cp(busy, project, "h/file", "app:/data/later").ok()
-    assert "Read-only" in cp(busy, project, "h/file", "app:/fixed/x").exited(1).stderr
-    assert "Read-only" in cp(busy, project, "h/file", "fixed:/etc/x").exited(1).stderr
+    assert "read-only in the container" in cp(busy, project, "h/file", "app:/fixed/x").exited(1).stderr
+    assert "read-only in the container" in cp(busy, project, "h/file", "fixed:/etc/x").exited(1).stderr
     assert busy.command(["cat", "/proc/mounts"]).stdout == mounts
     busy.run("start", cwd=project).ok()
     assert shell(busy, project, "cat /t/later /data/later") == "file\nfile\n"
