@@ -188,9 +188,14 @@ def _perform(sock: _socket.socket, arguments: list[str]) -> int | None:
     rights = b"".join(fd.to_bytes(INT_BYTES, sys.byteorder) for fd in (memory, here, 0, 1, 2))
     sock.settimeout(None)
     companion = _Companion(ignored)
-    sock.sendmsg([REQUEST], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)], _socket.MSG_NOSIGNAL)
-    os.close(memory)
-    os.close(here)
+    try:
+        sock.sendmsg([REQUEST], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)], _socket.MSG_NOSIGNAL)
+    except OSError:
+        companion.give_back()
+        return None
+    finally:
+        os.close(memory)
+        os.close(here)
     return companion.wait(sock, to_the_end="down" in arguments)
 
 
@@ -218,7 +223,7 @@ class _Companion:
         except ConnectionResetError:
             answer = b""
         if answer != STARTED:
-            self._give_back()
+            self.give_back()
             return None
         self._command = int.from_bytes(ancillary[0][2][:INT_BYTES], sys.byteorder)
         for number in self._early:
@@ -246,6 +251,13 @@ class _Companion:
             os.kill(os.getpid(), os.WTERMSIG(status))
         return os.waitstatus_to_exitcode(status)
 
+    def give_back(self) -> None:
+        """Let signals do again what they did, those that have come already too."""
+        for number, handler in self._before.items():
+            _signal.signal(number, handler)
+        for early in self._early:
+            os.kill(os.getpid(), early)
+
     def _pass_on(self, number: int, _frame: object) -> None:
         """Send the command a signal that was sent to us, as soon as there is one."""
         if self._command is None:
@@ -257,14 +269,10 @@ class _Companion:
             pass
 
     def _suspend(self, _number: int, _frame: object) -> None:
-        """Stop together with the command, go on together with it."""
-        self._pass_on(_signal.SIGSTOP, None)
+        """Stop together with the command, if there is one yet, and go on together with it."""
+        begun = self._command is not None
+        if begun:
+            self._pass_on(_signal.SIGSTOP, None)
         os.kill(os.getpid(), _signal.SIGSTOP)
-        self._pass_on(_signal.SIGCONT, None)
-
-    def _give_back(self) -> None:
-        """Let signals do again what they did, those that have come already too."""
-        for number, handler in self._before.items():
-            _signal.signal(number, handler)
-        for early in self._early:
-            os.kill(os.getpid(), early)
+        if begun:
+            self._pass_on(_signal.SIGCONT, None)

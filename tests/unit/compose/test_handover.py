@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
 
 import pytest
 from pycompose import handover
@@ -106,6 +112,41 @@ def test_nobody_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[
     os.makedirs(f"{os.fspath(tmp_path)}/projects/demo")
     open(f"{os.fspath(tmp_path)}/projects/demo/{handover.SOCKET}", "w", encoding="ascii").close()
     assert handover.hand_over(["ps"]) is None
+
+
+@pytest.mark.parametrize("listens", ("not at all", "and leaves"))
+def test_one_that_performs_nothing_leaves_signals_as_they_were(
+    listens: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever then does the work himself can be interrupted; nothing is passed on to nobody."""
+    monkeypatch.setenv("PYCOMPOSE_RUN", str(tmp_path))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))  # pytest's is none
+    directory = tmp_path / "projects/demo"
+    directory.mkdir(parents=True)
+    monkeypatch.chdir(directory)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP)]
+    done = threading.Event()
+
+    def answer() -> None:
+        caller, _ = listener.accept()
+        with caller:
+            if listens == "not at all":
+                caller.shutdown(socket.SHUT_RD)
+            caller.send(handover.identity())
+            if listens == "and leaves":
+                caller.recv(1)
+            else:
+                done.wait(10)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(handover.SOCKET)  # a path of any length, from here
+        listener.listen()
+        server = threading.Thread(target=answer)
+        server.start()
+        assert handover.hand_over(["ps"]) is None
+        done.set()
+        server.join()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP)] == before
 
 
 def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
