@@ -119,13 +119,13 @@ def clear_abandoned(paths: StatePaths) -> list[str]:
 
 def _clear(paths: StatePaths, project: str) -> list[str]:
     """Remove what is left of the project, if nobody is there; return its networks, none while somebody is on one."""
-    from pycompose.resources import network_users  # noqa: PLC0415 - next to never
-
     try:
         fd = _lock_now(paths.project_run(project))
     except (BlockingIOError, FileNotFoundError):
         return []
     try:
+        from pycompose.resources import network_users  # noqa: PLC0415 - next to never
+
         # A keeper that lives starts a supervisor, or has just been started.
         if claims(paths, project) or _answers(paths.keeper_socket(project)):
             return []
