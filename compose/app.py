@@ -287,9 +287,8 @@ def down(context: Context, project_name: str, loaded: Loaded | None, options: Do
     }
     result = persistently("down", lambda: _take_down(context, project_name, message), context.sink)
     untagged = False
-    if (
-        options.rmi == "all" and loaded
-    ):  # "local" are images that were built without a name: there is none here
+    # "local" are images that were built without a name: there is none here.
+    if options.rmi == "all" and loaded:
         from pycompose.images import remove_images  # noqa: PLC0415 - rarely
 
         project = enabled(loaded.project, options.services)
@@ -344,7 +343,6 @@ def restart(context: Context, project_name: str, loaded: Loaded | None, options:
 
 def kill(context: Context, project_name: str, loaded: Loaded | None, options: KillOptions) -> None:
     """Send a signal to running containers, those that `run` has made included."""
-    check_known(loaded, options.services)
     check_known(loaded, options.services)
     known = None if options.remove_orphans else loaded
     if _ask(context, project_name, known, {"op": "kill", "signal": options.signal}, options).get("nothing"):

@@ -147,9 +147,14 @@ class Tail:
 
     def _subscribe(self, since_ns: int) -> set[str]:
         """Connect, and return the ids of active containers; raises NotRunning."""
-        self._connection = connect(self._context.paths, self._project)
-        self._connection.send({"op": "subscribe", "since_ns": since_ns})
-        message, _ = self._connection.receive()
+        connection = connect(self._context.paths, self._project)
+        try:
+            connection.send({"op": "subscribe", "since_ns": since_ns})
+            message, _ = connection.receive()
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
         self._subscribed_ns = int(message["time_ns"])
         return {key for key, value in message["subscribed"].items() if value}
 
