@@ -19,8 +19,8 @@ from pycompose.record import write_service
 
 if TYPE_CHECKING:
     from pycompose.control import Message, Peer
-    from pycompose.lifecycle import Tracked
     from pycompose.requests import Requests
+    from pycompose.tracked import Tracked
 
 
 class Altering:

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from pycompose.control import Message, Peer
     from pycompose.events import Sink
-    from pycompose.lifecycle import Tracked
     from pycompose.observe import Observed, ObservedContainer
     from pycompose.operations import Operations
     from pycompose.requests import Requests
+    from pycompose.tracked import Tracked
 
 
 class Changes:

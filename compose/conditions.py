@@ -14,8 +14,8 @@ from pycompose.model import Condition
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pycompose.lifecycle import Tracked
     from pycompose.runtime import Runtime
+    from pycompose.tracked import Tracked
 
 
 # `--wait` takes a container without healthcheck for running only when it has lived for a moment, as Compose does.

@@ -11,8 +11,8 @@ from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
     from pycompose.engine.client import Attached
-    from pycompose.lifecycle import Tracked
     from pycompose.runtime import Runtime
+    from pycompose.tracked import Tracked
 
 
 class Ends:

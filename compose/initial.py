@@ -17,9 +17,9 @@ from pycompose.engine.store import read_json, write_json
 from pycompose.model import Health, Restart
 
 if TYPE_CHECKING:
-    from pycompose.lifecycle import Tracked
     from pycompose.model import Hook, Project, Service
     from pycompose.operations import Operations
+    from pycompose.tracked import Tracked
 
 
 class InitContainers:

@@ -24,9 +24,9 @@ from pycompose.plan import AwaitService, Node
 
 if TYPE_CHECKING:
     from pycompose.control import Message, Peer
-    from pycompose.lifecycle import Tracked
     from pycompose.operations import Operations
     from pycompose.requests import Requests
+    from pycompose.tracked import Tracked
 
 log = logging.getLogger(__name__)
 

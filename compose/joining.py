@@ -17,8 +17,8 @@ from pycompose.record import ServiceRecord, read_runtime, write_runtime, write_s
 
 if TYPE_CHECKING:
     from pycompose.control import Message, Peer
-    from pycompose.lifecycle import Tracked
     from pycompose.requests import Requests
+    from pycompose.tracked import Tracked
 
 
 class Joining:

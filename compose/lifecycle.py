@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.blocking import blocking, whole
 from pycompose.conditions import Conditions
-from pycompose.engine.config import plain
-from pycompose.engine.dataclass import dataclass, field, replace
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError, StorageError
 from pycompose.engine.linux.process import signal_handled
 from pycompose.engine.state import Status
-from pycompose.engine.store import write_json
-from pycompose.health import UNHEALTHY, HealthResult, HealthState, after_probe, next_delay
-from pycompose.ready import check
+from pycompose.health import HealthState
+from pycompose.probes import Probes
 from pycompose.restart import RestartState, after_exit
+from pycompose.tracked import Tracked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.state import ContainerState
     from pycompose.execs import Execs
-    from pycompose.health import HealthSpec
     from pycompose.model import Hook
     from pycompose.record import ServiceRecord
     from pycompose.runtime import Runtime
@@ -40,51 +38,6 @@ log = logging.getLogger(__name__)
 
 KILL_WAIT_S = 30.0
 END_POLL_S = 0.02
-
-
-@dataclass(slots=True)
-class Tracked:
-    """One container. `run` counts its starts, so that a late exit of an earlier run is told from the present one.
-
-    While it is `returning` somebody stops it to start it again, and its network waits for that. The end of one that is
-    `launching` is taken when its start has been told (`ended_early`).
-    """
-
-    config: ContainerConfig
-    record: ServiceRecord
-    status: Status = Status.CREATED
-    pid: int = 0
-    exit_code: int = 0
-    run: int = 0
-    started_s: float = 0.0
-    started_ns: int = 0
-    stopped: bool = False
-    stopping: bool = False
-    returning: bool = False
-    launching: bool = False
-    ended_early: Callable[[], None] | None = None
-    health: HealthState | None = None
-    restart: RestartState = field(default_factory=RestartState)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    health_task: asyncio.Task[None] | None = None
-    restart_task: asyncio.Task[None] | None = None
-    settling: asyncio.Task[None] | None = None
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def name(self) -> str:
-        """Name of the container."""
-        return self.config.name
-
-    @property
-    def service(self) -> str:
-        """Key of its service."""
-        return self.record.service.name
-
-    @property
-    def active(self) -> bool:
-        """Whether it runs or is about to run again."""
-        return self.status in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
 
 
 class Lifecycle:
@@ -97,6 +50,13 @@ class Lifecycle:
         self._execs = execs
         self._tell = notify
         self.conditions = Conditions(runtime, self.of_service)
+        self._probes = Probes(
+            runtime,
+            execs,
+            self.conditions,
+            self._health_changed,
+            lambda tracked: self._spawn(self._heal(tracked)),
+        )
         self._background: set[asyncio.Task[None]] = set()
         self.tracked: dict[str, Tracked] = {}
 
@@ -456,50 +416,11 @@ class Lifecycle:
     def _begin_health(self, tracked: Tracked) -> None:
         if tracked.record.health is not None:
             tracked.health = HealthState()
-            tracked.health_task = self._spawn(self._probe(tracked))
+            tracked.health_task = self._spawn(self._probes.run(tracked))
 
-    async def _probe(self, tracked: Tracked) -> None:
-        """Probe a container until it ends (the task is cancelled then)."""
-        spec = tracked.record.health
-        if spec is None:
-            return
-        state = HealthState()
-        self._write_health(tracked, state)
-        while True:
-            await asyncio.sleep(next_delay(spec, state, since_start_s=time.monotonic() - tracked.started_s))
-            if tracked.status is Status.PAUSED:
-                await self.conditions.wait_until(lambda: tracked.status is not Status.PAUSED, asyncio.Event())
-            result = await self._ask(tracked, spec)
-            old, state = (
-                state,
-                after_probe(spec, state, result, since_start_s=time.monotonic() - tracked.started_s),
-            )
-            tracked.health = state
-            self._write_health(tracked, state)
-            if state.status != old.status:
-                self._notify(f"health_status: {state.status}", tracked, {})
-                self.conditions.announce()
-                if state.status == UNHEALTHY and _heals(tracked):
-                    self._spawn(self._heal(tracked))
-                    return
-
-    async def _ask(self, tracked: Tracked, spec: HealthSpec) -> HealthResult:
-        """Probe once: inside the container, or from outside where `x-ready` says what."""
-        ready = tracked.record.ready
-        if ready is None:
-            return await self._execs.probe(tracked.config, spec)
-        start_ns = time.time_ns()
-        answer = await blocking(
-            check,
-            ready,
-            address=self._runtime.address(tracked.config.id),
-            logs=self._runtime.paths.container(tracked.config.id) / "log",
-            since_ns=tracked.started_ns,
-            timeout_s=spec.timeout_s,
-        )
-        return HealthResult(
-            start_ns=start_ns, end_ns=time.time_ns(), exit_code=1 if answer else 0, output=answer
-        )
+    def _health_changed(self, tracked: Tracked, state: HealthState) -> None:
+        self._notify(f"health_status: {state.status}", tracked, {})
+        self.conditions.announce()
 
     async def _heal(self, tracked: Tracked) -> None:
         """Restart an unhealthy container, where `x-restart-on: unhealthy` asks for it."""
@@ -521,16 +442,6 @@ class Lifecycle:
         else:
             self._notify("restart", tracked, {})
 
-    def _write_health(self, tracked: Tracked, state: HealthState) -> None:
-        shown = replace(state, backoff_s=0.0, counted_s=0.0, succeeded=False)
-        directory = self._runtime.paths.container_run(tracked.config.id)
-        try:
-            write_json(directory / "health.json", {"status": state.status, **plain(shown)}, durable=False)
-        except FileNotFoundError:
-            pass  # it is being removed
-        except OSError as exc:  # the probes go on
-            log.warning("container %s: %s: %s", tracked.name, exc.filename, exc.strerror)
-
     async def _hook(self, tracked: Tracked, hook: Hook, kind: str) -> None:
         code, output = await self._execs.hook(tracked.config, hook)
         if code != 0:
@@ -540,9 +451,3 @@ class Lifecycle:
                 f"container {tracked.name}: {kind} hook {' '.join(hook.command)!r} exited with {code}",
                 hint=f"its output:{shown}" if shown else None,
             )
-
-
-def _heals(tracked: Tracked) -> bool:
-    """Tell whether the service wants an unhealthy container restarted (moby #28400; off unless asked for)."""
-    wanted = tracked.record.service.extensions.get("x-restart-on")
-    return "unhealthy" in (wanted if isinstance(wanted, list) else [wanted])

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
     from pycompose.engine.images.spec import Image
     from pycompose.events import Sink
-    from pycompose.lifecycle import Lifecycle, Tracked
+    from pycompose.lifecycle import Lifecycle
     from pycompose.model import Project, Service
+    from pycompose.tracked import Tracked
     from pycompose.wiring import Wiring
 
 CONDITION_DONE = {Condition.STARTED: "Started", Condition.HEALTHY: "Healthy", Condition.COMPLETED: "Exited"}

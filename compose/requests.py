@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from pycompose.control import Message, Peer
     from pycompose.engine.images.spec import Image
     from pycompose.events import Sink
-    from pycompose.lifecycle import Tracked
     from pycompose.model import Project
     from pycompose.supervisor import Supervisor
+    from pycompose.tracked import Tracked
 
 JOURNAL_BYTES = 1024 * 1024
 RECENT_EVENTS = 2000

@@ -41,7 +41,7 @@ from pycompose.engine.store import write_json
 from pycompose.errors import SupervisorError
 from pycompose.execs import Execs
 from pycompose.keepers import BY_NAME, Keepers
-from pycompose.lifecycle import Lifecycle, Tracked
+from pycompose.lifecycle import Lifecycle
 from pycompose.logfile import LogFile
 from pycompose.networking.api import Networking
 from pycompose.observe import ALONE, claims, observe_containers
@@ -56,6 +56,7 @@ from pycompose.wiring import Wiring
 
 if TYPE_CHECKING:
     from pycompose.observe import ObservedContainer
+    from pycompose.tracked import Tracked
 
 log = logging.getLogger("pycompose.supervisor")
 

@@ -22,8 +22,9 @@ from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
-    from pycompose.lifecycle import Lifecycle, Tracked
+    from pycompose.lifecycle import Lifecycle
     from pycompose.runtime import Runtime
+    from pycompose.tracked import Tracked
 
 
 class Takeover:
