@@ -56,6 +56,7 @@ from pycompose.wiring import Wiring
 
 if TYPE_CHECKING:
     from pycompose.observe import ObservedContainer
+    from pycompose.record import RuntimeRecord, ServiceRecord
     from pycompose.tracked import Tracked
 
 log = logging.getLogger("pycompose.supervisor")
@@ -111,18 +112,21 @@ class Supervisor:
         for container_id in broken:
             log.info("container %s was never finished: removing it", container_id[:12])
             await blocking(self.runtime.remove, container_id, volumes=True)
-        for container in containers:
-            if container.id not in known:
-                await blocking(self.runtime.keep_name, container.id, container.name)
-                await self._adopt(container)
+        fresh = [container for container in containers if container.id not in known]
+        for container in fresh:
+            await blocking(self.runtime.keep_name, container.id, container.name)
+        records = {c.id: (read_service(self.paths, c.id), read_runtime(self.paths, c.id)) for c in fresh}
+        running = [(c.config, *records[c.id]) for c in fresh if c.running]
+        await blocking(self.wiring.resume, running)
+        for container in fresh:
+            await self._adopt(container, *records[container.id])
         for container in containers:
             if container.half_way and container.replaces not in self.lifecycle.tracked:
                 await self._finish_replacement(self.lifecycle.tracked[container.id])
 
-    async def _adopt(self, container: ObservedContainer) -> None:
-        record = read_service(self.paths, container.id)
-        runtime = read_runtime(self.paths, container.id)
-        await blocking(self.wiring.resume, container.config, record, runtime, running=container.running)
+    async def _adopt(
+        self, container: ObservedContainer, record: ServiceRecord, runtime: RuntimeRecord
+    ) -> None:
         # Read now: while nobody tracked it, the end of it was told to nobody.
         state = read_state(self.paths, container.id)
         self.lifecycle.adopt(container.config, record, state, stopped=runtime.stopped)

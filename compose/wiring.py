@@ -290,34 +290,47 @@ class Wiring:
             self._states = {state.name: state for state in states}
             self._neighbours.look(self._states, self._wired)
 
-    def resume(
-        self, config: ContainerConfig, record: ServiceRecord, runtime: RuntimeRecord, *, running: bool
-    ) -> None:
-        """Take over a container of an earlier supervisor: its sockets from the keeper, its names, its ports."""
-        if not running or not runtime.endpoints:
+    def resume(self, containers: Sequence[tuple[ContainerConfig, ServiceRecord, RuntimeRecord]]) -> None:
+        """Take over what runs of an earlier supervisor: sockets from the keeper, names, ports.
+
+        All names are known before the first question is answered. Raises NetworkError.
+        """
+        found: dict[str, tuple[ServiceRecord, _Wired]] = {}
+        for config, record, runtime in containers:
+            for endpoint in runtime.endpoints:
+                self._refresh(record, endpoint.network)
+            if runtime.endpoints:
+                waits = bool(record.takes_over)
+                found[config.id] = (
+                    record,
+                    _Wired(
+                        endpoints=runtime.endpoints,
+                        ports=runtime.ports,
+                        named=not waits,
+                        waits=waits,
+                        links=links(record),
+                    ),
+                )
+        if not found:
             return
-        for endpoint in runtime.endpoints:
-            self._refresh(record, endpoint.network)
-        waits = bool(record.takes_over)
-        wired = _Wired(
-            endpoints=runtime.endpoints,
-            ports=runtime.ports,
-            named=not waits,
-            waits=waits,
-            links=links(record),
-        )
         with self._lock:
-            self._wired[config.id] = wired
-            keeper = self.keeper
-            if keeper is not None:
-                self._resume_sockets(keeper, config.id, record, wired)
-            self._apply_firewall()
+            self._wired |= {container_id: wired for container_id, (_, wired) in found.items()}
+            self._neighbours.look(self._states, self._wired)
             self._update_names()
+            if self.keeper is not None:
+                held = frozenset(self.keeper.held())
+                for container_id, (record, wired) in found.items():
+                    self._resume_sockets(self.keeper, held, container_id, record, wired)
+            self._apply_firewall()
 
     def _resume_sockets(
-        self, keeper: Keeper, container_id: str, record: ServiceRecord, wired: _Wired
+        self,
+        keeper: Keeper,
+        held: frozenset[str],
+        container_id: str,
+        record: ServiceRecord,
+        wired: _Wired,
     ) -> None:
-        held = set(keeper.held())
         if f"dns/{container_id}" in held:
             udp, tcp = (socket.socket(fileno=fd) for fd in keeper.take(f"dns/{container_id}"))
             self._answer(container_id, record, udp, tcp)

@@ -29,6 +29,32 @@ services:
       - trap exit TERM; while sleep 0.1; do nslookup web >/dev/null 2>&1 && echo >> /seen/answers; done
     volumes: ["./seen:/seen"]
 """
+# Taken over in this order: who asks, others, who is asked for.
+MANY = """
+services:
+  asks:
+    image: busybox
+    command:
+      - sh
+      - -c
+      - cd /seen; while sleep 0.02; do nslookup web >/dev/null 2>&1 || echo >> failures; echo >> asked; done
+    stop_signal: KILL
+    volumes: ["./seen:/seen"]
+  between: {image: busybox, command: [sleep, "1000"], stop_signal: KILL, scale: 8, ports: ["80"]}
+  web: {image: busybox, command: [sleep, "1000"], stop_signal: KILL}
+"""
+OWNER = """
+services:
+  owner: {image: busybox, command: [sleep, "1000"], stop_signal: KILL, networks: [shared]}
+networks:
+  shared: {name: shared}
+"""
+GUEST = """
+services:
+  guest: {image: busybox, command: [sleep, "1000"], stop_signal: KILL, networks: [shared]}
+networks:
+  shared: {external: true}
+"""
 FLAKY = """
 services:
   flaky:
@@ -73,6 +99,41 @@ def test_names_resolve_again_without_a_command(busy: Host) -> None:
     assert took_s < 2
     assert _supervisor(busy) != first
     busy.run("down", cwd=project).ok()
+
+
+def test_no_name_is_denied_during_a_take_over(busy: Host) -> None:
+    """Who asks while the next supervisor takes over gets its answer late, not a wrong one."""
+    project = busy.project({"compose.yaml": MANY})
+    asked = project / "seen/asked"
+    asked.parent.mkdir()
+    busy.run("up", "-d", cwd=project).ok()
+    eventually(asked.exists)
+
+    os.kill(_supervisor(busy), signal.SIGKILL)
+    before = asked.stat().st_size
+    time.sleep(0.1)  # the keeper waits longer than this
+    _supervisor(busy)
+    eventually(lambda: asked.stat().st_size > before + 5)
+
+    assert not (project / "seen/failures").exists()
+    busy.run("down", cwd=project).ok()
+
+
+def test_names_of_another_project_are_known_again(busy: Host) -> None:
+    """A supervisor that takes over knows who else is on a network that another project has made."""
+    owner = busy.project({"compose.yaml": OWNER}, name="one")
+    guest = busy.project({"compose.yaml": GUEST}, name="two")
+    busy.run("up", "-d", cwd=owner).ok()
+    before = busy.processes("pycompose.supervisor")
+    busy.run("up", "-d", cwd=guest).ok()
+    [second] = set(busy.processes("pycompose.supervisor")) - set(before)
+
+    os.kill(second, signal.SIGKILL)
+    eventually(lambda: len(set(busy.processes("pycompose.supervisor")) - {second}) == 2)
+
+    busy.run("exec", "-T", "guest", "nslookup", "owner", cwd=guest).ok()
+    busy.run("down", cwd=guest).ok()
+    busy.run("down", cwd=owner).ok()
 
 
 def test_a_supervisor_that_is_told_to_end_stays_away(busy: Host) -> None:
