@@ -38,8 +38,9 @@ services:
 volumes: {data: {}}
 """
 IDLE_MS = 300_000
-# After so long without anything to do the next fork is made.
+# After so long without anything to do the next fork is made: not while a short command needs the processors.
 QUIET_MS = 3
+LONG_MS = 60
 BUSY = b"busy"
 DESCRIPTORS = 5
 # What the commands of handover.QUICK load on their way; tests/e2e/test_forkserver.py tells when one is missing.
@@ -82,7 +83,8 @@ class Forkserver:
         """Perform commands until there is no reason to be here any more."""
         while self._listener is not None or self._commands:
             forks = self._reserve is None and self._listener is not None
-            ready = self._poll.poll(QUIET_MS if forks else IDLE_MS)
+            quiet_ms = LONG_MS if self._commands else QUIET_MS
+            ready = self._poll.poll(quiet_ms if forks else IDLE_MS)
             if not ready and forks:
                 with contextlib.suppress(OSError):
                     self._keep(self._fork())

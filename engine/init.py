@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pycompose.engine import mounting, rootfs, terminal
+from pycompose.engine.cgroups.base import Cgroup
 from pycompose.engine.config import ContainerConfig, Process, Rlimit
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.devices import NULL, Node
@@ -29,7 +30,6 @@ from pycompose.engine.linux import mounts as m
 from pycompose.engine.linux.libc import AT_FDCWD
 from pycompose.engine.users import Ids, resolve_user
 
-PLACED = b"placed"
 GO = b"go"
 READY = {"ready": True}
 NO_FD = -1
@@ -46,13 +46,16 @@ _DEFAULT_LIMITS = (
 class Launch:
     """Everything the child needs, decided before the clone; descriptors are inherited.
 
-    `env` lacks HOME, which only the image's passwd knows. `stdio` has NO_FD for /dev/null. `joins` are
-    namespaces of others, `shared_memory` is the mount namespace whose /dev/shm is shared (NO_FD: the host's).
+    It is `born_inside` the cgroup2 directory of its `group`, or enters it. `env` lacks HOME, which only the image's
+    passwd knows. `stdio` has NO_FD for /dev/null. `joins` are namespaces of others, `shared_memory` is the mount
+    namespace whose /dev/shm is shared (NO_FD: the host's).
     """
 
     config: ContainerConfig
     process: Process
     sync: socket.socket
+    group: Cgroup
+    born_inside: bool
     env: dict[str, str]
     capabilities: int
     stdio: tuple[int, int, int] = (NO_FD, NO_FD, NO_FD)
@@ -102,7 +105,7 @@ def run_container(launch: Launch) -> None:
     root = trees[0]
     late = mounting.mount_all(root, launch.steps, sources, launch.nodes, launch.sysctls or {})
     _stubs(root)
-    _expect(launch.sync, PLACED)
+    _enter_groups(launch)
     _cgroup_namespace(launch, root)
     slave = _terminal(launch, root)
     if slave != NO_FD:
@@ -127,7 +130,7 @@ def run_exec(launch: Launch) -> None:
     """
     _isolate(launch)
     _set_oom_score(launch.process)
-    _expect(launch.sync, PLACED)
+    _enter_groups(launch)
     at("enter the container")
     kinds = ("mnt", "uts", "ipc", "pid", "net", "cgroup")
     namespaces.setns(launch.pidfd, sum(namespaces.KINDS[kind] for kind in kinds))
@@ -159,6 +162,12 @@ def _isolate(launch: Launch) -> None:
     os.umask(0)
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
+def _enter_groups(launch: Launch) -> None:
+    """Be limited and counted from here on."""
+    at("enter its control groups")
+    launch.group.enter(unified=not launch.born_inside)
 
 
 def _set_oom_score(wanted: Process) -> None:

@@ -196,11 +196,10 @@ class Container(Process):
         return "starting" if self.state.status is Status.CREATED else str(self.state.status.value)
 
     def kill(self) -> None:
-        """SIGKILL everything in the container, or its first process where there is nothing to do it by."""
-        with contextlib.suppress(CgroupError):
-            if self.group.kill():
-                return
+        """SIGKILL everything in the container: its first process too, which may not have entered the group yet."""
         self.signal(signal.SIGKILL)
+        with contextlib.suppress(CgroupError):
+            self.group.kill()
 
     def pause(self, *, paused: bool) -> None:
         """Freeze or thaw the container; raises EngineError."""
@@ -373,9 +372,10 @@ class Execution(Process):
         return self.pid != self._helper
 
     def kill(self) -> None:
-        """SIGKILL the process and all that it started; raises CgroupError."""
-        if not self.group.own or not self.group.kill():
-            self.signal(signal.SIGKILL)
+        """SIGKILL the process and all that it started, wherever it is on its way there; raises CgroupError."""
+        self.signal(signal.SIGKILL)
+        if self.group.own:
+            self.group.kill()
 
     def on_message(self, message: dict[str, Any], fds: list[int]) -> None:
         """Take the pid, the terminal, or a failure."""

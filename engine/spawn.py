@@ -3,8 +3,7 @@
 ```
 child (engine/init.py)                       keeper
                                              clone3, straight into the cgroup2 group
-mounts …                                     the v1 groups
-                                        <--  PLACED      (it is in all of its groups)
+mounts …, the v1 groups
 {"terminal"} + master                   -->
 READY                                   -->  state.json: created, with the pid
                                         <--  GO
@@ -150,7 +149,7 @@ class Launcher:
     def container(
         self, config: ContainerConfig, group: Cgroup, pipes: Pipes, size: tuple[int, int] = (0, 0)
     ) -> Child:
-        """Clone the first process of a container, put it into its groups, tell it so; `size` is its terminal's.
+        """Clone the first process of a container, which enters its groups by itself; `size` is its terminal's.
 
         Raises EngineError for what the config asks in vain, OSError when the clone fails.
         """
@@ -171,6 +170,8 @@ class Launcher:
                 config=config,
                 process=wanted,
                 sync=theirs,
+                group=group,
+                born_inside=self._clones_into(group),
                 env=environment(wanted, init.host_name(config)),
                 capabilities=caps.mask_of(("ALL",) if privileged else wanted.capabilities),
                 stdio=pipes.child,
@@ -185,11 +186,10 @@ class Launcher:
                 rw=self._directories(config),
                 attach_at=paths.container_run(config.id) / "rootfs",
             )
-            inside = self._clones_into(group)
             if pid_namespace is not None:
                 namespaces.setns(pid_namespace, namespaces.CLONE_NEWPID)
             try:
-                child = _clone(init.run_container, launch, ours, group, flags, inside=inside)
+                return _clone(init.run_container, launch, ours, flags)
             finally:
                 if pid_namespace is not None:
                     namespaces.setns(self._own_pid_namespace, namespaces.CLONE_NEWPID)
@@ -200,7 +200,6 @@ class Launcher:
             theirs.close()
             for fd in opened:
                 os.close(fd)
-        return child
 
     def execution(
         self,
@@ -219,6 +218,8 @@ class Launcher:
                 config=config,
                 process=wanted,
                 sync=theirs,
+                group=group,
+                born_inside=self._clones_into(group),
                 env=environment(wanted, init.host_name(config)),
                 capabilities=caps.mask_of(wanted.capabilities),
                 stdio=stdio,
@@ -226,7 +227,7 @@ class Launcher:
                 columns=size[1],
                 pidfd=pidfd,
             )
-            return _clone(init.run_exec, launch, ours, group, 0, inside=self._clones_into(group))
+            return _clone(init.run_exec, launch, ours, 0)
         except BaseException:
             ours.close()
             raise
@@ -234,7 +235,7 @@ class Launcher:
             theirs.close()
 
     def _clones_into(self, group: Cgroup) -> bool:
-        """Tell whether to clone into `group` instead of placing the child after the clone; found out once."""
+        """Tell whether to clone into `group` instead of letting the child enter it; found out once."""
         fd = group.leaf_fd()
         if fd is None:
             return False
@@ -333,25 +334,12 @@ def _can_be_born_in(fd: int) -> bool:
 
 
 def _clone(
-    body: Callable[[init.Launch], None],
-    launch: init.Launch,
-    ours: socket.socket,
-    group: Cgroup,
-    flags: int,
-    *,
-    inside: bool,
+    body: Callable[[init.Launch], None], launch: init.Launch, ours: socket.socket, flags: int
 ) -> Child:
-    """Clone into the cgroup2 group (`inside`) or beside it, then place; raises OSError, CgroupError."""
-    pid, pidfd = process.clone3(flags, cgroup_fd=group.leaf_fd() if inside else None)
+    """Clone, into the cgroup2 group where that works; raises OSError."""
+    into = launch.group.leaf_fd() if launch.born_inside else None
+    pid, pidfd = process.clone3(flags, cgroup_fd=into)
     if pid == 0:
         init.run(body, launch)
-    try:
-        group.attach(pid, unified=not inside)
-        ours.send(init.PLACED)
-    except BaseException:
-        ours.close()
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-        os.close(pidfd)
-        raise
     ours.setblocking(False)
     return Child(pid=pid, pidfd=pidfd, sync=ours)

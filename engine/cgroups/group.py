@@ -68,19 +68,20 @@ class Cgroup:
             os.close(self._fd)
             self._fd = None
 
-    def attach(self, pid: int, *, unified: bool = False) -> None:
-        """Put a process into every v1 group, and with `unified` (no CLONE_INTO_CGROUP) into the cgroup2 one.
+    def enter(self, *, unified: bool) -> None:
+        """Put the calling process, of one thread, into every v1 group, and with `unified` into the cgroup2 one.
 
-        Raises CgroupError, also when the process is gone.
+        The kernel moves a thread that asks for itself at once. Whoever else is moved, or a whole process, waits for an
+        RCU grace period of 5 to 15 ms (cgroup_procs_write_start in kernel/cgroup/cgroup.c). Raises CgroupError.
         """
-        groups = list(dict.fromkeys(self.leaves.values()))
+        groups = [(group, "tasks") for group in dict.fromkeys(self.leaves.values())]
         if unified and self.unified:
-            groups.append(self.unified)
-        for group in groups:
+            groups.append((self.unified, "cgroup.procs"))
+        for group, name in groups:
             try:
-                files.write(group, "cgroup.procs", str(pid))
+                files.write(group, name, "0")
             except OSError as exc:
-                raise CgroupError(f"cgroup {group}: cannot take in process {pid}: {exc.strerror}") from exc
+                raise CgroupError(f"cgroup {group}: {exc.strerror}") from exc
 
     def kill(self) -> bool:
         """SIGKILL every process, frozen or not; False where this machine has nothing to do it by.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pycompose.engine.cgroups.base import Cgroup
 from pycompose.engine.client import Exec, Keeper
 from pycompose.engine.config import ContainerConfig, Namespaces, Process, RootfsTree
 from pycompose.engine.paths import StatePaths
@@ -202,3 +203,9 @@ def read_json_file(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file."""
     value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return value
+
+
+def put_into(group: Cgroup, pid: int) -> None:
+    """Put a process into all directories of a control group."""
+    for directory in {*group.leaves.values(), *([group.unified] if group.unified else [])}:
+        (directory / "cgroup.procs").write_text(str(pid), encoding="ascii")

@@ -24,6 +24,7 @@ from pycompose.engine.linux.process import clone3
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.stats import StatsReader, cpu_percent
 
+from tests.support.lab import put_into
 from tests.support.namespaces import MS_BIND, mount, umount
 
 MS_RDONLY = 1
@@ -98,7 +99,7 @@ def start() -> Iterator[Start]:
             shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         started.append(process)
-        group.attach(process.pid, unified=True)
+        put_into(group, process.pid)
         assert process.stdin
         process.stdin.write(b"\n")
         process.stdin.close()

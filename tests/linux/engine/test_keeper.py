@@ -22,7 +22,7 @@ from pycompose.engine.errors import CgroupError, EngineError, StateError
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status
 
-from tests.support.lab import PROJECT, Lab, status_field
+from tests.support.lab import PROJECT, Lab, put_into, status_field
 
 
 def die(lab: Lab) -> None:
@@ -325,7 +325,7 @@ def test_a_start_waits_for_what_the_run_before_has_left(lab: Lab) -> None:
     container = lab.make(["sleep", "1000"])
     lab.keeper.start_container(container)
     with subprocess.Popen(["sleep", "1000"]) as straggler:
-        open_existing(lab.paths, container).attach(straggler.pid, unified=True)
+        put_into(open_existing(lab.paths, container), straggler.pid)
         lab.keeper.signal(container, signal.SIGKILL)
         assert lab.exit_code(container) == 128 + signal.SIGKILL
         descriptors = Path(f"/proc/{lab.keeper.pid}/fd")
@@ -347,7 +347,7 @@ def test_a_start_that_waits_is_known_to_all(lab: Lab, then: str) -> None:
     container = lab.make(["sleep", "1000"])
     lab.keeper.start_container(container)
     with subprocess.Popen(["sleep", "1000"]) as straggler, ThreadPoolExecutor(2) as pool:
-        open_existing(lab.paths, container).attach(straggler.pid, unified=True)
+        put_into(open_existing(lab.paths, container), straggler.pid)
         lab.keeper.signal(container, signal.SIGKILL)
         assert lab.exit_code(container) == 128 + signal.SIGKILL
         both = [pool.submit(lab.keeper.start_container, container) for _ in range(2)]
