@@ -392,8 +392,9 @@ def commit(context: Context, project_name: str, options: CommitOptions) -> str:
 
 def check_known(loaded: Loaded | None, services: Iterable[str]) -> None:
     """Raise UnknownService for a name that the compose file, if there is one, doesn't have."""
-    if loaded is not None:
-        enabled(loaded.project, services)
+    names = list(services)
+    if loaded is not None and names:
+        enabled(loaded.project, names)
 
 
 def in_scope(loaded: Loaded | None, services: Iterable[str]) -> list[str]:

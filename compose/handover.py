@@ -123,7 +123,7 @@ def hand_over(arguments: list[str]) -> int | None:
         except OSError:
             continue  # it has gone
         try:
-            if sock.recv(PACKET_BYTES) == identity():
+            if identity() == sock.recv(PACKET_BYTES):  # in this order, while the forkserver wakes up
                 return _perform(sock, arguments)
         except OSError:
             return None

@@ -13,6 +13,7 @@ from pycompose.engine.store import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from pycompose.engine.paths import StatePaths
 
@@ -131,15 +132,15 @@ def shown_labels(config: ContainerConfig) -> dict[str, str]:
 def read_container(paths: StatePaths, container_id: str) -> ObservedContainer | None:
     """Return one container, or None when there is no readable configuration of it."""
     try:
-        config = from_json(ContainerConfig, read_json(paths.container(container_id) / "config.json"))
+        config = from_json(ContainerConfig, read_json(f"{paths.container(container_id)}/config.json"))
     except FileNotFoundError:
         return None
     run = paths.container_run(container_id)
     return ObservedContainer(
         config=config,
         state=read_state(paths, container_id),
-        health=_optional(run / "health.json"),
-        runtime=_optional(run / "runtime.json"),
+        health=_optional(f"{run}/health.json"),
+        runtime=_optional(f"{run}/runtime.json"),
     )
 
 
@@ -179,7 +180,7 @@ def applied(paths: StatePaths, project: str) -> dict[str, Any]:
     return _optional(paths.project(project) / "project.json")
 
 
-def _optional(path: Any) -> dict[str, Any]:
+def _optional(path: Path | str) -> dict[str, Any]:
     try:
         return read_json(path)
     except (FileNotFoundError, StateError):

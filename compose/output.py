@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import select
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
 from pycompose.control import connect
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
-from pycompose.engine.logread import merge, read_logs
+from pycompose.engine.logread import merge, read_batches
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
 from pycompose.observe import ObservedContainer, claims, observe_containers, read_container
@@ -34,10 +35,10 @@ SUPERVISOR_POLL_S = 0.1
 
 def logs(
     context: Context, project_name: str, loaded: Loaded | None, options: LogsOptions
-) -> Iterator[LogLine]:
+) -> Iterator[list[LogLine]]:
     """Yield the lines of the chosen containers, merged by their stamps; with `follow` also what comes later.
 
-    Warns of those whose logging driver is "none".
+    As many at a time as are there. Warns of those whose logging driver is "none".
     """
     found, _ = observe_containers(context.paths, project_name)
     chosen = [c for c in found if _wanted(c, loaded, options)]
@@ -54,7 +55,7 @@ def logs(
         yield from _follow_logs(context, project_name, loaded, options, chosen)
         return
     sources = {
-        container.id: read_logs(
+        container.id: read_batches(
             _log_directory(context, container.id),
             since_ns=options.since_ns or None,
             until_ns=options.until_ns or None,
@@ -63,9 +64,12 @@ def logs(
         for container in chosen
     }
     facts = {container.id: (container.name, container.service, container.number) for container in chosen}
-    for container_id, line in merge(sources):
-        name, service, number = facts[container_id]
-        yield LogLine(name, service, line.data, number, line.stream, line.stamp_ns)
+    for batch in merge(sources):
+        lines = []
+        for container_id, (stamp_ns, stream, data, _) in batch:
+            name, service, number = facts[container_id]
+            lines.append(LogLine(name, service, data, number, stream, stamp_ns))
+        yield lines
 
 
 def _wanted(container: ObservedContainer, loaded: Loaded | None, options: LogsOptions) -> bool:
@@ -73,8 +77,7 @@ def _wanted(container: ObservedContainer, loaded: Loaded | None, options: LogsOp
         return False
     if options.services:
         return container.service in options.services
-    service = loaded.project.services.get(container.service) if loaded else None
-    return service is None or service.attach
+    return loaded is None or loaded.attached(container.service)
 
 
 def _follow_logs(
@@ -83,19 +86,21 @@ def _follow_logs(
     loaded: Loaded | None,
     options: LogsOptions,
     chosen: list[ObservedContainer],
-) -> Iterator[LogLine]:
+) -> Iterator[list[LogLine]]:
     with Tail(context, project_name) as tail:
         for container in chosen:
             tail.add(container, since_ns=options.since_ns or None, lines=options.tail)
         first = True
         while first or tail.alive:
             first = False
-            for item in tail.wait():
-                if isinstance(item, LogLine):
-                    if options.until_ns and item.stamp_ns > options.until_ns:
-                        return
-                    yield item
-                elif item["action"] == "start" and not tail.knows(item["id"]):
+            items = tail.wait()
+            lines = [item for item in items if isinstance(item, LogLine)]
+            until_ns = options.until_ns or sys.maxsize
+            yield [line for line in lines if line.stamp_ns <= until_ns]
+            if lines and lines[-1].stamp_ns > until_ns:
+                return
+            for item in items[len(lines) :]:
+                if item["action"] == "start" and not tail.knows(item["id"]):
                     found = read_container(context.paths, item["id"])
                     if found is not None and _wanted(found, loaded, options):
                         tail.add(found, since_ns=None, lines=None)

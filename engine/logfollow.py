@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import struct
 from collections import deque
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from pycompose.engine.errors import EngineError
 from pycompose.engine.linux.libc import call
-from pycompose.engine.logread import BLOCK_BYTES, Joiner, LogLine, Run, open_files, select_lines
+from pycompose.engine.logread import BLOCK_BYTES, Joiner, LogLine, Run, open_files, select_batches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,8 +102,8 @@ class LogFollower:
             if tail is None:
                 start = run.settle(0 if self._since_ns is None else run.at(self._since_ns))
             else:
-                lines = select_lines(run, self._joiner, run.end, since_ns=self._since_ns, tail=tail)
-                self._ready = deque(lines, maxlen=max(tail, 0))
+                batches = select_batches(run, self._joiner, run.end, since_ns=self._since_ns, tail=tail)
+                self._ready = deque(itertools.chain.from_iterable(batches), maxlen=max(tail, 0))
             index, self._offset = run.place(start)
             self._files.extend(run.fds[index:])
             del run.fds[index:]

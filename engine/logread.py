@@ -9,7 +9,6 @@ from __future__ import annotations
 import bisect
 import contextlib
 import errno
-import heapq
 import itertools
 import os
 from collections import deque
@@ -19,7 +18,7 @@ from pycompose.engine.errors import EngineError
 from pycompose.engine.logs import FILE_NAME, HEADER_BYTES, STAMP_BYTES, STREAMS, is_record, parse_stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 BLOCK_BYTES = 256 * 1024
@@ -56,8 +55,9 @@ class Joiner:
         self._stamp_text = b""
         self._stamp_ns = 0
 
-    def lines(self, records: Iterable[bytes]) -> Iterator[LogLine]:
-        """Yield the lines that end in `records` (without newlines); what is no record is passed over."""
+    def lines(self, records: Iterable[bytes]) -> list[LogLine]:
+        """Return the lines that end in `records` (without newlines); what is no record is passed over."""
+        found: list[LogLine] = []
         for record in records:
             kind = _KINDS.get(record[STAMP_BYTES:HEADER_BYTES])
             if kind is None:
@@ -71,12 +71,13 @@ class Joiner:
                 self._stamp_text = record[:STAMP_BYTES]
             pieces, data = self._pieces[stream], record[HEADER_BYTES:]
             if whole and not pieces:
-                yield LogLine(self._stamp_ns, stream, data)
+                found.append(LogLine(self._stamp_ns, stream, data))
                 continue
             pieces.append(data)
             self._lengths[stream] += len(data)
             if whole or self._lengths[stream] >= MAX_LINE_BYTES:
-                yield self._join(stream, partial=not whole)
+                found.append(self._join(stream, partial=not whole))
+        return found
 
     def rest(self) -> list[LogLine]:
         """Return the lines that have no end yet."""
@@ -223,42 +224,72 @@ def read_logs(
 
     Reads only the part of the files that is asked for. Raises EngineError when a file cannot be read.
     """
+    for batch in read_batches(directory, since_ns=since_ns, until_ns=until_ns, tail=tail):
+        yield from batch
+
+
+def read_batches(
+    directory: Path, *, since_ns: int | None = None, until_ns: int | None = None, tail: int | None = None
+) -> Iterator[list[LogLine]]:
+    """Yield what `read_logs` does, as many lines at a time as are in a block; no list is empty."""
     with contextlib.closing(Run(directory)) as run:
         end = run.end if until_ns is None else run.at(until_ns + 1)
         joiner = Joiner()
-        lines = select_lines(run, joiner, end, since_ns=since_ns, tail=tail)
+        batches = select_batches(run, joiner, end, since_ns=since_ns, tail=tail)
+        if tail is None:
+            yield from batches
+            if until_ns is None and (rest := joiner.rest()):
+                yield rest
+            return
+        last = deque(itertools.chain.from_iterable(batches), maxlen=max(tail, 0))
         if until_ns is None:
-            lines = itertools.chain(lines, _later(joiner.rest))
-        yield from lines if tail is None else deque(lines, maxlen=max(tail, 0))
+            last.extend(joiner.rest())
+        if last:
+            yield list(last)
 
 
-def select_lines(
+def select_batches(
     run: Run, joiner: Joiner, end: int, *, since_ns: int | None, tail: int | None
-) -> Iterator[LogLine]:
+) -> Iterator[list[LogLine]]:
     """Yield the lines from `since_ns` to the offset `end`; with `tail` at least that many, if there are."""
     start = 0 if since_ns is None else run.at(since_ns)
     if tail is not None:
         start = max(start, run.tail(tail, end))
     for records in run.forwards(run.settle(start), end):
-        for line in joiner.lines(records):
-            if since_ns is None or line.stamp_ns >= since_ns:
-                yield line
+        lines = joiner.lines(records)
+        if since_ns is not None:
+            lines = [line for line in lines if line.stamp_ns >= since_ns]
+        if lines:
+            yield lines
 
 
-def _later(lines: Callable[[], Iterable[LogLine]]) -> Iterator[LogLine]:
-    yield from lines()
+def merge(sources: Mapping[K, Iterable[list[LogLine]]]) -> Iterator[list[tuple[K, LogLine]]]:
+    """Yield (key of the source, line) of several logs by stamp, many at a time; a list of each source is in memory."""
+    batches = {key: iter(source) for key, source in sources.items()}
+    waiting: dict[K, list[LogLine]] = {key: [] for key in batches}
+    while True:
+        for key, lines in list(waiting.items()):
+            if not lines:
+                waiting[key] = next(batches[key], [])
+                if not waiting[key]:
+                    del waiting[key]
+        if not waiting:
+            return
+        # What comes later in any source is newer than this.
+        known_ns = min(lines[-1].stamp_ns for lines in waiting.values())
+        found: list[tuple[K, LogLine]] = []
+        for key, lines in waiting.items():
+            count = bisect.bisect_right(lines, known_ns, key=_stamp)
+            if lines[-1].stamp_ns == known_ns:
+                count = len(lines)
+            found.extend(zip(itertools.repeat(key), lines[:count], strict=False))
+            waiting[key] = lines[count:]
+        found.sort(key=lambda pair: pair[1].stamp_ns)
+        yield found
 
 
-def merge(sources: Mapping[K, Iterable[LogLine]]) -> Iterator[tuple[K, LogLine]]:
-    """Yield (key of the source, line) of several logs, by stamp; each source holds one line in memory."""
-
-    def tagged(number: int, key: K, lines: Iterable[LogLine]) -> Iterator[tuple[int, int, K, LogLine]]:
-        for line in lines:
-            yield line.stamp_ns, number, key, line  # no two compare equal before the key
-
-    streams = [tagged(number, key, lines) for number, (key, lines) in enumerate(sources.items())]
-    for _, _, key, line in heapq.merge(*streams):
-        yield key, line
+def _stamp(line: LogLine) -> int:
+    return line.stamp_ns
 
 
 def open_files(directory: Path, *, until: tuple[int, int] | None = None) -> list[int]:

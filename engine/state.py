@@ -82,7 +82,8 @@ def start_ticks(pid: int) -> int:
     A zombie still counts: it is there until its parent has written down how it ended.
     """
     try:
-        text = Path(f"/proc/{pid}/stat").read_bytes()
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            text = file.readall()
     except OSError:
         return 0
     fields = text[text.rindex(b")") + 2 :].split()
@@ -102,7 +103,7 @@ def read_state(paths: StatePaths, container_id: str) -> ContainerState:
     """
     directory = paths.container_run(container_id)
     try:
-        state = from_json(ContainerState, read_json(directory / "state.json"))
+        state = from_json(ContainerState, read_json(f"{directory}/state.json"))
     except FileNotFoundError:
         return ContainerState(id=container_id, status=Status.CREATED)
     if state.status in (Status.RUNNING, Status.PAUSED) and not alive(state):

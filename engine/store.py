@@ -47,14 +47,16 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> No
         raise
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path | str) -> dict[str, Any]:
     """Return the object in `path`.
 
     Raises FileNotFoundError when there is none, StateError when it is not ours to read: damaged, or
     written by a version whose schema we don't know. Never guesses.
     """
+    with open(path, "rb", buffering=0) as file:
+        data = file.readall()
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(data)
     except ValueError as exc:
         raise StateError(f"{path}: cannot read state: damaged ({exc})", hint="remove the file") from exc
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -73,7 +74,13 @@ def binary_size(value_bytes: float) -> str:
 def moment(stamp_ns: int) -> str:
     """Return a stamp as RFC 3339 with nine digits in UTC, as `logs -t` prints it."""
     whole, rest = divmod(stamp_ns, NS)
-    return f"{dt.datetime.fromtimestamp(whole, dt.UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    return f"{_second(whole)}.{rest:09d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(whole: int) -> str:
+    """Return a moment up to its seconds; lines often share theirs."""
+    return f"{dt.datetime.fromtimestamp(whole, dt.UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def status(view: ContainerView, now_ns: int) -> str:

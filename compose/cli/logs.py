@@ -75,7 +75,7 @@ def command(  # noqa: PLR0913 - one parameter per flag
     )
     try:
         context = invocation.context(lambda event: invocation.warn(event.text))
-        for line in app.logs(context, name, loaded, options):
-            printer.line(line)
+        for lines in app.logs(context, name, loaded, options):
+            printer.lines(lines)
     finally:
         printer.flush()

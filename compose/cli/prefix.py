@@ -61,8 +61,8 @@ class LogPrinter:
         self._live = live
         self._width = 0
         self._colours: dict[str, int] = {}
-        self._prefixes: dict[str, bytes] = {}
         self._names: dict[str, str] = {}
+        self._heads: dict[str, bytes] = {}
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._footer = b""
@@ -82,14 +82,29 @@ class LogPrinter:
             spans = self._elsewhere.get(line.container, ())
             if any(first <= line.stamp_ns <= last for first, last in spans):
                 return
-        name = self._names.get(line.container)
-        if name is None:
-            name = short_name(line.container, self._project, line.service, line.number)
-            self._names[line.container] = name
-        head = self._head(name) if self._prefix else b""
+        head = self._heads.get(line.container)
+        if head is None:
+            head = self._head(line)
         if self._timestamps:
             head += moment(line.stamp_ns).encode() + b" "
         self._write(line.stream, head + line.data + b"\n")
+
+    def lines(self, lines: Iterable[LogLine]) -> None:
+        """Write many lines."""
+        if self._live:
+            for line in lines:
+                self.line(line)
+            return
+        heads, blocks = self._heads, self._blocks
+        for line in lines:
+            head = heads.get(line.container)
+            if head is None:
+                head = self._head(line)
+            if self._timestamps:
+                head += moment(line.stamp_ns).encode() + b" "
+            blocks[line.stream] += b"%b%b\n" % (head, line.data)
+        if any(len(block) >= FLUSH_BYTES for block in blocks.values()):
+            self.flush()
 
     def status(self, container: str, service: str, number: int, sentence: str) -> None:
         """Write a line about a container, in its colour; `{}` in `sentence` becomes its name."""
@@ -186,13 +201,19 @@ class LogPrinter:
         else:
             stream.flush()
 
-    def _head(self, name: str) -> bytes:
-        head = self._prefixes.get(name)
-        if head is None:
+    def _head(self, line: LogLine) -> bytes:
+        """Return what comes before a line, and remember it until another name asks for more room."""
+        head = b""
+        if self._prefix:
+            name = self._names.get(line.container)
+            if name is None:
+                name = short_name(line.container, self._project, line.service, line.number)
+                self._names[line.container] = name
             with self._lock:
                 self._grow(name)
                 text = style.paint(f"{name:<{self._width}}  | ", self._colours[name], on=self._colour)
-                head = self._prefixes[name] = text.encode()
+                head = text.encode()
+        self._heads[line.container] = head
         return head
 
     def _grow(self, name: str) -> None:
@@ -200,4 +221,4 @@ class LogPrinter:
             self._colours[name] = style.LOG_COLOURS[len(self._colours) % len(style.LOG_COLOURS)]
         if len(name) > self._width:
             self._width = len(name)
-            self._prefixes.clear()
+            self._heads.clear()

@@ -72,6 +72,11 @@ class Loaded:
     profiles: tuple[str, ...] = ()
     complete: bool = True
 
+    def attached(self, service: str) -> bool:
+        """Tell whether the output of a service is shown unless something else is asked for (`attach`)."""
+        node = self.tree["services"].get(service) or {}
+        return bool(node.get("attach", True))
+
     @cached_property
     def project(self) -> Project:
         """The typed project, made on first use: `config` does without. Raises ConfigError for an incomplete tree."""

@@ -342,8 +342,29 @@ def test_logs_merge_by_stamp() -> None:
     web = [LogLine(1, "stdout", b"a"), LogLine(5, "stdout", b"c")]
     db = [LogLine(3, "stderr", b"b")]
 
-    assert [(key, line.data) for key, line in merge({"web": web, "db": db})] == [
+    batches = merge({"web": [web[:1], web[1:]], "db": [db]})
+    assert [(key, line.data) for batch in batches for key, line in batch] == [
         ("web", b"a"),
         ("db", b"b"),
         ("web", b"c"),
     ]
+
+
+@given(st.lists(st.lists(st.lists(st.integers(0, 20), min_size=1, max_size=4), max_size=4), max_size=4))
+def test_merging_many_lines_at_a_time_is_merging_line_by_line(stamps: list[list[list[int]]]) -> None:
+    """However the sources are cut into pieces: by stamp, and each source in its own order."""
+    sources = {}
+    for number, pieces in enumerate(stamps):
+        ascending = iter(sorted(stamp for piece in pieces for stamp in piece))
+        sources[number] = [
+            [LogLine(next(ascending), "stdout", b"%d" % place) for place, _ in enumerate(piece)]
+            for piece in pieces
+        ]
+
+    batches = list(merge(sources))
+
+    merged = [pair for batch in batches for pair in batch]
+    assert all(batches)
+    assert [line.stamp_ns for _, line in merged] == sorted(line.stamp_ns for _, line in merged)
+    for number, pieces in sources.items():
+        assert [line for key, line in merged if key == number] == [line for piece in pieces for line in piece]
