@@ -17,9 +17,9 @@ from pycompose.control import Connection, Launch, connect_or_start
 from pycompose.engine.config import plain
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import ExecError, NoSuchContainer, PycomposeError
-from pycompose.errors import NotRunning, UnknownService
+from pycompose.errors import NotRunning, unknown_service
 from pycompose.events import Event, Phase
-from pycompose.graph import near, select
+from pycompose.graph import select
 from pycompose.observe import applied, claims, observe_containers, projects
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def enabled(project: Project, names: Iterable[str]) -> Project:
         if name in disabled:
             services[name] = disabled.pop(name)
         elif name not in services:
-            raise UnknownService(f"no such service: {name}", hint=near(name, {**services, **disabled}))
+            raise unknown_service(name, {**services, **disabled})
     return replace(project, services=services, disabled_services=disabled)
 
 
@@ -247,7 +247,7 @@ def scaled(project: Project, counts: Iterable[tuple[str, int]]) -> Project:
     services = dict(project.services)
     for name, count in counts:
         if name not in services:
-            raise UnknownService(f"no such service: {name}", hint=near(name, services))
+            raise unknown_service(name, services)
         services[name] = replace(services[name], replicas=count)
     for service in services.values():
         if service.container_name and service.replicas > 1:
@@ -392,9 +392,10 @@ def commit(context: Context, project_name: str, options: CommitOptions) -> str:
 
 def check_known(loaded: Loaded | None, services: Iterable[str]) -> None:
     """Raise UnknownService for a name that the compose file, if there is one, doesn't have."""
-    names = list(services)
-    if loaded is not None and names:
-        enabled(loaded.project, names)
+    known = {**loaded.tree["services"], **loaded.disabled} if loaded else {}
+    for name in services if loaded else ():
+        if name not in known:
+            raise unknown_service(name, known)
 
 
 def in_scope(loaded: Loaded | None, services: Iterable[str]) -> list[str]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import PycomposeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,16 @@ class DependencyCycle(ConfigError):  # noqa: N818 - the tree of engine/errors.py
 
 class UnknownService(ConfigError):  # noqa: N818
     """A service name on the command line that the project doesn't have."""
+
+
+def unknown_service(name: str, services: Iterable[str]) -> UnknownService:
+    """Return the error for a service that isn't among `services`, with the nearest one."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for this message
+
+    known = sorted(services)
+    close = get_close_matches(name, known, 1)
+    hint = f'did you mean "{close[0]}"?' if close else f"services: {', '.join(known) or 'none'}"
+    return UnknownService(f"no such service: {name}", hint=hint)
 
 
 class SupervisorError(PycomposeError):

@@ -11,11 +11,10 @@ as one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from pycompose.errors import DependencyCycle, UnknownService
+from pycompose.errors import DependencyCycle, unknown_service
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -60,7 +59,7 @@ def select(services: Services, names: Iterable[str], *, dependencies: bool = Tru
         return order(services)
     for name in todo:
         if name not in services:
-            raise UnknownService(f"no such service: {name}", hint=near(name, services))
+            raise unknown_service(name, services)
     while todo:
         name = todo.pop()
         if name not in wanted:
@@ -83,12 +82,6 @@ def dependants(services: Services, name: str, *, restart: bool = False) -> set[s
         found |= fresh
         todo += fresh
     return found - {name}
-
-
-def near(name: str, services: Services) -> str | None:
-    """Return the hint for a misspelt service."""
-    found = get_close_matches(name, list(services), n=1)
-    return f"did you mean {found[0]!r}?" if found else None
 
 
 def cycle(services: Services) -> list[str]:

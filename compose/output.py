@@ -55,7 +55,7 @@ def logs(
         yield from _follow_logs(context, project_name, loaded, options, chosen)
         return
     sources = {
-        container.id: read_batches(
+        (container.name, container.service, container.number): read_batches(
             _log_directory(context, container.id),
             since_ns=options.since_ns or None,
             until_ns=options.until_ns or None,
@@ -63,13 +63,11 @@ def logs(
         )
         for container in chosen
     }
-    facts = {container.id: (container.name, container.service, container.number) for container in chosen}
     for batch in merge(sources):
-        lines = []
-        for container_id, (stamp_ns, stream, data, _) in batch:
-            name, service, number = facts[container_id]
-            lines.append(LogLine(name, service, data, number, stream, stamp_ns))
-        yield lines
+        yield [
+            LogLine(name, service, data, number, stream, stamp_ns)
+            for (name, service, number), (stamp_ns, stream, data, _) in batch
+        ]
 
 
 def _wanted(container: ObservedContainer, loaded: Loaded | None, options: LogsOptions) -> bool:

@@ -52,28 +52,27 @@ class Joiner:
     def __init__(self) -> None:
         self._pieces: dict[str, list[bytes]] = {stream: [] for stream in STREAMS}
         self._lengths = dict.fromkeys(STREAMS, 0)
-        self._stamp_text = b""
         self._stamp_ns = 0
 
     def lines(self, records: Iterable[bytes]) -> list[LogLine]:
         """Return the lines that end in `records` (without newlines); what is no record is passed over."""
         found: list[LogLine] = []
+        last, stream, whole = b"", "", False
         for record in records:
-            kind = _KINDS.get(record[STAMP_BYTES:HEADER_BYTES])
-            if kind is None:
-                continue
-            stream, whole = kind
-            if record[:STAMP_BYTES] != self._stamp_text:
+            header, data = record[:HEADER_BYTES], record[HEADER_BYTES:]
+            if header != last:  # lines of one read have the same
+                kind = _KINDS.get(header[STAMP_BYTES:])
+                if kind is None:
+                    continue
                 try:
-                    self._stamp_ns = parse_stamp(record[:STAMP_BYTES])
+                    self._stamp_ns = parse_stamp(header[:STAMP_BYTES])
                 except ValueError:
                     continue
-                self._stamp_text = record[:STAMP_BYTES]
-            pieces, data = self._pieces[stream], record[HEADER_BYTES:]
-            if whole and not pieces:
+                last, (stream, whole) = header, kind
+            if whole and not self._pieces[stream]:
                 found.append(LogLine(self._stamp_ns, stream, data))
                 continue
-            pieces.append(data)
+            self._pieces[stream].append(data)
             self._lengths[stream] += len(data)
             if whole or self._lengths[stream] >= MAX_LINE_BYTES:
                 found.append(self._join(stream, partial=not whole))

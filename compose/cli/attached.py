@@ -29,7 +29,7 @@ from pycompose.cli.menu import Menu
 from pycompose.cli.prefix import LogPrinter, short_name
 from pycompose.cli.progress import Renderer, plain_line
 from pycompose.config.tree import locate
-from pycompose.errors import UnknownService
+from pycompose.errors import unknown_service
 from pycompose.events import Event, Phase
 from pycompose.lookups import FollowOptions, PsOptions
 from pycompose.options import AttachOptions, KillOptions, StopOptions, UpOptions
@@ -68,7 +68,7 @@ def attached_services(
     """
     for name in (*selected, *options.attach, *options.no_attach, *filter(None, (options.exit_code_from,))):
         if name not in services:
-            raise UnknownService(f"no such service: {name}")
+            raise unknown_service(name, services)
     if options.attach:
         return tuple(name for name in options.attach if name not in options.no_attach)
     names = selected if selected and not options.attach_dependencies else tuple(services)

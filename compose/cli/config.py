@@ -11,7 +11,7 @@ from pycompose.cli import table
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import complete_services, dry_run_option
 from pycompose.engine.dataclass import replace
-from pycompose.errors import UnknownService
+from pycompose.errors import unknown_service
 
 if TYPE_CHECKING:
     from pycompose.config.load import Loaded
@@ -66,7 +66,7 @@ def hashes(loaded: Loaded, wanted: str, *, interpolated: bool) -> list[str]:
     names = sorted(services) if wanted == "*" else wanted.split(",")
     for name in names:
         if name not in services:
-            raise UnknownService(f"no such service: {name}")
+            raise unknown_service(name, services)
     return [f"{name} {service_hash(services[name])}" for name in names]
 
 

@@ -8,7 +8,7 @@ import click
 from pycompose.cli import style
 from pycompose.cli.invocation import Invocation, project_of
 from pycompose.cli.options import services_argument
-from pycompose.errors import UnknownService
+from pycompose.errors import unknown_service
 from pycompose.model import Condition, Dependency, Service
 
 Services = Mapping[str, Service]
@@ -93,7 +93,7 @@ def command(invocation: Invocation, /, services: tuple[str, ...], how: str) -> N
     project = project_of(invocation.load())
     for name in services:
         if name not in project.services:
-            raise UnknownService(f"no such service: {name}")
+            raise unknown_service(name, project.services)
     chosen = below(project.services, services) if services else project.services
     if how == "dot":
         click.echo(dot(chosen, project.name), nl=False)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from pycompose.config.tree import Map, location
-from pycompose.errors import Location, UnknownService
+from pycompose.errors import Location, unknown_service
 
 
 def split_by_profiles(root: Map, profiles: Iterable[str], named: Iterable[str]) -> tuple[Map, Map]:
@@ -15,7 +14,7 @@ def split_by_profiles(root: Map, profiles: Iterable[str], named: Iterable[str]) 
     active = set(profiles)
     for name in named:
         if name not in services:
-            raise unknown(name, services)
+            raise unknown_service(name, services)
         active.update(services[name].get("profiles") or ())
     enabled, disabled = Map(), Map()
     for name, service in services.items():
@@ -40,7 +39,7 @@ def select(enabled: Map, disabled: Map, named: Iterable[str]) -> tuple[Map, Map]
         if name in wanted:
             continue
         if name not in enabled:
-            raise unknown(name, enabled)
+            raise unknown_service(name, enabled)
         wanted.add(name)
         todo += [
             needed
@@ -98,15 +97,6 @@ def drop_unused(root: Map) -> None:
                 del resources[name]
         if not resources:
             del root[kind]
-
-
-def unknown(name: str, services: Any) -> UnknownService:
-    """Return the error for a service that the project doesn't have, with the nearest name."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only for this message
-
-    close = get_close_matches(name, list(services), 1, 0.6)
-    hint = f'did you mean "{close[0]}"?' if close else f"services: {', '.join(sorted(services)) or 'none'}"
-    return UnknownService(f"no such service: {name}", hint=hint)
 
 
 def where(services: Map, name: str) -> Location:

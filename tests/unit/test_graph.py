@@ -47,7 +47,7 @@ def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(UnknownService, match="no such service: cahce") as caught:
         graph.select(DIAMOND, ["cahce"])
 
-    assert caught.value.hint == "did you mean 'cache'?"
+    assert caught.value.hint == 'did you mean "cache"?'
 
 
 def test_a_disabled_optional_dependency_is_no_edge() -> None:
