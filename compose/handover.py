@@ -122,13 +122,19 @@ def hand_over(arguments: list[str]) -> int | None:
             sock = _connect(path, SOCKET)
         except OSError:
             continue  # it has gone
+        opened: list[int] = []
         try:
-            if identity() == sock.recv(PACKET_BYTES):  # in this order, while the forkserver wakes up
-                return _perform(sock, arguments)
+            # Before its answer is looked at: it needs as long to wake up.
+            mine = identity()
+            ignored = _prepare(arguments, opened)
+            if sock.recv(PACKET_BYTES) == mine:
+                return _perform(sock, arguments, opened, ignored)
         except OSError:
             return None
         finally:
             sock.close()
+            for fd in opened:
+                os.close(fd)
     return None
 
 
@@ -164,11 +170,11 @@ def _connect(directory: str, name: str) -> _socket.socket:
     return sock
 
 
-def _perform(sock: _socket.socket, arguments: list[str]) -> int | None:
-    """Ask for the command; return its exit code, None if it hasn't begun."""
+def _prepare(arguments: list[str], opened: list[int]) -> list[int]:
+    """Open what the command needs to be ours, into `opened`; return the signals that we ignore. Raises OSError."""
     streams = (sys.stdin, sys.stdout, sys.stderr)
     if None in streams:
-        return None
+        raise OSError("a standard stream is closed")
     umask = os.umask(0)
     os.umask(umask)
     ignored = [int(number) for number in _PASSED_ON if _signal.getsignal(number) == _signal.SIG_IGN]
@@ -182,10 +188,15 @@ def _perform(sock: _socket.socket, arguments: list[str]) -> int | None:
             for stream in streams
         ],
     ))  # fmt: skip
-    memory = os.memfd_create("pycompose-command", os.MFD_CLOEXEC)
-    os.write(memory, request)
-    here = os.open(".", os.O_PATH | os.O_CLOEXEC)
-    rights = b"".join(fd.to_bytes(INT_BYTES, sys.byteorder) for fd in (memory, here, 0, 1, 2))
+    opened.append(os.memfd_create("pycompose-command", os.MFD_CLOEXEC))
+    os.write(opened[0], request)
+    opened.append(os.open(".", os.O_PATH | os.O_CLOEXEC))
+    return ignored
+
+
+def _perform(sock: _socket.socket, arguments: list[str], opened: list[int], ignored: list[int]) -> int | None:
+    """Ask for the command; return its exit code, None if it hasn't begun."""
+    rights = b"".join(fd.to_bytes(INT_BYTES, sys.byteorder) for fd in (*opened, 0, 1, 2))
     sock.settimeout(None)
     companion = _Companion(ignored)
     try:
@@ -193,9 +204,6 @@ def _perform(sock: _socket.socket, arguments: list[str]) -> int | None:
     except OSError:
         companion.give_back()
         return None
-    finally:
-        os.close(memory)
-        os.close(here)
     return companion.wait(sock, to_the_end="down" in arguments)
 
 

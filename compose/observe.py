@@ -129,12 +129,17 @@ def shown_labels(config: ContainerConfig) -> dict[str, str]:
     return {key: value for key, value in config.labels.items() if not key.startswith("com.docker.compose.")}
 
 
-def read_container(paths: StatePaths, container_id: str) -> ObservedContainer | None:
-    """Return one container, or None when there is no readable configuration of it."""
+def read_container(paths: StatePaths, container_id: str, *, states: bool = True) -> ObservedContainer | None:
+    """Return one container, or None when there is no readable configuration of it.
+
+    Without `states` nothing else is read, and it looks like one that has never run.
+    """
     try:
         config = from_json(ContainerConfig, read_json(f"{paths.container(container_id)}/config.json"))
     except FileNotFoundError:
         return None
+    if not states:
+        return ObservedContainer(config=config, state=ContainerState(id=container_id, status=Status.CREATED))
     run = paths.container_run(container_id)
     return ObservedContainer(
         config=config,
@@ -144,11 +149,13 @@ def read_container(paths: StatePaths, container_id: str) -> ObservedContainer | 
     )
 
 
-def observe_containers(paths: StatePaths, project: str) -> tuple[list[ObservedContainer], list[str]]:
-    """Return the project's containers by name, and the ids of claims without a container."""
+def observe_containers(
+    paths: StatePaths, project: str, *, states: bool = True
+) -> tuple[list[ObservedContainer], list[str]]:
+    """Return the project's containers by name, and the ids of claims without a container (see `read_container`)."""
     found, broken = [], []
     for container_id in claims(paths, project):
-        container = read_container(paths, container_id)
+        container = read_container(paths, container_id, states=states)
         if container is None:
             broken.append(container_id)
         else:

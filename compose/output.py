@@ -40,7 +40,7 @@ def logs(
 
     As many at a time as are there. Warns of those whose logging driver is "none".
     """
-    found, _ = observe_containers(context.paths, project_name)
+    found, _ = observe_containers(context.paths, project_name, states=False)
     chosen = [c for c in found if _wanted(c, loaded, options)]
     if options.index and not chosen and not options.follow:
         raise NoSuchContainer(

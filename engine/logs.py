@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import EngineError
@@ -52,15 +53,21 @@ def format_stamp(stamp_ns: int) -> bytes:
 
 def parse_stamp(text: bytes) -> int:
     """Return the nanoseconds of what `format_stamp` returned; raises ValueError."""
-    if len(text) != STAMP_BYTES or text[4::3][:5] != b"--T::" or text[19:20] != b"." or text[29:] != b"Z":
+    if len(text) != STAMP_BYTES or text[29:] != b"Z":
         raise ValueError(f"{text!r} is not a log stamp")
+    return _seconds(text[:20]) * 1_000_000_000 + int(text[20:29])
+
+
+@lru_cache(maxsize=16)
+def _seconds(text: bytes) -> int:
+    """Return the seconds since 1970 of a stamp's first 20 bytes, which many lines share; raises ValueError."""
+    if text[4::3][:5] != b"--T::" or text[19:] != b".":
+        raise ValueError(f"{text!r} is not the beginning of a log stamp")
     year, month, day = int(text[0:4]), int(text[5:7]), int(text[8:10])
     year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)  # years that begin in March
     days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 1
-    seconds = (
-        ((days - _DAYS_TO_EPOCH) * 24 + int(text[11:13])) * 3600 + int(text[14:16]) * 60 + int(text[17:19])
-    )
-    return seconds * 1_000_000_000 + int(text[20:29])
+    minutes = ((days - _DAYS_TO_EPOCH) * 24 + int(text[11:13])) * 60 + int(text[14:16])
+    return minutes * 60 + int(text[17:19])
 
 
 def is_record(line: bytes) -> bool:
