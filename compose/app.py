@@ -145,7 +145,7 @@ def create(context: Context, project_name: str, loaded: Loaded, options: CreateO
 
 
 def scale(context: Context, project_name: str, loaded: Loaded, options: ScaleOptions) -> None:
-    """Change the number of replicas of running services, leaving everything else as it is."""
+    """Change the number of replicas of services; what has changed of them and of what they need is recreated."""
     from pycompose.options import UpOptions  # noqa: PLC0415 - an import cycle of types only
 
     del project_name
@@ -153,7 +153,6 @@ def scale(context: Context, project_name: str, loaded: Loaded, options: ScaleOpt
         services=tuple(name for name, _ in options.scale),
         scale=options.scale,
         no_deps=options.no_deps,
-        no_recreate=True,
         dry_run=options.dry_run,
         parallel=options.parallel,
     )

@@ -87,6 +87,7 @@ class _Planner:
     waits: dict[tuple[str, Condition, bool], int] = field(default_factory=dict)
     recreated: set[str] = field(default_factory=set)
     stopped: dict[str, int] = field(default_factory=dict)
+    remade: set[str] = field(default_factory=set)
     created: dict[str, list[int]] = field(default_factory=dict)
     gone: list[int] = field(default_factory=list)
 
@@ -137,7 +138,8 @@ class _Planner:
         return not network.external and made_from not in ("", network.hash)
 
     def _replace_network(self, network: Network) -> int:
-        """Make a network anew; everybody on it has to leave it first, and is recreated afterwards."""
+        """Make a network anew; everybody on it has to leave it first, and is started again afterwards."""
+        self.remade.add(network.key)
         users = [
             service
             for service in self.project.services.values()
@@ -215,7 +217,8 @@ class _Planner:
             operation = StartContainer(
                 service=service.name, number=container.number, name=container.name, id=container.id
             )
-            self.result.add(operation, f"stopped by #{stop}", stop, *self._conditions(service))
+            networks = (self.networks.get(endpoint.network, 0) for endpoint in service.networks)
+            self.result.add(operation, f"stopped by #{stop}", stop, *networks, *self._conditions(service))
 
     def _service(self, service: Service) -> None:
         existing = self.observed.of_service(service.name)
@@ -287,7 +290,7 @@ class _Planner:
         if image and container.config.image_id and container.config.image_id != image:
             return "image changed"
         for endpoint in service.networks:
-            if endpoint.network in self.networks:
+            if endpoint.network in self.networks and endpoint.network not in self.remade:
                 return f"network {self.project.networks[endpoint.network].name} is new"
         for volume in service.volumes:
             if volume.kind == "volume" and volume.source in self.volumes:

@@ -155,6 +155,25 @@ def test_address_is_kept(scene: Scene) -> None:
         assert kept
 
 
+def test_changed_network(scene: Scene) -> None:
+    """A changed network must be made anew; who is on it must be started again, as it was, and others left alone."""
+    text = """
+services:
+  web: {image: busybox, command: [sh, -c, "trap exit TERM; sleep 1000 & wait"], networks: [front, back]}
+  db: {image: busybox, command: [sh, -c, "trap exit TERM; sleep 1000 & wait"], networks: [back]}
+networks:
+  front: {labels: {version: "1"}}
+  back:
+"""
+    scene.up(text)
+    scene.compose("exec", "-T", "web", "touch", "/kept")
+    with scene.restarts("web-1"):
+        scene.up(text.replace('"1"', '"2"'))
+    scene.compose("exec", "-T", "web", "ls", "/kept")
+    scene.compose("exec", "-T", "web", "nslookup", "db")
+    scene.compose("exec", "-T", "db", "nslookup", "web")
+
+
 def test_external_network(scene: Scene) -> None:
     """An external network must connect two projects, and outlive the one that only uses it."""
     scene.up(f"services: {{a: {{image: busybox, command: {WAIT}}}}}")

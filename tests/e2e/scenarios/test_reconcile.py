@@ -148,6 +148,18 @@ def test_scale_command(scene: Scene) -> None:
     scene.compose("scale", "nobody=1", code=1)
 
 
+def test_scale_command_recreates_what_changed(scene: Scene) -> None:
+    """`scale` must replace a named service whose configuration is another one now, and leave others alone."""
+    scene.up(PAIR)
+    before = scene.ids()
+    scene.file("compose.yaml", CHANGED_WEB)
+    scene.compose("scale", "web=2")
+    after = scene.ids()
+    assert set(after) == {"web-1", "web-2", "db-1"}
+    assert after["db-1"] == before["db-1"]
+    assert after["web-1"] != before["web-1"]
+
+
 @pytest.mark.parametrize("how", ("scale: 2", "deploy: {replicas: 2}"))
 def test_scale_in_the_file(scene: Scene, how: str) -> None:
     """`scale` and `deploy.replicas` must be the number of containers."""

@@ -198,8 +198,8 @@ def test_a_cycle_in_labels_still_stops_everything() -> None:
     assert str(stop_plan(there.containers)).count("StopContainer") == 2
 
 
-def test_a_changed_network_is_made_anew_and_its_users_with_it() -> None:
-    """They leave it, it is replaced, they are recreated on it."""
+def test_a_changed_network_is_made_anew_without_its_users() -> None:
+    """They leave it, it is replaced, they are started on it."""
     wanted = replace(
         project(service("web")),
         networks={"default": Network(key="default", name="demo_default", hash="new")},
@@ -210,9 +210,7 @@ def test_a_changed_network_is_made_anew_and_its_users_with_it() -> None:
         "[] -> #1 StopContainer demo-web-1, network demo_default changed\n"
         "[1] -> #2 RemoveNetwork demo_default, configuration changed\n"
         "[2] -> #3 CreateNetwork demo_default, replaces #2\n"
-        "[3] -> #4 CreateContainer demo-web-1, network demo_default is new\n"
-        "[1,4] -> #5 RemoveContainer demo-web-1, replaced by #4\n"
-        "[5] -> #6 StartContainer demo-web-1, created by #5\n"
+        "[1,3] -> #4 StartContainer demo-web-1, stopped by #1\n"
     )
 
 
