@@ -40,7 +40,7 @@ class TestFlags:
             (("--read-only",), "touch /x 2>&1", "touch: /x: Read-only file system\n"),
             (("--network", "none"), "ip -o link | wc -l", "1\n"),
             (("--network", "host"), "ip -o link show lo | wc -l", "1\n"),
-            (("--add-host", "db:192.0.2.9"), "grep db /etc/hosts", "192.0.2.9\tdb\n"),
+            (("--add-host", "db:192.0.2.9"), "grep -w db /etc/hosts", "192.0.2.9\tdb\n"),
             (("--dns-search", "example.test"), "grep ^search /etc/resolv.conf", "search example.test\n"),
             (("--init",), "test $$ != 1 && echo not 1", "not 1\n"),
             (("--ulimit", "nofile=100:200"), "ulimit -n; ulimit -Hn", "100\n200\n"),
