@@ -1,6 +1,6 @@
 """`python -m pycompose`."""
 
-from pycompose.start import main
+from pycompose.entry import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

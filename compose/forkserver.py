@@ -22,12 +22,12 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 from pycompose.cli.main import main as command_line
+from pycompose.engine.keeper.wire import receive_fds
 from pycompose.engine.linux.process import close_all_but, set_name, set_parent_death_signal
 from pycompose.engine.paths import StatePaths
-from pycompose.engine.wire import receive_fds
+from pycompose.entry import GARBAGE
 from pycompose.handover import INT_BYTES, PACKET_BYTES, QUICK, REQUEST, SOCKET, STARTED, identity
-from pycompose.observe import claims
-from pycompose.start import GARBAGE
+from pycompose.state.snapshot import claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,12 +49,14 @@ BUSY = b"busy"
 DESCRIPTORS = 5
 # What the commands of handover.QUICK load on their way; tests/e2e/test_forkserver.py tells when one is missing.
 MODULES = (
-    *(f"pycompose.cli.{name}" for name in sorted(QUICK - {"inspect"})),  # it loads the networking, 20 MB
-    "pycompose.cli.progress", "pycompose.cli.terminal", "pycompose.config.load", "pycompose.config.render",
-    "pycompose.config.bind", "pycompose.config.hashing", "pycompose.activity", "pycompose.again", "pycompose.app",
-    "pycompose.images", "pycompose.observe", "pycompose.oneoff", "pycompose.output", "pycompose.query",
-    "pycompose.catalog", "pycompose.record", "pycompose.sessions", "pycompose.engine.images.gc",
-    "pycompose.engine.images.host", "pycompose.engine.paths", "pycompose.engine.stats", "pycompose.volumes.store",
+    *(f"pycompose.cli.commands.{name}" for name in sorted(QUICK - {"inspect"})),  # it loads the networking, 20 MB
+    "pycompose.cli.display.progress", "pycompose.cli.display.terminal", "pycompose.client.activity",
+    "pycompose.client.changes", "pycompose.client.images", "pycompose.client.listings",
+    "pycompose.client.logs", "pycompose.client.oneoff", "pycompose.client.sessions", "pycompose.config.bind",
+    "pycompose.config.hashing", "pycompose.config.load", "pycompose.config.render",
+    "pycompose.engine.cgroups.stats", "pycompose.engine.images.gc", "pycompose.engine.images.host",
+    "pycompose.engine.paths", "pycompose.ipc.retry", "pycompose.machine.images", "pycompose.state.records",
+    "pycompose.state.snapshot", "pycompose.volumes.store",
 )  # fmt: skip
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import pycompose
 from pycompose import engine
-from pycompose.engine import wire
 from pycompose.engine.config import Process, plain
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import EngineError, KeeperLost
+from pycompose.engine.keeper import wire
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import ContainerState, read_state
 
@@ -38,7 +38,7 @@ for name, path in (("pycompose", sys.argv[1]), ("pycompose.engine", sys.argv[2])
     module = types.ModuleType(name)
     module.__path__ = [path]
     sys.modules[name] = module
-from pycompose.engine.keeper import main
+from pycompose.engine.keeper.main import main
 main(sys.argv[3])
 """
 _LISTENER_FD = 3

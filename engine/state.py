@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.config import from_json
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import InvalidTransition
-from pycompose.engine.store import read_json
+from pycompose.engine.statefiles import read_json
 
 if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths

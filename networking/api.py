@@ -13,24 +13,15 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from pycompose.engine.batching import Together
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NetworkError
-from pycompose.engine.together import Together
-from pycompose.networking import (
-    attach,
-    bridge,
-    conntrack,
-    firewall,
-    foreign,
-    forwarding,
-    ipam,
-    leases,
-    leftovers,
-    netlink,
-    netns,
-)
-from pycompose.networking.attach import Wire, veth_name
+from pycompose.networking import bridge, ipam, leases, leftovers, netns
+from pycompose.networking import veth as attach
 from pycompose.networking.dns import sockets
+from pycompose.networking.firewall import conntrack, forwarding
+from pycompose.networking.firewall import other_firewalls as foreign
+from pycompose.networking.firewall import rules as firewall
 from pycompose.networking.model import (
     EndpointSpec,
     EndpointState,
@@ -39,8 +30,10 @@ from pycompose.networking.model import (
     PublishedPort,
     check_name,
 )
-from pycompose.networking.nfnetlink import Netfilter
-from pycompose.networking.registry import Record, Registry
+from pycompose.networking.netlink import rtnetlink as netlink
+from pycompose.networking.netlink.nfnetlink import Netfilter
+from pycompose.networking.records import Record, Registry
+from pycompose.networking.veth import Wire, veth_name
 
 if TYPE_CHECKING:
     import socket

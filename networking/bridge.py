@@ -18,7 +18,7 @@ from pycompose.networking.model import (
     Pool,
     check_name,
 )
-from pycompose.networking.netlink import Netlink
+from pycompose.networking.netlink.rtnetlink import Netlink
 from pycompose.networking.netns import write_sysctls
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pycompose.networking.model import Attachment, EndpointSpec, Lease
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pycompose.networking.registry import Record
+    from pycompose.networking.records import Record
 
 # "project/service/number" is a place in the project; what has more parts is one container's own.
 SERVICE_KEY_SLASHES = 2

@@ -6,13 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from pycompose.engine.errors import PycomposeError
-from pycompose.networking import attach
-from pycompose.networking.netlink import Netlink
+from pycompose.networking import veth as attach
+from pycompose.networking.netlink.rtnetlink import Netlink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pycompose.networking.registry import Registry
+    from pycompose.networking.records import Registry
 
 
 class Remover(Protocol):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.errors import VolumeError
 from pycompose.engine.linux.fs import open_in_root
 from pycompose.engine.linux.mounts import new_filesystem
-from pycompose.engine.store import locked
+from pycompose.engine.statefiles import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

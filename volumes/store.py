@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.config import from_json, plain
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import StateError, VolumeError
-from pycompose.engine.store import locked, read_json, write_json
+from pycompose.engine.statefiles import locked, read_json, write_json
 
 if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import IO
 
-from pycompose.cli import style
+from pycompose.cli.display import style
 from pycompose.engine.errors import PycomposeError
 
 MAX_SHOWN = 20

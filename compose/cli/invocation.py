@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
-from pycompose.cli import style
+from pycompose.cli.display import style
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
-    from pycompose.app import Context
-    from pycompose.cli.progress import Renderer
+    from pycompose.cli.display.progress import Renderer
+    from pycompose.client.changes import Context
     from pycompose.config.load import Loaded
     from pycompose.config.options import LoadOptions
     from pycompose.events import Event
@@ -143,7 +143,7 @@ class Invocation:
 
     def context(self, sink: Callable[[Event], None] | None = None) -> Context:
         """Return the context of one call of a use case; without `sink` its events go nowhere."""
-        from pycompose.app import Context
+        from pycompose.client.changes import Context
         from pycompose.engine.paths import StatePaths
 
         return Context(
@@ -156,7 +156,7 @@ class Invocation:
     @contextmanager
     def showing(self, title: str, *, kind: str | None = None) -> Iterator[Renderer]:
         """Show the events of a block: the renderer is a Sink, and is finished when the block ends."""
-        from pycompose.cli.progress import renderer
+        from pycompose.cli.display.progress import renderer
 
         stream = sys.stdout if self.switch("COMPOSE_STATUS_STDOUT") else sys.stderr
         shown = renderer(

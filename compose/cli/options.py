@@ -149,7 +149,7 @@ def detach_keys_option() -> Callable[[F], F]:
     """Declare `--detach-keys`; the command gets the keys as text, checked, the default ones if none are given."""
 
     def check(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-        from pycompose.cli.terminal import DETACH_KEYS, parse_keys  # noqa: PLC0415 - --help doesn't need it
+        from pycompose.cli.display.terminal import DETACH_KEYS, parse_keys  # noqa: PLC0415 - --help doesn't need it
 
         keys = value or DETACH_KEYS
         parse_keys(keys)

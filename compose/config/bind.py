@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from pycompose.config.bindparts import (
+from pycompose.config.bind_parts import (
     depends_on,
     endpoints,
     file_references,
@@ -18,7 +18,7 @@ from pycompose.config.bindparts import (
     watch_rules,
 )
 from pycompose.config.hashing import resource_hash, service_hash
-from pycompose.config.shapes import SHAPES
+from pycompose.config.marshal_table import SHAPES
 from pycompose.config.tree import Map
 from pycompose.engine.config import DeviceRate, Limits, Rlimit
 from pycompose.engine.dataclass import replace

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pycompose.config.mounts import parse_device, parse_volume
 from pycompose.config.patterns import Trie, compile_table
-from pycompose.config.ports import parse_port
-from pycompose.config.remarks import Warnings
-from pycompose.config.schema import describe
-from pycompose.config.spec import OBJECTS
+from pycompose.config.schema_table import OBJECTS
+from pycompose.config.syntax.mounts import parse_device, parse_volume
+from pycompose.config.syntax.ports import parse_port
 from pycompose.config.tree import Map, Path, Seq, locate, marks
+from pycompose.config.validate import describe
+from pycompose.config.warnings import Warnings
 from pycompose.errors import ConfigError, ConfigErrors, SchemaError
 
 Rule = Callable[[Any, Any], Any]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pycompose.config.patterns import Trie, compile_table
-from pycompose.config.ports import is_address
+from pycompose.config.syntax.ports import is_address
 from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.errors import ConfigError, ConfigErrors
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pycompose.config.canonical import made
-from pycompose.config.mounts import clean
+from pycompose.config.syntax.mounts import clean
 from pycompose.config.tree import Map, marks
 
 NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")

@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Mapping
 
-from pycompose.config import dotenv
 from pycompose.config.files import display, read_bytes, read_text, refuse_remote
 from pycompose.config.options import LoadOptions
-from pycompose.config.remarks import Warnings
 from pycompose.config.source import parse
-from pycompose.config.template import TemplateError, substitute
+from pycompose.config.syntax import dotenv
+from pycompose.config.syntax.template import TemplateError, substitute
+from pycompose.config.warnings import Warnings
 from pycompose.engine.dataclass import dataclass
 from pycompose.errors import ConfigError, Location
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pycompose.config import dotenv
 from pycompose.config.files import display, read_text
-from pycompose.config.remarks import Warnings
+from pycompose.config.syntax import dotenv
 from pycompose.config.tree import Map, locate
+from pycompose.config.warnings import Warnings
 from pycompose.errors import ConfigError, Location
 
 FORMATS = ("", "raw")
@@ -84,7 +84,7 @@ def fold_labels(root: Map, working_dir: str) -> None:
 
 def _insert(service: Map, key: str, value: Map) -> None:
     """Set a key of a shaped service at its place in the order of printing."""
-    from pycompose.config.shapes import SHAPES  # noqa: PLC0415 - only when files are folded in
+    from pycompose.config.marshal_table import SHAPES  # noqa: PLC0415 - only when files are folded in
 
     if key in service:
         service[key] = value

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from pycompose.config.merge import merge
-from pycompose.config.schema import describe
 from pycompose.config.tree import Map, Path, clone, marks
 from pycompose.config.tree import location as place
 from pycompose.config.unique import reset
+from pycompose.config.validate import describe
 from pycompose.engine.dataclass import dataclass
 from pycompose.errors import ConfigError, Location, SchemaError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from pycompose.config.gojson import compact_json
+from pycompose.config.json_text import compact_json
 from pycompose.config.tree import Struct
 
 IGNORED = frozenset({"build", "pull_policy", "scale", "depends_on", "profiles"})

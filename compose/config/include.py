@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pycompose.config import dotenv
 from pycompose.config.files import display, read_text, refuse_remote
 from pycompose.config.merge import merge
 from pycompose.config.paths import expand_user
-from pycompose.config.remarks import Warnings
+from pycompose.config.syntax import dotenv
 from pycompose.config.tree import Map, Path, marks
 from pycompose.config.tree import location as place
 from pycompose.config.unique import reset
+from pycompose.config.warnings import Warnings
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.errors import ConfigError, Location
 

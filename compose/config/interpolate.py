@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pycompose.config.patterns import Trie, compile_table
-from pycompose.config.remarks import Warnings
-from pycompose.config.template import Lookup, TemplateError, substitute
+from pycompose.config.syntax.template import Lookup, TemplateError, substitute
 from pycompose.config.tree import Map, Path, Seq, locate
+from pycompose.config.warnings import Warnings
 from pycompose.errors import ConfigError, ConfigErrors, InterpolationError, SchemaError
 
 Cast = Callable[[str], object]

@@ -24,25 +24,25 @@ from typing import TYPE_CHECKING
 
 from pycompose.config.canonical import canonical
 from pycompose.config.checks import check
+from pycompose.config.consistency import check_consistency
 from pycompose.config.defaults import normalize, resolve_bare, set_defaults
 from pycompose.config.discover import Survey, name_of, survey
-from pycompose.config.effects import remark, remark_command
 from pycompose.config.envfiles import fold_environment, fold_labels
 from pycompose.config.extends import External, apply_extends
 from pycompose.config.files import display, read_bytes, refuse_remote
 from pycompose.config.include import Scope, apply_include
 from pycompose.config.interpolate import interpolate
+from pycompose.config.marshal import shape
 from pycompose.config.merge import merge
 from pycompose.config.options import LoadOptions
 from pycompose.config.paths import Base, expand_user, resolve_paths
-from pycompose.config.remarks import Warning, Warnings  # noqa: A004 - the project's word
-from pycompose.config.rules import check_consistency
-from pycompose.config.schema import describe, validate
 from pycompose.config.select import drop_unused, select, split_by_profiles
-from pycompose.config.shape import shape
 from pycompose.config.source import Document, parse
 from pycompose.config.tree import Map, Seq, clone, locate, location, path_at, render_path
 from pycompose.config.unique import enforce_unique, reset
+from pycompose.config.unsupported import remark, remark_command
+from pycompose.config.validate import describe, validate
+from pycompose.config.warnings import Warning, Warnings  # noqa: A004 - the project's word
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.errors import ConfigError, ConfigErrors, Location
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from pycompose.config.canonical import made
+from pycompose.config.marshal import text_of
 from pycompose.config.patterns import Trie, compile_table
-from pycompose.config.schema import describe
-from pycompose.config.shape import text_of
 from pycompose.config.tree import Map, Path, Seq, locate, marks, render_path
+from pycompose.config.validate import describe
 from pycompose.errors import ConfigError
 
 Rule = Callable[[Any, Any, "_Merge", Path, "Trie[Any]"], Any]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cmp_to_key
 from typing import Any
 
-from pycompose.config.gojson import go_json
+from pycompose.config.json_text import go_json
 from pycompose.config.scalars import resolve
 from pycompose.config.tree import Struct
 from pycompose.units import format_float

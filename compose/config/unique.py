@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pycompose.config.mounts import parse_uncleaned
 from pycompose.config.patterns import Trie, compile_table
+from pycompose.config.syntax.mounts import parse_uncleaned
 from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.errors import SchemaError
 

@@ -25,7 +25,7 @@ from pycompose.engine.images.manifest import (
     parse_configuration,
     parse_manifest,
 )
-from pycompose.engine.store import locked
+from pycompose.engine.statefiles import locked
 
 if TYPE_CHECKING:
     from pycompose.engine.images.layout import Layout

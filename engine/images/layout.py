@@ -28,7 +28,7 @@ from pycompose.engine.images.manifest import (
     sha256,
     verify,
 )
-from pycompose.engine.store import locked, read_json
+from pycompose.engine.statefiles import locked, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -331,7 +331,7 @@ class ImageStore:
         `changes` are Dockerfile instructions (CMD, ENV, …). Raises ArchiveError, InvalidReference,
         ImageError.
         """
-        from pycompose.engine.images.importer import import_rootfs  # noqa: PLC0415 - not for look-ups
+        from pycompose.engine.images.archives.importer import import_rootfs  # noqa: PLC0415 - not for look-ups
 
         return import_rootfs(self, source, reference, changes=changes, message=message)
 

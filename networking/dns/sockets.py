@@ -15,9 +15,10 @@ import struct
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import NetworkError
-from pycompose.networking import netns, nft
-from pycompose.networking.firewall import IPV4, PRIORITY_DSTNAT
-from pycompose.networking.nfnetlink import Netfilter, Transaction
+from pycompose.networking import netns
+from pycompose.networking.firewall import nftables as nft
+from pycompose.networking.firewall.rules import IPV4, PRIORITY_DSTNAT
+from pycompose.networking.netlink.nfnetlink import Netfilter, Transaction
 
 if TYPE_CHECKING:
     from pathlib import Path

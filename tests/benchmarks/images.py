@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pycompose.engine.images.layers.workers import Worker, complete
 from pycompose.engine.images.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, sha256
 from pycompose.engine.images.spec import machine
-from pycompose.engine.images.workers import Worker, complete
 
 MB = 1_000_000
 SOURCES = ("/usr/lib/x86_64-linux-gnu", "/usr/share", "/usr/bin", "/usr/lib/python3", "/usr/include")
@@ -297,11 +297,11 @@ def pss_kib(pid: int) -> int:
 
 def look(work: Path) -> None:
     """Measure what `up` spends on images that are all there: ten services, three images and `host`."""
-    from pycompose.app import Context  # noqa: PLC0415
+    from pycompose.client.changes import Context  # noqa: PLC0415
+    from pycompose.client.images import ensure_images  # noqa: PLC0415
+    from pycompose.client.options import UpOptions  # noqa: PLC0415
     from pycompose.engine.paths import StatePaths  # noqa: PLC0415
-    from pycompose.images import ensure_images  # noqa: PLC0415
     from pycompose.model import Project, Service  # noqa: PLC0415
-    from pycompose.options import UpOptions  # noqa: PLC0415
 
     paths = StatePaths(root=work / "look", run=work / "look-run")
     context = Context(paths=paths, sink=lambda _: None)

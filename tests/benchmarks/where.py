@@ -22,10 +22,10 @@ EDGES = {
     "Healthy": ("wait for health", False),
 }
 PROCESSES = {
-    "command line": "import pycompose.cli.up, pycompose.app",
+    "command line": "import pycompose.cli.commands.up, pycompose.client.changes",
     "loader": "import pycompose.config.load",
-    "supervisor": "import pycompose.supervisor",
-    "keeper": "import pycompose.engine.keeper",
+    "supervisor": "import pycompose.supervisor.main",
+    "keeper": "import pycompose.engine.keeper.main",
 }
 Span = tuple[float, float]
 

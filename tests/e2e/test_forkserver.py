@@ -255,9 +255,9 @@ def test_other_code_on_the_disk_ends_it(warm: Host) -> None:
     """After an upgrade nobody gets the old version."""
     folder = warm.folder / "demo"
     pid = forkserver(warm)
-    import pycompose.cli.ps  # noqa: PLC0415 - only for its file
+    import pycompose.cli.commands.ps  # noqa: PLC0415 - only for its file
 
-    file = Path(pycompose.cli.ps.__file__)
+    file = Path(pycompose.cli.commands.ps.__file__)
     before = file.stat()
     os.utime(file)
     try:

@@ -17,7 +17,7 @@ from pycompose.engine.client import Exec, Keeper
 from pycompose.engine.config import ContainerConfig, Namespaces, Process, RootfsTree
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import ContainerState, read_state
-from pycompose.engine.store import write_json
+from pycompose.engine.statefiles import write_json
 
 from tests.support.namespaces import CLONE_NEWNET, mount, umount, unshare
 

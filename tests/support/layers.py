@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pycompose.engine.images.settle import settle
-from pycompose.engine.images.tarstream import TarReader
-from pycompose.engine.images.unpack import Report, Unpacker
+from pycompose.engine.images.layers.settle import settle
+from pycompose.engine.images.layers.tarstream import TarReader
+from pycompose.engine.images.layers.unpack import Report, Unpacker
 
 from tests.support.namespaces import mount, umount
 

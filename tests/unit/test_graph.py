@@ -6,9 +6,9 @@ import networkx as nx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycompose import graph
 from pycompose.errors import DependencyCycle, UnknownService
 from pycompose.model import Dependency, Service
+from pycompose.policy import graph
 
 
 def services(**needs: str) -> dict[str, Service]:

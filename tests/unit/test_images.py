@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from pycompose.app import Context
-from pycompose.catalog import stamp_ns
+from pycompose.client.changes import Context
+from pycompose.client.images import Need, ensure_images, interval, needs, pull, strictest
+from pycompose.client.options import PullOptions, UpOptions
 from pycompose.engine.errors import NoSuchImage
 from pycompose.engine.paths import StatePaths
 from pycompose.errors import ConfigError
 from pycompose.events import Event
-from pycompose.images import Need, ensure_images, interval, needs, pull, strictest
+from pycompose.machine.images import stamp_ns
 from pycompose.model import Build, Project, Service, ServiceVolume
-from pycompose.options import PullOptions, UpOptions
 
 
 @dataclass

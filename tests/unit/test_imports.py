@@ -57,7 +57,7 @@ def test_light_commands_load_nothing_heavy(command: tuple[str, ...], tmp_path: P
 
 def test_the_keeper_loads_only_the_standard_library() -> None:
     """One keeper runs per project for as long as it is up, and forks every container: its memory counts."""
-    script = "import pycompose.engine.keeper, sys; print('\\n'.join(sys.modules))"
+    script = "import pycompose.engine.keeper.main, sys; print('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
     tops = {name.partition(".")[0] for name in done.stdout.split()}
 

@@ -18,11 +18,11 @@ import pytest
 from pycompose.engine.cgroups.base import create, detect, open_existing
 from pycompose.engine.cgroups.group import Cgroup
 from pycompose.engine.cgroups.hosts import Kind
+from pycompose.engine.cgroups.stats import StatsReader, cpu_percent
 from pycompose.engine.config import Device, DeviceRate, Limits
 from pycompose.engine.errors import CgroupError
 from pycompose.engine.linux.process import clone3
 from pycompose.engine.paths import StatePaths
-from pycompose.engine.stats import StatsReader, cpu_percent
 
 from tests.support.lab import put_into
 from tests.support.namespaces import MS_BIND, mount, umount

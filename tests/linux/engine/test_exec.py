@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pycompose.engine import wire
 from pycompose.engine.config import Limits, Namespaces, Process, Security, User, plain
 from pycompose.engine.errors import ChildError, EngineError, ExecError, NoSuchContainer
+from pycompose.engine.keeper import wire
 
 from tests.support.lab import PROJECT, Lab, status_field
 

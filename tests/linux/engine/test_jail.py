@@ -24,8 +24,8 @@ from pycompose.engine.config import (
     Security,
     User,
 )
+from pycompose.engine.container.rootfs import MASKED, READ_ONLY
 from pycompose.engine.errors import ChildError, EngineError, ExecError, MountError
-from pycompose.engine.rootfs import MASKED, READ_ONLY
 
 from tests.support.lab import Lab, status_field
 from tests.support.namespaces import MS_PRIVATE, MS_REC, mount, umount

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pytest
-from pycompose.engine import wire
 from pycompose.engine.cgroups.base import open_existing
 from pycompose.engine.client import Keeper
 from pycompose.engine.config import Process
 from pycompose.engine.errors import CgroupError, EngineError, StateError
+from pycompose.engine.keeper import wire
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status
 

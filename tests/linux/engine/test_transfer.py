@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from pycompose.engine.errors import ArchiveError
-from pycompose.engine.images.tarstream import TarReader
+from pycompose.engine.filesystem.transfer import IN_ROOT, MAX_DEPTH, Extractor, Walker
+from pycompose.engine.images.layers.tarstream import TarReader
 from pycompose.engine.linux.libc import AT_FDCWD, libc
-from pycompose.engine.transfer import IN_ROOT, MAX_DEPTH, Extractor, Walker
 
 PATH = os.O_PATH | os.O_CLOEXEC
 RENAME_EXCHANGE = 2

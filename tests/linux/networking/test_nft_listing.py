@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pycompose.engine.errors import NetworkError
-from pycompose.networking import nft as own
+from pycompose.networking.firewall import nftables as own
 from pycompose.networking.model import NetworkSpec, PublishedPort
-from pycompose.networking.nfnetlink import Netfilter, Transaction
+from pycompose.networking.netlink.nfnetlink import Netfilter, Transaction
 
 from tests.support.netlab import nft
 from tests.support.requires import requires

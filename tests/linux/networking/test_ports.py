@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pycompose.engine.errors import NetworkError, PortInUse
-from pycompose.networking.ports import Reservation, adopt_reservations, reserve_port
+from pycompose.networking.ports.reserve import Reservation, adopt_reservations, reserve_port
 
 from tests.support.netlab import SILENCE_S, UPLINK, UPLINK6, ask
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycompose.cli import table
-from pycompose.cli.format import Layout, show
-from pycompose.cli.style import clean, paint
+from pycompose.cli.display import table
+from pycompose.cli.display.format import Layout, show
+from pycompose.cli.display.style import clean, paint
 from pycompose.engine.errors import PycomposeError
 
 ROW = {"Name": "web-1", "Service": "web", "Labels": "a=1,com.x/y=2", "Publishers": [{"URL": "::"}], "Code": 3}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pycompose.cli.graph import below, dot, mermaid, roots, tree
+from pycompose.cli.commands.graph import below, dot, mermaid, roots, tree
 from pycompose.model import Condition, Dependency, Service
 
 PROJECT = {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from pycompose.cli import humanize
-from pycompose.views import ContainerView, PortView
+from pycompose.cli.display import humanize
+from pycompose.client.views import ContainerView, PortView
 
 NS = humanize.NS
 NOW = 1_800_000_000 * NS

@@ -8,8 +8,8 @@ import pty
 import termios
 import threading
 
-from pycompose.cli.menu import NO_WATCH, Menu, line
-from pycompose.cli.prefix import LogPrinter
+from pycompose.cli.display.menu import NO_WATCH, Menu, line
+from pycompose.cli.display.prefix import LogPrinter
 
 
 class Screen(io.BytesIO):

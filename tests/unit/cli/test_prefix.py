@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 import pytest
-from pycompose.cli.prefix import LogPrinter, short_name
-from pycompose.views import LogLine
+from pycompose.cli.display.prefix import LogPrinter, short_name
+from pycompose.client.views import LogLine
 
 
 def line(service: str, data: bytes, stream: str = "stdout") -> LogLine:

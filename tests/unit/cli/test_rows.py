@@ -6,9 +6,10 @@ import json
 import time
 
 import pytest
-from pycompose.cli import events, images, ls, ps, stats, table, top, volumes
-from pycompose.cli.format import show
-from pycompose.views import (
+from pycompose.cli.commands import events, images, ls, ps, stats, top, volumes
+from pycompose.cli.display import table
+from pycompose.cli.display.format import show
+from pycompose.client.views import (
     ContainerView,
     EventView,
     ImageView,

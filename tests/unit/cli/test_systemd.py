@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pycompose.cli.systemd import assignment, containers_unit, quoted, restarted, unit
+from pycompose.cli.commands.systemd import assignment, containers_unit, quoted, restarted, unit
 from pycompose.model import Project, Restart, Service
 
 PROJECT = Project(

@@ -18,8 +18,8 @@ from fcntl import ioctl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycompose.cli import terminal
-from pycompose.cli.terminal import DETACHED, Interaction, KeyFilter, parse_keys, raw_mode
+from pycompose.cli.display import terminal
+from pycompose.cli.display.terminal import DETACHED, Interaction, KeyFilter, parse_keys, raw_mode
 from pycompose.engine.errors import PycomposeError
 
 
@@ -269,7 +269,7 @@ def test_raw_mode_of_a_pipe_is_nothing() -> None:
 
 SCRIPT = """
 import os, signal, sys
-from pycompose.cli.terminal import raw_mode
+from pycompose.cli.display.terminal import raw_mode
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 with raw_mode(0):
     os.write(1, b"raw")

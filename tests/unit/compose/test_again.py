@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from pycompose.again import persistently
 from pycompose.engine.errors import EngineError, KeeperLost, PycomposeError
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
+from pycompose.ipc.retry import persistently
 
 
 class Answers:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pycompose.alone import generated_name, parse_mount, project_of, publish_exposed
+from pycompose.client.options import AloneOptions
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
 from pycompose.engine.images.spec import Image, ImageConfig
-from pycompose.flags import FLAGS
+from pycompose.machine.run_flags import FLAGS
+from pycompose.machine.run_project import generated_name, parse_mount, project_of, publish_exposed
 from pycompose.model import Port, Service
-from pycompose.observe import ALONE
-from pycompose.options import AloneOptions
+from pycompose.state.snapshot import ALONE
 
 
 def service(options: AloneOptions, environment: dict[str, str] | None = None) -> Service:

@@ -7,10 +7,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from pycompose.control import PROTOCOL, Connection, receive, send
 from pycompose.engine.config import from_json, plain
 from pycompose.engine.errors import ExecError, PortInUse, error_from_json
 from pycompose.errors import ConfigError, Location, NotRunning, ProtocolMismatch
+from pycompose.ipc.client import PROTOCOL, Connection, receive, send
 from pycompose.model import Condition, Dependency, Endpoint, Health, Network, Port, Project, Service, Volume
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from pycompose.cli.cp import split_path
-from pycompose.copying import clean, source_name, wants_directory
+from pycompose.cli.commands.cp import split_path
+from pycompose.client.copy import clean, source_name, wants_directory
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pycompose.cli.groups import label_filters, pairs
 from pycompose.engine.errors import PycomposeError
-from pycompose.portrait import NEVER, stamp
-from pycompose.resources import matches_labels
+from pycompose.machine.inspect_container import NEVER, stamp
+from pycompose.machine.volumes import matches_labels
 
 
 def test_moments_are_gos() -> None:

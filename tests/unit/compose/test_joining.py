@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from pycompose.engine.errors import NetworkError
-from pycompose.joining import joined, left
 from pycompose.model import Endpoint, Network, Service
-from pycompose.record import ServiceRecord
+from pycompose.state.records import ServiceRecord
+from pycompose.supervisor.handlers.network import joined, left
 
 RECORD = ServiceRecord(
     service=Service(name="web", networks=(Endpoint(network="default"),)),

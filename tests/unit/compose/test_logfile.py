@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from pycompose.logfile import Journal, LogFile
+from pycompose.supervisor.logfile import Journal, LogFile
 
 
 def test_it_begins_anew_and_keeps_one_older_file(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pycompose.health import (
+from pycompose.model import Health, Restart
+from pycompose.policy.health import (
     HEALTHY,
     STARTING,
     UNHEALTHY,
@@ -13,8 +14,7 @@ from pycompose.health import (
     make_spec,
     next_delay,
 )
-from pycompose.model import Health, Restart
-from pycompose.restart import RestartState, after_exit
+from pycompose.policy.restart import RestartState, after_exit
 
 OK = HealthResult(start_ns=0, end_ns=1, exit_code=0, output="")
 BAD = HealthResult(start_ns=0, end_ns=1, exit_code=1, output="no")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pycompose.client.oneoff import given, oneoff
+from pycompose.client.options import RunOptions
 from pycompose.engine.errors import PycomposeError
 from pycompose.model import Endpoint, Port, Project, Service, ServiceVolume
-from pycompose.oneoff import given, oneoff
-from pycompose.options import RunOptions
 
 SERVICE = Service(
     name="web",

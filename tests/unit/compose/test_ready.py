@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pycompose.engine.config import LogConfig
 from pycompose.engine.errors import EngineError
-from pycompose.engine.logs import LogWriter
-from pycompose.ready import ReadySpec, check, ready_spec
+from pycompose.engine.logs.writer import LogWriter
+from pycompose.supervisor.lifecycle.ready import ReadySpec, check, ready_spec
 
 
 class Answer(http.server.BaseHTTPRequestHandler):

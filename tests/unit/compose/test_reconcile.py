@@ -8,8 +8,16 @@ from pycompose.engine.config import ContainerConfig, Process, RootfsTree
 from pycompose.engine.dataclass import replace
 from pycompose.engine.state import ContainerState, Status
 from pycompose.model import Condition, Dependency, Endpoint, Network, Project, Service, ServiceVolume, Volume
-from pycompose.observe import CONFIG_HASH, DEPENDS_ON, NUMBER, REPLACE, SERVICE, Observed, ObservedContainer
-from pycompose.reconcile import ReconcileOptions, Recreate, down_plan, reconcile, stop_plan
+from pycompose.policy.reconcile import ReconcileOptions, Recreate, down_plan, reconcile, stop_plan
+from pycompose.state.snapshot import (
+    CONFIG_HASH,
+    DEPENDS_ON,
+    NUMBER,
+    REPLACE,
+    SERVICE,
+    Observed,
+    ObservedContainer,
+)
 
 NEEDS_WEB = Dependency(service="web", condition=Condition.STARTED)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pycompose.config.dotenv import parse, parse_raw
+from pycompose.config.syntax.dotenv import parse, parse_raw
 from pycompose.errors import ConfigError
 
 OUTER = {"HOME": "/root", "SHELL": "sh"}

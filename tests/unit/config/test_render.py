@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycompose.config.gojson import go_json
+from pycompose.config.json_text import go_json
 from pycompose.config.render import natural, render_yaml
 from pycompose.config.source import parse
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from pycompose.config import canonical, checks, effects, interpolate, merge, paths, unique
+from pycompose.config import canonical, checks, interpolate, merge, paths, unique
+from pycompose.config import unsupported as effects
+from pycompose.config.marshal_table import SHAPES
 from pycompose.config.patterns import Trie, compile_table
-from pycompose.config.schema import compile_type, object_of
-from pycompose.config.shapes import SHAPES
-from pycompose.config.spec import ALIASES, OBJECTS
+from pycompose.config.schema_table import ALIASES, OBJECTS
+from pycompose.config.validate import compile_type, object_of
 
 # What the format knows and no model prints: forms of other keys, and keys without a meaning.
 NOT_PRINTED = {

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycompose.config.template import TemplateError, Variable, substitute, variables
+from pycompose.config.syntax.template import TemplateError, Variable, substitute, variables
 
 SET = {"A": "a", "EMPTY": "", "B": "b"}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from pycompose.engine.errors import EngineError
-from pycompose.engine.journal import Journal
-from pycompose.engine.store import write_json
+from pycompose.engine.logs.journald import Journal
+from pycompose.engine.statefiles import write_json
 
 ID = "0123456789abcdef" * 4
 

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycompose.engine.config import LogConfig
 from pycompose.engine.errors import EngineError
-from pycompose.engine.logfollow import LogFollower
-from pycompose.engine.logread import MAX_LINE_BYTES, LogLine, merge, open_files, read_logs
-from pycompose.engine.logs import FILE_NAME, LogWriter, format_stamp, is_record, parse_stamp
+from pycompose.engine.logs.follow import LogFollower
+from pycompose.engine.logs.reader import MAX_LINE_BYTES, LogLine, merge, open_files, read_logs
+from pycompose.engine.logs.writer import FILE_NAME, LogWriter, format_stamp, is_record, parse_stamp
 
 UNLIMITED = LogConfig()
 SECOND_NS = 1_000_000_000

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pycompose.engine import connection as module
-from pycompose.engine import wire
 from pycompose.engine.config import LogConfig
-from pycompose.engine.connection import Connection
-from pycompose.engine.loop import Loop
-from pycompose.engine.output import Output
+from pycompose.engine.keeper import connection as module
+from pycompose.engine.keeper import wire
+from pycompose.engine.keeper.connection import Connection
+from pycompose.engine.keeper.loop import Loop
+from pycompose.engine.keeper.stdio import Output
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pycompose.engine import revival
-from pycompose.engine.loop import Loop
+from pycompose.engine.keeper import supervisor_restart as revival
+from pycompose.engine.keeper.loop import Loop
 
 
 @pytest.fixture

@@ -17,9 +17,7 @@ from pycompose.engine.config import (
     RootfsTree,
     Security,
 )
-from pycompose.engine.errors import MountError
-from pycompose.engine.linux import mounts as m
-from pycompose.engine.rootfs import (
+from pycompose.engine.container.rootfs import (
     INIT_TARGET,
     MASKED,
     QUIET,
@@ -32,6 +30,8 @@ from pycompose.engine.rootfs import (
     protections,
     user_mount,
 )
+from pycompose.engine.errors import MountError
+from pycompose.engine.linux import mounts as m
 
 DIRECTORY = Path("/state/containers/1")
 DEFAULTS = ["/proc", "/dev", "/sys", "/dev/pts", "/dev/mqueue", "/dev/shm"]

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycompose.engine import failure, wire
 from pycompose.engine.config import ContainerConfig, Namespaces, Process, RootfsTree
+from pycompose.engine.container import child_error as failure
+from pycompose.engine.container.child import find_program, with_home
+from pycompose.engine.container.users import Ids
 from pycompose.engine.errors import (
     ChildError,
     EngineError,
@@ -20,10 +22,9 @@ from pycompose.engine.errors import (
     NoSuchContainer,
     PycomposeError,
 )
-from pycompose.engine.init import find_program, with_home
+from pycompose.engine.keeper import wire
+from pycompose.engine.keeper.spawn import DEFAULT_PATH, environment, sysctls, with_init
 from pycompose.engine.linux.caps import mask_of, permitted
-from pycompose.engine.spawn import DEFAULT_PATH, environment, sysctls, with_init
-from pycompose.engine.users import Ids
 
 
 def config(**fields: Any) -> ContainerConfig:

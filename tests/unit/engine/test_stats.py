@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pycompose.engine.stats import (
+from pycompose.engine.cgroups.stats import (
     Sample,
     cpu_percent,
     parse_blkio,

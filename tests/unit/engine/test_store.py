@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from pycompose.engine.store import read_json, write_json
+from pycompose.engine.statefiles import read_json, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from pycompose.engine.together import Together
+from pycompose.engine.batching import Together
 
 
 def test_those_who_wait_are_done_in_one_go() -> None:

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycompose.engine.config import User
-from pycompose.engine.errors import EngineError
-from pycompose.engine.users import (
+from pycompose.engine.container.users import (
     MAX_FILE_BYTES,
     MAX_ID,
     Account,
@@ -21,6 +20,7 @@ from pycompose.engine.users import (
     parse_passwd,
     resolve_user,
 )
+from pycompose.engine.errors import EngineError
 
 PASSWD = b"""\
 root:x:0:0:root:/root:/bin/sh

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pycompose.cli.gotemplate.template import parse
 from pycompose.engine.errors import PycomposeError
-from pycompose.gotemplate.template import parse
 
 HERE = Path(__file__).parent
 CONTAINER = json.loads((HERE / "container.json").read_text(encoding="utf-8"))

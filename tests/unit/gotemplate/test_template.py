@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycompose.gotemplate.errors import TemplateError, TemplateSyntaxError
-from pycompose.gotemplate.lexer import lex, unquote
-from pycompose.gotemplate.printing import quoted, sprintf
-from pycompose.gotemplate.template import parse
-from pycompose.gotemplate.values import Record
+from pycompose.cli.gotemplate.errors import TemplateError, TemplateSyntaxError
+from pycompose.cli.gotemplate.lexer import lex, unquote
+from pycompose.cli.gotemplate.printing import quoted, sprintf
+from pycompose.cli.gotemplate.template import parse
+from pycompose.cli.gotemplate.values import Record
 
 DATA: dict[str, Any] = {
     "Name": "web",

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pycompose.engine.errors import NetworkError
-from pycompose.networking import hosts
-from pycompose.networking.hosts import Resolver
+from pycompose.networking import etc_files as hosts
+from pycompose.networking.etc_files import Resolver
 
 if TYPE_CHECKING:
     from pathlib import Path

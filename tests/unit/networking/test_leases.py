@@ -12,7 +12,7 @@ from pycompose.engine.errors import AddressesExhausted, NetworkError
 from pycompose.engine.paths import StatePaths
 from pycompose.networking import leases
 from pycompose.networking.model import EndpointSpec, Lease, NetworkState
-from pycompose.networking.registry import Record, Registry
+from pycompose.networking.records import Record, Registry
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,11 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycompose.networking import firewall, nft
-from pycompose.networking.conntrack import Tuple, is_stale, parse
+from pycompose.networking.firewall import nftables as nft
+from pycompose.networking.firewall import rules as firewall
+from pycompose.networking.firewall.conntrack import Tuple, is_stale, parse
 from pycompose.networking.model import NetworkState, PublishedPort
-from pycompose.networking.nfnetlink import Transaction, attribute, attributes, be32, nested, text
+from pycompose.networking.netlink.nfnetlink import Transaction, attribute, attributes, be32, nested, text
 
 TREES = st.recursive(
     st.binary(max_size=40),

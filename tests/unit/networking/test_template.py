@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycompose.networking import netlink
-from pycompose.networking.template import address, filled, mac, number, text
+from pycompose.networking.netlink import rtnetlink as netlink
+from pycompose.networking.netlink.templates import address, filled, mac, number, text
 
 NAMES = st.text("abcABC019-_.", min_size=1, max_size=15)
 NUMBERS = st.integers(0, 2**32 - 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pycompose.engine.images.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, sha256
-from pycompose.engine.images.settings import RegistrySettings
+from pycompose.engine.images.registry.settings import RegistrySettings
 from pycompose.engine.images.store import ImageStore
 
 from tests.support.namespaces import link_up

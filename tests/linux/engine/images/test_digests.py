@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from pycompose.digests import pinned
+from pycompose.client.digests import pinned
 from pycompose.engine.errors import PullError
 
 from tests.linux.engine.images.conftest import make_layout

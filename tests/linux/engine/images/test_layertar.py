@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pycompose.engine.images.layertar import LayerTar
-from pycompose.engine.images.tarwriter import TarWriter
+from pycompose.engine.images.layers.layertar import LayerTar
+from pycompose.engine.images.layers.tarwriter import TarWriter
 
 from tests.support.layers import directory, file, merged, names, snapshot, symlink, tar, unpack
 from tests.support.namespaces import mount, umount

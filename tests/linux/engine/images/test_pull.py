@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import AuthError, DigestMismatch, ImageError, PullError
-from pycompose.engine.images.auth import Credentials, CredentialStore
 from pycompose.engine.images.manifest import sha256
-from pycompose.engine.images.pull import Progress, Puller
 from pycompose.engine.images.reference import parse
-from pycompose.engine.images.transport import Cancelled
+from pycompose.engine.images.registry.auth import Credentials, CredentialStore
+from pycompose.engine.images.registry.pull import Progress, Puller
+from pycompose.engine.images.registry.transport import Cancelled
 
 from tests.linux.engine.images.conftest import make_layout
 from tests.support.faults import Fault, Tokens, faulty
@@ -29,7 +29,7 @@ from tests.support.requires import requires
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pycompose.engine.images.settings import RegistrySettings
+    from pycompose.engine.images.registry.settings import RegistrySettings
     from pycompose.engine.images.spec import Image
     from pycompose.engine.images.store import ImageStore
 

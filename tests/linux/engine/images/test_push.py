@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pycompose.engine.errors import AuthError, ImageError
-from pycompose.engine.images.auth import Credentials
-from pycompose.engine.images.login import login, registry_domain
-from pycompose.engine.images.pull import Progress, Puller
-from pycompose.engine.images.push import CHUNK, push
 from pycompose.engine.images.reference import parse
+from pycompose.engine.images.registry.auth import Credentials
+from pycompose.engine.images.registry.login import login, registry_domain
+from pycompose.engine.images.registry.pull import Progress, Puller
+from pycompose.engine.images.registry.push import CHUNK, push
 
 from tests.support.faults import Fault, Tokens, faulty
 from tests.support.layers import file, tar
@@ -21,7 +21,7 @@ from tests.support.registry import RunningRegistry, skopeo
 from tests.support.requires import requires
 
 if TYPE_CHECKING:
-    from pycompose.engine.images.settings import RegistrySettings
+    from pycompose.engine.images.registry.settings import RegistrySettings
     from pycompose.engine.images.store import ImageStore
 
 pytestmark = requires("root", "docker-registry", "skopeo")

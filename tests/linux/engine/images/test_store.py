@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import pytest
 from pycompose.engine.errors import ArchiveError, DigestMismatch, ImageError, NoSuchImage
 from pycompose.engine.images import gc
+from pycompose.engine.images.archives.load import load, load_reference
+from pycompose.engine.images.archives.save import save
 from pycompose.engine.images.layout import Layout
-from pycompose.engine.images.load import load, load_reference
 from pycompose.engine.images.reference import parse
-from pycompose.engine.images.save import save
 from pycompose.engine.images.store import ImageStore
 
 from tests.linux.engine.images.conftest import make_layout

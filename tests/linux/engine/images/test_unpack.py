@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pycompose.engine.errors import ArchiveError
-from pycompose.engine.images import unpack as unpack_module
+from pycompose.engine.images.layers import unpack as unpack_module
 
 from tests.support.layers import (
     device,
@@ -430,7 +430,7 @@ def test_a_worker_that_meets_a_defect_of_its_own_ends() -> None:
     """Whoever waits for an answer learns it from the end of the socket, and is not left waiting."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        command = [sys.executable, "-I", "-m", "pycompose.engine.images.worker"]
+        command = [sys.executable, "-I", "-m", "pycompose.engine.images.layers.worker"]
         worker = subprocess.Popen(command, stdin=theirs.fileno(), stderr=subprocess.DEVNULL)
         theirs.close()
         ours.settimeout(30)

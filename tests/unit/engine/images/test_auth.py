@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycompose.engine.errors import AuthError
-from pycompose.engine.images.auth import Challenge, Credentials, CredentialStore, parse_challenges
+from pycompose.engine.images.registry.auth import Challenge, Credentials, CredentialStore, parse_challenges
 
 AUTH = base64.b64encode(b"user:pass:word").decode()
 

@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycompose.engine.errors import ArchiveError
-from pycompose.engine.images.compress import PIECE, Budget, detect, pieces
+from pycompose.engine.images.layers.compress import PIECE, Budget, detect, pieces
 
 COMPRESS = {
     "gzip": gzip.compress,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pycompose.engine.errors import ArchiveError
-from pycompose.engine.images import tarstream
-from pycompose.engine.images.tarstream import TarReader
+from pycompose.engine.images.layers import tarstream
+from pycompose.engine.images.layers.tarstream import TarReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

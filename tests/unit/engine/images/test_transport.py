@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from pycompose.engine.errors import ImageError, PullError
-from pycompose.engine.images.proxies import proxy_for
-from pycompose.engine.images.settings import RegistrySettings
-from pycompose.engine.images.transport import Origin, check_redirect, redact, retry_after_s
+from pycompose.engine.images.registry.proxies import proxy_for
+from pycompose.engine.images.registry.settings import RegistrySettings
+from pycompose.engine.images.registry.transport import Origin, check_redirect, redact, retry_after_s
 
 
 @pytest.mark.parametrize(

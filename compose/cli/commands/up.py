@@ -1,0 +1,172 @@
+"""`pycompose up`: declare the flags, refuse what contradicts itself, and stay attached or not."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+from pycompose.cli.invocation import Invocation
+from pycompose.cli.options import (
+    Scale,
+    complete_services,
+    dry_run_option,
+    image_flags,
+    recreate_flags,
+    services_argument,
+    timeout_option,
+)
+from pycompose.client.options import UpOptions
+from pycompose.engine.dataclass import dataclass
+from pycompose.engine.errors import PycomposeError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedOptions:
+    """How an attached `up` behaves; `abort_on` is "", "exit" or "failure", `menu` whether there are keys."""
+
+    attach: tuple[str, ...] = ()
+    no_attach: tuple[str, ...] = ()
+    attach_dependencies: bool = False
+    abort_on: str = ""
+    exit_code_from: str = ""
+    timestamps: bool = False
+    colour: bool = True
+    prefix: bool = True
+    menu: bool = False
+
+
+# (flags that exclude each other, as (parameter, flag) pairs of the left and the right side)
+_EXCLUSIVE = (
+    ("build", "no_build"),
+    ("force_recreate", "no_recreate"),
+    ("renew_anon_volumes", "no_recreate"),
+    ("always_recreate_deps", "no_recreate"),
+    ("abort_on_container_exit", "abort_on_container_failure"),
+    ("attach", "attach_dependencies"),
+    ("detach", "attach"),
+    ("detach", "attach_dependencies"),
+    ("detach", "abort_on_container_exit"),
+    ("detach", "abort_on_container_failure"),
+    ("detach", "exit_code_from"),
+    ("wait", "attach"),
+    ("wait", "attach_dependencies"),
+    ("wait", "abort_on_container_exit"),
+    ("wait", "abort_on_container_failure"),
+    ("wait", "exit_code_from"),
+)
+
+
+def refuse(args: dict[str, Any]) -> None:
+    """Raise PycomposeError for flags that contradict each other (cli.md 3)."""
+    for left, right in _EXCLUSIVE:
+        if args.get(left) and args.get(right):
+            names = [f"--{name.replace('_', '-')}" for name in (left, right)]
+            raise PycomposeError(f"{names[0]} and {names[1]}: cannot be combined")
+
+
+@click.command(help="Create and start containers.")
+@services_argument()
+@click.option("-d", "--detach", is_flag=True, help="In the background.")
+@image_flags()
+@recreate_flags()
+@click.option("--always-recreate-deps", is_flag=True, help="Recreate what the services depend on, too.")
+@click.option("-V", "--renew-anon-volumes", is_flag=True, help="Anonymous volumes start empty again.")
+@click.option("--no-deps", is_flag=True, help="Without what the services depend on.")
+@click.option("--no-start", is_flag=True, help="Create only.")
+@click.option("--scale", type=Scale(), multiple=True, metavar="SERVICE=NUM", help="Number of containers.")
+@timeout_option()
+@click.option("--timestamps", is_flag=True, help="Output with time stamps.")
+@click.option("--no-color", is_flag=True, help="Output without colours.")
+@click.option("--no-log-prefix", is_flag=True, help="Output without the containers' names.")
+@click.option("--attach", multiple=True, metavar="SERVICE", help="Show output of these only.",
+              shell_complete=complete_services)  # fmt: skip
+@click.option("--no-attach", multiple=True, metavar="SERVICE", help="Don't show output of these.",
+              shell_complete=complete_services)  # fmt: skip
+@click.option("--attach-dependencies", is_flag=True, help="Show output of dependencies, too.")
+@click.option("--abort-on-container-exit", is_flag=True, help="Stop all when one container ends.")
+@click.option("--abort-on-container-failure", is_flag=True, help="Stop all when one container fails.")
+@click.option("--exit-code-from", default="", metavar="SERVICE", help="Return its exit code; stop all then.",
+              shell_complete=complete_services)  # fmt: skip
+@click.option("--wait", is_flag=True, help="Until running or healthy, then leave them in the background.")
+@click.option(
+    "--wait-timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Give up waiting after this time.",
+)
+@click.option("--menu/--no-menu", default=None, help="Keys while attached (also: COMPOSE_MENU).")
+@click.option("-y", "--yes", is_flag=True, help="Answer every question with yes.")
+@dry_run_option()
+@click.pass_obj
+def command(invocation: Invocation, /, **args: Any) -> int:
+    """Load, create, start; then show output until the end, or return."""
+    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+
+    refuse(args)
+    app.prepare(invocation.context(), invocation.project_name)
+    started_ns = time.time_ns()
+    loaded = invocation.load(args["services"])
+    options = up_options(invocation, args)
+    if args["detach"] or args["wait"] or args["no_start"] or invocation.dry_run:
+        with invocation.showing("up") as sink:
+            app.up(invocation.context(sink), loaded, options)
+        return 0
+    from pycompose.cli.display.attached import Attached  # noqa: PLC0415 - only when attached
+
+    return Attached(invocation, loaded, options, attached_options(invocation, args), started_ns).run()
+
+
+def up_options(invocation: Invocation, args: dict[str, Any]) -> UpOptions:
+    """Return what the use case needs of the flags and variables."""
+    remove = args["remove_orphans"] or invocation.switch("COMPOSE_REMOVE_ORPHANS")
+    ignore = invocation.switch("COMPOSE_IGNORE_ORPHANS")
+    if remove and ignore:
+        raise PycomposeError("COMPOSE_IGNORE_ORPHANS and --remove-orphans: cannot be combined")
+    return UpOptions(
+        services=args["services"],
+        build=args["build"],
+        no_build=args["no_build"],
+        pull=args["pull"] or "",
+        quiet_pull=args["quiet_pull"],
+        quiet_build=args["quiet_build"],
+        force_recreate=args["force_recreate"],
+        no_recreate=args["no_recreate"],
+        always_recreate_deps=args["always_recreate_deps"],
+        renew_anon_volumes=args["renew_anon_volumes"],
+        no_deps=args["no_deps"],
+        no_start=args["no_start"],
+        scale=args["scale"],
+        remove_orphans=remove,
+        ignore_orphans=ignore,
+        timeout_s=args["timeout"],
+        wait=args["wait"],
+        wait_timeout_s=args["wait_timeout"],
+        all_resources=invocation.all_resources,
+        yes=args["yes"],
+        dry_run=invocation.dry_run,
+        parallel=invocation.parallel,
+    )
+
+
+def attached_options(invocation: Invocation, args: dict[str, Any]) -> AttachedOptions:
+    """Return how to stay attached; `--exit-code-from` implies aborting on the first exit."""
+    abort_on = "failure" if args["abort_on_container_failure"] else ""
+    if not abort_on and (args["abort_on_container_exit"] or args["exit_code_from"]):
+        abort_on = "exit"
+    menu = args["menu"]
+    if menu is None:
+        menu = invocation.switch("COMPOSE_MENU", default=True)
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    return AttachedOptions(
+        attach=args["attach"],
+        no_attach=args["no_attach"],
+        attach_dependencies=args["attach_dependencies"],
+        abort_on=abort_on,
+        exit_code_from=args["exit_code_from"],
+        timestamps=args["timestamps"],
+        colour=not args["no_color"] and invocation.colour(sys.stdout),
+        prefix=not args["no_log_prefix"],
+        menu=menu and terminal and invocation.progress in ("auto", "tty") and invocation.ansi != "never",
+    )

@@ -1,0 +1,1 @@
+"""The `container` group: docker's commands for one container."""

@@ -1,0 +1,301 @@
+"""`pycompose container …`: the containers of all projects, by name or beginning of an id, as docker handles them."""
+
+# ruff: noqa: PLC0415 - --help needs none of what the commands do
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+from pycompose.cli import groups
+from pycompose.cli.commands.exec import converse, wants_terminal
+from pycompose.cli.commands.logs import tail_lines
+from pycompose.cli.commands.ps import LAYOUT, fields
+from pycompose.cli.container import files as contents
+from pycompose.cli.container import processes as looking
+from pycompose.cli.container import run as alone
+from pycompose.cli.container import update as altering
+from pycompose.cli.display import humanize
+from pycompose.cli.display.format import Layout, show
+from pycompose.cli.display.prefix import LogPrinter
+from pycompose.cli.invocation import Invocation
+from pycompose.cli.options import Moment, detach_keys_option, format_option, timeout_option
+
+LS = Layout(
+    columns=("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"),
+    titles=LAYOUT.titles,
+)
+volumes_option = click.option("-v", "--volumes", is_flag=True, help="With their anonymous volumes.")
+
+
+@click.group(help="Manage containers.")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Hold the commands below."""
+    groups.refuse_dry_run(ctx)
+
+
+command.add_command(alone.run)
+command.add_command(alone.create)
+command.add_command(contents.cp)
+command.add_command(contents.diff)
+command.add_command(contents.export)
+command.add_command(contents.commit)
+command.add_command(looking.top)
+command.add_command(looking.stats)
+command.add_command(looking.port)
+command.add_command(looking.attach)
+command.add_command(altering.rename)
+command.add_command(altering.update)
+
+
+@command.command("ls", help="List containers.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Stopped ones too.")
+@groups.filter_option(
+    "name, id, status, label, project, ancestor, volume, network, health, exited.", short=True
+)
+@groups.quiet_option
+@groups.no_trunc_option
+@click.option("-n", "--last", type=int, default=-1, metavar="N", help="The N newest, in any state.")
+@click.option("-l", "--latest", is_flag=True, help="The newest, in any state.")
+@format_option()
+@click.pass_obj
+def ls(invocation: Invocation, /, **args: Any) -> None:
+    """Show the containers."""
+    from pycompose.machine import containers as manage
+
+    last = 1 if args["latest"] else args["last"]
+    everything = args["everything"] or last >= 0
+    views = manage.containers(invocation.context(), everything=everything, filters=args["filters"])
+    if last >= 0:
+        views = views[:last]
+    now_ns = time.time_ns()
+    rows = [fields(view, now_ns, truncate=not args["no_trunc"]) for view in views]
+    if args["quiet"]:
+        click.echo("".join(f"{row['ID']}\n" for row in rows), nl=False)
+        return
+    click.echo(show(rows, args["how"], LS), nl=False)
+
+
+command.add_command(ls, "ps")
+command.add_command(ls, "list")
+
+
+@command.command("inspect", help="Show all about containers as JSON.")
+@groups.names_argument
+@groups.template_option
+@click.option("-s", "--size", is_flag=True, help="With how much they have written.")
+@click.pass_obj
+def inspect(invocation: Invocation, /, *, names: tuple[str, ...], template: str, size: bool) -> None:
+    """Show what is known of containers."""
+    from pycompose.machine import inspect as inspection
+
+    found = inspection.inspect(invocation.context(), names, "container", size=size)
+    groups.show_documents(found, template)
+
+
+def _act(invocation: Invocation, names: tuple[str, ...], operation: str, **fields: Any) -> None:
+    """Perform an operation on each container and print its name."""
+    from pycompose.client import changes as app
+    from pycompose.machine import containers as manage
+
+    app.require_root()
+    groups.each(names, lambda name: manage.act(invocation.context(), name, operation, **fields))
+
+
+@command.command("stop", help="Stop containers.")
+@groups.names_argument
+@timeout_option()
+@click.pass_obj
+def stop(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float | None) -> None:
+    """Stop each."""
+    _act(invocation, names, "stop", timeout_s=timeout)
+
+
+command.add_command(looking.start)
+
+
+@command.command("boot", help="Start what restart policies bring back with the machine (of `container run`).")
+@click.pass_obj
+def boot(invocation: Invocation, /) -> None:
+    """Start each and print its name; remove what was to be removed at its end."""
+    from pycompose.client import changes as app
+    from pycompose.machine import containers as manage
+
+    app.require_root()
+    manage.boot(invocation.context(), click.echo)
+
+
+@command.command("shutdown", help="Stop all containers of `container run` so that `boot` brings them back.")
+@timeout_option()
+@click.pass_obj
+def shutdown(invocation: Invocation, /, *, timeout: float | None) -> None:
+    """Stop all and print their names."""
+    from pycompose.client import changes as app
+    from pycompose.machine import containers as manage
+
+    app.require_root()
+    for name in manage.shutdown(invocation.context(), timeout):
+        click.echo(name)
+
+
+@command.command("restart", help="Stop and start containers.")
+@groups.names_argument
+@timeout_option()
+@click.pass_obj
+def restart(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float | None) -> None:
+    """Restart each."""
+    _act(invocation, names, "restart", timeout_s=timeout, no_deps=True)
+
+
+@command.command("kill", help="Send a signal to containers.")
+@groups.names_argument
+@click.option("-s", "--signal", default="SIGKILL", metavar="SIGNAL", help="Name or number.")
+@click.pass_obj
+def kill(invocation: Invocation, /, *, names: tuple[str, ...], signal: str) -> None:
+    """Send it to each."""
+    _act(invocation, names, "kill", signal=signal)
+
+
+@command.command("pause", help="Freeze containers.")
+@groups.names_argument
+@click.pass_obj
+def pause(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
+    """Freeze each."""
+    _act(invocation, names, "pause", pause=True)
+
+
+@command.command("unpause", help="Let paused containers go on.")
+@groups.names_argument
+@click.pass_obj
+def unpause(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
+    """Thaw each."""
+    _act(invocation, names, "pause", pause=False)
+
+
+@command.command("wait", help="Wait until containers stop, print their exit codes.")
+@groups.names_argument
+@click.pass_obj
+def wait(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
+    """Wait for each."""
+    from pycompose.machine import containers as manage
+
+    groups.each(names, lambda name: str(manage.wait(invocation.context(), name)))
+
+
+@command.command("rm", help="Remove containers.")
+@groups.names_argument
+@click.option("-f", "--force", is_flag=True, help="Running ones too.")
+@volumes_option
+@click.pass_obj
+def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool, volumes: bool) -> None:
+    """Remove what can be removed, then say what could not."""
+    from pycompose.client import changes as app
+    from pycompose.machine import containers as manage
+
+    app.require_root()
+    context = invocation.context()
+    groups.each(names, lambda name: manage.remove(context, name, force=force, volumes=volumes))
+
+
+@command.command("prune", help="Remove all stopped containers.")
+@groups.filter_option("label.")
+@groups.force_option
+@click.pass_obj
+def prune(invocation: Invocation, /, *, filters: tuple[str, ...], force: bool) -> None:
+    """Ask, remove, and tell how much that freed."""
+    from pycompose.client import changes as app
+    from pycompose.machine import containers as manage
+
+    app.require_root()
+    labels = groups.label_filters(filters)
+    if not groups.confirmed("all stopped containers", force=force):
+        return
+    done = manage.prune_containers(invocation.context(), labels=labels)
+    groups.show_pruned("Deleted Containers", done)
+    click.echo(f"Total reclaimed space: {humanize.size(done.freed_bytes)}")
+
+
+@command.command("logs", help="View the output of a container.")
+@click.argument("name")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
+@click.option("--since", type=Moment(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m).")
+@click.option("--until", type=Moment(), default=0, help="Up to this time.")
+@click.option("-n", "--tail", default="all", metavar="N", help="The last N lines.")
+@click.option("-t", "--timestamps", is_flag=True, help="With time stamps.")
+@click.pass_obj
+def logs(invocation: Invocation, /, **args: Any) -> None:
+    """Print the lines as they are."""
+    from pycompose.client.query_options import LogsOptions
+    from pycompose.machine import containers as manage
+
+    options = LogsOptions(
+        follow=args["follow"],
+        since_ns=args["since"],
+        until_ns=args["until"],
+        tail=tail_lines(args["tail"]),
+    )
+    printer = LogPrinter(
+        sys.stdout.buffer,
+        sys.stderr.buffer,
+        project="",
+        prefix=False,
+        timestamps=args["timestamps"],
+        live=args["follow"],
+    )
+    try:
+        for line in manage.container_logs(invocation.context(), args["name"], options):
+            printer.line(line)
+    finally:
+        printer.flush()
+
+
+@command.command(
+    "exec",
+    help="Execute a command in a running container.",
+    context_settings={"allow_interspersed_args": False},
+)
+@click.option("-d", "--detach", is_flag=True, help="Run in the background.")
+@detach_keys_option()
+@click.option("-e", "--env", multiple=True, metavar="KEY=VALUE", help="Set a variable.")
+@click.option("--privileged", is_flag=True, help="With all capabilities.")
+@click.option("-i", "--interactive", is_flag=True, help="With standard input.")
+@click.option("-t", "--tty", is_flag=True, help="With a terminal.")
+@click.option("-u", "--user", default="", metavar="USER", help="As this user.")
+@click.option("-w", "--workdir", default="", metavar="DIR", help="In this directory.")
+@click.argument("name")
+@click.argument("args", nargs=-1, required=True, metavar="COMMAND [ARG]...")
+@click.pass_obj
+def exec_(invocation: Invocation, /, **args: Any) -> int:
+    """Run the command and return its exit code."""
+    from pycompose.cli.display.terminal import size
+    from pycompose.client import changes as app
+    from pycompose.client.options import ExecOptions
+    from pycompose.machine import containers as manage
+
+    invocation.command_codes = True
+    context = invocation.context()
+    container = manage.find_container(context, args["name"])
+    tty = wants_terminal(asked=args["tty"], refused=not args["tty"] or args["detach"])
+    rows, columns = size(1) if tty else (0, 0)
+    options = ExecOptions(
+        service=container.service,
+        container=container.id,
+        command=args["args"],
+        detach=args["detach"],
+        env=args["env"],
+        privileged=args["privileged"],
+        tty=tty,
+        interactive=args["interactive"] and not args["detach"],
+        user=args["user"],
+        workdir=args["workdir"],
+        rows=rows,
+        columns=columns,
+    )
+    session = app.exec_(context, container.config.project, options)
+    if args["detach"]:
+        session.close()
+        return 0
+    return converse(session, args["detach_keys"])

@@ -1,0 +1,96 @@
+"""`pycompose container rename, update`: what can be changed of a container that exists."""
+
+# ruff: noqa: PLC0415 - --help needs none of what the commands do
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+from pycompose.cli import groups
+from pycompose.cli.invocation import Invocation
+from pycompose.engine.errors import PycomposeError
+from pycompose.units import parse_bytes
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
+_POLICY = re.compile(r"(no|always|unless-stopped|on-failure)(?::(\d+))?\Z")
+
+
+class Bytes(click.ParamType[int]):
+    """A size: 64m, 1g, bytes, or -1."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return bytes, -1 as it is."""
+        try:
+            return -1 if str(value) == "-1" else parse_bytes(str(value))
+        except (ValueError, PycomposeError):
+            self.fail(f"{value!r} is no size; use 64m, 1g or bytes", param, ctx)
+
+
+class Policy(click.ParamType[dict[str, Any]]):
+    """A restart policy."""
+
+    name = "policy"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """Return the fields of model.Restart."""
+        found = _POLICY.match(str(value))
+        if found is None or (found[2] and found[1] != "on-failure"):
+            self.fail(
+                f"{value!r} is none; use no, always, unless-stopped, on-failure or on-failure:3", param, ctx
+            )
+        attempts = int(found[2]) if found[2] else None
+        return {"kind": found[1], "max_attempts": attempts or None}
+
+
+@click.command("rename", help="Give a container another name, until it is recreated.")
+@click.argument("name")
+@click.argument("new", metavar="NEW_NAME")
+@click.pass_obj
+def rename(invocation: Invocation, /, name: str, new: str) -> None:
+    """Rename it."""
+    from pycompose.client import changes as app
+    from pycompose.machine import containers as manage
+
+    app.require_root()
+    new = new.removeprefix("/")
+    if not _NAME.match(new):
+        raise PycomposeError(
+            f"container {name}: cannot rename to {new!r}: not a container name",
+            hint="at least two letters, digits, _ . and -, starting with a letter or digit",
+        )
+    manage.act(invocation.context(), name, "rename", name=new)
+
+
+@click.command("update", help="Change limits and the restart policy of containers, until they are recreated.")
+@groups.names_argument
+@click.option("--blkio-weight", type=click.IntRange(10, 1000), metavar="N", help="Weight of block I/O.")
+@click.option("--cpu-period", "cpu_period_us", type=int, metavar="US", help="Period of the CPU quota.")
+@click.option("--cpu-quota", "cpu_quota_us", type=int, metavar="US", help="CPU time per period.")
+@click.option("--cpu-rt-period", "cpu_rt_period_us", type=int, metavar="US", help="Real-time period.")
+@click.option("--cpu-rt-runtime", "cpu_rt_runtime_us", type=int, metavar="US", help="Real-time CPU time.")
+@click.option("-c", "--cpu-shares", type=int, metavar="N", help="Weight of CPU time.")
+@click.option("--cpus", type=click.FloatRange(min=0), metavar="N", help="Number of CPUs.")
+@click.option("--cpuset-cpus", "cpuset", metavar="LIST", help="These CPUs (0-2,4).")
+@click.option("--cpuset-mems", metavar="LIST", help="These memory nodes (0-1).")
+@click.option("-m", "--memory", "memory_bytes", type=Bytes(), help="Memory limit.")
+@click.option("--memory-reservation", "memory_reservation_bytes", type=Bytes(), help="Soft memory limit.")
+@click.option("--memory-swap", "memory_swap_bytes", type=Bytes(), help="Memory plus swap, -1: no limit.")
+@click.option("--pids-limit", "pids", type=int, metavar="N", help="Most processes, -1: no limit.")
+@click.option("--restart", type=Policy(), help="no, always, unless-stopped, on-failure[:N].")
+@click.pass_obj
+def update(invocation: Invocation, /, names: tuple[str, ...], **args: Any) -> None:
+    """Change each and print its name."""
+    from pycompose.client import changes as app
+    from pycompose.machine import containers as manage
+
+    app.require_root()
+    restart = args.pop("restart")
+    limits = {key: value for key, value in args.items() if value is not None}
+    if not limits and restart is None:
+        raise PycomposeError("update: nothing to change", hint="see: pycompose container update --help")
+    context = invocation.context()
+    groups.each(names, lambda name: manage.act(context, name, "update", limits=limits, restart=restart))

@@ -1,0 +1,1 @@
+"""What a terminal shows while something happens, and tables of what there is."""

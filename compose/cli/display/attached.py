@@ -1,0 +1,348 @@
+"""An attached `up`: output of the containers on the screen, keys, Ctrl+C once and twice, and the exit code.
+
+    main thread                 app.up, then decisions out of one queue; signals arrive here
+    "follow" thread             Following: prints lines itself (the terminal's speed is the brake)
+    "stop" / "kill" threads     app.stop, app.kill, so that output goes on meanwhile
+    "keys" thread               the menu's keys
+
+While app.up runs, the first Ctrl+C interrupts it where it is (KeyboardInterrupt); what it had started is
+stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from pycompose.cli.display.following import Following
+from pycompose.cli.display.handover import Choice
+from pycompose.cli.display.menu import Menu
+from pycompose.cli.display.prefix import LogPrinter, short_name
+from pycompose.cli.display.progress import Renderer, plain_line
+from pycompose.cli.invocation import project_of
+from pycompose.client import changes as app
+from pycompose.client.options import AttachOptions, KillOptions, StopOptions, UpOptions
+from pycompose.client.query_options import FollowOptions, PsOptions
+from pycompose.client.views import Exited
+from pycompose.config.tree import locate
+from pycompose.errors import unknown_service
+from pycompose.events import Event, Phase
+
+if TYPE_CHECKING:
+    from pycompose.cli.commands.up import AttachedOptions
+    from pycompose.cli.invocation import Invocation
+    from pycompose.config.load import Loaded
+    from pycompose.model import Service
+
+INTERRUPTED_EXIT = 130
+# The events that say: there may be output of this container now.
+_STARTED = frozenset({"Started", "Running", "Healthy", "Exited", "Restarted"})
+
+
+class Signal(Enum):
+    """What the other threads tell the main thread."""
+
+    INTERRUPT = "interrupt"
+    DETACH = "detach"
+    ENDED = "ended"
+
+
+class Interrupted(BaseException):
+    """Raised in the main thread to leave app.up: by an abort, as Ctrl+C does by KeyboardInterrupt."""
+
+
+def attached_services(
+    services: dict[str, Service], selected: tuple[str, ...], options: AttachedOptions
+) -> tuple[str, ...]:
+    """Return the services whose output is shown; raises UnknownService for a name that isn't there.
+
+    Named by --attach; else with --attach-dependencies all of the project; else the selected ones (or all),
+    less --no-attach and those that say `attach: false`.
+    """
+    for name in (*selected, *options.attach, *options.no_attach, *filter(None, (options.exit_code_from,))):
+        if name not in services:
+            raise unknown_service(name, services)
+    if options.attach:
+        return tuple(name for name in options.attach if name not in options.no_attach)
+    names = selected if selected and not options.attach_dependencies else tuple(services)
+    return tuple(name for name in names if name not in options.no_attach and services[name].attach)
+
+
+def expected_names(services: dict[str, Service], shown: tuple[str, ...], scale: dict[str, int]) -> list[str]:
+    """Return the short names of the containers that `shown` will have."""
+    names = []
+    for name in shown:
+        service = services[name]
+        if service.container_name:
+            names.append(service.container_name)
+        else:
+            names += [f"{name}-{number + 1}" for number in range(scale.get(name, service.replicas))]
+    return sorted(names)
+
+
+class Attached:
+    """One attached `up`."""
+
+    def __init__(
+        self,
+        invocation: Invocation,
+        loaded: Loaded,
+        options: UpOptions,
+        attached: AttachedOptions,
+        started_ns: int,
+    ) -> None:
+        self._invocation = invocation
+        self._loaded = loaded
+        self._options = options
+        self._attached = attached
+        self._queue: queue.SimpleQueue[Signal | Exited | BaseException] = queue.SimpleQueue()
+        self._starting = True
+        self._background: list[threading.Thread] = []
+        self._stop_expected = False
+        self._stop_done = threading.Event()
+        self._aborting = False
+        self._interrupts = 0
+        self._exit_code: int | None = None
+        services = project_of(loaded).services
+        shown = attached_services(services, options.services, attached)
+        self._names = expected_names(services, shown, dict(options.scale))
+        self._printer = LogPrinter(
+            sys.stdout.buffer,
+            sys.stderr.buffer,
+            project=loaded.name,
+            colour=attached.colour,
+            prefix=attached.prefix,
+            timestamps=attached.timestamps,
+        )
+        detach = functools.partial(self._queue.put, Signal.DETACH)
+        self._talkative = tuple(name for name in shown if services[name].tty or services[name].stdin_open)
+        self._shown = shown
+        self._menu = None
+        if attached.menu:
+            offered = bool(self._talkative)
+            self._menu = Menu(self._printer, detach, choices=self._choices, offered=offered)
+        self._following = Following(
+            invocation.context(),
+            loaded.name,
+            FollowOptions(services=shown, watched=options.services, since_ns=started_ns),
+            # As in Compose: a dependency that has done its work is no reason to stop those that were asked for.
+            frozenset((*(options.services or shown), attached.exit_code_from)),
+            self._printer,
+            self._on_followed_exit,
+            self._on_followed_end,
+            self._await_stop,
+        )
+
+    def run(self) -> int:
+        """Create, start, show, and return the exit code (cli.md 3)."""
+        with self._signals(), contextlib.ExitStack() as stack:
+            if self._menu is not None:
+                stack.enter_context(self._menu)
+            self._start()
+            self._starting = False
+            self._attach()
+            self._following.complete()
+            return self._decide()
+
+    # ------------------------------------------------------------------ building up
+
+    def _start(self) -> None:
+        """Run app.up; an interruption becomes what the queue says next, or the end if nothing has started."""
+        try:
+            with self._invocation.showing("up") as progress:
+                app.up(self._invocation.context(self._sink(progress)), self._loaded, self._options)
+        except KeyboardInterrupt:
+            if not self._following.running:
+                raise
+            self._queue.put(Signal.INTERRUPT)
+        except Interrupted:
+            pass
+
+    def _sink(self, progress: Renderer) -> Callable[[Event], None]:
+        """Show events until the first container starts; from then on the screen belongs to the output."""
+
+        def take(event: Event) -> None:
+            if not self._following.running:
+                progress(event)
+            if event.subject.startswith("Container ") and event.text in _STARTED:
+                progress.finish()
+                self._attach()
+                self._following.look()
+                return
+            if self._following.running and event.phase in (Phase.WARNING, Phase.ERROR):
+                self._tell(event)
+
+        return take
+
+    def _attach(self) -> None:
+        if self._following.running:
+            return
+        if self._names:
+            self._printer.text(f"Attaching to {', '.join(self._names)}")
+            self._printer.expect(self._names)
+        if self._menu is not None:
+            self._menu.show()
+        self._following.start()
+
+    def _choices(self) -> list[Choice]:
+        """Return the running containers, first those whose terminal or input is open; for the menu's thread."""
+        context, name = self._invocation.context(), self._loaded.name
+        found = app.ps(context, name, PsOptions(services=self._shown))
+        found.sort(key=lambda view: view.service not in self._talkative)
+        return [
+            Choice(
+                label=short_name(view.name, name, view.service, view.number),
+                container=view.name,
+                open=functools.partial(
+                    app.attach, context, name, AttachOptions(service=view.service, index=view.number)
+                ),
+                advice="" if view.service in self._talkative else self._advice(view.service),
+            )
+            for view in found
+            if view.state == "running" and not view.oneoff
+        ]
+
+    def _advice(self, service: str) -> str:
+        """Say what a service lacks that the terminal could be handed to, and where to add it."""
+        place = locate(self._loaded.tree, ("services", service), of_key=True)
+        where = f"{place.file}:{place.line}" if place.line else ", ".join(self._loaded.files)
+        return (
+            f"{service} has no terminal and no input. To type into it, add `tty: true` and `stdin_open: true` to "
+            f"services.{service} in {where}, then run `pycompose up` again"
+        )
+
+    # ------------------------------------------------------------------ what the follow thread calls
+
+    def _on_followed_exit(self, item: Exited) -> None:
+        """Report an exit; interrupt app.up in the main thread when it is the end of everything."""
+        self._stop_expected = self._stop_expected or self._ends_all(item)
+        self._queue.put(item)
+        main = threading.main_thread().ident
+        if self._starting and self._ends_all(item) and main is not None:
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+    def _on_followed_end(self, failure: BaseException | None) -> None:
+        self._queue.put(Signal.ENDED if failure is None else failure)
+
+    # ------------------------------------------------------------------ deciding
+
+    def _ends_all(self, item: Exited) -> bool:
+        if item.restarting or not self._attached.abort_on:
+            return False
+        return self._attached.abort_on == "exit" or item.exit_code != 0
+
+    def _decide(self) -> int:
+        """Take one message after the other until there is nothing left to show."""
+        while True:
+            message = self._queue.get()
+            if isinstance(message, Exited):
+                self._on_exit(message)
+            elif isinstance(message, BaseException):
+                raise message
+            elif message is Signal.INTERRUPT:
+                self._on_interrupt()
+            elif message is Signal.DETACH:
+                return 0
+            else:
+                return self._result()
+
+    def _result(self) -> int:
+        self._join_background()
+        self._printer.flush()
+        if self._interrupts:
+            return INTERRUPTED_EXIT
+        return 0 if self._exit_code is None else self._exit_code
+
+    def _on_exit(self, item: Exited) -> None:
+        wanted = self._attached.exit_code_from
+        if wanted:
+            if item.service == wanted and self._exit_code is None and not item.restarting:
+                self._exit_code = item.exit_code
+        elif self._ends_all(item) and not self._aborting:
+            self._exit_code = item.exit_code
+        if self._ends_all(item) and not self._aborting and not self._interrupts:
+            self._aborting = True
+            self._printer.text("Aborting on container exit...")
+            self._in_background(self._stop)
+
+    def _on_interrupt(self) -> None:
+        self._interrupts += 1
+        if self._menu is not None:
+            self._menu.hide()
+        if self._interrupts == 1:
+            self._printer.text("Gracefully Stopping... press Ctrl+C again to force", stream="stderr")
+            self._in_background(self._stop)
+        elif self._interrupts == 2:
+            self._in_background(self._kill)
+        else:
+            raise KeyboardInterrupt
+
+    def _in_background(self, work: Callable[[app.Context], None]) -> None:
+        def run() -> None:
+            try:
+                work(self._invocation.context(self._tell))
+            except BaseException as exc:  # noqa: BLE001 - the main thread raises it
+                self._queue.put(exc)
+            self._stop_done.set()
+
+        thread = threading.Thread(target=run, name=work.__name__.strip("_"), daemon=True)
+        self._background.append(thread)
+        thread.start()
+
+    def _tell(self, event: Event) -> None:
+        self._printer.text(f" {plain_line(event)}", stream="stderr")
+
+    def _await_stop(self) -> bool:
+        """Wait in the follow thread for the stop that an exit or Ctrl+C has asked the main thread for, if any."""
+        if self._stop_expected:
+            self._stop_done.wait()
+        return self._stop_expected
+
+    def _join_background(self) -> None:
+        for thread in list(self._background):
+            thread.join()
+
+    def _stop(self, context: app.Context) -> None:
+        options = StopOptions(services=self._options.services, timeout_s=self._options.timeout_s)
+        app.stop(context, self._loaded.name, self._loaded, options)
+
+    def _kill(self, context: app.Context) -> None:
+        options = KillOptions(services=self._options.services)
+        app.kill(context, self._loaded.name, self._loaded, options)
+
+    # ------------------------------------------------------------------ signals
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl+C, SIGTERM and SIGHUP interrupt app.up, later they are messages; SIGUSR1 is an abort."""
+        before = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+        }
+        before[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, self._on_resize)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_resize(self, _number: int, _frame: object) -> None:
+        if self._menu is not None:
+            self._menu.resized()
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self._stop_expected = self._stop_expected or number != signal.SIGUSR1
+        if number == signal.SIGUSR1:
+            if self._starting:
+                raise Interrupted
+        elif self._starting:
+            raise KeyboardInterrupt
+        else:
+            self._queue.put(Signal.INTERRUPT)

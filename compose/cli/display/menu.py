@@ -1,0 +1,150 @@
+"""The keys of an attached `up`: a line below the output, and a thread that reads one key at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from pycompose.cli.display import style
+from pycompose.cli.display.handover import Choice, Handover
+from pycompose.cli.display.prefix import LogPrinter
+from pycompose.cli.display.terminal import raw_mode
+
+NOTICE_S = 10.0
+KEYS = (("w", "Enable Watch"), ("d", "Detach"))
+ATTACH = ("a", "Attach to one")
+MOST_CHOICES = 9
+NO_WATCH = "watch is not yet configured"
+NOTHING_RUNS = "no service runs: there is nothing to type into"
+
+
+def line(notice: str = "", keys: Sequence[tuple[str, str]] = KEYS) -> str:
+    """Return the menu as one line."""
+    if notice:
+        return style.paint(notice, style.YELLOW)
+    return "   ".join(f"{style.paint(key, style.BOLD)} {style.paint(what, style.DIM)}" for key, what in keys)
+
+
+class Menu:
+    """Reads keys and calls `on_detach` for `d`; a context manager that leaves the terminal as it was.
+
+    The line is there between `show` and `hide`: not while progress is drawn, nor while everything stops. `choices`
+    tells whom the key `a` can hand the terminal to, and why not; with `offered` the line has that key.
+    """
+
+    def __init__(
+        self,
+        printer: LogPrinter,
+        on_detach: Callable[[], None],
+        *,
+        choices: Callable[[], Sequence[Choice]] = tuple,
+        offered: bool = False,
+        source: int = 0,
+        screen: int = 1,
+    ) -> None:
+        self._printer = printer
+        self._on_detach = on_detach
+        self._find_choices = choices
+        self._choosing: Sequence[Choice] = ()
+        self._keys = (KEYS[0], ATTACH, *KEYS[1:]) if offered else KEYS
+        self._source = source
+        self._shown = False
+        self._handover = Handover(printer, source, screen)
+        self._stack = contextlib.ExitStack()
+        self._wake_read, self._wake_write = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="keys", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Take the keyboard."""
+        self._stack.enter_context(raw_mode(self._source, keep_signals=True))
+        self._thread.start()
+        return self
+
+    def show(self) -> None:
+        """Show the line from now on."""
+        self._shown = True
+        self._printer.footer(line(keys=self._keys))
+
+    def hide(self) -> None:
+        """Take the line away, and the screen back from whom it was handed to."""
+        self._shown = False
+        self._handover.leave()
+        self._printer.footer("")
+
+    def resized(self) -> None:
+        """Take note that the screen has another size; for a signal handler."""
+        self._handover.resized()
+
+    def __exit__(self, *_: object) -> None:
+        """Give the keyboard back."""
+        self._handover.leave()
+        os.write(self._wake_write, b"x")
+        self._thread.join()
+        self.hide()
+        self._stack.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._source, select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        notice = ""
+        while True:
+            ready = {fd for fd, _ in poll.poll(NOTICE_S * 1000 if notice else None)}
+            if self._wake_read in ready:
+                return
+            notice = ""
+            if ready:
+                key = os.read(self._source, 1)
+                if not key:
+                    return
+                notice = self._press(key)
+            if self._shown:
+                self._printer.footer(line(notice, self._line_keys()))
+
+    def _line_keys(self) -> Sequence[tuple[str, str]]:
+        if not self._choosing:
+            return self._keys
+        numbered = [
+            (str(number + 1), f"{choice.label} (no input)" if choice.advice else choice.label)
+            for number, choice in enumerate(self._choosing)
+        ]
+        return (*numbered, ("esc", "Back"))
+
+    def _press(self, key: bytes) -> str:
+        """Do what `key` says; return the notice that is to be shown for a while."""
+        if self._choosing:
+            return self._choose(key)
+        if key == b"d":
+            self._on_detach()
+        elif key in (b"\r", b"\n"):
+            self._printer.text("")
+        elif key == b"a" and self._shown:
+            return self._attach(self._find_choices()[:MOST_CHOICES])
+        return NO_WATCH if key == b"w" else ""
+
+    def _attach(self, choices: Sequence[Choice]) -> str:
+        if not choices:
+            return NOTHING_RUNS
+        able = [choice for choice in choices if not choice.advice]
+        if len(able) == 1 or len(choices) == 1:
+            return self._hand_over((able or choices)[0])
+        self._choosing = choices
+        return ""
+
+    def _hand_over(self, choice: Choice) -> str:
+        if not choice.advice:
+            return self._handover.run(choice)
+        self._printer.text(choice.advice)  # longer than the line below the output may be
+        return ""
+
+    def _choose(self, key: bytes) -> str:
+        choices, self._choosing = self._choosing, ()
+        if key.isdigit() and 1 <= int(key) <= len(choices):
+            return self._hand_over(choices[int(key) - 1])
+        return ""

@@ -1,0 +1,1 @@
+"""What a command does in its caller's process: use cases of one project."""

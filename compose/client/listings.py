@@ -1,0 +1,190 @@
+"""Use cases that only look: they read state and log files, and need no supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from pycompose.client.views import ContainerView, ImageView, MountView, PortView, ProjectView
+from pycompose.engine.errors import NoSuchContainer, PycomposeError
+from pycompose.engine.state import Status
+from pycompose.state.snapshot import (
+    ALONE,
+    CONFIG_FILES,
+    PROJECT,
+    ObservedContainer,
+    observe_containers,
+    projects,
+    shown_labels,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pycompose.client.changes import Context
+    from pycompose.client.options import ImagesOptions, LsOptions, PortOptions, PsOptions
+
+
+def ps(context: Context, project_name: str, options: PsOptions) -> list[ContainerView]:
+    """Return the project's containers by name: the running ones, with `all` every one."""
+    found, _ = observe_containers(context.paths, project_name)
+    views = []
+    for container in found:
+        if options.services and container.service not in options.services:
+            continue
+        if not options.all and (container.oneoff or not container.running):
+            continue
+        if not options.orphans and container.service not in options.known_services:
+            continue
+        views.append(container_view(context, container))
+    return views
+
+
+def container_view(context: Context, container: ObservedContainer) -> ContainerView:
+    """Return what is shown of one container."""
+    config, state = container.config, container.state
+    restarting = state.status is Status.EXITED and bool(container.runtime.get("restarting"))
+    running = state.status in (Status.RUNNING, Status.PAUSED)
+    ports = [
+        PortView(target=p["target"], published=p["host_port"], url=p["host_ip"], protocol=p["protocol"])
+        for p in (container.runtime.get("ports", ()) if running else ())
+    ]
+    return ContainerView(
+        id=config.id,
+        name=config.name,
+        image=config.image,
+        image_id=config.image_id,
+        command=config.process.args,
+        project=config.labels.get(PROJECT, config.project),
+        service=container.service,
+        state="restarting" if restarting else state.status.value,
+        number=container.number,
+        oneoff=container.oneoff,
+        health=str(container.health.get("status", "")) if running else "",
+        exit_code=state.exit_code,
+        exit_code_known=state.exit_code_known,
+        created_ns=config.created_ns,
+        started_ns=state.started_ns,
+        finished_ns=state.finished_ns,
+        pid=state.pid if running else 0,
+        restart_count=int(container.runtime.get("restarts", 0)),
+        oom_killed=state.oom_killed,
+        ports=tuple(ports),
+        labels=shown_labels(config),
+        mounts=tuple(_mount_views(context, container)),
+        networks=_networks(context, container),
+    )
+
+
+def _networks(context: Context, container: ObservedContainer) -> tuple[str, ...]:
+    """Return the networks that a container is on, or will be on when it is started again."""
+    endpoints = container.runtime.get("endpoints", ())
+    if endpoints or container.running:
+        return tuple(endpoint["network"] for endpoint in endpoints)
+    from pycompose.state.records import read_service  # noqa: PLC0415 - for stopped ones
+
+    try:
+        record = read_service(context.paths, container.id)
+    except (FileNotFoundError, PycomposeError):
+        return ()
+    return tuple(record.networks[endpoint.network].name for endpoint in record.service.networks)
+
+
+def _mount_views(context: Context, container: ObservedContainer) -> Iterator[MountView]:
+    volumes = f"{context.paths.volumes}/"
+    for mount in container.config.mounts:
+        if mount.source.startswith(volumes):
+            name = mount.source.removeprefix(volumes).split("/", 1)[0]
+            yield MountView(kind="volume", source=name, target=mount.target, local=True)
+        else:
+            yield MountView(kind=mount.kind.value, source=mount.source, target=mount.target)
+
+
+def port(context: Context, project_name: str, options: PortOptions) -> PortView:
+    """Return where a container port is published; raises NoSuchContainer, or PycomposeError with the known ports."""
+    replicas = _replicas(context, project_name, options.service, options.index)
+    views = container_view(context, replicas[0]).ports
+    for view in views:
+        if view.target == options.port and view.protocol == options.protocol:
+            return view
+    known = (
+        ", ".join(f"{view.url}:{view.published}->{view.target}/{view.protocol}" for view in views) or "none"
+    )
+    raise PycomposeError(
+        f"no port {options.port}/{options.protocol} for container {replicas[0].name}: {known}",
+        hint="add it to `ports:` of the service",
+    )
+
+
+def _replicas(context: Context, project_name: str, service: str, index: int) -> list[ObservedContainer]:
+    found, _ = observe_containers(context.paths, project_name)
+    replicas = [
+        c for c in found if c.service == service and not c.oneoff and (not index or c.number == index)
+    ]
+    if not replicas:
+        which = f" (index {index})" if index else ""
+        raise NoSuchContainer(f'service "{service}" has no container{which}', hint="see `pycompose ps -a`")
+    return sorted(replicas, key=lambda c: c.number)
+
+
+def ls(context: Context, options: LsOptions) -> list[ProjectView]:
+    """Return the projects that have containers, by name."""
+    views = []
+    for name in projects(context.paths):
+        if name == ALONE:
+            continue
+        if options.names and not any(part in name for part in options.names):
+            continue
+        found, _ = observe_containers(context.paths, name)
+        shown = [c for c in found if options.all or c.running]
+        if not shown:
+            continue
+        counts: dict[str, int] = {}
+        for container in shown:
+            state = container_view(context, container).state
+            counts[state] = counts.get(state, 0) + 1
+        files = dict.fromkeys(
+            file for c in shown for file in c.config.labels.get(CONFIG_FILES, "").split(",") if file
+        )
+        views.append(ProjectView(name=name, counts=tuple(sorted(counts.items())), config_files=tuple(files)))
+    return views
+
+
+def images(context: Context, project_name: str, options: ImagesOptions) -> list[ImageView]:
+    """Return the images that the project's containers were made from."""
+    from pycompose.engine.images.store import ImageStore  # noqa: PLC0415 - only here
+    from pycompose.machine.images import stamp_ns  # noqa: PLC0415 - only here
+
+    store = ImageStore(context.paths)
+    found, _ = observe_containers(context.paths, project_name)
+    views = []
+    for container in found:
+        if container.oneoff or (options.services and container.service not in options.services):
+            continue
+        repository, tag = _repository_and_tag(container.config.image)
+        size_bytes, platform, created_ns = 0, "", 0
+        with contextlib.suppress(PycomposeError):
+            image = store.resolve(
+                container.config.image_id if repository not in ("host", "rootfs") else repository
+            )
+            size_bytes, platform = image.size_bytes, image.platform
+            created_ns = stamp_ns(image.created)
+        views.append(
+            ImageView(
+                container=container.name,
+                repository=repository,
+                tag=tag,
+                image_id=container.config.image_id,
+                platform=platform,
+                size_bytes=size_bytes,
+                created_ns=created_ns,
+            )
+        )
+    return views
+
+
+def _repository_and_tag(reference: str) -> tuple[str, str]:
+    name, separator, tag = reference.partition("@")[0].rpartition(":")
+    if not separator or "/" in tag:
+        return reference, "latest" if reference != "host" else ""
+    return name, tag

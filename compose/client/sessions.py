@@ -1,0 +1,378 @@
+"""Use cases that connect a person to a process: `exec`, `run`, `attach`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import threading
+from typing import IO, TYPE_CHECKING, Any
+
+from pycompose.engine.config import plain
+from pycompose.engine.dataclass import dataclass, field, replace
+from pycompose.engine.errors import NoSuchContainer, PycomposeError
+from pycompose.errors import NotRunning
+from pycompose.events import Event, Phase
+from pycompose.ipc.client import connect_or_start, send
+from pycompose.policy.graph import select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pycompose.client.changes import Context
+    from pycompose.client.options import AloneOptions, AttachOptions, ExecOptions, RunOptions
+    from pycompose.config.load import Loaded
+    from pycompose.engine.images.spec import Image
+    from pycompose.engine.paths import StatePaths
+    from pycompose.ipc.client import Connection, Message
+    from pycompose.model import Project
+
+
+@dataclass(slots=True)
+class Session:
+    """A process somewhere else and our ends of its streams; None is a stream that isn't there.
+
+    `stdin` is written, `stdout` and `stderr` are read. `terminal` is a pty master, to be written to, and to be read
+    where there is no `stdout`. With `ends` the streams end when everything has come; without, other processes may
+    hold them open after the end of ours.
+    """
+
+    connection: Connection
+    paths: StatePaths
+    project: str
+    container: str = ""
+    name: str = ""
+    stdin: int | None = None
+    stdout: int | None = None
+    stderr: int | None = None
+    terminal: int | None = None
+    tty: bool = False
+    ends: bool = False
+    detached: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the terminal its size, in characters."""
+        self._tell({"resize": [rows, columns]})
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process."""
+        self._tell({"signal": int(number)})
+
+    def leave(self) -> None:
+        """Let the process go on without us. The terminal of an `exec` goes to the supervisor, others have theirs."""
+        if self.terminal is not None and not self.ends:
+            with self._lock, contextlib.suppress(OSError):
+                send(self.connection.socket, {"leave": True}, [self.terminal])
+
+    def _tell(self, message: Message) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            send(self.connection.socket, message)
+
+    def wait(self) -> int:
+        """Return the exit code when the process has ended; raises SupervisorError when nobody can tell any more."""
+        if self.detached:
+            return 0
+        try:
+            return self._wait()
+        except NotRunning:
+            if not self.ends:
+                raise
+        # The supervisor has died, the container has not: the next one knows it too.
+        with self._lock:
+            self.connection.close()
+            self.connection = connect_or_start(self.paths, self.project)
+            self.connection.send({"op": "rejoin", "container": self.container})
+        return self._wait()
+
+    def _wait(self) -> int:
+        while True:
+            message, _ = self.connection.receive()
+            if "exit" in message:
+                return int(message["exit"])
+
+    def close(self) -> None:
+        """Let go of everything; the process goes on."""
+        for name in ("stdin", "stdout", "stderr", "terminal"):
+            fd = getattr(self, name)
+            setattr(self, name, None)
+            if fd is not None:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+        self.connection.close()
+
+
+class _Pipes:
+    """Up to three pipes: the far ends go to the process, the near ends to the session."""
+
+    def __init__(self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True) -> None:
+        self.far: list[int | None] = []
+        self.near: list[int | None] = []
+        for wanted, reading_far in ((stdin, True), (stdout, False), (stderr, False)):
+            if not wanted:
+                self.far.append(None)
+                self.near.append(None)
+                continue
+            reading, writing = os.pipe2(os.O_CLOEXEC)
+            self.far.append(reading if reading_far else writing)
+            self.near.append(writing if reading_far else reading)
+
+    @property
+    def there(self) -> list[bool]:
+        """Which of the three there are, for the message that the far ends travel with."""
+        return [fd is not None for fd in self.far]
+
+    def call(self, connection: Connection, message: Message, context: Context) -> tuple[Message, list[int]]:
+        """Perform an operation that gets the far ends, which are closed here then; all is, if it fails."""
+        try:
+            answer = connection.call(message, context.sink, [fd for fd in self.far if fd is not None])
+        except BaseException:
+            self._close(self.near)
+            connection.close()
+            raise
+        finally:
+            self._close(self.far)
+        return answer
+
+    @staticmethod
+    def _close(fds: list[int | None]) -> None:
+        for fd in fds:
+            if fd is not None:
+                os.close(fd)
+
+
+def exec_(context: Context, project_name: str, options: ExecOptions) -> Session:
+    """Start a command in a running container; raises NoSuchContainer, StateError, ExecError."""
+    from pycompose.client.oneoff import given  # noqa: PLC0415 - not needed by `attach`
+
+    connection = _reach(context, project_name, options.service)
+    piped = not options.tty and not options.detach
+    pipes = _Pipes(stdin=options.interactive and piped, stdout=piped, stderr=piped)
+    message = {
+        "op": "exec",
+        "id": options.container,
+        "service": options.service,
+        "index": options.index,
+        "args": list(options.command),
+        "user": options.user,
+        "cwd": options.workdir,
+        "env": ({"TERM": "xterm"} if options.tty else {}) | given(options.env, context.environment),
+        "privileged": options.privileged,
+        "tty": options.tty and not options.detach,
+        "detach": options.detach,
+        "rows": options.rows,
+        "columns": options.columns,
+        "fds": pipes.there,
+    }
+    result, received = pipes.call(connection, message, context)
+    session = Session(connection, context.paths, project_name, container=str(result["container"]))
+    session.detached = options.detach
+    session.stdin, session.stdout, session.stderr = pipes.near
+    if received:
+        session.terminal = received[0]
+        session.tty = True
+    return session
+
+
+def _reach(context: Context, project_name: str, service: str) -> Connection:
+    """Return a connection to the supervisor of a project that has containers; raises NoSuchContainer."""
+    from pycompose.state.snapshot import claims  # noqa: PLC0415 - a look before a supervisor is started for nothing
+
+    if not claims(context.paths, project_name):
+        raise NoSuchContainer(
+            f'service "{service}" is not running', hint="start the project with `pycompose up -d`"
+        )
+    return connect_or_start(context.paths, project_name)
+
+
+def attach(context: Context, project_name: str, options: AttachOptions) -> Session:
+    """Connect to process 1 of a running container: its output from now on, its input. Raises as `exec_`."""
+    connection = _reach(context, project_name, options.service)
+    pipes = _Pipes()
+    message = {
+        "op": "attach",
+        "id": options.container,
+        "service": options.service,
+        "index": options.index,
+        "fds": pipes.there,
+    }
+    result, received = pipes.call(connection, message, context)
+    session = Session(connection, context.paths, project_name)
+    return _attached(session, pipes, result, received, stdin=options.stdin)
+
+
+def launch(context: Context, project_name: str, options: AttachOptions) -> Session:
+    """Start a container that exists, unless it runs, and connect to its process 1. Raises as `exec_`."""
+    from pycompose.client import changes as app  # noqa: PLC0415 - app offers this function
+
+    app.restore_networks(context)
+    connection = connect_or_start(context.paths, project_name)
+    pipes = _Pipes()
+    message = {
+        "op": "launch",
+        "id": options.container,
+        "stdin": options.stdin,
+        "rows": options.rows,
+        "columns": options.columns,
+        "fds": pipes.there,
+    }
+    result, received = pipes.call(connection, message, context)
+    session = Session(connection, context.paths, project_name)
+    return _attached(session, pipes, result, received, stdin=options.stdin)
+
+
+def _attached(
+    session: Session, pipes: _Pipes, result: dict[str, Any], received: list[int], *, stdin: bool
+) -> Session:
+    session.container, session.name = str(result["container"]), str(result["name"])
+    session.tty, session.ends = bool(result["tty"]), True
+    _, session.stdout, session.stderr = pipes.near
+    for name in result["streams"]:
+        setattr(session, name, received.pop(0))
+    if not stdin and session.stdin is not None:
+        os.close(session.stdin)
+        session.stdin = None
+    return session
+
+
+def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None:
+    """Start a one-off container of a service, its dependencies first; raises as `up` does.
+
+    With `dry_run` only the steps are told, and there is no session.
+    """
+    from pycompose.client import changes as app  # noqa: PLC0415 - app offers this function
+    from pycompose.client.oneoff import oneoff  # noqa: PLC0415 - not for exec and attach
+
+    app.require_root()
+    project = oneoff(app.enabled(loaded.project, [options.service]), options, context.environment)
+    service = project.services[options.service]
+    name = options.name or f"{project.name}-{service.name}-run-{secrets.token_hex(6)}"
+    waited = [] if options.no_deps else _start_dependencies(context, loaded, options)
+    if options.dry_run:
+        for text, phase in (("Creating", Phase.WORKING), ("Created", Phase.DONE)):
+            context.sink(Event(subject=f"Container {name}", text=text, phase=phase))
+        return None
+    app.restore_networks(context)
+    images = app.find_images(context, project, [service.name], options)
+    wanted = {
+        "service": service.name,
+        "name": name,
+        "await": [[item.service, item.condition.value, item.required] for item in waited],
+    }
+    return _started(context, project, images, options, wanted, stdin=options.interactive)
+
+
+def run_alone(context: Context, options: AloneOptions) -> Session:
+    """Make, and unless told otherwise start, a container outside any compose file; raises PycomposeError.
+
+    Its warnings go to the sink. Without a start, or detached, the session only has the container's id.
+    """
+    from pycompose.client import changes as app  # noqa: PLC0415 - app offers this function
+    from pycompose.machine import run_project as alone  # noqa: PLC0415 - app offers this function
+    from pycompose.machine import volumes as resources  # noqa: PLC0415 - app offers this function
+    from pycompose.state.snapshot import ALONE  # noqa: PLC0415 - not for exec and attach
+
+    app.prepare(context, ALONE)
+    project, loaded = alone.project_of(
+        options, context.environment, lambda name: resources.find_network(context, name).name
+    )
+    (service,) = project.services.values()
+    for text in alone.remarks(service, loaded):
+        context.sink(Event(subject="", text=text, phase=Phase.WARNING))
+    with _in_its_words(service.name):
+        images = app.find_images(context, project, [service.name], options)
+    if options.publish_all:
+        service = alone.publish_exposed(service, images[service.name])
+        project = replace(project, services={service.name: service})
+    wanted = {"service": service.name, "name": service.name, "await": [], "start": options.start}
+    with _id_file(options.cidfile) as file, _in_its_words(service.name):
+        session = _started(context, project, images, options, wanted, stdin=service.stdin_open)
+        file.write(session.container)
+    return session
+
+
+@contextlib.contextmanager
+def _in_its_words(name: str) -> Iterator[None]:
+    """Say "container" in errors about the service that stands for it."""
+    try:
+        yield
+    except PycomposeError as exc:
+        exc.message = exc.message.replace(f"service {name}: ", f"container {name}: ")
+        raise
+
+
+@contextlib.contextmanager
+def _id_file(path: str) -> Iterator[IO[str]]:
+    """Open the new file of `--cidfile`, which an error takes away again; nothing for "". Raises PycomposeError."""
+    if not path:
+        yield io.StringIO()
+        return
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as exc:
+        raise PycomposeError(f"--cidfile {path}: cannot create: {exc.strerror}") from exc
+    with open(fd, "w", encoding="ascii") as file:
+        try:
+            yield file
+        except BaseException:
+            os.unlink(path)
+            raise
+
+
+def _started(
+    context: Context,
+    project: Project,
+    images: dict[str, Image],
+    options: RunOptions | AloneOptions,
+    wanted: dict[str, Any],
+    *,
+    stdin: bool,
+) -> Session:
+    """Have the supervisor make and start the container of `run` that `wanted` tells more of."""
+    from pycompose.client import changes as app  # noqa: PLC0415 - app offers this module's functions
+    from pycompose.client.options import RunOptions  # noqa: PLC0415 - types only, elsewhere
+
+    detach = options.detach or not wanted.get("start", True)
+    outputs = () if detach else ("stdout", "stderr") if isinstance(options, RunOptions) else options.outputs
+    pipes = _Pipes(stdout="stdout" in outputs, stderr="stderr" in outputs)
+    message = {
+        "op": "run",
+        "project": plain(project),
+        "images": {key: plain(image) for key, image in images.items()},
+        "remove": options.remove,
+        "detach": detach,
+        "rows": options.rows,
+        "columns": options.columns,
+        "fds": pipes.there,
+        **wanted,
+    }
+    connection = app.reach(context, project.name)
+    result, received = pipes.call(connection, message, context)
+    session = Session(connection, context.paths, project.name, detached=detach)
+    return _attached(session, pipes, result, received, stdin=stdin)
+
+
+def _start_dependencies(context: Context, loaded: Loaded, options: RunOptions) -> list[Any]:
+    """Bring up what the service needs; return the dependencies whose conditions are still to be waited for."""
+    from pycompose.client import changes as app  # noqa: PLC0415 - app offers this module's functions
+    from pycompose.client.options import UpOptions  # noqa: PLC0415 - types only, elsewhere
+
+    services = app.enabled(loaded.project, [options.service]).services
+    needs = tuple(select(services, [options.service])[:-1])
+    if needs:
+        shared = {
+            name: getattr(options, name)
+            for name in ("build", "no_build", "pull", "quiet_pull", "quiet_build", "dry_run", "parallel")
+        }
+        app.up(
+            context,
+            loaded,
+            UpOptions(
+                services=needs,
+                remove_orphans=options.remove_orphans,
+                ignore_orphans=options.ignore_orphans,
+                **shared,
+            ),
+        )
+    return [item for item in services[options.service].depends_on if item.service in services]

@@ -1,0 +1,93 @@
+"""What a compose file says without any effect here: accepted as Compose accepts it, and remarked upon once per kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pycompose.config.patterns import Trie, compile_table
+from pycompose.config.syntax.shellwords import dropped
+from pycompose.config.tree import Map, Path, Seq, locate
+from pycompose.config.warnings import Warnings
+
+Reason = str | Callable[[Any], str | None]
+
+WINDOWS = "has no effect: it is for Windows containers"
+SWARM = "has no effect: it is for Swarm clusters"
+SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
+
+
+def remark(root: Map, warnings: Warnings) -> None:
+    """Add a warning for each kind of setting in the shaped services that does nothing."""
+    _walk(root, root["services"], ("services",), _RULES, warnings)
+
+
+def _walk(root: Map, node: Any, path: Path, rules: Trie[Reason], warnings: Warnings) -> None:
+    if isinstance(node, Map):
+        for key, value in node.items():
+            below = rules.key(key)
+            if below is not None:
+                _apply(root, value, (*path, key), below, warnings)
+    elif isinstance(node, Seq) and rules.items is not None:
+        for index, value in enumerate(node):
+            _apply(root, value, (*path, index), rules.items, warnings)
+
+
+def _apply(root: Map, value: Any, path: Path, rules: Trie[Reason], warnings: Warnings) -> None:
+    rule = rules.rule
+    reason = rule(value) if callable(rule) else rule
+    if reason:
+        kind = ".".join(str(key) for key in path[2:] if isinstance(key, str))
+        warnings.add(f"{kind}: {reason}", locate(root, path, of_key=True), once=f"{kind}: {reason}")
+    _walk(root, value, path, rules, warnings)
+
+
+def _mount(mount: Any) -> str | None:
+    if mount.get("source") in SOCKETS:
+        return "there is no Docker daemon behind this socket: programs that use it find nothing here"
+    if mount.get("type") in ("npipe", "cluster"):
+        return WINDOWS if mount["type"] == "npipe" else SWARM
+    return None
+
+
+_RULES: Trie[Reason] = compile_table(
+    {
+        "*.build.isolation": WINDOWS,
+        "*.build.provenance": "has no effect: builds make no attestations",
+        "*.build.sbom": "has no effect: builds make no attestations",
+        "*.cpu_count": WINDOWS,
+        "*.cpu_percent": WINDOWS,
+        "*.credential_spec": WINDOWS,
+        "*.deploy.endpoint_mode": SWARM,
+        "*.deploy.labels": SWARM,
+        "*.deploy.mode": SWARM,
+        "*.deploy.placement": SWARM,
+        "*.deploy.resources.reservations.cpus": SWARM,
+        "*.deploy.resources.reservations.generic_resources": SWARM,
+        "*.deploy.rollback_config": SWARM,
+        "*.gpus": "has no effect: nothing sets GPUs up here; give their device files with devices",
+        "*.isolation": WINDOWS,
+        "*.runtime": "has no effect: pycompose is the runtime",
+        "*.use_api_socket": "has no effect: there is no Docker daemon",
+        "*.volumes.[]": _mount,
+    }
+)
+
+
+def remark_command(root: Map, warnings: Warnings) -> None:
+    """Warn about the part of a `command:` string that Compose drops; runs before strings become lists."""
+    for name, service in (root.get("services") or {}).items():
+        for key in ("command", "entrypoint"):
+            text = service.get(key) if isinstance(service, dict) else None
+            if not isinstance(text, str):
+                continue
+            try:
+                rest = dropped(text)
+            except ValueError:
+                continue  # shaping reports it
+            if rest:
+                warnings.add(
+                    f"the {key} ends before {rest[:40]!r}: no shell reads it, and Compose drops the rest; "
+                    'write ["sh", "-c", "…"]',
+                    locate(root, ("services", name, key)),
+                )

@@ -1,1 +1,0 @@
-"""Go's text/template as far as docker's `--format` uses it; `pycompose.gotemplate.template` is the way in."""

@@ -1,0 +1,1 @@
+"""The control socket between a command and its project's supervisor, both ends."""

@@ -1,0 +1,380 @@
+"""A container in the shape of Docker's API: what `inspect` shows of it.
+
+Fields that have no meaning here are left out rather than invented. Moments are RFC 3339 with nanoseconds; one that
+never was is year 1, as Go prints it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import signal
+from typing import TYPE_CHECKING, Any
+
+from pycompose.client.listings import container_view
+from pycompose.engine.container.rootfs import protections
+from pycompose.engine.errors import NoSuchContainer
+from pycompose.engine.state import Status
+from pycompose.machine import containers as manage
+from pycompose.machine import volumes as resources
+from pycompose.networking.api import Networking
+from pycompose.state.records import ServiceRecord, read_service
+from pycompose.state.snapshot import shown_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pycompose.client.changes import Context
+    from pycompose.engine.config import ContainerConfig, DeviceRate, Limits
+    from pycompose.networking.model import NetworkState
+    from pycompose.policy.health import HealthSpec
+    from pycompose.state.snapshot import ObservedContainer
+
+BRIDGE = "bridge"
+NEVER = "0001-01-01T00:00:00Z"
+_NS = 1_000_000_000
+
+Json = dict[str, Any]
+
+
+def stamp(moment_ns: int) -> str:
+    """Return CLOCK_REALTIME nanoseconds as the API writes them."""
+    if not moment_ns:
+        return NEVER
+    seconds, rest = divmod(moment_ns, _NS)
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def container(context: Context, text: str, *, size: bool = False) -> Json:
+    """Return what Docker says of a container. Raises NoSuchContainer."""
+    found = manage.find_container(context, text)
+    config = found.config
+    record = _record(context, found)
+    directory, run = context.paths.container(config.id), context.paths.container_run(config.id)
+    upper = directory / "rw/0/upper"
+    document: Json = {
+        "Id": config.id,
+        "Created": stamp(config.created_ns),
+        "Path": config.process.args[0],
+        "Args": list(config.process.args[1:]),
+        "State": _state(context, found),
+        "Image": config.image_id,
+        "ResolvConfPath": str(run / "resolv.conf"),
+        "HostnamePath": str(run / "hostname"),
+        "HostsPath": str(run / "hosts"),
+        "LogPath": str(directory / "log"),
+        "Name": f"/{config.name}",
+        "RestartCount": int(found.runtime.get("restarts", 0)),
+        "Driver": "overlay",
+        "Platform": "linux",
+        "AppArmorProfile": config.security.apparmor,
+        "ExecIDs": None,
+        "HostConfig": _host_config(context, config, record),
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {"LowerDir": ":".join(config.rootfs[0].lowers), "UpperDir": str(upper)},
+        },
+        "Mounts": _mounts(context, config),
+        "Config": _config(config, record),
+        "NetworkSettings": _network_settings(context, found, record),
+    }
+    if size:
+        document["SizeRw"] = resources.directory_bytes(directory / "rw")
+    return document
+
+
+def _record(context: Context, found: ObservedContainer) -> ServiceRecord:
+    try:
+        return read_service(context.paths, found.id)
+    except FileNotFoundError:
+        raise NoSuchContainer(f"container {found.name}: is being removed") from None
+
+
+def _state(context: Context, found: ObservedContainer) -> Json:
+    state = found.state
+    word = container_view(context, found).state
+    running = state.status in (Status.RUNNING, Status.PAUSED)
+    document: Json = {
+        "Status": word,
+        "Running": running or word == "restarting",
+        "Paused": state.status is Status.PAUSED,
+        "Restarting": word == "restarting",
+        "OOMKilled": state.oom_killed,
+        "Dead": False,
+        "Pid": state.pid if running else 0,
+        "ExitCode": state.exit_code,
+        "Error": state.error,
+        "StartedAt": stamp(state.started_ns),
+        "FinishedAt": stamp(state.finished_ns),
+    }
+    if found.health:
+        document["Health"] = {
+            "Status": found.health.get("status", "starting"),
+            "FailingStreak": found.health.get("failing_streak", 0),
+            "Log": [
+                {
+                    "Start": stamp(result["start_ns"]),
+                    "End": stamp(result["end_ns"]),
+                    "ExitCode": result["exit_code"],
+                    "Output": result["output"],
+                }
+                for result in found.health.get("results", ())
+            ],
+        }
+    return document
+
+
+def _config(config: ContainerConfig, record: ServiceRecord) -> Json:
+    service, process = record.service, config.process
+    entrypoint, command = service.entrypoint, service.command
+    # What the image brought stands in the arguments too; which part of them was its entrypoint isn't known.
+    if entrypoint is None and command is not None:
+        entrypoint = process.args[: len(process.args) - len(command)]
+    elif command is None:
+        command = process.args[len(entrypoint or ()) :]
+    document: Json = {
+        "Hostname": config.hostname,
+        "Domainname": config.domainname,
+        "User": process.user.spec,
+        "AttachStdin": False,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "ExposedPorts": {key: {} for key in _exposed(record)},
+        "Tty": process.tty,
+        "OpenStdin": process.stdin_open,
+        "StdinOnce": False,
+        "Env": list(process.env),
+        "Cmd": list(command or ()) or None,
+        "Image": config.image,
+        "Volumes": None,
+        "WorkingDir": process.cwd,
+        "Entrypoint": list(entrypoint or ()) or None,
+        "Labels": shown_labels(config),
+        "StopSignal": _signal_name(config.stop_signal),
+        "StopTimeout": round(config.stop_grace_s),
+    }
+    if record.health is not None:
+        document["Healthcheck"] = _healthcheck(record, record.health)
+    return document
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
+def _healthcheck(record: ServiceRecord, spec: HealthSpec) -> Json:
+    said = record.service.health.test if record.service.health else None
+    return {
+        "Test": list(said or ("CMD", *spec.args)),
+        "Interval": round(spec.interval_s * _NS),
+        "Timeout": round(spec.timeout_s * _NS),
+        "StartPeriod": round(spec.start_period_s * _NS),
+        "StartInterval": round(spec.start_interval_s * _NS),
+        "Retries": spec.retries,
+    }
+
+
+def _exposed(record: ServiceRecord) -> list[str]:
+    ports = [f"{port.target}/{port.protocol}" for port in record.service.ports]
+    ports += [text if "/" in text else f"{text}/tcp" for text in record.service.expose]
+    return list(dict.fromkeys(ports))
+
+
+def _host_config(context: Context, config: ContainerConfig, record: ServiceRecord) -> Json:
+    service, limits = record.service, config.limits
+    restart = service.restart
+    masked, read_only = protections(config)
+    return {
+        "Binds": _binds(context, config, record),
+        "ContainerIDFile": "",
+        "LogConfig": {
+            "Type": config.log.driver,
+            "Config": {
+                key: str(value)
+                for key, value in (("max-size", config.log.max_bytes), ("max-file", config.log.max_files))
+                if value and (key != "max-file" or config.log.max_bytes)
+            },
+        },
+        "NetworkMode": service.network_mode or _first_network(record),
+        "PortBindings": _bindings(record),
+        "RestartPolicy": {
+            "Name": restart.kind,
+            "MaximumRetryCount": restart.max_attempts or 0,
+        },
+        "AutoRemove": record.auto_remove,
+        "CapAdd": _capabilities(service.cap_add),
+        "CapDrop": _capabilities(service.cap_drop),
+        "CgroupnsMode": config.namespaces.cgroup,
+        "Dns": list(service.dns),
+        "DnsOptions": list(service.dns_opt),
+        "DnsSearch": list(service.dns_search),
+        "ExtraHosts": [f"{host}:{address}" for host, address in service.extra_hosts],
+        "GroupAdd": list(service.group_add) or None,
+        "IpcMode": config.namespaces.ipc,
+        "OomScoreAdj": config.process.oom_score_adj,
+        "PidMode": "" if config.namespaces.pid == "private" else config.namespaces.pid,
+        "Privileged": config.security.privileged,
+        "PublishAllPorts": False,
+        "ReadonlyRootfs": config.security.read_only_rootfs,
+        "SecurityOpt": list(service.security_opt) or None,
+        "Tmpfs": {target: rest for target, _, rest in (entry.partition(":") for entry in service.tmpfs)},
+        "UTSMode": "" if config.namespaces.uts == "private" else config.namespaces.uts,
+        "UsernsMode": service.userns_mode,
+        "ShmSize": config.shm_bytes,
+        "Sysctls": config.sysctls,
+        "Runtime": "pycompose",
+        "Isolation": "",
+        "Init": config.process.init,
+        "Devices": [
+            {"PathOnHost": d.source, "PathInContainer": d.target, "CgroupPermissions": d.permissions}
+            for d in config.devices
+        ],
+        "DeviceCgroupRules": list(config.device_cgroup_rules) or None,
+        "Ulimits": [{"Name": r.name, "Soft": r.soft, "Hard": r.hard} for r in config.process.rlimits],
+        **_limits(limits),
+        "MaskedPaths": list(masked),
+        "ReadonlyPaths": list(read_only),
+        "CgroupParent": config.cgroup_parent or context.paths.cgroup_parent,
+    }
+
+
+def _binds(context: Context, config: ContainerConfig, record: ServiceRecord) -> list[str]:
+    """Return named volumes and host folders in the form of `-v`; anonymous volumes are no binds."""
+    root = f"{context.paths.volumes}/"
+    found = []
+    for mount in config.mounts:
+        source = mount.source
+        if source.startswith(root):
+            source = source.removeprefix(root).split("/", 1)[0]
+        if source and source not in record.anonymous_volumes:
+            found.append(f"{source}:{mount.target}:{'ro' if mount.read_only else 'rw'}")
+    return found
+
+
+def _capabilities(names: Sequence[str]) -> list[str] | None:
+    full = [name.upper().removeprefix("CAP_") for name in names]
+    return [name if name == "ALL" else f"CAP_{name}" for name in full] or None
+
+
+def _limits(limits: Limits) -> Json:
+    return {
+        "CpuShares": limits.cpu_shares or 0,
+        "Memory": limits.memory_bytes or 0,
+        "NanoCpus": round((limits.cpus or 0) * _NS),
+        "CpuPeriod": limits.cpu_period_us or 0,
+        "CpuQuota": limits.cpu_quota_us or 0,
+        "CpusetCpus": limits.cpuset or "",
+        "CpusetMems": limits.cpuset_mems or "",
+        "BlkioWeight": limits.blkio_weight or 0,
+        "BlkioWeightDevice": _rates(limits.blkio_weight_device, "Weight"),
+        "BlkioDeviceReadBps": _rates(limits.device_read_bps),
+        "BlkioDeviceWriteBps": _rates(limits.device_write_bps),
+        "BlkioDeviceReadIOps": _rates(limits.device_read_iops),
+        "BlkioDeviceWriteIOps": _rates(limits.device_write_iops),
+        "MemoryReservation": limits.memory_reservation_bytes or 0,
+        "MemorySwap": limits.memory_swap_bytes or 0,
+        "MemorySwappiness": limits.memory_swappiness,
+        "OomKillDisable": limits.oom_kill_disable,
+        "PidsLimit": limits.pids,
+    }
+
+
+def _rates(found: Iterable[DeviceRate], number: str = "Rate") -> list[Json]:
+    return [{"Path": item.path, number: item.rate} for item in found]
+
+
+def _first_network(record: ServiceRecord) -> str:
+    endpoints = record.service.networks
+    return record.networks[endpoints[0].network].name if endpoints else "none"
+
+
+def _bindings(record: ServiceRecord) -> Json:
+    """Return the ports that are asked for, whether the container runs or not."""
+    bindings: dict[str, list[Json]] = {}
+    for port in record.service.ports if record.publish else ():
+        first, last = port.published or (0, 0)
+        text = "" if not first else str(first) if first == last else f"{first}-{last}"
+        bindings.setdefault(f"{port.target}/{port.protocol}", []).append(
+            {"HostIp": port.host_ip, "HostPort": text}
+        )
+    return bindings
+
+
+def _mounts(context: Context, config: ContainerConfig) -> list[Json]:
+    root = f"{context.paths.volumes}/"
+    found = []
+    for mount in config.mounts:
+        kind = "volume" if mount.source.startswith(root) else mount.kind.value
+        entry: Json = {"Type": kind}
+        if kind == "volume":
+            entry |= {"Name": mount.source.removeprefix(root).split("/", 1)[0]}
+        entry |= {"Source": mount.source, "Destination": mount.target}
+        if kind == "volume":
+            entry |= {"Driver": "local"}
+        entry |= {
+            "Mode": "ro" if mount.read_only else "rw" if kind == "bind" else "",
+            "RW": not mount.read_only,
+            "Propagation": mount.propagation if kind == "bind" else "",
+        }
+        found.append(entry)
+    return found
+
+
+def _network_settings(context: Context, found: ObservedContainer, record: ServiceRecord) -> Json:
+    ports: dict[str, list[Json] | None] = dict.fromkeys(_exposed(record))
+    running = found.state.status in (Status.RUNNING, Status.PAUSED)
+    for port in found.runtime.get("ports", ()) if running else ():
+        key = f"{port['target']}/{port.get('protocol', 'tcp')}"
+        entry = {"HostIp": port.get("host_ip", ""), "HostPort": str(port["host_port"])}
+        ports[key] = [*(ports.get(key) or []), entry]
+    endpoints = {e["network"]: e for e in found.runtime.get("endpoints", ())} if running else {}
+    networks = {}
+    with_state = _network_states(context)
+    for endpoint in record.service.networks:
+        name = record.networks[endpoint.network].name
+        networks[name] = _endpoint(
+            endpoints.get(name, {}),
+            with_state.get(name),
+            (found.name, record.service.name, *endpoint.aliases),
+        )
+    # Docker repeats the endpoint of its default network here; scripts ask for .NetworkSettings.IPAddress.
+    default = networks.get(BRIDGE) or _endpoint({}, None, ())
+    return {
+        **{key: value for key, value in default.items() if key not in ("Aliases", "DNSNames", "NetworkID")},
+        "SandboxID": found.id,
+        "SandboxKey": str(context.paths.netns(found.id)) if running else "",
+        "Ports": ports if running else {},
+        "Networks": networks,
+    }
+
+
+def _network_states(context: Context) -> dict[str, NetworkState]:
+    networking = Networking(context.paths)
+    try:
+        return {state.name: state for state in networking.list_networks()}
+    finally:
+        networking.close()
+
+
+def _endpoint(live: Mapping[str, Any], state: NetworkState | None, aliases: Iterable[str]) -> Json:
+    return {
+        "Aliases": list(dict.fromkeys(aliases)),
+        "MacAddress": live.get("mac", ""),
+        "NetworkID": state.id if state else "",
+        "EndpointID": "",
+        "Gateway": (state.gateway if state and live else ""),
+        "IPAddress": live.get("ip", ""),
+        "IPPrefixLen": prefix_length(state.subnet) if state and live.get("ip") else 0,
+        "IPv6Gateway": state.gateway6 if state and live.get("ip6") else "",
+        "GlobalIPv6Address": live.get("ip6", ""),
+        "GlobalIPv6PrefixLen": prefix_length(state.subnet6) if state and live.get("ip6") else 0,
+        "DNSNames": list(live.get("names", ())),
+    }
+
+
+def prefix_length(subnet: str) -> int:
+    """Return the length of a subnet's prefix, 0 for ""."""
+    return ipaddress.ip_network(subnet).prefixlen if subnet else 0

@@ -1,0 +1,1 @@
+"""Decisions without side effects: same input, same answer, tested as data."""

@@ -1,0 +1,1 @@
+"""The process that looks after one project while its containers run."""

@@ -1,0 +1,1 @@
+"""What can be asked of a supervisor, one module per kind of request."""

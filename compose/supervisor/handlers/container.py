@@ -1,0 +1,75 @@
+"""`container rename` and `container update`: a container gets another name, other limits, another restart policy.
+
+Both last as long as the container; the next recreate makes what the compose file says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycompose.engine.cgroups.base import open_existing
+from pycompose.engine.config import Limits, from_json, plain
+from pycompose.engine.dataclass import replace
+from pycompose.engine.errors import NoSuchContainer
+from pycompose.engine.state import Status
+from pycompose.engine.statefiles import write_json
+from pycompose.model import Restart
+from pycompose.state.records import write_service
+from pycompose.supervisor.threads import blocking
+
+if TYPE_CHECKING:
+    from pycompose.ipc.client import Message, Peer
+    from pycompose.supervisor.lifecycle.tracked import Tracked
+    from pycompose.supervisor.requests import Requests
+
+
+class Altering:
+    """One method per operation; each answers with a result, or raises PycomposeError."""
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+
+    async def rename(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Give a container another name."""
+        async with self._requests.exclusive():
+            await self._requests.supervisor.lifecycle.rename(self._tracked(message), str(message["name"]))
+        peer.send({"result": {}})
+
+    async def update(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Change limits, of a running container at once, and the restart policy."""
+        paths = self._requests.supervisor.paths
+        async with self._requests.exclusive():
+            tracked = self._tracked(message)
+            if message["limits"]:
+                changed = {**plain(tracked.config.limits), **message["limits"]}
+                config = replace(tracked.config, limits=from_json(Limits, changed))
+                if tracked.status in (Status.RUNNING, Status.PAUSED):
+                    wanted = from_json(Limits, message["limits"])
+                    await blocking(self._limit, tracked, wanted)
+                path = paths.container(config.id) / "config.json"
+                await blocking(write_json, path, plain(config), durable=False)
+                tracked.config = config
+            if message["restart"]:
+                restart = from_json(Restart, message["restart"])
+                service = replace(tracked.record.service, restart=restart)
+                tracked.record = replace(tracked.record, service=service)
+                await blocking(write_service, paths, tracked.config.id, tracked.record)
+        peer.send({"result": {}})
+
+    def _limit(self, tracked: Tracked, limits: Limits) -> None:
+        """Write limits to the control group; memory goes with what swap it has."""
+        own = tracked.config.limits
+        if limits.memory_bytes and limits.memory_swap_bytes is None and own.memory_swap_bytes:
+            limits = replace(limits, memory_swap_bytes=own.memory_swap_bytes)
+        paths = self._requests.supervisor.paths
+        group = open_existing(paths, tracked.config.id, parent=tracked.config.cgroup_parent)
+        try:
+            group.update(limits)
+        finally:
+            group.close()
+
+    def _tracked(self, message: Message) -> Tracked:
+        (found,) = self._requests.chosen([], message["ids"]) or (None,)
+        if found is None:
+            raise NoSuchContainer(f"container {message['ids'][0][:12]}: is gone")
+        return found

@@ -1,0 +1,90 @@
+"""`network connect` and `network disconnect`: a container gets on a network, or off it, while it runs or not.
+
+What is changed is the container's record, so it lasts as long as the container; the next recreate makes what the
+compose file says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycompose.engine.dataclass import replace
+from pycompose.engine.errors import NetworkError, NoSuchContainer
+from pycompose.engine.state import Status
+from pycompose.model import Endpoint, Network
+from pycompose.state.records import ServiceRecord, read_runtime, write_runtime, write_service
+from pycompose.supervisor.threads import blocking
+
+if TYPE_CHECKING:
+    from pycompose.ipc.client import Message, Peer
+    from pycompose.supervisor.lifecycle.tracked import Tracked
+    from pycompose.supervisor.requests import Requests
+
+
+class Joining:
+    """One method per operation; each answers with a result, or raises PycomposeError."""
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+
+    async def connect(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Put a container on one more network."""
+        async with self._requests.exclusive():
+            tracked = self._tracked(message)
+            await self._change(tracked, joined(tracked.name, tracked.record, message))
+        peer.send({"result": {}})
+
+    async def disconnect(self, peer: Peer, message: Message, _: list[int]) -> None:
+        """Take a container off a network."""
+        async with self._requests.exclusive():
+            tracked = self._tracked(message)
+            name = str(message["network"])
+            await self._change(tracked, left(tracked.name, tracked.record, name), leaving=name)
+        peer.send({"result": {}})
+
+    def _tracked(self, message: Message) -> Tracked:
+        (found,) = self._requests.chosen([], message["ids"]) or (None,)
+        if found is None:
+            raise NoSuchContainer(f"container {message['ids'][0][:12]}: is gone")
+        return found
+
+    async def _change(self, tracked: Tracked, record: ServiceRecord, *, leaving: str = "") -> None:
+        supervisor = self._requests.supervisor
+        if tracked.status in (Status.RUNNING, Status.PAUSED):
+            endpoints = await blocking(supervisor.wiring.rewire, tracked.config, record, leaving=leaving)
+            runtime = await blocking(read_runtime, supervisor.paths, tracked.config.id)
+            changed = replace(runtime, endpoints=endpoints)
+            await blocking(write_runtime, supervisor.paths, tracked.config.id, changed)
+        await blocking(write_service, supervisor.paths, tracked.config.id, record)
+        tracked.record = record
+
+
+def joined(container: str, record: ServiceRecord, message: Message) -> ServiceRecord:
+    """Return the record with one more network; raises NetworkError when the container can't be on it."""
+    name = str(message["network"])
+    if record.service.network_mode:
+        raise NetworkError(
+            f"container {container}: cannot connect to network {name}: "
+            f"its network_mode is {record.service.network_mode}"
+        )
+    if any(network.name == name for network in record.networks.values()):
+        raise NetworkError(f"container {container}: is on network {name} already")
+    endpoint = Endpoint(
+        network=name,
+        aliases=tuple(message.get("aliases", ())),
+        ipv4_address=str(message.get("ip", "")),
+        ipv6_address=str(message.get("ip6", "")),
+    )
+    service = replace(record.service, networks=(*record.service.networks, endpoint))
+    network = Network(key=name, name=name, external=True)
+    return replace(record, service=service, networks={**record.networks, name: network})
+
+
+def left(container: str, record: ServiceRecord, name: str) -> ServiceRecord:
+    """Return the record without a network; raises NetworkError when the container isn't on it."""
+    keys = {key for key, network in record.networks.items() if network.name == name}
+    if not keys:
+        raise NetworkError(f"container {container}: is not on network {name}")
+    endpoints = tuple(e for e in record.service.networks if e.network not in keys)
+    networks = {key: network for key, network in record.networks.items() if key not in keys}
+    return replace(record, service=replace(record.service, networks=endpoints), networks=networks)

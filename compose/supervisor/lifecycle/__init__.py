@@ -1,0 +1,1 @@
+"""Containers while they live: starts and ends, health, readiness, restarts, exec."""

@@ -1,0 +1,453 @@
+"""The containers of one project while they live: exits, restarts, health, and everybody who waits for them.
+
+All of it runs on the supervisor's event loop; what blocks is done by runtime.py on threads. State is a claim here too:
+`adopt` builds it from the files of containers that an earlier supervisor left running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from pycompose.engine.dataclass import replace
+from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError, StorageError
+from pycompose.engine.linux.process import signal_handled
+from pycompose.engine.state import Status
+from pycompose.policy.health import HealthState
+from pycompose.policy.restart import RestartState, after_exit
+from pycompose.supervisor.lifecycle.conditions import Conditions
+from pycompose.supervisor.lifecycle.probes import Probes
+from pycompose.supervisor.lifecycle.tracked import Tracked
+from pycompose.supervisor.threads import blocking, whole
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from pycompose.engine.config import ContainerConfig
+    from pycompose.engine.state import ContainerState
+    from pycompose.model import Hook
+    from pycompose.state.records import ServiceRecord
+    from pycompose.supervisor.lifecycle.exec import Execs
+    from pycompose.supervisor.runtime.containers import Runtime
+
+log = logging.getLogger(__name__)
+
+KILL_WAIT_S = 30.0
+END_POLL_S = 0.02
+
+
+class Lifecycle:
+    """All tracked containers of the project."""
+
+    def __init__(
+        self, runtime: Runtime, execs: Execs, notify: Callable[[str, Tracked, dict[str, str]], None]
+    ) -> None:
+        self._runtime = runtime
+        self._execs = execs
+        self._tell = notify
+        self.conditions = Conditions(runtime, self.of_service)
+        self._probes = Probes(
+            runtime,
+            execs,
+            self.conditions,
+            self._health_changed,
+            lambda tracked: self._spawn(self._heal(tracked)),
+        )
+        self._background: set[asyncio.Task[None]] = set()
+        self.tracked: dict[str, Tracked] = {}
+
+    # ------------------------------------------------------------------ looking
+
+    def of_service(self, service: str, *, oneoff: bool = False) -> list[Tracked]:
+        """Return the service's containers, by number."""
+        found = [t for t in self.tracked.values() if t.service == service and t.record.oneoff == oneoff]
+        return sorted(found, key=lambda t: t.record.number)
+
+    @property
+    def anything_active(self) -> bool:
+        """Whether some container runs or will."""
+        return any(t.active for t in self.tracked.values())
+
+    # ------------------------------------------------------------------ coming and going
+
+    def add(self, config: ContainerConfig, record: ServiceRecord) -> Tracked:
+        """Track a container that has just been created."""
+        tracked = self.tracked[config.id] = Tracked(config=config, record=record)
+        self._notify("create", tracked, {})
+        return tracked
+
+    def adopt(
+        self, config: ContainerConfig, record: ServiceRecord, state: ContainerState, *, stopped: bool
+    ) -> None:
+        """Track a container that was there before this supervisor."""
+        tracked = Tracked(config=config, record=record, status=state.status, stopped=stopped)
+        tracked.pid, tracked.exit_code, tracked.started_ns = state.pid, state.exit_code, state.started_ns
+        tracked.restart = RestartState(total=state.restart_count)
+        self.tracked[config.id] = tracked
+        if state.status in (Status.RUNNING, Status.PAUSED):
+            tracked.started_s = time.monotonic() - max(0.0, (time.time_ns() - state.started_ns) / 1e9)
+            self._begin_health(tracked)
+        else:
+            tracked.ended.set()
+            if state.status is Status.EXITED:
+                self._settle(tracked, self._decide(tracked))
+
+    def forget(self, container_id: str) -> None:
+        """Stop tracking a container that is being removed."""
+        tracked = self.tracked.pop(container_id, None)
+        if tracked is not None:
+            self._cancel(tracked)
+            self._notify("destroy", tracked, {})
+            self.conditions.announce()
+
+    async def rename(self, tracked: Tracked, name: str) -> None:
+        """Give a container another name; raises AlreadyExists, EngineError."""
+        old = tracked.name
+        tracked.config = await blocking(self._runtime.rename, tracked.config, name)
+        self._notify("rename", tracked, {"oldName": f"/{old}"})
+
+    async def start(self, tracked: Tracked) -> None:
+        """Start a container and run its post_start hooks; raises what the engine or a hook says."""
+        self._cancel(tracked)
+        await whole(self._launch(tracked, again=False))
+        for hook in tracked.record.service.post_start:
+            await self._hook(tracked, hook, "post_start")
+
+    async def _launch(self, tracked: Tracked, *, again: bool) -> None:
+        """Start a container and take note of it, one with the other.
+
+        `again` is a restart of its own accord, which a stop that came first makes void.
+        """
+        async with tracked.lock:
+            await self.settled(tracked)
+            if again and tracked.stopped:
+                return
+            tracked.stopped = False
+            tracked.run += 1
+            tracked.ended.clear()
+            tracked.pid = 0  # so that nobody takes the end of the last run for one of this
+            tracked.health = None
+            tracked.launching, tracked.ended_early = True, None
+            try:
+                state = await blocking(
+                    self._runtime.start, tracked.config, tracked.record, tracked.restart.total
+                )
+            except BaseException as exc:
+                tracked.launching = False
+                if not isinstance(exc, PycomposeError):
+                    raise
+                tracked.status = Status.EXITED if tracked.run > 1 else Status.CREATED
+                tracked.ended.set()
+                await blocking(self._runtime.ended, tracked.config, stopped=True)
+                self.conditions.announce()
+                raise
+            tracked.pid = state.pid
+            tracked.started_s = time.monotonic()
+            tracked.started_ns = state.started_ns
+            if not tracked.ended.is_set():
+                tracked.status = Status.RUNNING
+                self._begin_health(tracked)
+            self._notify("start", tracked, {})
+            self.conditions.announce()
+            tracked.launching = False
+            if tracked.ended_early is not None:
+                tracked.ended_early()
+
+    async def stop(self, tracked: Tracked, timeout_s: float | None) -> None:
+        """Stop a container: its signal, its grace period, then SIGKILL to the whole cgroup.
+
+        Process 1 of a pid namespace ignores signals it has no handler for (pid_namespaces(7)), so waiting for it to
+        react would be waiting for nothing.
+        """
+        tracked.stopped = True
+        self._cancel(tracked, keep_health=True)
+        async with tracked.lock:
+            await self._end(tracked, timeout_s)
+
+    async def keep(self, tracked: Tracked) -> None:
+        """Take back that a container was to stop: its stop was cut off, and now it is wanted again.
+
+        One that has got its signal already ends; the caller's plan then starts it.
+        """
+        if tracked.active and tracked.stopping:
+            await self.stop(tracked, None)
+        elif tracked.active and tracked.stopped:
+            tracked.stopped = False
+            await blocking(self._runtime.mark_wanted, tracked.config.id)
+
+    @contextlib.asynccontextmanager
+    async def returning(self, container_ids: Iterable[str]) -> AsyncIterator[None]:
+        """Keep the networks of containers that end in the block, for they are to be started again in it.
+
+        The network of one that hasn't come back is taken down at the end.
+        """
+        found = [self.tracked[container_id] for container_id in container_ids if container_id in self.tracked]
+        for tracked in found:
+            tracked.returning = True
+        try:
+            yield
+        finally:
+            await whole(self._come_back(found))
+
+    async def _come_back(self, found: list[Tracked]) -> None:
+        for tracked in found:
+            tracked.returning = False
+            async with tracked.lock:
+                await self.settled(tracked)
+                if not tracked.active and tracked.config.id in self.tracked:
+                    await blocking(self._runtime.ended, tracked.config, stopped=tracked.stopped)
+
+    async def leave(self, tracked: Tracked) -> None:
+        """Wait for what is under way and end what runs all the same: a restart may have come after the plan."""
+        tracked.stopped = True
+        self._cancel(tracked)
+        async with tracked.lock:
+            await self._end(tracked, 0)
+            await self.settled(tracked)
+
+    async def _end(self, tracked: Tracked, timeout_s: float | None) -> None:
+        tracked.stopped = True
+        if tracked.status is Status.RESTARTING:
+            tracked.status = Status.EXITED
+            await self._mark_stopped(tracked)
+            await blocking(self._runtime.ended, tracked.config, stopped=True)
+            self.conditions.announce()
+        if tracked.status not in (Status.RUNNING, Status.PAUSED):
+            return
+        for hook in tracked.record.service.pre_stop:
+            await self._hook(tracked, hook, "pre_stop")
+        await self._mark_stopped(tracked)
+        config = tracked.config
+        if tracked.status is Status.PAUSED:
+            await self.unpause(tracked)
+        own_pid_namespace = config.namespaces.pid == "private"
+        deaf = (
+            own_pid_namespace
+            and not config.process.init
+            and not signal_handled(tracked.pid, config.stop_signal)
+        )
+        grace_s = config.stop_grace_s if timeout_s is None else timeout_s
+        tracked.stopping = True
+        try:
+            if not deaf and grace_s > 0:
+                self._notify("kill", tracked, {"signal": str(config.stop_signal)})
+                with contextlib.suppress(NoSuchContainer):  # it has just ended; that is about to be told
+                    await blocking(self._runtime.keeper.signal, config.id, config.stop_signal)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(tracked.ended.wait(), grace_s)
+            if not tracked.ended.is_set():
+                await self._kill(tracked)
+        except PycomposeError:
+            tracked.stopping = False  # as far as anybody knows
+            raise
+        await self.settled(tracked)
+        self._notify("stop", tracked, {})
+
+    async def end_unknown(self, tracked: Tracked) -> None:
+        """Kill a container that runs although its start failed: its keeper died before it could tell of the success.
+
+        Its network has been taken down by then, and whoever asked for the start has been told that it failed.
+        """
+        async with tracked.lock:
+            await self.settled(tracked)
+            if tracked.status in (Status.RUNNING, Status.PAUSED):
+                return
+            log.warning("container %s: its start failed, but it runs: killing it", tracked.name)
+            with contextlib.suppress(NoSuchContainer):
+                await blocking(self._runtime.keeper.kill, tracked.config.id)
+            # Its end is no news (`exited` passes over it), so there is nothing to wait on but the keeper's list.
+            deadline_s = time.monotonic() + KILL_WAIT_S
+            while time.monotonic() < deadline_s:
+                if all(e["id"] != tracked.config.id for e in await blocking(self._runtime.keeper.list)):
+                    return
+                await asyncio.sleep(END_POLL_S)
+
+    async def _kill(self, tracked: Tracked) -> None:
+        self._notify("kill", tracked, {"signal": str(int(signal.SIGKILL))})
+        with contextlib.suppress(NoSuchContainer):
+            await blocking(self._runtime.keeper.kill, tracked.config.id)
+        try:
+            await asyncio.wait_for(tracked.ended.wait(), KILL_WAIT_S)
+        except TimeoutError:
+            raise EngineError(
+                f"container {tracked.name}: cannot stop: still there {KILL_WAIT_S:.0f} s after SIGKILL",
+                hint="a process of it hangs inside the kernel (state D); see `ps axo pid,stat,wchan:30,cmd`",
+            ) from None
+
+    async def signal(self, tracked: Tracked, number: int) -> None:
+        """Send a signal to process 1; SIGKILL goes to all processes."""
+        if tracked.status not in (Status.RUNNING, Status.PAUSED):
+            return
+        # Docker's rule: a kill is the end, unless the container has a stop signal and this is another one.
+        service = tracked.record.service
+        if number == signal.SIGKILL or not service.stop_signal or number == tracked.config.stop_signal:
+            tracked.stopped = True
+            await self._mark_stopped(tracked)
+        if number == signal.SIGKILL:
+            await self._kill(tracked)
+        else:
+            self._notify("kill", tracked, {"signal": str(number)})
+            await blocking(self._runtime.keeper.signal, tracked.config.id, number)
+
+    async def _mark_stopped(self, tracked: Tracked) -> None:
+        """Write down that the end was asked for; a disk that is full must not keep anybody from stopping."""
+        try:
+            await blocking(self._runtime.mark_stopped, tracked.config.id)
+        except StorageError as exc:
+            log.warning("container %s: %s", tracked.name, exc)
+
+    async def pause(self, tracked: Tracked) -> None:
+        """Freeze all processes of a running container."""
+        if tracked.status is Status.RUNNING:
+            await blocking(self._runtime.keeper.pause, tracked.config.id)
+            tracked.status = Status.PAUSED
+            self._notify("pause", tracked, {})
+            self.conditions.announce()
+
+    async def unpause(self, tracked: Tracked) -> None:
+        """Let a paused container go on."""
+        if tracked.status is Status.PAUSED:
+            await blocking(self._runtime.keeper.unpause, tracked.config.id)
+            tracked.status = Status.RUNNING
+            self._notify("unpause", tracked, {})
+            self.conditions.announce()
+
+    def exited(self, event: dict[str, Any]) -> None:
+        """Take the keeper's word that process 1 of a container has ended, unless that was known from the files."""
+        tracked = self.tracked.get(event["container"])
+        if tracked is None or tracked.ended.is_set():
+            return
+        tracked.exit_code = int(event["exit_code"])
+        tracked.stopping = False
+        tracked.ended.set()
+        if tracked.health_task is not None:
+            tracked.health_task.cancel()
+            tracked.health_task = None
+        delay_s = self._decide(tracked)
+        if event.get("oom_killed"):
+            self._notify("oom", tracked, {})
+        attributes = {"exitCode": str(tracked.exit_code)}
+        self._notify("die", tracked, attributes if delay_s is None else {**attributes, "restarting": "true"})
+        self._settle(tracked, delay_s)
+
+    def restarted(self, tracked: Tracked) -> None:
+        """Tell that a container has been restarted because somebody wanted it."""
+        self._notify("restart", tracked, {})
+
+    # ------------------------------------------------------------------ inside
+
+    def _notify(self, action: str, tracked: Tracked, attributes: dict[str, str]) -> None:
+        """Tell of an event; its attributes are its own and the labels that people gave, as Docker has it."""
+        labels = {
+            key: value
+            for key, value in tracked.config.labels.items()
+            if not key.startswith("com.docker.compose.") and key != "restarting"  # an attribute of ours
+        }
+        self._tell(action, tracked, {**labels, **attributes})
+
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def _cancel(self, tracked: Tracked, *, keep_health: bool = False) -> None:
+        """Cancel what waits for its time: the next start, the next probe."""
+        if tracked.restart_task is not None:
+            tracked.restart_task.cancel()
+            tracked.restart_task = None
+        if tracked.health_task is not None and not keep_health:
+            if tracked.health_task is not asyncio.current_task():
+                tracked.health_task.cancel()
+            tracked.health_task = None
+
+    def _decide(self, tracked: Tracked) -> float | None:
+        """Set the status after an exit; return the seconds until the next start, None without one."""
+        ran_s = time.monotonic() - tracked.started_s if tracked.started_s else 0.0
+        tracked.restart, delay_s = after_exit(
+            tracked.record.service.restart,
+            tracked.restart,
+            exit_code=tracked.exit_code,
+            ran_s=ran_s,
+            stopped=tracked.stopped,
+        )
+        tracked.status = Status.EXITED if delay_s is None else Status.RESTARTING
+        return delay_s
+
+    def _settle(self, tracked: Tracked, delay_s: float | None) -> None:
+        """Restart later, or take down what only a running container needs."""
+        if delay_s is None and tracked.returning:
+            work = blocking(self._runtime.silence, tracked.config.id)
+        elif delay_s is None:
+            work = blocking(self._runtime.ended, tracked.config, stopped=tracked.stopped)
+        else:
+            work = blocking(self._runtime.mark_restarting, tracked.config.id, tracked.restart.total)
+            tracked.restart_task = self._spawn(self._restart(tracked, delay_s))
+        tracked.settling = self._spawn(work)
+        self.conditions.announce()
+
+    async def settled(self, tracked: Tracked) -> None:
+        """Wait until what follows an exit has been done, so that nothing takes down what a new start sets up."""
+        if tracked.settling is not None:
+            await asyncio.wait([tracked.settling])
+            tracked.settling = None
+
+    async def _restart(self, tracked: Tracked, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        tracked.restart_task = None  # from here on it isn't cancelled, but told to stop
+        try:
+            await whole(self._launch(tracked, again=True))
+            if tracked.stopped:
+                return
+            for hook in tracked.record.service.post_start:
+                await self._hook(tracked, hook, "post_start")
+        except PycomposeError as exc:
+            log.warning("container %s: cannot restart: %s", tracked.name, exc)
+            tracked.exit_code = exc.exit_code if exc.exit_code > 1 else 128
+            tracked.started_s = 0.0
+            self._settle(tracked, self._decide(tracked))
+        else:
+            self._notify("restart", tracked, {})
+
+    def _begin_health(self, tracked: Tracked) -> None:
+        if tracked.record.health is not None:
+            tracked.health = HealthState()
+            tracked.health_task = self._spawn(self._probes.run(tracked))
+
+    def _health_changed(self, tracked: Tracked, state: HealthState) -> None:
+        self._notify(f"health_status: {state.status}", tracked, {})
+        self.conditions.announce()
+
+    async def _heal(self, tracked: Tracked) -> None:
+        """Restart an unhealthy container, where `x-restart-on: unhealthy` asks for it."""
+        log.warning("container %s is unhealthy: restarting it", tracked.name)
+        try:
+            await blocking(self._runtime.check_room, [tracked.config.id])
+        except StorageError as exc:
+            log.warning("container %s: cannot restart: %s", tracked.name, exc)
+            self._begin_health(tracked)
+            return
+        await self.stop(tracked, None)
+        if tracked.config.id not in self.tracked:
+            return
+        tracked.restart = replace(tracked.restart, total=tracked.restart.total + 1)
+        try:
+            await self.start(tracked)
+        except PycomposeError as exc:
+            log.warning("container %s: cannot restart: %s", tracked.name, exc)
+        else:
+            self._notify("restart", tracked, {})
+
+    async def _hook(self, tracked: Tracked, hook: Hook, kind: str) -> None:
+        code, output = await self._execs.hook(tracked.config, hook)
+        if code != 0:
+            tail = output[-2048:].decode(errors="replace").splitlines()[-10:]
+            shown = "".join(f"\n  {tracked.name} -> | {line}" for line in tail)
+            raise EngineError(
+                f"container {tracked.name}: {kind} hook {' '.join(hook.command)!r} exited with {code}",
+                hint=f"its output:{shown}" if shown else None,
+            )

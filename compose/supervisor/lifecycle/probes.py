@@ -1,0 +1,105 @@
+"""Health while a container runs: probes at the pace that health.py decides on, and who is told of what they find."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from pycompose.engine.config import plain
+from pycompose.engine.dataclass import replace
+from pycompose.engine.state import Status
+from pycompose.engine.statefiles import write_json
+from pycompose.policy.health import UNHEALTHY, HealthResult, HealthState, after_probe, next_delay
+from pycompose.supervisor.lifecycle.ready import check
+from pycompose.supervisor.threads import blocking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycompose.policy.health import HealthSpec
+    from pycompose.supervisor.lifecycle.conditions import Conditions
+    from pycompose.supervisor.lifecycle.exec import Execs
+    from pycompose.supervisor.lifecycle.tracked import Tracked
+    from pycompose.supervisor.runtime.containers import Runtime
+
+log = logging.getLogger(__name__)
+
+
+class Probes:
+    """The probes of one project. `changed` hears of every new status, `heal` of who wants to be restarted for it."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        execs: Execs,
+        conditions: Conditions,
+        changed: Callable[[Tracked, HealthState], None],
+        heal: Callable[[Tracked], object],
+    ) -> None:
+        self._runtime = runtime
+        self._execs = execs
+        self._conditions = conditions
+        self._changed = changed
+        self._heal = heal
+
+    async def run(self, tracked: Tracked) -> None:
+        """Probe a container until it ends (the task is cancelled then), or is to be healed."""
+        spec = tracked.record.health
+        if spec is None:
+            return
+        state = HealthState()
+        self._write(tracked, state)
+        while True:
+            await asyncio.sleep(next_delay(spec, state, since_start_s=time.monotonic() - tracked.started_s))
+            if tracked.status is Status.PAUSED:
+                await self._conditions.wait_until(
+                    lambda: tracked.status is not Status.PAUSED, asyncio.Event()
+                )
+            result = await self._ask(tracked, spec)
+            old, state = (
+                state,
+                after_probe(spec, state, result, since_start_s=time.monotonic() - tracked.started_s),
+            )
+            tracked.health = state
+            self._write(tracked, state)
+            if state.status != old.status:
+                self._changed(tracked, state)
+                if state.status == UNHEALTHY and _heals(tracked):
+                    self._heal(tracked)
+                    return
+
+    async def _ask(self, tracked: Tracked, spec: HealthSpec) -> HealthResult:
+        """Probe once: inside the container, or from outside where `x-ready` says what."""
+        ready = tracked.record.ready
+        if ready is None:
+            return await self._execs.probe(tracked.config, spec)
+        start_ns = time.time_ns()
+        answer = await blocking(
+            check,
+            ready,
+            address=self._runtime.address(tracked.config.id),
+            logs=self._runtime.paths.container(tracked.config.id) / "log",
+            since_ns=tracked.started_ns,
+            timeout_s=spec.timeout_s,
+        )
+        return HealthResult(
+            start_ns=start_ns, end_ns=time.time_ns(), exit_code=1 if answer else 0, output=answer
+        )
+
+    def _write(self, tracked: Tracked, state: HealthState) -> None:
+        shown = replace(state, backoff_s=0.0, counted_s=0.0, succeeded=False)
+        directory = self._runtime.paths.container_run(tracked.config.id)
+        try:
+            write_json(directory / "health.json", {"status": state.status, **plain(shown)}, durable=False)
+        except FileNotFoundError:
+            pass  # it is being removed
+        except OSError as exc:  # the probes go on
+            log.warning("container %s: %s: %s", tracked.name, exc.filename, exc.strerror)
+
+
+def _heals(tracked: Tracked) -> bool:
+    """Tell whether the service wants an unhealthy container restarted (moby #28400; off unless asked for)."""
+    wanted = tracked.record.service.extensions.get("x-restart-on")
+    return "unhealthy" in (wanted if isinstance(wanted, list) else [wanted])

@@ -1,0 +1,79 @@
+"""A replacement that starts before the old container stops (`deploy.update_config.order: start-first`).
+
+    create  OLD_demo-web-1, with an address of its own
+    start   it; nobody is led to it yet
+    await   healthy, or half a second of life where there is no healthcheck
+    turn    published ports and names, from the old one to the new one, at once
+    ...     the plan goes on: stop the old one, remove it, rename the new one to demo-web-1
+
+Whatever fails before the turn removes the new container, and the old one has not noticed. The turn keeps the sockets
+that hold the host's ports, so no connection is refused; those that are open stay with the old one until it stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from pycompose.engine.dataclass import replace
+from pycompose.engine.errors import PycomposeError
+from pycompose.supervisor.lifecycle.conditions import SETTLED_S
+from pycompose.supervisor.threads import blocking, whole
+
+if TYPE_CHECKING:
+    from pycompose.supervisor.lifecycle.lifecycle import Lifecycle
+    from pycompose.supervisor.lifecycle.tracked import Tracked
+    from pycompose.supervisor.runtime.containers import Runtime
+
+
+class Takeover:
+    """Starts replacements beside what they replace; `lifecycle` and `runtime` are the project's."""
+
+    def __init__(self, lifecycle: Lifecycle, runtime: Runtime) -> None:
+        self._lifecycle = lifecycle
+        self._runtime = runtime
+
+    async def run(self, tracked: Tracked, abort: asyncio.Event) -> None:
+        """Start a container beside the one it replaces, and lead everybody to it when it is ready.
+
+        Raises what the engine says, DependencyFailed when it ends or is unhealthy; it is gone then.
+        """
+        try:
+            await self._lifecycle.start(tracked)
+            await self._ready(tracked, abort)
+            if abort.is_set():
+                await whole(self._discard(tracked))
+                return
+            await whole(self._turn(tracked))
+        except BaseException:
+            await whole(self._discard(tracked))
+            raise
+
+    async def finish(self, tracked: Tracked) -> None:
+        """Do what is left when the old container has gone meanwhile; raises NetworkError, AlreadyExists."""
+        if tracked.record.takes_over:
+            await whole(self._turn(tracked))
+        await self._lifecycle.rename(tracked, tracked.name.partition("_")[2])
+
+    async def _ready(self, tracked: Tracked, abort: asyncio.Event) -> None:
+        conditions = self._lifecycle.conditions
+        await conditions.wait_until(lambda: conditions.ready(tracked, restarts=False), abort)
+        while not abort.is_set() and (young_s := SETTLED_S - conditions.age_s(tracked)) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(abort.wait(), young_s)
+            conditions.ready(tracked, restarts=False)
+
+    async def _turn(self, tracked: Tracked) -> None:
+        old_id = tracked.record.takes_over
+        record = replace(tracked.record, takes_over="")
+        await blocking(self._runtime.take_over, tracked.config, record, old_id)
+        tracked.record = record
+
+    async def _discard(self, tracked: Tracked) -> None:
+        """Stop and remove the new container; what went wrong before is told, not what goes wrong here."""
+        with contextlib.suppress(PycomposeError):
+            await self._lifecycle.stop(tracked, 0)
+            await self._lifecycle.settled(tracked)
+            self._lifecycle.forget(tracked.config.id)
+            await blocking(self._runtime.remove, tracked.config.id, volumes=False)

@@ -1,0 +1,62 @@
+"""One container as the supervisor knows it while it lives."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.state import Status
+from pycompose.policy.restart import RestartState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycompose.engine.config import ContainerConfig
+    from pycompose.policy.health import HealthState
+    from pycompose.state.records import ServiceRecord
+
+
+@dataclass(slots=True)
+class Tracked:
+    """One container. `run` counts its starts, so that a late exit of an earlier run is told from the present one.
+
+    While it is `returning` somebody stops it to start it again, and its network waits for that. The end of one that is
+    `launching` is taken when its start has been told (`ended_early`).
+    """
+
+    config: ContainerConfig
+    record: ServiceRecord
+    status: Status = Status.CREATED
+    pid: int = 0
+    exit_code: int = 0
+    run: int = 0
+    started_s: float = 0.0
+    started_ns: int = 0
+    stopped: bool = False
+    stopping: bool = False
+    returning: bool = False
+    launching: bool = False
+    ended_early: Callable[[], None] | None = None
+    health: HealthState | None = None
+    restart: RestartState = field(default_factory=RestartState)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    health_task: asyncio.Task[None] | None = None
+    restart_task: asyncio.Task[None] | None = None
+    settling: asyncio.Task[None] | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def name(self) -> str:
+        """Name of the container."""
+        return self.config.name
+
+    @property
+    def service(self) -> str:
+        """Key of its service."""
+        return self.record.service.name
+
+    @property
+    def active(self) -> bool:
+        """Whether it runs or is about to run again."""
+        return self.status in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)

@@ -1,0 +1,72 @@
+"""What a container reads about its network: /etc/hosts, /etc/hostname, /etc/resolv.conf, written in place.
+
+They are written for every start, so they lie where a reboot clears them away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pycompose.networking import etc_files as hosts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycompose.engine.config import ContainerConfig
+    from pycompose.engine.paths import StatePaths
+    from pycompose.state.records import EndpointRecord, ServiceRecord
+
+NAMES = ("hosts", "hostname", "resolv.conf")
+
+
+def own(
+    paths: StatePaths, config: ContainerConfig, record: ServiceRecord, endpoints: Sequence[EndpointRecord]
+) -> None:
+    """Write the files of a container with its own network; raises NetworkError."""
+    service = record.service
+    directory = _directory(paths, config)
+    gateways = [endpoint.gateway for endpoint in endpoints if endpoint.gateway]
+    text = hosts.hosts_text(
+        [ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6) if ip],
+        hostname=config.hostname,
+        domainname=config.domainname,
+        extra=hosts.resolve_extra_hosts(service.extra_hosts, gateways),
+    )
+    hosts.write_in_place(directory / "hosts", text)
+    hosts.write_in_place(directory / "hostname", hosts.hostname_text(config.hostname))
+    resolv = hosts.resolv_conf_text(
+        embedded=bool(endpoints), dns=service.dns, search=service.dns_search, options=service.dns_opt
+    )
+    hosts.write_in_place(directory / "resolv.conf", resolv)
+
+
+def of_the_host(paths: StatePaths, config: ContainerConfig, record: ServiceRecord) -> None:
+    """Write the files for `network_mode: host`: the machine's own, plus extra_hosts; raises NetworkError."""
+    directory = _directory(paths, config)
+    extra = hosts.resolve_extra_hosts(record.service.extra_hosts, ["127.0.0.1"])
+    machine = Path("/etc/hosts").read_text(encoding="utf-8", errors="replace")
+    hosts.write_in_place(directory / "hosts", hosts.host_network_hosts(machine, extra))
+    _copy(Path("/etc/resolv.conf"), directory / "resolv.conf")
+
+
+def shared(paths: StatePaths, config: ContainerConfig, other: str) -> None:
+    """Copy the files of the container whose network is joined."""
+    directory = _directory(paths, config)
+    for name in NAMES:
+        _copy(paths.container_run(other) / name, directory / name)
+
+
+def _directory(paths: StatePaths, config: ContainerConfig) -> Path:
+    directory = paths.container_run(config.id)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy the file; make an empty one when there is nothing to copy."""
+    target.touch(mode=0o644)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(source, target)

@@ -1,0 +1,55 @@
+"""Which host port is whose: what a container publishes, and the reservations behind it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from pycompose.engine.errors import NetworkError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycompose.model import Port
+    from pycompose.networking.ports.reserve import Reservation
+    from pycompose.state.records import PublishedRecord
+
+log = logging.getLogger(__name__)
+
+
+def reserve_again(published: Sequence[PublishedRecord]) -> list[Reservation]:
+    """Take the ports of a container that runs already; one that is lost by now is left out, with a warning."""
+    from pycompose.networking.ports import reserve as ports  # noqa: PLC0415 - only after a crash
+
+    groups: dict[tuple[int, str], list[str]] = {}
+    for port in published:
+        groups.setdefault((port.host_port, port.protocol), []).append(port.host_ip)
+    found = []
+    for (number, protocol), addresses in groups.items():
+        everywhere = ports.ANY4 in addresses
+        for host_ip in [""] if everywhere else addresses:
+            try:
+                found.append(ports.reserve_port(host_ip, (number, number), protocol))
+            except NetworkError as exc:
+                log.warning("cannot take a published port over: %s", exc)
+    return found
+
+
+def take_fitting(free: list[Reservation], host_ip: str, port: Port) -> Reservation | None:
+    """Take a reservation out of `free` that is what the service asks for, if there is one."""
+    first, last = port.published or (1, 65535)
+    for reservation in free:
+        fits = (reservation.host_ip, reservation.protocol) == (host_ip, port.protocol)
+        if fits and first <= reservation.host_port <= last:
+            free.remove(reservation)
+            return reservation
+    return None
+
+
+def target_port(reservation: Reservation, published: Sequence[PublishedRecord]) -> int:
+    """Return the container port behind a reservation, 0 when the record doesn't know it."""
+    key = (reservation.host_port, reservation.protocol)
+    found = [
+        p.target for p in published if (p.host_port, p.protocol) == key and p.host_ip in reservation.addresses
+    ]
+    return next(iter(found), 0)

@@ -1,0 +1,473 @@
+"""Makes, starts and removes containers of one project: volumes, network, engine, in that order; blocking.
+
+Called from threads of the supervisor. Every container is claimed on disk before anything of it exists, and `remove`
+takes away all of it from what the files say, however far its making had come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from pycompose.engine.config import MountKind, plain
+from pycompose.engine.dataclass import dataclass, replace
+from pycompose.engine.errors import AlreadyExists, EngineError, KeeperLost, StateError, storage_error
+from pycompose.engine.linux.libc import call
+from pycompose.engine.logs.reader import read_logs
+from pycompose.engine.statefiles import write_json
+from pycompose.machine import boot as comeback
+from pycompose.machine.boot import Last
+from pycompose.model import Health
+from pycompose.policy.health import HealthSpec, make_spec
+from pycompose.policy.sharing import volume_sources
+from pycompose.state.records import (
+    RuntimeRecord,
+    ServiceRecord,
+    read_runtime,
+    read_service,
+    write_runtime,
+    write_service,
+)
+from pycompose.state.snapshot import ALONE, owner_of, read_container
+from pycompose.supervisor.lifecycle.ready import KEY as READY
+from pycompose.supervisor.lifecycle.ready import ready_spec
+from pycompose.supervisor.runtime.container_config import Parts, container_config
+from pycompose.supervisor.runtime.mounts import MountBuilder, anonymous_by_target, injected_files
+from pycompose.volumes.store import VolumeStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from pycompose.engine.client import Keeper
+    from pycompose.engine.config import ContainerConfig, Mount
+    from pycompose.engine.images.spec import Image
+    from pycompose.engine.paths import StatePaths
+    from pycompose.engine.state import ContainerState
+    from pycompose.model import Project, Service
+    from pycompose.supervisor.network.wiring import Wiring
+
+
+# An outside probe costs no process in the container, so it can be asked often.
+READY_TIMING = HealthSpec(args=(), interval_s=5.0, timeout_s=3.0)
+
+SECOND_LEASE = "+"
+
+# How many containers get their networks at the same time.
+CONNECTING = 4
+# What a start writes into each state directory, generously.
+START_BYTES = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewContainer:
+    """A container to be made. `replaces` is the id whose name and anonymous volumes it takes over.
+
+    With `beside` that one goes on, so the new one gets addresses of its own, and no ports until `take_over`.
+    `joined` maps "service:x" and "container:x" → container id, `resolve_image` finds images that are mounted.
+    """
+
+    project: Project
+    service: Service
+    image: Image
+    number: int
+    name: str
+    replaces: str = ""
+    beside: bool = False
+    renew_volumes: bool = False
+    joined: dict[str, str]
+    resolve_image: Callable[[str], Image]
+    oneoff: bool = False
+    auto_remove: bool = False
+    publish: bool = True
+
+
+class Runtime:
+    """One project's containers. `keeper` is replaced when the keeper process had to be."""
+
+    def __init__(self, paths: StatePaths, project: str, wiring: Wiring, version: str) -> None:
+        self.paths = paths
+        self.project = project
+        self._wiring = wiring
+        self._version = version
+        self._keeper: Keeper | None = None
+        # The threads share one interpreter: all at once, they would all be done late, and the keeper idle until then.
+        self._connecting = threading.Semaphore(CONNECTING)
+        # How many keepers have died on us.
+        self.losses = 0
+
+    @property
+    def has_keeper(self) -> bool:
+        """Whether there is one."""
+        return self._keeper is not None
+
+    @property
+    def keeper(self) -> Keeper:
+        """The project's keeper; raises KeeperLost while there is none."""
+        if self._keeper is None:
+            raise KeeperLost(f"project {self.project}: the keeper is not there", hint="run the command again")
+        return self._keeper
+
+    @keeper.setter
+    def keeper(self, keeper: Keeper | None) -> None:
+        self._keeper = keeper
+        self._wiring.keeper = keeper
+
+    # ------------------------------------------------------------------ creating
+
+    def create(self, wanted: NewContainer) -> tuple[ContainerConfig, ServiceRecord]:
+        """Make a container, not started; raises VolumeError, EngineError, AlreadyExists, and leaves nothing then."""
+        project, service, image, name = wanted.project, wanted.service, wanted.image, wanted.name
+        container_id = secrets.token_hex(32)
+        self._claim(container_id, name, "" if wanted.beside else wanted.replaces)
+        try:
+            directory = self.paths.container(container_id)
+            directory.mkdir(mode=0o710, parents=True)
+            inherited = (
+                {} if wanted.renew_volumes or not wanted.replaces else self._inherited(wanted.replaces)
+            )
+            builder = MountBuilder(
+                self.paths, project, service, image, container_id, inherited, wanted.resolve_image
+            )
+            builder.borrowed = tuple(self._borrowed(service, wanted.joined))
+            mounts = builder.build()
+            files = {} if service.network_mode == "host" else {"/etc/hostname": "hostname"}
+            files |= {"/etc/hosts": "hosts", "/etc/resolv.conf": "resolv.conf"}
+            parts = Parts(
+                id=container_id,
+                name=name,
+                number=wanted.number,
+                replaces=wanted.replaces,
+                mounts=mounts,
+                files={target: file for target, file in files.items() if not _mounted(mounts, target)},
+                joined=wanted.joined,
+                created_ns=time.time_ns(),
+                oneoff=wanted.oneoff,
+                version=self._version,
+                hostname=self._hostname(wanted.joined.get(service.network_mode, "")),
+            )
+            config = container_config(project, service, image, parts)
+            health = make_spec(service.health, _image_health(image))
+            ready = ready_spec(service.name, service.extensions.get(READY)) if health is None else None
+            record = ServiceRecord(
+                service=service,
+                networks={e.network: project.networks[e.network] for e in service.networks},
+                health=health if ready is None else READY_TIMING,
+                ready=ready,
+                number=wanted.number,
+                oneoff=wanted.oneoff,
+                auto_remove=wanted.auto_remove,
+                publish=wanted.publish,
+                anonymous_volumes=tuple(builder.anonymous),
+                takes_over=wanted.replaces if wanted.beside else "",
+                lease=self._lease(wanted),
+            )
+            write_service(self.paths, container_id, record)
+            write_json(directory / "config.json", plain(config), durable=False)
+        except OSError as exc:
+            self._discard_files(container_id, name)
+            raise EngineError(
+                f"container {name}: cannot create {exc.filename or self.paths.container(container_id)}: {exc.strerror}"
+            ) from exc
+        except BaseException:
+            self._discard_files(container_id, name)
+            raise
+        return config, record
+
+    def _borrowed(self, service: Service, joined: dict[str, str]) -> Iterator[Mount]:
+        """Yield the volumes and binds of the containers in `volumes_from`."""
+        injected = str(self.paths.run)
+        for source, read_only in volume_sources(service):
+            other = read_container(self.paths, joined[source])
+            for mount in other.config.mounts if other is not None else ():
+                if mount.kind is MountKind.BIND and not mount.source.startswith(injected):
+                    yield replace(mount, read_only=mount.read_only or read_only)
+
+    def sync(self) -> None:
+        """Bring what was written about containers to the disk, all at once (sync(2) of one file system: syncfs(2))."""
+        with contextlib.suppress(OSError):
+            fd = os.open(self.paths.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                call("syncfs", fd)
+            finally:
+                os.close(fd)
+
+    def _hostname(self, container_id: str) -> str:
+        """Return the hostname of a container, "" when there is none."""
+        found = read_container(self.paths, container_id) if container_id else None
+        return found.config.hostname if found is not None else ""
+
+    def restore_files(self, project: Project, service: Service, container_id: str) -> None:
+        """Write secrets and configs of an existing container again, which a reboot has taken; raises VolumeError."""
+        if not self.paths.injected(container_id).exists():
+            injected_files(self.paths, project, service, container_id)
+
+    def _claim(self, container_id: str, name: str, replaces: str) -> None:
+        """Write down that the container is ours, then take its name (from the one it replaces)."""
+        try:
+            claims = self.paths.project_claims(self.project)
+            claims.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (claims / container_id).write_text(f"{container_id} {name}", encoding="utf-8")
+            try:
+                self._take_name(claims / container_id, container_id, name, replaces)
+            except (AlreadyExists, OSError):
+                (claims / container_id).unlink()
+                raise
+        except OSError as exc:
+            if exc.errno == errno.ENAMETOOLONG:
+                raise EngineError(f"container {name}: cannot create: the name is too long") from exc
+            raise EngineError(
+                f"container {name}: cannot write to {self.paths.root}: {exc.strerror}",
+                hint="pycompose needs a writable state directory; PYCOMPOSE_ROOT chooses another one",
+            ) from exc
+
+    def _take_name(self, claim: Path, container_id: str, name: str, replaces: str) -> None:
+        """Take a name, also from a container that is gone or `replaces`; raises AlreadyExists, OSError.
+
+        The name is another link of the claim. Nothing happens when the container has it already.
+        """
+        self.paths.names.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.paths.names / name
+        try:
+            os.link(claim, path)
+        except FileExistsError:
+            owner = owner_of(self.paths, name)
+            if owner == container_id:
+                return
+            if owner != replaces and read_container(self.paths, owner) is not None:
+                raise AlreadyExists(
+                    f"container {name}: cannot create: the name is in use by container {owner[:12]}",
+                    hint="remove that container, or choose another name",
+                ) from None
+            temporary = self.paths.names / f".{container_id}"
+            temporary.unlink(missing_ok=True)
+            os.link(claim, temporary)
+            os.replace(temporary, path)
+
+    def find(self, text: str) -> str:
+        """Return the id of the container of any project with this name or beginning of an id, "" without one."""
+        with contextlib.suppress(OSError):
+            if "/" not in text:
+                return owner_of(self.paths, text)
+        ids = [entry for entry in os.listdir(self.paths.containers) if entry.startswith(text)]
+        return ids[0] if len(ids) == 1 else ""
+
+    def keep_name(self, container_id: str, name: str) -> None:
+        """Take a container's name back, which went with a replacement that was never finished."""
+        if not (self.paths.names / name).exists():
+            with contextlib.suppress(AlreadyExists, OSError):
+                claim = self.paths.project_claims(self.project) / container_id
+                self._take_name(claim, container_id, name, "")
+
+    def _lease(self, wanted: NewContainer) -> str:
+        """Return which of the replica's two sets of addresses the container gets."""
+        try:
+            lease = read_service(self.paths, wanted.replaces).lease if wanted.replaces else ""
+        except (FileNotFoundError, StateError):
+            lease = ""
+        if wanted.beside:
+            return "" if lease else SECOND_LEASE
+        return lease
+
+    def rename(self, config: ContainerConfig, name: str) -> ContainerConfig:
+        """Give a container another name; raises AlreadyExists, EngineError. Can be repeated after a crash."""
+        try:
+            claim = self._renamed(config.id)
+            claim.write_text(f"{config.id} {name}", encoding="utf-8")
+            try:
+                self._take_name(claim, config.id, name, "")
+                os.replace(claim, self.paths.project_claims(self.project) / config.id)
+            finally:
+                claim.unlink(missing_ok=True)
+        except OSError as exc:
+            raise EngineError(
+                f"container {config.name}: cannot rename to {name}: {exc.strerror or exc}"
+            ) from exc
+        renamed = replace(config, name=name)
+        write_json(self.paths.container(config.id) / "config.json", plain(renamed), durable=False)
+        if config.name != name:
+            self._release_name(config.id, config.name)
+        record = read_runtime(self.paths, config.id)
+        endpoints = self._wiring.rename(config.id, config.name, name)
+        if endpoints:
+            write_runtime(self.paths, config.id, replace(record, endpoints=endpoints))
+        return renamed
+
+    def take_over(self, config: ContainerConfig, record: ServiceRecord, old_id: str) -> None:
+        """Lead ports and names of another container to this one; raises NetworkError, and nothing has changed then."""
+        new, old = self._wiring.take_over(config, record, old_id)
+        write_service(self.paths, config.id, record)
+        write_runtime(self.paths, config.id, replace(read_runtime(self.paths, config.id), ports=new))
+        if self.paths.container_run(old_id).exists():
+            write_runtime(self.paths, old_id, replace(read_runtime(self.paths, old_id), ports=old))
+
+    def _inherited(self, container_id: str) -> dict[str, str]:
+        """Return target → anonymous volume of the container that is being replaced."""
+        old = read_container(self.paths, container_id)
+        if old is None:
+            return {}
+        record = read_service(self.paths, container_id)
+        return anonymous_by_target(old.config.mounts, record.anonymous_volumes, self.paths.volumes)
+
+    # ------------------------------------------------------------------ running
+
+    def start(self, config: ContainerConfig, record: ServiceRecord, restarts: int) -> ContainerState:
+        """Set up network and ports, start process 1; raises NetworkError, EngineError."""
+        with self._connecting:
+            runtime = self._wiring.connect(config, record)
+        write_runtime(
+            self.paths,
+            config.id,
+            RuntimeRecord(ports=runtime.ports, endpoints=runtime.endpoints, restarts=restarts),
+        )
+        state = self.keeper.start_container(config.id, self._wiring.sockets(config.id))
+        self._wiring.running(config, runtime)
+        if self.project == ALONE and not record.auto_remove:
+            with contextlib.suppress(OSError):
+                comeback.note(self.paths, config.id, Last.UP)
+        return state
+
+    def ended(self, config: ContainerConfig, *, stopped: bool) -> None:
+        """Give back what only a running container needs: address, ports, name in the DNS."""
+        self._wiring.disconnect(config.id)
+        if self.paths.container(config.id).exists():
+            record = read_runtime(self.paths, config.id)
+            write_runtime(self.paths, config.id, RuntimeRecord(stopped=stopped, restarts=record.restarts))
+            if not stopped:
+                comeback.note_change(self.paths, config.id, Last.ENDED)
+
+    def check_room(self, container_ids: Iterable[str]) -> None:
+        """Make sure that what a start writes can be written, before anybody stops for it. Raises StorageError."""
+        for container_id in container_ids:
+            for directory in (self.paths.container(container_id), self.paths.container_run(container_id)):
+                probe = directory / ".room"
+                try:
+                    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                    try:
+                        os.posix_fallocate(fd, 0, START_BYTES)
+                    finally:
+                        os.close(fd)
+                        probe.unlink()
+                except OSError as exc:
+                    exc.filename = str(directory)
+                    if (error := storage_error(exc)) is not None:
+                        raise error from exc
+
+    def mark_stopped(self, container_id: str) -> None:
+        """Remember that somebody asked for the end, also for the supervisor after this one."""
+        comeback.note_change(self.paths, container_id, Last.STOPPED)
+        record = read_runtime(self.paths, container_id)
+        write_runtime(
+            self.paths,
+            container_id,
+            RuntimeRecord(
+                ports=record.ports, endpoints=record.endpoints, stopped=True, restarts=record.restarts
+            ),
+        )
+
+    def mark_wanted(self, container_id: str) -> None:
+        """Take back what `mark_stopped` has written."""
+        comeback.note_change(self.paths, container_id, Last.UP)
+        record = read_runtime(self.paths, container_id)
+        write_runtime(self.paths, container_id, replace(record, stopped=False))
+
+    def silence(self, container_id: str) -> None:
+        """Answer for a container's names no more, and keep its network for the start that follows at once."""
+        self._wiring.silence(container_id)
+
+    def mark_restarting(self, container_id: str, restarts: int) -> None:
+        """Remember that the container waits for its next start."""
+        self._wiring.silence(container_id)
+        record = read_runtime(self.paths, container_id)
+        write_runtime(
+            self.paths,
+            container_id,
+            RuntimeRecord(ports=record.ports, endpoints=record.endpoints, restarting=True, restarts=restarts),
+        )
+
+    def address(self, container_id: str) -> str:
+        """Return an address of the container that this machine can reach, "" when it has none."""
+        return next((e.ip for e in read_runtime(self.paths, container_id).endpoints if e.ip), "")
+
+    def last_lines(self, container_id: str, count: int) -> list[str]:
+        """Return the last lines that a container wrote, for messages."""
+        directory = self.paths.container(container_id) / "log"
+        if not directory.exists():
+            return []
+        return [line.data.decode(errors="replace") for line in read_logs(directory, tail=count)]
+
+    # ------------------------------------------------------------------ removing
+
+    def remove(self, container_id: str, *, volumes: bool) -> None:
+        """Remove a container and all that was made for it; idempotent, works on half-made and half-removed ones."""
+        config = read_container(self.paths, container_id)
+        anonymous: tuple[str, ...] = ()
+        with contextlib.suppress(FileNotFoundError, StateError):
+            anonymous = read_service(self.paths, container_id).anonymous_volumes
+        if self._keeper is not None or self.paths.container_run(container_id).exists():
+            self.keeper.discard(container_id)  # not there: what only it can remove must not be forgotten
+        self._wiring.disconnect(container_id)
+        if volumes:
+            store = VolumeStore(self.paths)
+            for name in anonymous:
+                store.remove(name)
+        name = config.name if config else ""
+        with contextlib.suppress(FileNotFoundError):
+            claim = self.paths.project_claims(self.project) / container_id
+            name = name or claim.read_text(encoding="utf-8").partition(" ")[2]
+        self._discard_files(container_id, name)
+
+    def _discard_files(self, container_id: str, name: str) -> None:
+        """Remove the files of a container, its claim last."""
+        for directory in (
+            self.paths.injected(container_id),
+            self.paths.container_run(container_id),
+            self.paths.container(container_id),
+        ):
+            try:
+                shutil.rmtree(directory)
+            except FileNotFoundError:
+                pass
+            except OSError as exc:
+                exc.filename = str(directory)  # rmtree tells a name without its directory
+                raise
+        if name:
+            self._release_name(container_id, name)
+        # The first two are there if somebody was killed while they took a name.
+        claim = self.paths.project_claims(self.project) / container_id
+        for path in (self.paths.names / f".{container_id}", self._renamed(container_id), claim):
+            path.unlink(missing_ok=True)
+
+    def _renamed(self, container_id: str) -> Path:
+        """Return where a container's next claim is written; no container has such a long name."""
+        return self.paths.names / f"{container_id}.claim"
+
+    def _release_name(self, container_id: str, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if owner_of(self.paths, name) == container_id:
+                (self.paths.names / name).unlink()
+
+
+def _mounted(mounts: tuple[object, ...], target: str) -> bool:
+    return any(os.path.normpath(getattr(mount, "target", "")) == target for mount in mounts)
+
+
+def _image_health(image: Image) -> Health | None:
+    found = image.config.healthcheck
+    if found is None:
+        return None
+    return Health(
+        test=found.test or None,
+        interval_s=found.interval_s,
+        timeout_s=found.timeout_s,
+        start_period_s=found.start_period_s,
+        start_interval_s=found.start_interval_s,
+        retries=found.retries,
+    )

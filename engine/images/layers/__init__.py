@@ -1,0 +1,1 @@
+"""Layers: tar streams, compression, and the confined workers that unpack them."""

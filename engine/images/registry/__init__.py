@@ -1,0 +1,1 @@
+"""Registries: references to blobs over HTTP, credentials, pull and push."""

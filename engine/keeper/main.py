@@ -1,0 +1,539 @@
+"""The keeper: a small process per project that clones containers, is their parent, outlives its supervisor.
+
+It has no policy. It starts and executes what it is told, copies output to log files, writes down how
+processes ended, and holds descriptors (terminals, input pipes, sockets of DNS and published ports) that a new
+supervisor takes over; it starts that one, too. One thread, for it clones without any of libc's fork handlers;
+nothing it does waits. When it dies the containers go on, and the next keeper adopts them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import itertools
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pycompose.engine.cgroups.base import create, open_existing
+from pycompose.engine.config import ContainerConfig, Process, from_json, plain
+from pycompose.engine.dataclass import dataclass, field, replace
+from pycompose.engine.errors import (
+    CgroupError,
+    EngineError,
+    KeeperMismatch,
+    NoSuchContainer,
+    PycomposeError,
+    StateError,
+)
+from pycompose.engine.keeper import adopt, spawn, wire
+from pycompose.engine.keeper import stdio as output
+from pycompose.engine.keeper.attach import Tap
+from pycompose.engine.keeper.connection import Connection, Reply
+from pycompose.engine.keeper.loop import Loop
+from pycompose.engine.keeper.processes import Container, Done, Execution
+from pycompose.engine.keeper.reaper import Strangers
+from pycompose.engine.keeper.supervisor_restart import Revival
+from pycompose.engine.linux import caps, process
+from pycompose.engine.paths import StatePaths
+from pycompose.engine.state import Status, boot_id, read_state
+from pycompose.engine.statefiles import read_json
+
+LISTENER_FD = 3
+OOM_SCORE = "-900"
+_UCRED = struct.Struct("3i")
+# How often it is looked whether a start that lost its supervisor has been decided.
+_SETTLE_S = 0.005
+# How long a start waits for what an earlier run of the container has left in its group.
+_EMPTY_S = 2.0
+# How long a new supervisor waits for what the one before it was starting.
+_PATIENCE_S = 10.0
+_GARBAGE_EXITS = 100
+
+
+@dataclass(slots=True)
+class _Early:
+    """Who wants the output of a container that isn't started yet, and the size of the terminal it gets."""
+
+    rows: int = 0
+    columns: int = 0
+    taps: list[tuple[str, Tap]] = field(default_factory=list)
+
+
+class Keeper:
+    """What it keeps, and one method `op_NAME` per request."""
+
+    def __init__(self, paths: StatePaths, project: str) -> None:
+        self.loop = Loop()
+        self._connections: set[Connection] = set()
+        self._paths = paths
+        self._project = project
+        self._launcher = spawn.Launcher(paths)
+        self._containers: dict[str, Container] = {}
+        self._executions: dict[str, Execution] = {}
+        self._ended: dict[str, Container] = {}
+        self._waiting: set[str] = set()
+        self._exits = 0
+        self._held: dict[str, list[int]] = {}
+        self._early: dict[str, _Early] = {}
+        self._revival = Revival(self.loop)
+        self._strangers = Strangers(self.loop, self._children, self._waits_for_a_helper)
+        self._at_exit: dict[str, list[Callable[[], None]]] = {}
+
+    def serve(self, listener: socket.socket) -> None:
+        """Adopt what runs, then serve until `shutdown`."""
+        for container in adopt.adopt_all(self._paths, self._project, self.loop, self._on_exit):
+            self._containers[container.config.id] = container
+        listener.setblocking(False)
+        self.loop.watch(listener.fileno(), lambda _events: self._accept(listener))
+        # What exists now is shared with every child; nothing may make the pages of it private.
+        gc.disable()
+        gc.collect()
+        gc.freeze()
+        self.loop.run()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            sock, _address = listener.accept()
+            credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+            _pid, uid, _gid = _UCRED.unpack(credentials)
+            if uid in (0, os.geteuid()):
+                self._connections.add(Connection(sock, self.loop, self))
+            else:
+                sock.close()
+
+    def handle(self, connection: Connection, message: dict[str, Any], fds: list[int]) -> None:
+        """Carry out one request; an error is its answer. The descriptors are ours to close."""
+        number, name = message.get("id"), str(message.get("op"))
+        reply = Reply(connection, number if isinstance(number, int) else -1)
+        operation = getattr(self, f"op_{name}", None)
+        try:
+            if not connection.greeted and name != "hello":
+                raise EngineError("keeper: cannot serve: no hello")
+            if operation is None:
+                raise EngineError(f"keeper: cannot serve: unknown operation {name}")
+            if name == "hello":
+                connection.greeted = True
+            operation(message, fds, reply)
+        except PycomposeError as exc:
+            reply.fail(exc)
+        except OSError as exc:
+            where = f"{exc.filename}: " if exc.filename else ""
+            reply.fail(EngineError(f"keeper: cannot {name}: {where}{exc.strerror or exc}"))
+        except (KeyError, TypeError, ValueError) as exc:
+            reply.fail(EngineError(f"keeper: cannot {name}: {type(exc).__name__}: {exc}"))
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def broadcast(self, event: dict[str, Any]) -> None:
+        """Tell every client."""
+        for connection in list(self._connections):
+            if connection.greeted:
+                connection.send(event)
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a client; what it started goes on."""
+        self._connections.discard(connection)
+        self._revival.gone(connection)
+
+    # Containers
+
+    def op_hello(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Compare protocol numbers."""
+        if message["protocol"] != wire.PROTOCOL:
+            raise KeeperMismatch(
+                f"keeper of {self._project}: speaks protocol {wire.PROTOCOL}, not {message['protocol']}",
+                pid=os.getpid(),
+                hint="it was started by another version of pycompose: take the project down with that one",
+            )
+        self._welcome(reply, time.monotonic() + _PATIENCE_S)
+
+    def _welcome(self, reply: Reply, deadline: float) -> None:
+        """Answer a hello as soon as every container that an earlier client was starting runs or is gone.
+
+        Else the next supervisor would find it neither running nor free to be started. One that hangs in a mount is
+        waited for until `deadline`.
+        """
+        starting = self._waiting or any(not one.executed for one in self._containers.values())
+        if starting and time.monotonic() < deadline:
+            self.loop.after(_SETTLE_S, functools.partial(self._welcome, reply, deadline))
+        else:
+            reply.ok({"pid": os.getpid(), "project": self._project})
+
+    def op_start(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+        """Clone a container and answer when it has executed; hold what comes with it, too."""
+        container_id = message["container"]
+        if container_id in self._containers or container_id in self._waiting:
+            raise StateError(f"container {container_id[:12]}: cannot start: it is running already")
+        given = iter(fds)
+        for key, count in message["hold"].items():
+            self._hold(key, list(itertools.islice(given, count)))
+        config = from_json(ContainerConfig, read_json(self._paths.container(container_id) / "config.json"))
+        self._start(config, reply, time.monotonic() + _EMPTY_S)
+
+    def _start(self, config: ContainerConfig, reply: Reply, deadline: float) -> None:
+        """Clone a container once its earlier run has left its group: a probe may still be dying there."""
+        earlier = self._ended.get(config.id)
+        if earlier is not None and time.monotonic() < deadline and earlier.group.populated():
+            self._waiting.add(config.id)
+            self.loop.after(_SETTLE_S, functools.partial(self._start_late, config, reply, deadline))
+            return
+
+        def done(error: EngineError | None) -> None:
+            if error:
+                reply.fail(error)
+            else:
+                reply.ok()
+
+        self._containers[config.id] = self._clone(config, done)
+
+    def _start_late(self, config: ContainerConfig, reply: Reply, deadline: float) -> None:
+        try:
+            if config.id not in self._waiting:
+                raise StateError(f"container {config.name}: cannot start: it is being removed")
+            self._waiting.discard(config.id)
+            self._start(config, reply, deadline)
+        except (PycomposeError, OSError) as exc:
+            reply.fail(exc)
+
+    def _clone(self, config: ContainerConfig, done: Done) -> Container:
+        """Make everything that a container has outside and clone it; leave nothing behind when that fails."""
+        directory = self._paths.container_run(config.id)
+        restarts = read_state(self._paths, config.id).restart_count
+        earlier = self._ended.get(config.id)
+        if earlier is not None:
+            earlier.abandon_group()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (directory / "exit.json").unlink(missing_ok=True)
+        with contextlib.ExitStack() as undo:
+            copy = output.Output(self.loop, self._paths.container(config.id) / "log", config.log)
+            undo.callback(copy.close)
+            early = self._early.pop(config.id, _Early())
+            for stream, tap in early.taps:
+                copy.attach(tap, stream)
+            pipes = spawn.make_pipes(directory, config.process)
+            theirs = contextlib.ExitStack()
+            for fd in pipes.child:
+                if fd >= 0:
+                    theirs.callback(os.close, fd)
+            undo.enter_context(theirs)
+            for fd, stream in ((pipes.stdout, "stdout"), (pipes.stderr, "stderr")):
+                if fd >= 0:
+                    copy.add(fd, stream)
+            group = create(
+                self._paths,
+                config.id,
+                config.limits,
+                parent=config.cgroup_parent,
+                devices=config.devices,
+                device_rules=config.device_cgroup_rules,
+                privileged=config.security.privileged,
+            )
+            undo.callback(_quietly(group.remove))
+            child = self._launcher.container(config, group, pipes, (early.rows, early.columns))
+            theirs.close()
+            container = Container(
+                self.loop, config, group, copy, directory, child=child, done=done, on_exit=self._on_exit
+            )
+            container.stdin = pipes.stdin
+            container.state = replace(container.state, restart_count=restarts)
+            undo.pop_all()
+        self._ended.pop(config.id, None)
+        return container
+
+    def op_exec(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+        """Execute a process in a running container; answer when it has executed."""
+        container = self._container(message)
+        if container.state.status is not Status.RUNNING:
+            raise StateError(f"container {container.config.name}: cannot execute: it is {container.status}")
+        wanted = from_json(Process, message["process"])
+        given = iter(fds)
+        stdio = [next(given) if there else -1 for there in message["streams"]]
+        exec_id = os.urandom(8).hex()
+        group = container.group.exec_leaf(exec_id)
+        try:
+            child = self._launcher.execution(
+                container.config,
+                wanted,
+                group,
+                container.pidfd,
+                stdio=(stdio[0], stdio[1], stdio[2]),
+                size=(message["rows"], message["columns"]),
+            )
+        except BaseException:
+            _quietly(group.remove)()
+            raise
+        finally:
+            group.close()
+
+        def done(error: EngineError | None) -> None:
+            if error:
+                reply.fail(error)
+                return
+            master = [execution.terminal] if execution.terminal >= 0 else []
+            reply.ok({"exec": exec_id, "pid": execution.pid}, master)
+
+        execution = Execution(
+            self.loop, exec_id, container, group, child, done=done, on_exit=self._on_exec_exit
+        )
+        self._executions[exec_id] = execution
+
+    def op_signal(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Signal the first process of a container."""
+        self._container(message).signal(message["signal"])
+        reply.ok()
+
+    def op_signal_exec(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Signal an executed process."""
+        self._execution(message).signal(message["signal"])
+        reply.ok()
+
+    def op_kill(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """SIGKILL a whole container."""
+        self._container(message).kill()
+        reply.ok()
+
+    def op_kill_exec(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """SIGKILL an executed process and what it started."""
+        self._execution(message).kill()
+        reply.ok()
+
+    def op_pause(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Freeze a container."""
+        self._container(message).pause(paused=True)
+        reply.ok()
+
+    def op_unpause(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Thaw a container."""
+        self._container(message).pause(paused=False)
+        reply.ok()
+
+    def op_resize(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Set the size of a terminal."""
+        name = message["target"]
+        target = self._executions.get(name) or self._containers.get(name)
+        if target is None:
+            raise NoSuchContainer(f"container {name[:12]}: cannot resize: not running here")
+        target.resize(message["rows"], message["columns"])
+        reply.ok()
+
+    def op_attach(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+        """Pass output on to pipes, hand out the input and the terminal."""
+        container_id = message["container"]
+        container = None if message["early"] else self._container(message)
+        taps: list[tuple[str, Tap]] = []
+        for fd, stream in zip(fds, message["streams"], strict=True):
+            taps.append((stream, Tap(self.loop, os.dup(fd), patient=message["patient"])))
+        if container is None:
+            self._early.setdefault(container_id, _Early(message["rows"], message["columns"])).taps.extend(
+                taps
+            )
+            reply.ok({"streams": []})
+            return
+        for stream, tap in taps:
+            container.output.attach(tap, stream)
+        ends = {"stdin": container.stdin, "terminal": container.terminal}
+        there = [name for name, fd in ends.items() if fd >= 0]
+        reply.ok({"streams": there}, [ends[name] for name in there])
+
+    def op_terminal(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+        """Take the terminal of an adopted container, whose keeper died with its own copy."""
+        container = self._container(message)
+        if container.config.process.tty and container.terminal < 0:
+            container.take_terminal(os.dup(fds[0]))
+        reply.ok()
+
+    def op_close_stdin(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Close our end of a container's input."""
+        self._container(message).close_stdin()
+        reply.ok()
+
+    def op_list(self, _message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Tell which containers there are."""
+        reply.ok(
+            {
+                "containers": [
+                    {"id": name, "pid": container.pid, "status": container.status}
+                    for name, container in self._containers.items()
+                ]
+            }
+        )
+
+    def op_discard(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Kill a container if it runs, and remove all it has at run time."""
+        container_id = message["container"]
+        container = self._containers.get(container_id)
+
+        def finish() -> None:
+            self._remove_run_time(container_id)
+            reply.ok()
+
+        if container is None:
+            finish()
+            return
+        self._at_exit.setdefault(container_id, []).append(finish)
+        container.kill()
+
+    def _remove_run_time(self, container_id: str) -> None:
+        self._ended.pop(container_id, None)
+        self._waiting.discard(container_id)
+        for _stream, tap in self._early.pop(container_id, _Early()).taps:
+            tap.finish()
+        with contextlib.suppress(PycomposeError, FileNotFoundError):
+            config = from_json(
+                ContainerConfig, read_json(self._paths.container(container_id) / "config.json")
+            )
+            open_existing(self._paths, container_id, parent=config.cgroup_parent).remove()
+        directory = self._paths.container_run(container_id)
+        with contextlib.suppress(FileNotFoundError):
+            (directory / "rootfs").rmdir()
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(directory):
+                (directory / name).unlink()
+            directory.rmdir()
+
+    # Descriptors
+
+    def op_hold(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+        """Keep descriptors under a key, in place of those it had."""
+        self._hold(message["key"], fds)
+        reply.ok()
+
+    def op_take(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Hand out copies of what is held."""
+        if message["key"] not in self._held:
+            raise EngineError(f"keeper: cannot take {message['key']}: nothing held under this key")
+        reply.ok({}, self._held[message["key"]])
+
+    def op_drop(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Close what is held."""
+        self._drop(message["key"])
+        reply.ok()
+
+    def op_held(self, _message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Tell the keys."""
+        reply.ok({"keys": sorted(self._held)})
+
+    def _hold(self, key: str, fds: list[int]) -> None:
+        self._drop(key)
+        self._held[key] = [os.dup(fd) for fd in fds]
+
+    def _drop(self, key: str) -> None:
+        for fd in self._held.pop(key, []):
+            os.close(fd)
+
+    # The end
+
+    def op_guard(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """Remember how to start the supervisor again, should this connection end."""
+        self._revival.guarded_by(reply.connection, message["argv"], message["environment"])
+        reply.ok()
+
+    def op_shutdown(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+        """End this process, when it has no containers, or after killing them."""
+
+        def finish() -> None:
+            if not self._containers:
+                self._paths.keeper_socket(self._project).unlink(missing_ok=True)
+                reply.ok()
+                self.loop.stop()
+
+        if self._containers and not message["force"]:
+            count = len(self._containers)
+            raise StateError(f"keeper of {self._project}: cannot end: it has {count} containers")
+        for container_id, container in self._containers.items():
+            self._at_exit.setdefault(container_id, []).append(finish)
+            container.kill()
+        finish()
+
+    def _on_exit(self, container: Container) -> None:
+        container_id = container.config.id
+        self._containers.pop(container_id, None)
+        self._ended[container_id] = container
+        self._exits += 1
+        if self._exits % _GARBAGE_EXITS == 0:
+            gc.collect()  # of what came after the freeze: nothing else looks for it
+        if container.executed:
+            state = container.state
+            self.broadcast(
+                {
+                    "event": "exit",
+                    "container": container_id,
+                    "exit_code": state.exit_code,
+                    "oom_killed": state.oom_killed,
+                    "finished_ns": state.finished_ns,
+                    "exit_code_known": state.exit_code_known,
+                }
+            )
+        for action in self._at_exit.pop(container_id, []):
+            action()
+
+    def _on_exec_exit(self, execution: Execution, code: int) -> None:
+        self._executions.pop(execution.exec_id, None)
+        if not execution.told:
+            self._strangers.look()
+        if execution.executed:
+            self.broadcast({"event": "exec_exit", "exec": execution.exec_id, "exit_code": code})
+
+    def _children(self) -> set[int]:
+        known: tuple[Container | Execution, ...] = (*self._containers.values(), *self._executions.values())
+        return {self._revival.pid, *(process.pid for process in known)}
+
+    def _waits_for_a_helper(self) -> bool:
+        return any(not execution.told for execution in self._executions.values())
+
+    def _container(self, message: dict[str, Any]) -> Container:
+        container = self._containers.get(message["container"])
+        if container is None:
+            raise NoSuchContainer(f"container {message['container'][:12]}: not running here")
+        return container
+
+    def _execution(self, message: dict[str, Any]) -> Execution:
+        execution = self._executions.get(message["exec"])
+        if execution is None:
+            raise NoSuchContainer(f"exec {message['exec']}: not running here")
+        return execution
+
+
+def _quietly(remove: Callable[[], None]) -> Callable[[], None]:
+    """Return `remove` for use while another error is on its way."""
+
+    def action() -> None:
+        with contextlib.suppress(CgroupError):
+            remove()
+
+    return action
+
+
+def main(project: str) -> None:
+    """Run the keeper of `project`; the listening socket is descriptor 3, errors go to descriptor 2."""
+    process.close_all_but([LISTENER_FD])
+    os.set_inheritable(LISTENER_FD, False)
+    process.set_dumpable(dumpable=False)
+    process.set_name("pycompose-keep")
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    os.umask(0o077)
+    os.chdir("/")
+    if os.geteuid() == 0:
+        with contextlib.suppress(PermissionError):  # without CAP_SYS_RESOURCE, as in many containers
+            Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
+    process.set_default_rlimit("nofile", -1, -1)
+    # Read now what a child could not read any more.
+    caps.permitted()
+    boot_id()
+    from_json(ContainerConfig, plain(_sample()))
+    listener = socket.socket(fileno=LISTENER_FD)
+    Keeper(StatePaths.from_environment(), project).serve(listener)
+    sys.exit(0)
+
+
+def _sample() -> ContainerConfig:
+    return ContainerConfig(id="", name="", project="", rootfs=(), process=Process(args=()))

@@ -1,0 +1,346 @@
+"""The keeper's side of one start: what the child needs is gathered here, then it is cloned.
+
+```
+child (engine/init.py)                       keeper
+                                             clone3, straight into the cgroup2 group
+mounts …, the v1 groups
+{"terminal"} + master                   -->
+READY                                   -->  state.json: created, with the pid
+                                        <--  GO
+execve; the socket closes               -->  state.json: running
+{"errno", "op", "path", "message"}      -->  the error, at any time; the child exits
+```
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from pycompose.engine.cgroups.base import Cgroup
+from pycompose.engine.config import ContainerConfig, Process
+from pycompose.engine.container import child as init
+from pycompose.engine.container import devices, rootfs
+from pycompose.engine.container.layers import make_base, make_uppers
+from pycompose.engine.dataclass import dataclass, replace
+from pycompose.engine.errors import EngineError, NamespaceError
+from pycompose.engine.linux import caps, namespaces, process
+from pycompose.engine.paths import StatePaths
+from pycompose.engine.state import Status, read_state
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PIPE_BYTES = 1 << 20
+_INIT_NAMES = ("docker-init", "tini-static", "catatonit")
+_INIT_PLACES = ("/usr/libexec/docker", "/usr/local/bin", "/usr/bin", "/bin", "/usr/libexec/podman")
+_NET_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+_IPC_SYSCTLS = frozenset(
+    f"kernel.{name}"
+    for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Child:
+    """A cloned process, which `sync` talks to until it has executed; an adopted one has no `sync`."""
+
+    pid: int
+    pidfd: int
+    sync: socket.socket | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Pipes:
+    """The ends of a container's streams; -1 where there is none. `child` are its 0, 1 and 2."""
+
+    child: tuple[int, int, int]
+    stdin: int = -1
+    stdout: int = -1
+    stderr: int = -1
+
+
+def make_pipes(directory: Path, wanted: Process) -> Pipes:
+    """Make the FIFOs of a container in its run directory and open both ends; raises OSError.
+
+    The container has them open for reading too: its writes can't fail with EPIPE, whoever dies on this side.
+    """
+    stdin = child_stdin = -1
+    if wanted.stdin_open and not wanted.tty:
+        name = _fifo(directory, "stdin")
+        child_stdin = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        stdin = os.open(name, os.O_WRONLY | os.O_CLOEXEC)
+        os.set_blocking(child_stdin, True)
+    if wanted.tty:
+        return Pipes(child=(-1, -1, -1))
+    ends = [open_reader(_fifo(directory, name)) for name in ("stdout", "stderr")]
+    inner = [os.open(directory / name, os.O_RDWR | os.O_CLOEXEC) for name in ("stdout", "stderr")]
+    return Pipes(child=(child_stdin, inner[0], inner[1]), stdin=stdin, stdout=ends[0], stderr=ends[1])
+
+
+def _fifo(directory: Path, name: str) -> Path:
+    path = directory / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path, 0o600)
+    return path
+
+
+def open_reader(path: Path) -> int:
+    """Open a container's FIFO for copying, with room for a megabyte while nobody copies; raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return fd
+
+
+def environment(wanted: Process, host_name: str) -> dict[str, str]:
+    """Return the variables of a process but for HOME: PATH, HOSTNAME, TERM, then its own; the last one wins.
+
+    Raises EngineError for an entry without a name or `=`, or with a NUL in it.
+    """
+    env = {"PATH": DEFAULT_PATH, "HOSTNAME": host_name}
+    if wanted.tty:
+        env["TERM"] = "xterm"
+    for entry in wanted.env:
+        name, equals, value = entry.partition("=")
+        if not name or not equals or "\0" in entry:
+            raise EngineError(f"environment {entry!r}: cannot set: it must be NAME=value")
+        env[name] = value
+    return env
+
+
+def sysctls(config: ContainerConfig) -> dict[str, str]:
+    """Return the kernel parameters to set; raises EngineError for one that isn't the container's own."""
+    wanted = {**(_NET_SYSCTLS if config.namespaces.network == "private" else {}), **config.sysctls}
+    for key in wanted:
+        if key.startswith("net."):
+            own = config.namespaces.network != "host"
+        else:
+            own = (key in _IPC_SYSCTLS or key.startswith("fs.mqueue.")) and config.namespaces.ipc != "host"
+        if not own:
+            raise EngineError(
+                f"sysctl {key}: cannot set: it is not the container's own",
+                hint="net.* needs its own network; kernel.shm*, msg*, sem and fs.mqueue.* its own ipc",
+            )
+    return wanted
+
+
+def find_init() -> str:
+    """Return the static reaper of this machine for `init: true`; raises EngineError when there is none."""
+    for name in _INIT_NAMES:
+        for place in _INIT_PLACES:
+            path = f"{place}/{name}"
+            if os.access(path, os.X_OK):
+                return path
+    raise EngineError(
+        "init: cannot use: no static init program found",
+        hint="install the package tini or catatonit",
+    )
+
+
+class Launcher:
+    """Starts the children of one keeper; owns the descriptors that a start opens until it is done."""
+
+    def __init__(self, paths: StatePaths) -> None:
+        self._paths = paths
+        self._own_pid_namespace = namespaces.open_namespace("self", "pid")
+        self._born_inside: bool | None = None
+
+    def container(
+        self, config: ContainerConfig, group: Cgroup, pipes: Pipes, size: tuple[int, int] = (0, 0)
+    ) -> Child:
+        """Clone the first process of a container, which enters its groups by itself; `size` is its terminal's.
+
+        Raises EngineError for what the config asks in vain, OSError when the clone fails.
+        """
+        paths = self._paths
+        opened: list[int] = []
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            flags, joins, pid_namespace = self._namespaces(config, opened)
+            wanted = config.process
+            if wanted.init and pid_namespace is None and flags & namespaces.CLONE_NEWPID:
+                binary = find_init()
+                wanted = with_init(wanted)
+            else:
+                binary = ""
+            privileged = config.security.privileged
+            extra = devices.all_host_nodes() if privileged else []
+            launch = init.Launch(
+                config=config,
+                process=wanted,
+                sync=theirs,
+                group=group,
+                born_inside=self._clones_into(group),
+                env=environment(wanted, init.host_name(config)),
+                capabilities=caps.mask_of(("ALL",) if privileged else wanted.capabilities),
+                stdio=pipes.child,
+                rows=size[0],
+                columns=size[1],
+                steps=tuple(rootfs.plan(config, paths.container_run(config.id), binary)),
+                nodes=(*extra, *devices.host_nodes(config.devices)),
+                sysctls=sysctls(config),
+                joins=joins,
+                shared_memory=self._shared_memory(config, opened),
+                base=make_base(paths.base),
+                rw=self._directories(config),
+                attach_at=paths.container_run(config.id) / "rootfs",
+            )
+            if pid_namespace is not None:
+                namespaces.setns(pid_namespace, namespaces.CLONE_NEWPID)
+            try:
+                return _clone(init.run_container, launch, ours, flags)
+            finally:
+                if pid_namespace is not None:
+                    namespaces.setns(self._own_pid_namespace, namespaces.CLONE_NEWPID)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            for fd in opened:
+                os.close(fd)
+
+    def execution(
+        self,
+        config: ContainerConfig,
+        wanted: Process,
+        group: Cgroup,
+        pidfd: int,
+        *,
+        stdio: tuple[int, int, int],
+        size: tuple[int, int],
+    ) -> Child:
+        """Clone the helper that enters the container of `pidfd` and becomes `wanted` there; raises alike."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            launch = init.Launch(
+                config=config,
+                process=wanted,
+                sync=theirs,
+                group=group,
+                born_inside=self._clones_into(group),
+                env=environment(wanted, init.host_name(config)),
+                capabilities=caps.mask_of(wanted.capabilities),
+                stdio=stdio,
+                rows=size[0],
+                columns=size[1],
+                pidfd=pidfd,
+            )
+            return _clone(init.run_exec, launch, ours, 0)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+
+    def _clones_into(self, group: Cgroup) -> bool:
+        """Tell whether to clone into `group` instead of letting the child enter it; found out once."""
+        fd = group.leaf_fd()
+        if fd is None:
+            return False
+        if self._born_inside is None:
+            self._born_inside = _can_be_born_in(fd)
+        return self._born_inside
+
+    def _namespaces(
+        self, config: ContainerConfig, opened: list[int]
+    ) -> tuple[int, tuple[tuple[int, int], ...], int | None]:
+        """Return the flags for clone3, the namespaces to join, and the pid namespace to be born in."""
+        flags = namespaces.CLONE_NEWNS
+        joins: list[tuple[int, int]] = []
+        pid_namespace = None
+        wanted = config.namespaces
+        for kind, mode in (
+            ("net", wanted.network),
+            ("pid", wanted.pid),
+            ("ipc", wanted.ipc),
+            ("uts", wanted.uts),
+        ):
+            if mode == "host":
+                continue
+            if mode.startswith("container:"):
+                opened.append(self._open_other(mode, kind))
+            elif kind == "net":
+                opened.append(self._open_pinned(config))
+            else:
+                flags |= namespaces.KINDS[kind]
+                continue
+            if kind == "pid":
+                pid_namespace = opened[-1]
+            else:
+                joins.append((opened[-1], namespaces.KINDS[kind]))
+        return flags, tuple(joins), pid_namespace
+
+    def _open_pinned(self, config: ContainerConfig) -> int:
+        path = self._paths.netns(config.id)
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as exc:
+            raise NamespaceError(
+                f"container {config.name}: cannot join its network namespace {path}: {exc.strerror}"
+            ) from exc
+
+    def _open_other(self, mode: str, kind: str) -> int:
+        """Open a namespace of the container that `mode` names ("container:ID"); raises NamespaceError."""
+        other = mode.partition(":")[2]
+        state = read_state(self._paths, other)
+        if state.status not in (Status.RUNNING, Status.PAUSED):
+            raise NamespaceError(f"container {other}: cannot join its {kind} namespace: it is not running")
+        try:
+            return namespaces.open_namespace(state.pid, kind)
+        except OSError as exc:
+            raise NamespaceError(
+                f"container {other}: cannot join its {kind} namespace: {exc.strerror}"
+            ) from exc
+
+    def _shared_memory(self, config: ContainerConfig, opened: list[int]) -> int:
+        if not config.namespaces.ipc.startswith("container:"):
+            return init.NO_FD
+        opened.append(self._open_other(config.namespaces.ipc, "mnt"))
+        return opened[-1]
+
+    def _directories(self, config: ContainerConfig) -> Path:
+        """Make where the rootfs is mounted, and its upper and work directories."""
+        (self._paths.container_run(config.id) / "rootfs").mkdir(exist_ok=True)
+        return make_uppers(self._paths.container(config.id), config.rootfs)
+
+
+def with_init(wanted: Process) -> Process:
+    """Return the process that reaps for `wanted` and runs it."""
+    return replace(wanted, args=(rootfs.INIT_TARGET, "--", *wanted.args))
+
+
+def _can_be_born_in(fd: int) -> bool:
+    """Find out by a child that does nothing whether children can be cloned into the group `fd`.
+
+    Kernels before 5.7 can't. Those that count kills of a group (6.14, and stable ones of its time) compare
+    the wrong two counts: where our own group has been killed once, such a child gets SIGKILL at its birth
+    (cgroup_css_set_fork reads kill_seq of the parent's group, cgroup_post_fork that of the child's).
+    """
+    try:
+        pid, pidfd = process.clone3(0, cgroup_fd=fd)
+    except OSError as exc:
+        if exc.errno not in (errno.EINVAL, errno.E2BIG, errno.EOPNOTSUPP):
+            raise
+        return False
+    if pid == 0:
+        os._exit(0)
+    try:
+        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    finally:
+        os.close(pidfd)
+    return result is not None and result.si_code == os.CLD_EXITED
+
+
+def _clone(
+    body: Callable[[init.Launch], None], launch: init.Launch, ours: socket.socket, flags: int
+) -> Child:
+    """Clone, into the cgroup2 group where that works; raises OSError."""
+    into = launch.group.leaf_fd() if launch.born_inside else None
+    pid, pidfd = process.clone3(flags, cgroup_fd=into)
+    if pid == 0:
+        init.run(body, launch)
+    ours.setblocking(False)
+    return Child(pid=pid, pidfd=pidfd, sync=ours)

@@ -1,0 +1,1 @@
+"""The log file of a container: written, rotated, read, followed; and journald."""

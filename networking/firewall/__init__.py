@@ -1,0 +1,1 @@
+"""nftables rules, connection tracking, forwarding, and the firewalls of others."""

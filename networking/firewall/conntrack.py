@@ -1,0 +1,108 @@
+"""Forgetting UDP flows that a published port has outgrown.
+
+UDP has no end: a client that keeps its source port stays with the container (or the host) that its first
+datagram went to, as long as it keeps sending. ctnetlink's numbers are from
+linux/netfilter/nfnetlink_conntrack.h.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from pycompose.engine.dataclass import dataclass
+from pycompose.networking.netlink.nfnetlink import (
+    FAMILIES,
+    NFNL_SUBSYS_CTNETLINK,
+    NLA_F_NESTED,
+    attribute,
+    attributes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycompose.networking.model import PublishedPort
+    from pycompose.networking.netlink.nfnetlink import Netfilter
+
+CT_GET, CT_DELETE = 1, 2
+TUPLE_ORIGINAL, TUPLE_REPLY = 1, 2
+TUPLE_IP, TUPLE_PROTOCOL = 1, 2
+ANY = {"", "0.0.0.0", "::"}  # noqa: S104 - compared, never bound
+
+
+@dataclass(frozen=True, slots=True)
+class Tuple:
+    """One direction of a flow."""
+
+    protocol: int
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+
+
+def forget_stale(netfilter: Netfilter, published: Sequence[PublishedPort]) -> None:
+    """Delete the UDP flows to a published port that do not lead to its container."""
+    ports: dict[tuple[int, int], list[PublishedPort]] = {}
+    for port in published:
+        if port.protocol == "udp":
+            version = ipaddress.ip_address(port.container_ip).version
+            ports.setdefault((version, port.host_port), []).append(port)
+    for version, family in ((4, FAMILIES["ip"]), (6, FAMILIES["ip6"])):
+        if not any(key[0] == version for key in ports):
+            continue
+        with contextlib.suppress(OSError):  # a kernel without ctnetlink: flows time out by themselves
+            for _family, found in netfilter.dump(NFNL_SUBSYS_CTNETLINK, CT_GET, family):
+                original = found.get(TUPLE_ORIGINAL, b"")
+                there, back = parse(original), parse(found.get(TUPLE_REPLY, b""))
+                if there is None or back is None or there.protocol != socket.IPPROTO_UDP:
+                    continue
+                wanted = ports.get((version, there.destination_port), ())
+                if any(is_stale(port, there, back) for port in wanted):
+                    body = attribute(TUPLE_ORIGINAL | NLA_F_NESTED, original)
+                    netfilter.request(NFNL_SUBSYS_CTNETLINK, CT_DELETE, family, body)
+
+
+def is_stale(port: PublishedPort, there: Tuple, back: Tuple) -> bool:
+    """Tell whether a flow meets the port but answers from elsewhere than its container."""
+    if port.host_ip not in ANY and port.host_ip != there.destination:
+        return False
+    if (back.source, back.source_port) == (port.container_ip, port.container_port):
+        return False
+    translated = (back.source, back.source_port) != (there.destination, there.destination_port)
+    return translated or _is_local(there.destination)
+
+
+def parse(data: bytes) -> Tuple | None:
+    """Return the content of a CTA_TUPLE attribute, None when it has no addresses or ports."""
+    outer = attributes(data)
+    ip = attributes(outer.get(TUPLE_IP, b""))
+    protocol = attributes(outer.get(TUPLE_PROTOCOL, b""))
+    source, destination = ip.get(1) or ip.get(3), ip.get(2) or ip.get(4)
+    if source is None or destination is None or len(protocol.get(1, b"")) != 1:
+        return None
+    ports = protocol.get(2, b""), protocol.get(3, b"")
+    if any(len(port) != 2 for port in ports):
+        return None
+    (source_port,), (destination_port,) = (struct.unpack(">H", port) for port in ports)
+    return Tuple(
+        protocol[1][0],
+        str(ipaddress.ip_address(source)),
+        source_port,
+        str(ipaddress.ip_address(destination)),
+        destination_port,
+    )
+
+
+def _is_local(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,335 @@
+"""The nftables table of one project: isolation, published ports, source NAT (engine.md 4.5).
+
+One table per project makes creating, replacing and deleting one message each, without a lock between
+projects. `drop` is final over all tables and `accept` only ends our own chain, so no table weakens another.
+
+    guard (raw prerouting)   nothing but lo reaches 127.0.0.0/8: route_localnet opens it to neighbours
+    (CVE-2020-8558)
+                             container addresses are reached only from the project's own bridges (moby #45610)
+    prerouting, output       published host ports become container addresses postrouting              the
+    host, a container that calls itself through a host port, and the way out: masquerade forward
+    one network does not reach another, internal ones nothing, published ports are reached
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from typing import TYPE_CHECKING
+
+from pycompose.engine.dataclass import dataclass
+from pycompose.engine.errors import NetworkError
+from pycompose.networking.firewall import nftables as nft
+from pycompose.networking.netlink.nfnetlink import Transaction
+from pycompose.networking.netns import write_sysctls
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycompose.networking.model import NetworkState, PublishedPort
+    from pycompose.networking.netlink.nfnetlink import Netfilter
+
+PREFIX = "pyc_"
+LONGEST_NAME = 63
+PRIORITY_RAW, PRIORITY_DSTNAT, PRIORITY_FILTER, PRIORITY_SRCNAT = -300, -100, 0, 100
+ANY = {"", "0.0.0.0", "::"}  # noqa: S104 - compared, never bound
+
+IFNAME = nft.SetType((nft.TYPE_IFNAME,))
+IFNAME_PAIR = nft.SetType((nft.TYPE_IFNAME, nft.TYPE_IFNAME))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What differs between IPv4 and IPv6 in a rule: offsets in the header, lengths, registers."""
+
+    name: str
+    version: int
+    nfproto: bytes
+    type: int
+    source: int
+    destination: int
+    size: int
+
+    @property
+    def registers(self) -> int:
+        """How many 4-byte registers an address takes."""
+        return self.size // 4
+
+    def match(self) -> bytes:
+        """Only packets of this family: payload offsets mean nothing for the other."""
+        return nft.meta(nft.META_NFPROTO) + nft.compare(self.nfproto)
+
+    def load_source(self) -> bytes:
+        """Load the source address."""
+        return nft.payload(nft.NETWORK_HEADER, self.source, self.size)
+
+    def load_destination(self, register: int = nft.REG_1) -> bytes:
+        """Load the destination address."""
+        return nft.payload(nft.NETWORK_HEADER, self.destination, self.size, register)
+
+
+IPV4 = Family(name="ip", version=4, nfproto=b"\2", type=nft.TYPE_IPV4, source=12, destination=16, size=4)
+IPV6 = Family(name="ip6", version=6, nfproto=b"\x0a", type=nft.TYPE_IPV6, source=8, destination=24, size=16)
+
+
+def table_name(project: str) -> str:
+    """Return the name of the project's table, cut to a readable length with a hash of the rest."""
+    name = PREFIX + project
+    if len(name) <= LONGEST_NAME:
+        return name
+    return name[: LONGEST_NAME - 13] + "-" + hashlib.sha256(project.encode()).hexdigest()[:12]
+
+
+def apply(
+    netfilter: Netfilter, project: str, networks: Sequence[NetworkState], published: Sequence[PublishedPort]
+) -> None:
+    """Replace the project's table. Raises NetworkError naming the object that the kernel refused."""
+    transaction = Transaction()
+    table = nft.Table(transaction, "inet", table_name(project))
+    comment = f"pycompose project {project}"
+    table.create(comment, replace=True)
+    RuleSet(table, networks, published).build()
+    netfilter.commit(transaction)
+
+
+def remove(netfilter: Netfilter, project: str) -> None:
+    """Delete the project's table; no error when there is none. Raises NetworkError."""
+    remove_table(netfilter, table_name(project))
+
+
+def remove_table(netfilter: Netfilter, name: str) -> None:
+    """Delete the table `name` of family inet; no error when there is none."""
+    transaction = Transaction()
+    table = nft.Table(transaction, "inet", name)
+    table.delete()
+    netfilter.commit(transaction)
+
+
+def allow_loopback(networks: Sequence[NetworkState], published: Sequence[PublishedPort]) -> None:
+    """Let 127.0.0.1 be translated to container addresses: route_localnet, on the bridges that need it.
+
+    The guard chain closes what that opens, so this comes after `apply`. Raises NetworkError.
+    """
+    targets = [
+        ipaddress.ip_address(port.container_ip)
+        for port in published
+        if port.host_ip in ANY or port.host_ip.startswith("127.")
+    ]
+    keys = {
+        f"ipv4/conf/{network.bridge}/route_localnet": "1"
+        for network in networks
+        if network.subnet and any(target in ipaddress.ip_network(network.subnet) for target in targets)
+    }
+    try:
+        write_sysctls(keys)
+    except OSError as exc:
+        raise NetworkError(f"route_localnet: switch on: {exc.strerror}") from exc
+
+
+class RuleSet:
+    """One project's rules; the order of rules within a chain is the order of the calls."""
+
+    def __init__(
+        self, table: nft.Table, networks: Sequence[NetworkState], published: Sequence[PublishedPort]
+    ) -> None:
+        self._table = table
+        self._networks = networks
+        self._families = [IPV4]
+        if any(network.subnet6 for network in networks):
+            self._families.append(IPV6)
+        inner = [net for network in networks if network.internal for net in _subnets(network)]
+        self._published = [
+            port
+            for port in published
+            if not any(ipaddress.ip_address(port.container_ip) in net for net in inner)
+        ]
+
+    def build(self) -> None:
+        """Add sets first: rules refer to them."""
+        bridges = [network.bridge for network in self._networks]
+        self._table.set("bridges", IFNAME, map(nft.ifname, bridges))
+        self._table.set(
+            "internal", IFNAME, [nft.ifname(net.bridge) for net in self._networks if net.internal]
+        )
+        self._table.set("same", IFNAME_PAIR, [nft.ifname(name) * 2 for name in bridges])
+        for family in self._families:
+            self._address_sets(family)
+        self._guard()
+        self._destinations()
+        self._sources()
+        self._forward()
+
+    def _address_sets(self, family: Family) -> None:
+        key = nft.SetType((family.type,))
+        local = [
+            (network, str(net)) for network in self._networks for net in _subnets(network, family.version)
+        ]
+        # Answers come to the own addresses of a network without masquerading; `forward` guards that one alone.
+        guarded = [net for network, net in local if network.masquerade or network.internal]
+        self._table.interval_set(f"guarded{family.version}", key, guarded)
+        out = [net for network, net in local if network.masquerade and not network.internal]
+        self._table.interval_set(f"out{family.version}", key, out)
+        everywhere: dict[bytes, bytes] = {}
+        bound: dict[bytes, bytes] = {}
+        for port in self._published:
+            if ipaddress.ip_address(port.container_ip).version != family.version:
+                continue
+            where = nft.protocol(port.protocol) + nft.port(port.host_port)
+            target = nft.address(port.container_ip) + nft.port(port.container_port)
+            if port.host_ip in ANY:
+                everywhere[where] = target
+            elif ipaddress.ip_address(port.host_ip).version == family.version:
+                bound[nft.address(port.host_ip) + where] = target
+        value = nft.SetType((family.type, nft.TYPE_PORT))
+        place = (nft.TYPE_PROTO, nft.TYPE_PORT)
+        self._table.map(f"ports{family.version}", nft.SetType(place), value, everywhere)
+        self._table.map(f"bound{family.version}", nft.SetType((family.type, *place)), value, bound)
+
+    def _guard(self) -> None:
+        chain = "guard"
+        self._table.base_chain(chain, "filter", "prerouting", PRIORITY_RAW, "who may address what")
+        self._table.rule(
+            chain,
+            "loopback addresses from outside",
+            IPV4.match(),
+            nft.meta(nft.META_IIFNAME),
+            nft.compare(nft.ifname("lo"), nft.CMP_NEQ),
+            IPV4.load_destination(),
+            nft.mask(b"\xff\0\0\0"),
+            nft.compare(b"\x7f\0\0\0"),
+            nft.counter(),
+            nft.drop(),
+        )
+        for family in self._families:
+            self._table.rule(
+                chain,
+                "container addresses from outside",
+                family.match(),
+                nft.meta(nft.META_IIFNAME),
+                nft.lookup("bridges", absent=True),
+                family.load_destination(),
+                nft.lookup(f"guarded{family.version}"),
+                nft.counter(),
+                nft.drop(),
+            )
+
+    def _destinations(self) -> None:
+        self._table.chain("published", "host ports to containers")
+        first = nft.REG32
+        for family in self._families:
+            after = first + family.registers
+            to_target = nft.dnat(family.name, first, after)
+            self._table.rule(
+                "published",
+                "ports on one address",
+                family.match(),
+                family.load_destination(first),
+                nft.meta(nft.META_L4PROTO, after),
+                nft.payload(nft.TRANSPORT_HEADER, 2, 2, after + 1),
+                nft.lookup(f"bound{family.version}", first, into=first),
+                to_target,
+            )
+            self._table.rule(
+                "published",
+                "ports on every address",
+                family.match(),
+                nft.meta(nft.META_L4PROTO, first),
+                nft.payload(nft.TRANSPORT_HEADER, 2, 2, first + 1),
+                nft.lookup(f"ports{family.version}", first, into=first),
+                to_target,
+            )
+        local = (nft.fib_type(2), nft.compare(nft.host32(nft.RTN_LOCAL)), nft.jump("published"))
+        for hook in ("prerouting", "output"):
+            self._table.base_chain(hook, "nat", hook, PRIORITY_DSTNAT, "published ports")
+            if hook == "output" and IPV6 in self._families:
+                self._table.rule(
+                    hook,
+                    "[::1] can't leave the machine: left to the relay",
+                    IPV6.match(),
+                    IPV6.load_destination(),
+                    nft.compare(nft.address("::1")),
+                    nft.accept(),
+                )
+            self._table.rule(hook, "addresses of this machine", *local)
+
+    def _sources(self) -> None:
+        chain = "postrouting"
+        self._table.base_chain(chain, "nat", "postrouting", PRIORITY_SRCNAT, "source addresses")
+        self._table.rule(
+            chain,
+            "from this machine into a network",
+            nft.meta(nft.META_OIFNAME),
+            nft.lookup("bridges"),
+            nft.fib_type(1),
+            nft.compare(nft.host32(nft.RTN_LOCAL)),
+            nft.masquerade(),
+        )
+        for network in self._networks:
+            for net in _subnets(network):
+                family = IPV4 if net.version == 4 else IPV6
+                inside = nft.mask(net.netmask.packed) + nft.compare(net.network_address.packed)
+                # By address, not interface: with br_netfilter the incoming interface is empty here.
+                self._table.rule(
+                    chain,
+                    f"hairpin in {network.name}"[:120],
+                    _is_published(),
+                    family.match(),
+                    family.load_source(),
+                    inside,
+                    family.load_destination(),
+                    inside,
+                    nft.masquerade(),
+                )
+        for family in self._families:
+            self._table.rule(
+                chain,
+                "out into the world",
+                family.match(),
+                family.load_source(),
+                nft.lookup(f"out{family.version}"),
+                nft.meta(nft.META_OIFNAME),
+                nft.lookup("bridges", absent=True),
+                nft.masquerade(),
+            )
+
+    def _forward(self) -> None:
+        chain = "forward"
+        incoming, outgoing = nft.meta(nft.META_IIFNAME), nft.meta(nft.META_OIFNAME)
+        known = nft.mask(nft.host32(nft.CT_ESTABLISHED | nft.CT_RELATED))
+        self._table.base_chain(chain, "filter", "forward", PRIORITY_FILTER, "between networks")
+        self._table.rule(
+            chain,
+            "answers",
+            nft.ct(nft.CT_STATE),
+            known,
+            nft.compare(nft.host32(0), nft.CMP_NEQ),
+            nft.accept(),
+        )
+        self._table.rule(
+            chain,
+            "within a network",
+            nft.meta(nft.META_IIFNAME, nft.REG_1),
+            nft.meta(nft.META_OIFNAME, nft.REG_2),
+            nft.lookup("same", nft.REG_1),
+            nft.accept(),
+        )
+        for where, text in ((incoming, "out of an internal network"), (outgoing, "into an internal network")):
+            self._table.rule(chain, text, where, nft.lookup("internal"), nft.counter(), nft.drop())
+        self._table.rule(
+            chain, "published ports", outgoing, nft.lookup("bridges"), _is_published(), nft.accept()
+        )
+        self._table.rule(
+            chain, "into a network from outside", outgoing, nft.lookup("bridges"), nft.counter(), nft.drop()
+        )
+
+
+def _is_published() -> bytes:
+    status = nft.mask(nft.host32(nft.IPS_DST_NAT))
+    return nft.ct(nft.CT_STATUS) + status + nft.compare(nft.host32(0), nft.CMP_NEQ)
+
+
+def _subnets(
+    network: NetworkState, version: int | None = None
+) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    nets = [ipaddress.ip_network(text) for text in (network.subnet, network.subnet6) if text]
+    return [net for net in nets if version in (None, net.version)]

@@ -1,0 +1,1 @@
+"""rtnetlink and nfnetlink sockets, and requests encoded once."""
