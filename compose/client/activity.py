@@ -17,7 +17,8 @@ from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.state import Status
 from pycompose.errors import NotRunning
 from pycompose.ipc.client import connect, connect_or_start
-from pycompose.state.snapshot import ObservedContainer, observe_containers, projects
+from pycompose.policy.observed import ObservedContainer
+from pycompose.state.snapshot import observe_containers, projects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import VolumeInUse
 from pycompose.events import Event, Phase
-from pycompose.supervisor.runtime.mounts import LABEL_HASH, LABEL_PROJECT
+from pycompose.labels import CONFIG_HASH, PROJECT
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _differs(context: Context, project: Project, volume: Volume) -> bool:
     state = VolumeStore(context.paths).get(volume.name)
     if state is None:
         return False
-    maker = state.labels.get(LABEL_PROJECT)
+    maker = state.labels.get(PROJECT)
     if maker != project.name:
         how = (
             "was not created by pycompose"
@@ -58,7 +58,7 @@ def _differs(context: Context, project: Project, volume: Volume) -> bool:
             f'volume "{volume.name}" already exists but {how}. Use `external: true` to use an existing volume'
         )
         context.sink(Event(subject="", text=text, phase=Phase.WARNING))
-    return state.labels.get(LABEL_HASH, volume.hash) != volume.hash
+    return state.labels.get(CONFIG_HASH, volume.hash) != volume.hash
 
 
 def _refuse_shared(context: Context, project: Project, volume: Volume) -> None:

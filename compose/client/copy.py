@@ -28,7 +28,8 @@ from pycompose.engine.linux import fs
 from pycompose.engine.state import Status
 from pycompose.events import Event, Phase
 from pycompose.ipc.client import connect_or_start
-from pycompose.state.snapshot import ObservedContainer, observe_containers, read_container
+from pycompose.policy.observed import ObservedContainer
+from pycompose.state.snapshot import observe_containers, read_container
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -34,8 +34,9 @@ from pycompose.engine.state import Status
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
 from pycompose.ipc.client import connect
+from pycompose.policy.observed import ObservedContainer
 from pycompose.state.records import read_service
-from pycompose.state.snapshot import ObservedContainer, observe_containers
+from pycompose.state.snapshot import observe_containers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING
 from pycompose.client.views import ContainerView, ImageView, MountView, PortView, ProjectView
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.state import Status
-from pycompose.state.snapshot import (
-    ALONE,
-    CONFIG_FILES,
-    PROJECT,
-    ObservedContainer,
-    observe_containers,
-    projects,
-    shown_labels,
-)
+from pycompose.labels import CONFIG_FILES, PROJECT
+from pycompose.policy.observed import ObservedContainer
+from pycompose.state.snapshot import ALONE, observe_containers, projects, shown_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

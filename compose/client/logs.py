@@ -17,7 +17,8 @@ from pycompose.engine.logs.reader import merge, read_batches
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
 from pycompose.ipc.client import connect
-from pycompose.state.snapshot import ObservedContainer, claims, observe_containers, read_container
+from pycompose.policy.observed import ObservedContainer
+from pycompose.state.snapshot import claims, observe_containers, read_container
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pycompose.client.changes import Context
     from pycompose.engine.paths import StatePaths
     from pycompose.model import Restart
-    from pycompose.state.snapshot import ObservedContainer
+    from pycompose.policy.observed import ObservedContainer
 
 
 class Last(enum.Enum):

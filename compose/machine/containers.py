@@ -16,10 +16,11 @@ from pycompose.engine.state import Status
 from pycompose.errors import NotRunning
 from pycompose.ipc.client import connect, connect_or_start
 from pycompose.ipc.retry import persistently
+from pycompose.labels import PROJECT
 from pycompose.machine import boot as comeback
 from pycompose.machine import images as catalog
 from pycompose.machine import volumes as resources
-from pycompose.state.snapshot import PROJECT, owner_of, read_container
+from pycompose.state.snapshot import owner_of, read_container
 from pycompose.version import VERSION
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pycompose.client.changes import Context
     from pycompose.client.options import LogsOptions
     from pycompose.client.query_options import EventsOptions
-    from pycompose.state.snapshot import ObservedContainer
+    from pycompose.policy.observed import ObservedContainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

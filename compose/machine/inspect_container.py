@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pycompose.engine.config import ContainerConfig, DeviceRate, Limits
     from pycompose.networking.model import NetworkState
     from pycompose.policy.health import HealthSpec
-    from pycompose.state.snapshot import ObservedContainer
+    from pycompose.policy.observed import ObservedContainer
 
 BRIDGE = "bridge"
 NEVER = "0001-01-01T00:00:00Z"

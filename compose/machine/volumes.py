@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pycompose.client.changes import Context
     from pycompose.engine.paths import StatePaths
-    from pycompose.state.snapshot import ObservedContainer
+    from pycompose.policy.observed import ObservedContainer
 
 # An `up` makes volumes and networks before the containers that refer to them.
 YOUNG_NS = 60_000_000_000

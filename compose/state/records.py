@@ -12,7 +12,7 @@ from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.statefiles import read_json, write_json
 from pycompose.model import Network, Service
 from pycompose.policy.health import HealthSpec
-from pycompose.supervisor.lifecycle.ready import ReadySpec
+from pycompose.policy.ready import ReadySpec
 
 if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths

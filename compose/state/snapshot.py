@@ -6,120 +6,20 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.config import ContainerConfig, from_json
-from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import StateError
 from pycompose.engine.state import ContainerState, Status, read_state
 from pycompose.engine.statefiles import read_json
+from pycompose.policy.observed import ObservedContainer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pycompose.engine.paths import StatePaths
 
-PROJECT = "com.docker.compose.project"
-SERVICE = "com.docker.compose.service"
-NUMBER = "com.docker.compose.container-number"
-CONFIG_HASH = "com.docker.compose.config-hash"
-ONEOFF = "com.docker.compose.oneoff"
-DEPENDS_ON = "com.docker.compose.depends_on"
-IMAGE = "com.docker.compose.image"
-REPLACE = "com.docker.compose.replace"
-WORKING_DIR = "com.docker.compose.project.working_dir"
-CONFIG_FILES = "com.docker.compose.project.config_files"
-ENVIRONMENT_FILE = "com.docker.compose.project.environment_file"
-VERSION = "com.docker.compose.version"
-
-# The project of the containers outside any compose file (alone.py). No other one begins with "_"
+# The project of the containers outside any compose file (machine/run_project.py). No other one begins with "_"
 # (compose-spec, "Name").
 ALONE = "_containers"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObservedContainer:
-    """One container as its files and /proc show it. `runtime` is what the supervisor noted (ports, endpoints).
-
-    `active` is the supervisor's own word that it runs or will: while it starts again the files say neither.
-    """
-
-    config: ContainerConfig
-    state: ContainerState
-    active: bool = False
-    health: dict[str, Any] = field(default_factory=dict)
-    runtime: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def id(self) -> str:
-        """64 hex digits."""
-        return self.config.id
-
-    @property
-    def name(self) -> str:
-        """The container's name."""
-        return self.config.name
-
-    @property
-    def service(self) -> str:
-        """Key of the service it belongs to."""
-        return self.config.labels.get(SERVICE, "")
-
-    @property
-    def number(self) -> int:
-        """Replica number, from 1."""
-        return int(self.config.labels.get(NUMBER, "1"))
-
-    @property
-    def oneoff(self) -> bool:
-        """Whether `run` made it."""
-        return self.config.labels.get(ONEOFF, "False") == "True"
-
-    @property
-    def replaces(self) -> str:
-        """Id of the container it was made to replace, "" for one that was not."""
-        return self.config.labels.get(REPLACE, "")
-
-    @property
-    def half_way(self) -> bool:
-        """Whether it was started beside the one it replaces and has not got its own name yet."""
-        return bool(self.replaces) and self.name.startswith(f"{self.replaces[:12]}_")
-
-    @property
-    def config_hash(self) -> str:
-        """Hash of the service it was made from."""
-        return self.config.labels.get(CONFIG_HASH, "")
-
-    @property
-    def running(self) -> bool:
-        """Whether its process exists (running, paused) or is about to again (restarting)."""
-        runs = self.state.status in (Status.RUNNING, Status.PAUSED)
-        return runs or self.active or bool(self.runtime.get("restarting"))
-
-    @property
-    def dependencies(self) -> tuple[str, ...]:
-        """Services it depends on, from its label `db:service_healthy:false,…`."""
-        return tuple(
-            item.split(":", 1)[0] for item in self.config.labels.get(DEPENDS_ON, "").split(",") if item
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """A project as it is.
-
-    `networks` maps names → the hash that each was made from, "" when nobody knows. `broken` are ids that were
-    claimed but never got a configuration (a killed `up`).
-    """
-
-    project: str
-    containers: tuple[ObservedContainer, ...] = ()
-    networks: Mapping[str, str] = field(default_factory=dict)
-    volumes: frozenset[str] = frozenset()
-    broken: tuple[str, ...] = ()
-
-    def of_service(self, service: str) -> list[ObservedContainer]:
-        """Return the service's containers (no one-offs) by number."""
-        found = [item for item in self.containers if item.service == service and not item.oneoff]
-        return sorted(found, key=lambda item: (item.number, item.config.created_ns))
 
 
 def shown_labels(config: ContainerConfig) -> dict[str, str]:

@@ -48,8 +48,8 @@ from pycompose.supervisor.threads import blocking
 from pycompose.version import VERSION
 
 if TYPE_CHECKING:
+    from pycompose.policy.observed import ObservedContainer
     from pycompose.state.records import RuntimeRecord, ServiceRecord
-    from pycompose.state.snapshot import ObservedContainer
     from pycompose.supervisor.lifecycle.tracked import Tracked
 
 log = logging.getLogger("pycompose.supervisor")

@@ -15,7 +15,8 @@ from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import KeeperLost, NoSuchContainer, PycomposeError, StateError
 from pycompose.engine.state import Status
 from pycompose.ipc.retry import REPEATABLE
-from pycompose.state.snapshot import Observed, observe_containers
+from pycompose.policy.observed import Observed
+from pycompose.state.snapshot import observe_containers
 from pycompose.supervisor.handlers.container import Altering
 from pycompose.supervisor.handlers.network import Joining
 from pycompose.supervisor.handlers.project import Changes

@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.state import Status
-from pycompose.state.snapshot import ObservedContainer, observe_containers
+from pycompose.policy.observed import ObservedContainer
+from pycompose.state.snapshot import observe_containers
 
 from tests.support.namespaces import CLONE_FS, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, setns, unshare
 from tests.support.scenario import PYCOMPOSE, SEARCH, Host, Result

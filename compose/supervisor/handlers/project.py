@@ -14,7 +14,8 @@ from pycompose.events import Event, Phase
 from pycompose.machine.boot import Last, note_change
 from pycompose.model import Project
 from pycompose.policy.plan import AwaitService, Plan, StartContainer
-from pycompose.policy.reconcile import ReconcileOptions, Recreate, down_plan, orphans, reconcile, stop_plan
+from pycompose.policy.reconcile import ReconcileOptions, Recreate, orphans, reconcile
+from pycompose.policy.teardown import down_plan, stop_plan
 from pycompose.supervisor.execute import execute
 from pycompose.supervisor.lifecycle.conditions import SETTLED_S
 from pycompose.supervisor.runtime.container_config import signal_number
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from pycompose.events import Sink
     from pycompose.ipc.client import Message, Peer
-    from pycompose.state.snapshot import Observed, ObservedContainer
+    from pycompose.policy.observed import Observed, ObservedContainer
     from pycompose.supervisor.lifecycle.tracked import Tracked
     from pycompose.supervisor.operations import Operations
     from pycompose.supervisor.requests import Requests

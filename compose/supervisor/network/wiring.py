@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.batching import Together
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import NetworkError, PycomposeError
+from pycompose.labels import CONFIG_HASH, NETWORK, PROJECT
 from pycompose.networking import etc_files as hosts
 from pycompose.networking.model import NetworkSpec, Pool, PublishedPort
 from pycompose.state.records import EndpointRecord, PublishedRecord, RuntimeRecord
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from pycompose.state.records import ServiceRecord
 
 log = logging.getLogger(__name__)
-
-LABEL_NETWORK = "com.docker.compose.network"
-LABEL_HASH = "com.docker.compose.config-hash"
 
 
 @dataclass(slots=True)
@@ -80,7 +78,7 @@ class Wiring:
 
     def network_hashes(self) -> dict[str, str]:
         """Return the names of all networks of the machine, with the hash that each was made from."""
-        return {state.name: state.labels.get(LABEL_HASH, "") for state in self._networking.list_networks()}
+        return {state.name: state.labels.get(CONFIG_HASH, "") for state in self._networking.list_networks()}
 
     def own_networks(self) -> list[str]:
         """Return the names of the networks that this project has made."""
@@ -102,9 +100,9 @@ class Wiring:
             options=network.driver_opts,
             labels={
                 **network.labels,
-                "com.docker.compose.project": self._project,
-                LABEL_NETWORK: network.key,
-                LABEL_HASH: network.hash,
+                PROJECT: self._project,
+                NETWORK: network.key,
+                CONFIG_HASH: network.hash,
             },
             external=network.external,
         )

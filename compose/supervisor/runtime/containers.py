@@ -25,6 +25,8 @@ from pycompose.machine import boot as comeback
 from pycompose.machine.boot import Last
 from pycompose.model import Health
 from pycompose.policy.health import HealthSpec, make_spec
+from pycompose.policy.ready import KEY as READY
+from pycompose.policy.ready import ready_spec
 from pycompose.policy.sharing import volume_sources
 from pycompose.state.records import (
     RuntimeRecord,
@@ -35,8 +37,6 @@ from pycompose.state.records import (
     write_service,
 )
 from pycompose.state.snapshot import ALONE, owner_of, read_container
-from pycompose.supervisor.lifecycle.ready import KEY as READY
-from pycompose.supervisor.lifecycle.ready import ready_spec
 from pycompose.supervisor.runtime.container_config import Parts, container_config
 from pycompose.supervisor.runtime.mounts import MountBuilder, anonymous_by_target, injected_files
 from pycompose.volumes.store import VolumeStore

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.config import Mount, MountKind
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import VolumeError
+from pycompose.labels import CONFIG_HASH, PROJECT, VOLUME
 from pycompose.volumes.copyup import copy_up
 from pycompose.volumes.files import InjectedFile, read_source, write_files
 from pycompose.volumes.store import VolumeSpec, VolumeStore
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
     from pycompose.model import FileObject, FileReference, Project, Service, ServiceVolume, Volume
-
-LABEL_PROJECT = "com.docker.compose.project"
-LABEL_HASH = "com.docker.compose.config-hash"
 
 
 @dataclass(slots=True)
@@ -181,9 +179,9 @@ def volume_spec(project: Project, volume: Volume) -> VolumeSpec:
     """Return what volumes.store makes of a top-level volume."""
     labels = {
         **volume.labels,
-        LABEL_PROJECT: project.name,
-        "com.docker.compose.volume": volume.key,
-        LABEL_HASH: volume.hash,
+        PROJECT: project.name,
+        VOLUME: volume.key,
+        CONFIG_HASH: volume.hash,
     }
     return VolumeSpec(name=volume.name, driver=volume.driver, options=volume.driver_opts, labels=labels)
 

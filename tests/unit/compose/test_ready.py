@@ -11,7 +11,8 @@ import pytest
 from pycompose.engine.config import LogConfig
 from pycompose.engine.errors import EngineError
 from pycompose.engine.logs.writer import LogWriter
-from pycompose.supervisor.lifecycle.ready import ReadySpec, check, ready_spec
+from pycompose.policy.ready import ReadySpec, ready_spec
+from pycompose.supervisor.lifecycle.ready import check
 
 
 class Answer(http.server.BaseHTTPRequestHandler):

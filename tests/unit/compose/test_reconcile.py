@@ -7,17 +7,11 @@ from typing import Any
 from pycompose.engine.config import ContainerConfig, Process, RootfsTree
 from pycompose.engine.dataclass import replace
 from pycompose.engine.state import ContainerState, Status
+from pycompose.labels import CONFIG_HASH, DEPENDS_ON, NUMBER, REPLACE, SERVICE
 from pycompose.model import Condition, Dependency, Endpoint, Network, Project, Service, ServiceVolume, Volume
-from pycompose.policy.reconcile import ReconcileOptions, Recreate, down_plan, reconcile, stop_plan
-from pycompose.state.snapshot import (
-    CONFIG_HASH,
-    DEPENDS_ON,
-    NUMBER,
-    REPLACE,
-    SERVICE,
-    Observed,
-    ObservedContainer,
-)
+from pycompose.policy.observed import Observed, ObservedContainer
+from pycompose.policy.reconcile import ReconcileOptions, Recreate, reconcile
+from pycompose.policy.teardown import down_plan, stop_plan
 
 NEEDS_WEB = Dependency(service="web", condition=Condition.STARTED)
 
