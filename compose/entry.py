@@ -12,48 +12,8 @@ import sys
 
 from pycompose import handover
 
-KEPT = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "XDG_RUNTIME_DIR",
-    "PYCOMPOSE_ROOT",
-    "PYCOMPOSE_RUN",
-    "PYCOMPOSE_CGROUP",
-)
-SUPERVISOR_FD = 3
 # New objects between two searches for garbage (Python's default is 700).
 GARBAGE = 50_000
-
-# The socket of a supervisor that waits to be told its project; app.prepare takes it.
-waiting: list[int] = []
-
-
-def spawn_supervisor(environment: dict[str, str]) -> int:
-    """Start a supervisor and return our end of its socket (control.Launch); raises OSError.
-
-    It is nobody's child to wait for: it outlives us, and init reaps it.
-    """
-    import socket  # noqa: PLC0415 - not for commands that only look
-
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    kept = {key: value for key, value in os.environ.items() if key in KEPT}
-    with theirs:
-        os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-m", "pycompose.supervisor", str(SUPERVISOR_FD)],
-            {**kept, **environment},
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, theirs.fileno(), SUPERVISOR_FD),
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-            ],
-            setsid=True,
-        )
-    return ours.detach()
 
 
 def _will_need_one(arguments: list[str]) -> bool:
@@ -82,8 +42,10 @@ def main() -> int:
     if quick and (code := handover.hand_over(arguments)) is not None:
         os._exit(code)
     if needs_one:
+        from pycompose.ipc import spawn  # noqa: PLC0415 - for the first `up` only
+
         try:  # noqa: SIM105 - contextlib takes 1 ms to import
-            waiting.append(spawn_supervisor({}))
+            spawn.waiting.append(spawn.spawn_supervisor({}))
         except OSError:
             pass  # the command line tries again and says what is wrong
     from pycompose.cli.main import main as command_line  # noqa: PLC0415 - see above

@@ -11,12 +11,12 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from pycompose import entry
 from pycompose.engine.config import plain
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import ExecError, NoSuchContainer, PycomposeError
 from pycompose.errors import NotRunning, unknown_service
 from pycompose.events import Event, Phase
+from pycompose.ipc import spawn
 from pycompose.ipc.client import Connection, Launch, connect_or_start
 from pycompose.ipc.retry import persistently
 from pycompose.policy.graph import select
@@ -102,8 +102,8 @@ def prepare(context: Context, project_name: str | None = None) -> None:
     project (or, without a name, the project of the working directory) has a supervisor.
     """
     require_root()
-    if entry.waiting:
-        _prepared.append(Launch(entry.waiting.pop()))
+    if spawn.waiting:
+        _prepared.append(Launch(spawn.waiting.pop()))
         return
     here = os.getcwd()
     for name in projects(context.paths):

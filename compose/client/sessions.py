@@ -14,7 +14,8 @@ from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
-from pycompose.ipc.client import connect_or_start, send
+from pycompose.ipc.client import connect_or_start
+from pycompose.ipc.protocol import send
 from pycompose.policy.graph import select
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from pycompose.config.load import Loaded
     from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
-    from pycompose.ipc.client import Connection, Message
+    from pycompose.ipc.client import Connection
+    from pycompose.ipc.protocol import Message
     from pycompose.model import Project
 
 

@@ -1,118 +1,28 @@
-"""The control socket between the command line and a project's supervisor: both ends of the protocol.
-
-A path socket (SOCK_SEQPACKET) in the project's 0700 directory; the server checks the peer's uid (SO_PEERCRED). One
-packet is one JSON object; what doesn't fit into a packet travels in a memfd beside it. One connection carries one
-operation:
-
-    client                        supervisor
-                           <--    {"hello": PROTOCOL, "pid": …, "version": …}
-    {"op": "apply", …}     -->
-                           <--    {"event": {…}}            any number
-                           <--    {"result": {…}}  or  {"error": {…}}
-    {"resize": [24, 80]}   -->    (sessions only: resize, signal)
-                           <--    {"exit": 0}
-
-A client that goes away cancels its operation, except those that say otherwise (supervisor.py).
-"""
+"""The command's end of the control socket (protocol.py): connects to a project's supervisor, or starts one."""
 
 from __future__ import annotations
 
-import array
-import contextlib
-import json
-import os
 import signal
 import socket
 import struct
 import sys
-from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from pycompose.engine.errors import PycomposeError, error_from_json
+from pycompose.engine.errors import error_from_json
 from pycompose.engine.linux.process import end_process
-from pycompose.entry import spawn_supervisor
 from pycompose.errors import NotRunning, ProtocolMismatch, SupervisorError
 from pycompose.events import Event
+from pycompose.ipc.protocol import PROTOCOL, Message, receive, send, short_path
+from pycompose.ipc.spawn import spawn_supervisor
 from pycompose.version import VERSION
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from pycompose.engine.paths import StatePaths
     from pycompose.events import Sink
 
-PROTOCOL = 1
 RETIRE_S = 10.0
-PACKET_BYTES = 60_000
-MAX_FDS = 8
-MAX_PAYLOAD_BYTES = 256 * 1024 * 1024
-
-Message = dict[str, Any]
-
-
-def encode(message: Message) -> tuple[bytes, list[int]]:
-    """Return the packet of `message` and, when it is too long for one, the memfd that holds it (to be closed)."""
-    data = json.dumps(message, separators=(",", ":")).encode()
-    if len(data) <= PACKET_BYTES:
-        return data, []
-    fd = os.memfd_create("pycompose-message", os.MFD_CLOEXEC)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(data)
-    return b'{"memfd":true}', [fd]
-
-
-def send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
-    """Send one message with descriptors; raises OSError (BlockingIOError on a full non-blocking socket)."""
-    data, extra = encode(message)
-    try:
-        rights = [*extra, *fds]
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", rights))] if rights else []
-        sock.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
-    finally:
-        for fd in extra:
-            os.close(fd)
-
-
-def receive(sock: socket.socket) -> tuple[Message | None, list[int]]:
-    """Return the next message and its descriptors, (None, []) at the end; raises SupervisorError on nonsense."""
-    data, ancillary, flags, _ = sock.recvmsg(
-        PACKET_BYTES + 4096, socket.CMSG_SPACE(MAX_FDS * 4), socket.MSG_CMSG_CLOEXEC
-    )
-    fds: list[int] = []
-    for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            received = array.array("i")
-            received.frombytes(payload[: len(payload) - len(payload) % received.itemsize])
-            fds += received
-    if not data:
-        return None, fds
-    try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-            raise ValueError("truncated packet")
-        message = json.loads(data)
-        if message.get("memfd"):
-            with open(fds.pop(0), "rb") as file:
-                if os.fstat(file.fileno()).st_size > MAX_PAYLOAD_BYTES:
-                    raise ValueError("payload too large")
-                file.seek(0)
-                message = json.loads(file.read())
-    except (ValueError, IndexError, AttributeError) as exc:
-        for fd in fds:
-            os.close(fd)
-        raise SupervisorError(f"control socket: cannot understand the other side: {exc}") from exc
-    return message, fds
-
-
-@contextlib.contextmanager
-def short_path(path: Path) -> Any:
-    """Yield a name of `path` that fits into sun_path (108 bytes, unix(7)) however long the path is."""
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)
 
 
 class Connection:
@@ -268,84 +178,3 @@ def retire(paths: StatePaths, project: str) -> None:
         pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if not end_process(pid, "pycompose.supervisor", (signal.SIGTERM, signal.SIGKILL), RETIRE_S):
         raise SupervisorError(f"project {project}: cannot end its supervisor, process {pid}")
-
-
-class Peer:
-    """The supervisor's end of one connection, driven by its event loop."""
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        loop: asyncio.AbstractEventLoop,
-        on_message: Callable[[Peer, Message, list[int]], None],
-        on_close: Callable[[Peer], None],
-    ) -> None:
-        sock.setblocking(False)
-        self._socket = sock
-        self._loop = loop
-        self._on_message = on_message
-        self._on_close = on_close
-        self._queue: deque[tuple[Message, list[int]]] = deque()
-        self.closed = False
-        loop.add_reader(sock, self._readable)
-
-    def uid(self) -> int:
-        """User id of the process at the other end (unix(7) SO_PEERCRED)."""
-        _, uid, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        return int(uid)
-
-    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Send now or queue. The descriptors are closed once they are sent."""
-        if self.closed:
-            for fd in fds:
-                os.close(fd)
-            return
-        self._queue.append((message, list(fds)))
-        self._flush()
-
-    def fail(self, error: PycomposeError) -> None:
-        """Send an error as the end of the operation."""
-        self.send({"error": error.to_json()})
-
-    def close(self) -> None:
-        """Hang up; queued messages are dropped."""
-        if self.closed:
-            return
-        self.closed = True
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
-        for _, fds in self._queue:
-            for fd in fds:
-                os.close(fd)
-        self._queue.clear()
-        self._socket.close()
-        self._on_close(self)
-
-    def _flush(self) -> None:
-        while self._queue:
-            message, fds = self._queue[0]
-            try:
-                send(self._socket, message, fds)
-            except BlockingIOError:
-                self._loop.add_writer(self._socket, self._flush)
-                return
-            except OSError:
-                self.close()
-                return
-            self._queue.popleft()
-            for fd in fds:
-                os.close(fd)
-        self._loop.remove_writer(self._socket)
-
-    def _readable(self) -> None:
-        try:
-            message, fds = receive(self._socket)
-        except BlockingIOError:
-            return
-        except (OSError, SupervisorError):
-            self.close()
-            return
-        if message is None:
-            self.close()
-        else:
-            self._on_message(self, message, fds)

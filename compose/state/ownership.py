@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import PycomposeError
 from pycompose.errors import SupervisorError
-from pycompose.ipc.client import short_path
+from pycompose.ipc.protocol import short_path
 from pycompose.networking.api import Networking
 from pycompose.state.snapshot import claims
 

@@ -29,7 +29,8 @@ from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, boot_id, read_state, start_ticks
 from pycompose.engine.statefiles import write_json
 from pycompose.errors import SupervisorError
-from pycompose.ipc.client import PROTOCOL, Message, Peer, receive, send, short_path
+from pycompose.ipc.protocol import PROTOCOL, Message, receive, send, short_path
+from pycompose.ipc.server import Peer
 from pycompose.networking.api import Networking
 from pycompose.state.ownership import clear_abandoned, forget, lock
 from pycompose.state.records import read_runtime, read_service

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from pycompose.engine.images.spec import Image
     from pycompose.events import Sink
-    from pycompose.ipc.client import Message, Peer
+    from pycompose.ipc.protocol import Message
+    from pycompose.ipc.server import Peer
     from pycompose.model import Project
     from pycompose.supervisor.lifecycle.tracked import Tracked
     from pycompose.supervisor.main import Supervisor

@@ -65,7 +65,7 @@ def test_the_new_version_takes_over(busy: Host, old: Path, what: str) -> None:
     """
     text = COMPOSE + TERMINAL
     if what == "control protocol":
-        _edit(old, "ipc/client.py", r"^PROTOCOL = \d+$", "PROTOCOL = 0")
+        _edit(old, "ipc/protocol.py", r"^PROTOCOL = \d+$", "PROTOCOL = 0")
     if what == "keeper protocol":
         _edit(old, "engine/keeper/wire.py", r"^PROTOCOL = \d+$", "PROTOCOL = 1")
         text = COMPOSE

@@ -16,7 +16,8 @@ from pycompose.state.records import ServiceRecord, read_runtime, write_runtime, 
 from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
-    from pycompose.ipc.client import Message, Peer
+    from pycompose.ipc.protocol import Message
+    from pycompose.ipc.server import Peer
     from pycompose.supervisor.lifecycle.tracked import Tracked
     from pycompose.supervisor.requests import Requests
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Iterable
 
     from pycompose.events import Sink
-    from pycompose.ipc.client import Message, Peer
+    from pycompose.ipc.protocol import Message
+    from pycompose.ipc.server import Peer
     from pycompose.policy.observed import Observed, ObservedContainer
     from pycompose.supervisor.lifecycle.tracked import Tracked
     from pycompose.supervisor.operations import Operations

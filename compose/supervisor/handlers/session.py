@@ -23,7 +23,8 @@ from pycompose.supervisor.runtime.mounts import ensure_volume
 from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
-    from pycompose.ipc.client import Message, Peer
+    from pycompose.ipc.protocol import Message
+    from pycompose.ipc.server import Peer
     from pycompose.supervisor.lifecycle.tracked import Tracked
     from pycompose.supervisor.operations import Operations
     from pycompose.supervisor.requests import Requests

@@ -10,7 +10,8 @@ import pytest
 from pycompose.engine.config import from_json, plain
 from pycompose.engine.errors import ExecError, PortInUse, error_from_json
 from pycompose.errors import ConfigError, Location, NotRunning, ProtocolMismatch
-from pycompose.ipc.client import PROTOCOL, Connection, receive, send
+from pycompose.ipc.client import Connection
+from pycompose.ipc.protocol import PROTOCOL, receive, send
 from pycompose.model import Condition, Dependency, Endpoint, Health, Network, Port, Project, Service, Volume
 
 
