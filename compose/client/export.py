@@ -34,6 +34,7 @@ from pycompose.engine.state import Status
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
 from pycompose.ipc.client import connect
+from pycompose.labels import PREFIX
 from pycompose.policy.observed import ObservedContainer
 from pycompose.state.records import read_service
 from pycompose.state.snapshot import observe_containers
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from pycompose.client.options import CommitOptions, ExportOptions
     from pycompose.engine.images.layers.tarwriter import Writable
     from pycompose.engine.images.store import StoredImage
-
-_OURS = "com.docker.compose."
 
 
 def export(context: Context, project_name: str, options: ExportOptions) -> None:
@@ -196,7 +195,7 @@ def _configuration(context: Context, container: ObservedContainer, base: StoredI
     command = service.command
     if command is None:
         command = config.cmd if service.entrypoint is None else ()
-    labels = {key: value for key, value in service.labels.items() if not key.startswith(_OURS)}
+    labels = {key: value for key, value in service.labels.items() if not key.startswith(PREFIX)}
     return replace(
         config,
         entrypoint=entrypoint,

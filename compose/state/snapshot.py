@@ -9,6 +9,7 @@ from pycompose.engine.config import ContainerConfig, from_json
 from pycompose.engine.errors import StateError
 from pycompose.engine.state import ContainerState, Status, read_state
 from pycompose.engine.statefiles import read_json
+from pycompose.labels import PREFIX
 from pycompose.policy.observed import ObservedContainer
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def shown_labels(config: ContainerConfig) -> dict[str, str]:
     """Return a container's labels for people: one outside any compose file has none of Compose's."""
     if config.project != ALONE:
         return config.labels
-    return {key: value for key, value in config.labels.items() if not key.startswith("com.docker.compose.")}
+    return {key: value for key, value in config.labels.items() if not key.startswith(PREFIX)}
 
 
 def read_container(paths: StatePaths, container_id: str, *, states: bool = True) -> ObservedContainer | None:

@@ -17,6 +17,7 @@ from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError, StorageError
 from pycompose.engine.linux.process import signal_handled
 from pycompose.engine.state import Status
+from pycompose.labels import PREFIX
 from pycompose.policy.health import HealthState
 from pycompose.policy.restart import RestartState, after_exit
 from pycompose.supervisor.lifecycle.conditions import Conditions
@@ -345,7 +346,7 @@ class Lifecycle:
         labels = {
             key: value
             for key, value in tracked.config.labels.items()
-            if not key.startswith("com.docker.compose.") and key != "restarting"  # an attribute of ours
+            if not key.startswith(PREFIX) and key != "restarting"  # an attribute of ours
         }
         self._tell(action, tracked, {**labels, **attributes})
 
