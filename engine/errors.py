@@ -9,7 +9,8 @@ PycomposeError(message, hint)               exit code 1
 │   ├─ KeeperMismatch(pid)                  the keeper is of another version, and is replaced
 │   ├─ KeeperLost                           the keeper died meanwhile: what was asked can be asked again
 │   ├─ StateError ── InvalidTransition  NoSuchContainer  AlreadyExists
-│   └─ ImageError ── InvalidReference  NoSuchImage  PullError  AuthError  DigestMismatch  ArchiveError
+│   ├─ ImageError ── InvalidReference  NoSuchImage  PullError  AuthError  DigestMismatch  ArchiveError
+│   └─ BuildError ── DockerfileError(file, line, text)
 ├─ StorageError                             a state directory that is full, read-only, or failing
 ├─ NetworkError ── AddressesExhausted  PortInUse
 └─ VolumeError ── VolumeInUse
@@ -138,6 +139,32 @@ class DigestMismatch(ImageError):  # noqa: N818
 
 class ArchiveError(ImageError):
     """An archive breaks a rule of the unpacker; the message says which layer and entry."""
+
+
+class BuildError(EngineError):
+    """An image could not be built."""
+
+
+class DockerfileError(BuildError):
+    """A Dockerfile that can't be understood; `text` is the line, `column` counts from 1 (0: the whole line)."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str = "Dockerfile",
+        line: int = 0,
+        column: int = 0,
+        text: str = "",
+        hint: str | None = None,
+    ) -> None:
+        place = ":".join(str(part) for part in (file, line, column) if part)
+        super().__init__(f"{place}: {message}", hint=hint)
+        self.reason = message
+        self.file = file
+        self.line = line
+        self.column = column
+        self.text = text
 
 
 class StorageError(PycomposeError):
