@@ -16,12 +16,9 @@ from typing import TYPE_CHECKING
 from pycompose.engine.batching import Together
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NetworkError
-from pycompose.networking import bridge, ipam, leases, leftovers, netns
-from pycompose.networking import veth as attach
+from pycompose.networking import bridge, ipam, leases, leftovers, netns, veth
 from pycompose.networking.dns import sockets
-from pycompose.networking.firewall import conntrack, forwarding
-from pycompose.networking.firewall import other_firewalls as foreign
-from pycompose.networking.firewall import rules as firewall
+from pycompose.networking.firewall import conntrack, forwarding, other_firewalls, rules
 from pycompose.networking.model import (
     EndpointSpec,
     EndpointState,
@@ -30,10 +27,10 @@ from pycompose.networking.model import (
     PublishedPort,
     check_name,
 )
-from pycompose.networking.netlink import rtnetlink as netlink
+from pycompose.networking.netlink import rtnetlink
 from pycompose.networking.netlink.nfnetlink import Netfilter
 from pycompose.networking.records import Record, Registry
-from pycompose.networking.veth import Wire, veth_name
+from pycompose.networking.veth import Wire
 
 if TYPE_CHECKING:
     import socket
@@ -65,7 +62,7 @@ class Networking:
     @staticmethod
     def prepare() -> None:
         """Import what the first network would import (about 25 ms CPU), on a thread to spare."""
-        netlink.preload()
+        rtnetlink.preload()
 
     def close(self) -> None:
         """Close the socket to nftables; the next call that needs it opens another."""
@@ -126,7 +123,7 @@ class Networking:
             if living := [key for key in record.attachments if self._alive(key)]:
                 names = ", ".join(sorted(record.attachments[key].lease_key for key in living))
                 raise NetworkError(f"network {name}: remove: has active endpoints: {names}")
-            attach.delete([*(item.veth for item in record.attachments.values()), record.state.bridge])
+            veth.delete([*(item.veth for item in record.attachments.values()), record.state.bridge])
             self._registry.delete(name)
             self._restore_forwarding()
 
@@ -146,7 +143,7 @@ class Networking:
             "connect %s (%s): %s", container_id[:12], hostname, ", ".join(w.network.name for w in wires)
         )
         pin = self.paths.netns(container_id)
-        pair = attach.connect(pin, wires, functools.partial(sockets.open_here, pin) if dns else None)
+        pair = veth.connect(pin, wires, functools.partial(sockets.open_here, pin) if dns else None)
         if pair:
             self._unasked[container_id] = pair
         return [_endpoint(wire) for wire in wires]
@@ -160,7 +157,7 @@ class Networking:
         ours = set(container_ids)
         records = [record for record in self._registry.all() if ours & record.attachments.keys()]
         veths = [one.veth for record in records for key, one in record.attachments.items() if key in ours]
-        attach.delete(veths)
+        veth.delete(veths)
         for container_id in container_ids:
             for sock in self._unasked.pop(container_id, ()):
                 sock.close()
@@ -183,7 +180,7 @@ class Networking:
             record = self._registry.load(check_name(network))
             if record is None or container_id not in record.attachments:
                 return
-            attach.delete([record.attachments[container_id].veth])
+            veth.delete([record.attachments[container_id].veth])
             leases.detach(record, container_id)
             self._registry.save(record)
 
@@ -211,17 +208,17 @@ class Networking:
         Returns warnings about other firewalls of the machine that will get in the way. Raises NetworkError.
         """
         netfilter = self._netfilter()
-        firewall.apply(netfilter, project, networks, published)
-        firewall.allow_loopback(networks, published)
+        rules.apply(netfilter, project, networks, published)
+        rules.allow_loopback(networks, published)
         udp = frozenset(port for port in published if port.protocol == "udp")
         if udp - self._udp.get(project, frozenset()):  # looking through all flows takes the kernel 10 ms
             conntrack.forget_stale(netfilter, published)
         self._udp[project] = udp
-        return foreign.warnings(netfilter)
+        return other_firewalls.warnings(netfilter)
 
     def remove_firewall(self, project: str) -> None:
         """Remove the project's rules; no error when there are none."""
-        firewall.remove(self._netfilter(), project)
+        rules.remove(self._netfilter(), project)
         self._udp.pop(project, None)
 
     # whatever is left
@@ -259,12 +256,12 @@ class Networking:
             for text in (record.state.subnet, record.state.subnet6)
             if text
         ]
-        with netlink.Netlink() as kernel:
+        with rtnetlink.Netlink() as kernel:
             return [*subnets, *kernel.routes()]
 
     @staticmethod
     def _refuse_foreign_bridge(state: NetworkState) -> None:
-        with netlink.Netlink() as kernel:
+        with rtnetlink.Netlink() as kernel:
             if kernel.index(state.bridge):
                 raise NetworkError(
                     f"network {state.name}: create: an interface {state.bridge} exists already",
@@ -308,8 +305,8 @@ class Networking:
             attachment = record.attachments.get(container_id)
             if attachment is None:
                 leases.grant(record, spec, container_id, self._alive)
-                veth = veth_name(container_id, record.state.name)
-                attachment = leases.attach(record, container_id, spec, veth=veth, interface=interface)
+                link = veth.veth_name(container_id, record.state.name)
+                attachment = leases.attach(record, container_id, spec, veth=link, interface=interface)
                 changed[spec.network] = record
             wires.append((spec, Wire(network=record.state, attachment=attachment)))
         return _with_gateways(wires)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from pycompose.engine.errors import PycomposeError
-from pycompose.networking import veth as attach
+from pycompose.networking import veth
 from pycompose.networking.netlink.rtnetlink import Netlink
 
 if TYPE_CHECKING:
@@ -84,4 +84,4 @@ def _stray_links(registry: Registry, project: str) -> None:
                     or (link.kind == "veth" and link.alias.startswith(f"{project}/"))
                 )
             ]
-        attach.delete(stray)
+        veth.delete(stray)

@@ -19,8 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError
-from pycompose.engine.filesystem import transfer
-from pycompose.engine.filesystem import view as rootview
+from pycompose.engine.filesystem import transfer, view
 from pycompose.engine.images.layers.compress import MAGIC_BYTES, Budget, detect, pieces
 from pycompose.engine.images.layers.tarstream import TarReader
 from pycompose.engine.images.layers.tarwriter import TarWriter
@@ -87,7 +86,7 @@ def _one(
         try:
             with (
                 steady(context, container) as now,
-                rootview.whole(context.paths, now.config, now.state) as root,
+                view.whole(context.paths, now.config, now.state) as root,
             ):
                 left_out = _put(root, options, replay) if options.to_container else _get(root, options)
         except OSError as exc:

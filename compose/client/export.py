@@ -18,8 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from pycompose.client.copy import steady
 from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import EngineError, ImageError, NoSuchContainer
-from pycompose.engine.filesystem import transfer
-from pycompose.engine.filesystem import view as rootview
+from pycompose.engine.filesystem import transfer, view
 from pycompose.engine.filesystem.diff import differences
 from pycompose.engine.images.archives.importer import target_name
 from pycompose.engine.images.changes import apply_changes
@@ -72,7 +71,7 @@ def _write_merged(context: Context, container: ObservedContainer, out: Writable)
     walker = transfer.Walker(skip=[target for target in targets if target])
     with (
         steady(context, container) as now,
-        rootview.bare(context.paths, now.config, now.state) as roots,
+        view.bare(context.paths, now.config, now.state) as roots,
     ):
         for root, target in zip(roots, targets, strict=True):
             transfer.write_tar(_named(walker.walk(root, target or b"."), target), tar)

@@ -280,8 +280,9 @@ def import_(
     context: Context, source: Path | BinaryIO, reference: str | None, *, changes: Sequence[str], message: str
 ) -> str:
     """Make an image of a root file system tar, return its id. Raises ArchiveError, ImageError."""
-    store = ImageStore(context.paths)
-    return store.import_rootfs(source, reference, changes=changes, message=message).id
+    from pycompose.engine.images.archives.importer import import_rootfs
+
+    return import_rootfs(ImageStore(context.paths), source, reference, changes=changes, message=message).id
 
 
 def pull(context: Context, reference: str, *, platform: str | None = None, quiet: bool = False) -> str:

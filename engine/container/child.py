@@ -21,8 +21,7 @@ from typing import NoReturn
 
 from pycompose.engine.cgroups.base import Cgroup
 from pycompose.engine.config import ContainerConfig, Process, Rlimit
-from pycompose.engine.container import mount as mounting
-from pycompose.engine.container import rootfs, terminal
+from pycompose.engine.container import mount, rootfs, terminal
 from pycompose.engine.container.child_error import at, describe
 from pycompose.engine.container.devices import NULL, Node
 from pycompose.engine.container.users import Ids, resolve_user
@@ -97,14 +96,14 @@ def run_container(launch: Launch) -> None:
     for fd, kind in launch.joins:
         at("join a namespace")
         namespaces.setns(fd, kind)
-    sources = mounting.clone_sources(launch.steps)
+    sources = mount.clone_sources(launch.steps)
     at("make mounts private")
     # Slave, not private: what the host unmounts goes away here too, and nothing of ours can get out.
     m.set_propagation("/", m.MS_SLAVE | m.MS_REC)
     _share_memory(launch, sources)
-    trees = mounting.mount_root(config.rootfs, launch.base, launch.rw, launch.attach_at)
+    trees = mount.mount_root(config.rootfs, launch.base, launch.rw, launch.attach_at)
     root = trees[0]
-    late = mounting.mount_all(root, launch.steps, sources, launch.nodes, launch.sysctls or {})
+    late = mount.mount_all(root, launch.steps, sources, launch.nodes, launch.sysctls or {})
     _stubs(root)
     _enter_groups(launch)
     _cgroup_namespace(launch, root)
@@ -113,13 +112,13 @@ def run_container(launch: Launch) -> None:
         at("mount", "/dev/console")
         terminal.bind_console(root, slave)
     _names(config)
-    mounting.protect(root, *rootfs.protections(config))
+    mount.protect(root, *rootfs.protections(config))
     at("create the working directory", launch.process.cwd)
     os.close(_working_directory(root, launch.process.cwd))
     at("make the rootfs read-only")
     for fd in [*late, *(trees if config.security.read_only_rootfs else [])]:
         m.set_attributes(fd, m.MOUNT_ATTR_RDONLY)
-    mounting.pivot(root)
+    mount.pivot(root)
     _become(launch, root, slave, wait=True)
 
 
@@ -237,12 +236,12 @@ def _is_there(name: str, directory: int) -> bool:
 def _cgroup_namespace(launch: Launch, root: int) -> None:
     """Make the container's group the root of what it sees: only now, when it is in all of its groups."""
     config = launch.config
-    hierarchies = mounting.own_hierarchies(config.id)
+    hierarchies = mount.own_hierarchies(config.id)
     if config.namespaces.cgroup == "private":
         at("unshare the cgroup namespace")
         namespaces.unshare(namespaces.CLONE_NEWCGROUP)
     if not any(step.target in ("/sys/fs", "/sys/fs/cgroup") for step in launch.steps):
-        mounting.mount_cgroups(root, hierarchies, read_only=not config.security.privileged)
+        mount.mount_cgroups(root, hierarchies, read_only=not config.security.privileged)
 
 
 def _terminal(launch: Launch, root: int) -> int:
@@ -331,7 +330,7 @@ def _streams(launch: Launch, root: int, slave: int) -> None:
     for number, given in enumerate(launch.stdio):
         fd = slave if slave != NO_FD else given
         if fd == NO_FD or os.fstat(fd).st_rdev == NULL:  # never a node of the host
-            null = null if null != NO_FD else mounting.null_device(root, os.O_RDWR)
+            null = null if null != NO_FD else mount.null_device(root, os.O_RDWR)
             fd = null
         os.dup2(fd, number, inheritable=True)
     at("set up standard streams")

@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pycompose.engine.container import mount as mounting
-from pycompose.engine.container import rootfs
+from pycompose.engine.container import mount, rootfs
 from pycompose.engine.container.layers import make_base, make_uppers
 from pycompose.engine.errors import MountError, StateError
 from pycompose.engine.linux import fs, namespaces
@@ -54,17 +53,17 @@ def whole(paths: StatePaths, config: ContainerConfig, state: ContainerState) -> 
         and not (step.source in generated and not os.path.exists(step.source))  # written by its first start
     ]
 
-    def mount(attach_at: Path) -> list[int]:
-        sources = mounting.clone_sources(steps)
+    def clone_trees(attach_at: Path) -> list[int]:
+        sources = mount.clone_sources(steps)
         trees = _mount_trees(paths, config, attach_at)
         if steps:
-            mounting.mount_all(trees[0], steps, sources, (), {})
+            mount.mount_all(trees[0], steps, sources, (), {})
         if config.security.read_only_rootfs:
             for tree in trees:
                 m.set_attributes(tree, m.MOUNT_ATTR_RDONLY)
         return trees
 
-    with _in_private_namespace(paths, config, mount) as trees:
+    with _in_private_namespace(paths, config, clone_trees) as trees:
         yield trees[0]
 
 
@@ -115,12 +114,12 @@ def _clone(root: int, target: str) -> int:
 
 def _mount_trees(paths: StatePaths, config: ContainerConfig, attach_at: Path) -> list[int]:
     rw = make_uppers(paths.container(config.id), config.rootfs)
-    return mounting.mount_root(config.rootfs, make_base(paths.base), rw, attach_at)
+    return mount.mount_root(config.rootfs, make_base(paths.base), rw, attach_at)
 
 
 @contextmanager
 def _in_private_namespace(
-    paths: StatePaths, config: ContainerConfig, mount: Callable[[Path], list[int]]
+    paths: StatePaths, config: ContainerConfig, clone_trees: Callable[[Path], list[int]]
 ) -> Iterator[list[int]]:
     paths.run.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".root-", dir=paths.run) as place:
@@ -128,7 +127,7 @@ def _in_private_namespace(
         def enter() -> list[int]:
             namespaces.unshare(namespaces.CLONE_NEWNS)
             m.set_propagation("/", m.MS_PRIVATE | m.MS_REC)
-            return mount(Path(place))
+            return clone_trees(Path(place))
 
         with _thread(config, enter) as fds:
             yield fds

@@ -1,4 +1,4 @@
-"""What the store no longer needs, and how whole trees are removed.
+"""Garbage collection: removing what no image and no container refers to.
 
 Mark and sweep: an image keeps its manifest, configuration and layers; a container (its config.json names the
 lower directories) keeps layers and skeletons. The sweep holds store.lock exclusively, so nobody is adding
@@ -10,8 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
-import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +23,7 @@ from pycompose.engine.images.manifest import (
     parse_configuration,
     parse_manifest,
 )
+from pycompose.engine.images.removal import remove_tree
 from pycompose.engine.statefiles import locked
 
 if TYPE_CHECKING:
@@ -162,50 +161,3 @@ def discard(layout: Layout, path: Path) -> None:
     """Make a directory of the store vanish at once, then remove it."""
     with layout.scratch("trash") as scratch:
         os.rename(path, scratch / "tree")
-
-
-def remove_tree(path: Path) -> int:
-    """Remove a directory and everything below it, return the bytes of its files. Missing is fine.
-
-    Deep trees of hostile archives need neither recursion nor long paths: directories are moved up to the top
-    one as they are met, and emptied there.
-    """
-    try:
-        top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return 0
-    try:
-        freed = empty_directory(top)
-    finally:
-        os.close(top)
-    os.rmdir(path)
-    return freed
-
-
-def empty_directory(top: int) -> int:
-    """Remove everything in the directory behind `top`, return the bytes of the files."""
-    freed = number = 0
-    unique = secrets.token_hex(8)
-    pending = [""]
-    while pending:
-        name = pending.pop()
-        fd = os.open(name or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
-        try:
-            with os.scandir(fd) as found:
-                entries = list(found)
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    number += 1
-                    moved = f".{unique}.{number}"
-                    os.rename(entry.name, moved, src_dir_fd=fd, dst_dir_fd=top)
-                    pending.append(moved)
-                else:
-                    status = os.stat(entry.name, dir_fd=fd, follow_symlinks=False)
-                    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-                        freed += status.st_size
-                    os.unlink(entry.name, dir_fd=fd)
-        finally:
-            os.close(fd)
-        if name:
-            os.rmdir(name, dir_fd=top)
-    return freed

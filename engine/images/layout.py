@@ -28,6 +28,7 @@ from pycompose.engine.images.manifest import (
     sha256,
     verify,
 )
+from pycompose.engine.images.removal import remove_tree
 from pycompose.engine.statefiles import locked, read_json
 
 if TYPE_CHECKING:
@@ -151,8 +152,6 @@ class Layout:
     @contextlib.contextmanager
     def scratch(self, purpose: str) -> Iterator[Path]:
         """Give a new directory in tmp/, held by flock while in use and removed afterwards."""
-        from pycompose.engine.images.gc import remove_tree  # noqa: PLC0415 - not for readers
-
         self.prepare()
         path = self.root / "tmp" / f"{purpose}-{os.getpid()}-{secrets.token_hex(6)}"
         os.mkdir(path, 0o700)

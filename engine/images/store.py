@@ -1,7 +1,7 @@
 """The image store as the rest of pycompose sees it: look up, list, name, remove.
 
-What brings images in lies in its own modules (archive.py, importer.py, pull.py), so that a look-up imports
-neither an HTTP library nor a decompressor.
+What brings images in lies in rooms of its own (archives, registry), so that a look-up imports neither an HTTP
+library nor a decompressor.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.dataclass import dataclass, replace
@@ -33,8 +33,6 @@ from pycompose.engine.images.rootfs import rootfs_image
 from pycompose.engine.images.spec import Image, Platform, config_from_oci, machine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pycompose.engine.paths import StatePaths
 
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})")
@@ -317,23 +315,6 @@ class ImageStore:
             deleted=tuple(dict.fromkeys(item.image.id for item in gone)),
             reclaimed=reclaimed,
         )
-
-    def import_rootfs(
-        self,
-        source: Path | BinaryIO,
-        reference: str | None,
-        *,
-        changes: Sequence[str] = (),
-        message: str = "",
-    ) -> Image:
-        """Make an image with one layer out of a root file system tar, also a compressed one.
-
-        `changes` are Dockerfile instructions (CMD, ENV, …). Raises ArchiveError, InvalidReference,
-        ImageError.
-        """
-        from pycompose.engine.images.archives.importer import import_rootfs  # noqa: PLC0415 - not for look-ups
-
-        return import_rootfs(self, source, reference, changes=changes, message=message)
 
 
 def file_stamp(reference: Reference) -> str:

@@ -34,12 +34,12 @@ from pycompose.engine.errors import (
     StateError,
 )
 from pycompose.engine.keeper import adopt, spawn, wire
-from pycompose.engine.keeper import stdio as output
 from pycompose.engine.keeper.attach import Tap
 from pycompose.engine.keeper.connection import Connection, Reply
 from pycompose.engine.keeper.loop import Loop
 from pycompose.engine.keeper.processes import Container, Done, Execution
 from pycompose.engine.keeper.reaper import Strangers
+from pycompose.engine.keeper.stdio import Output
 from pycompose.engine.keeper.supervisor_restart import Revival
 from pycompose.engine.linux import caps, process
 from pycompose.engine.paths import StatePaths
@@ -214,7 +214,7 @@ class Keeper:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         (directory / "exit.json").unlink(missing_ok=True)
         with contextlib.ExitStack() as undo:
-            copy = output.Output(self.loop, self._paths.container(config.id) / "log", config.log)
+            copy = Output(self.loop, self._paths.container(config.id) / "log", config.log)
             undo.callback(copy.close)
             early = self._early.pop(config.id, _Early())
             for stream, tap in early.taps:

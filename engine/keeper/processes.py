@@ -21,9 +21,9 @@ from typing import Any
 
 from pycompose.engine.cgroups.base import Cgroup
 from pycompose.engine.config import ContainerConfig, plain
-from pycompose.engine.container import child as init
-from pycompose.engine.container import child_error as failure
 from pycompose.engine.container import terminal
+from pycompose.engine.container.child import GO
+from pycompose.engine.container.child_error import to_error
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import CgroupError, ChildError, EngineError, ExecError
 from pycompose.engine.keeper import wire
@@ -241,13 +241,13 @@ class Container(Process):
     def on_message(self, message: dict[str, Any], fds: list[int]) -> None:
         """Take READY, the terminal, or a failure."""
         if "errno" in message:
-            self.error = failure.to_error(f"container {self.config.name}", message)
+            self.error = to_error(f"container {self.config.name}", message)
         elif fds:
             self.take_terminal(fds[0])
         elif self._write_or_end(self.state):
             # From here on it will run, so from here on it is known whose process that is.
             self._released = True
-            self.say(init.GO)
+            self.say(GO)
 
     def on_silence(self) -> None:
         """Conclude that it has executed, if it was released and didn't complain; or else it is dying."""
@@ -383,7 +383,7 @@ class Execution(Process):
     def on_message(self, message: dict[str, Any], fds: list[int]) -> None:
         """Take the pid, the terminal, or a failure."""
         if "errno" in message:
-            self.error = failure.to_error(f"container {self.container.config.name}", message)
+            self.error = to_error(f"container {self.container.config.name}", message)
         elif "pid" in message:
             self._switch(message["pid"], fds[0])
         else:

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from pycompose.engine.cgroups.base import Cgroup
 from pycompose.engine.config import ContainerConfig, Process
-from pycompose.engine.container import child as init
 from pycompose.engine.container import devices, rootfs
+from pycompose.engine.container.child import NO_FD, Launch, host_name, run, run_container, run_exec
 from pycompose.engine.container.layers import make_base, make_uppers
 from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import EngineError, NamespaceError
@@ -167,13 +167,13 @@ class Launcher:
                 binary = ""
             privileged = config.security.privileged
             extra = devices.all_host_nodes() if privileged else []
-            launch = init.Launch(
+            launch = Launch(
                 config=config,
                 process=wanted,
                 sync=theirs,
                 group=group,
                 born_inside=self._clones_into(group),
-                env=environment(wanted, init.host_name(config)),
+                env=environment(wanted, host_name(config)),
                 capabilities=caps.mask_of(("ALL",) if privileged else wanted.capabilities),
                 stdio=pipes.child,
                 rows=size[0],
@@ -190,7 +190,7 @@ class Launcher:
             if pid_namespace is not None:
                 namespaces.setns(pid_namespace, namespaces.CLONE_NEWPID)
             try:
-                return _clone(init.run_container, launch, ours, flags)
+                return _clone(run_container, launch, ours, flags)
             finally:
                 if pid_namespace is not None:
                     namespaces.setns(self._own_pid_namespace, namespaces.CLONE_NEWPID)
@@ -215,20 +215,20 @@ class Launcher:
         """Clone the helper that enters the container of `pidfd` and becomes `wanted` there; raises alike."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            launch = init.Launch(
+            launch = Launch(
                 config=config,
                 process=wanted,
                 sync=theirs,
                 group=group,
                 born_inside=self._clones_into(group),
-                env=environment(wanted, init.host_name(config)),
+                env=environment(wanted, host_name(config)),
                 capabilities=caps.mask_of(wanted.capabilities),
                 stdio=stdio,
                 rows=size[0],
                 columns=size[1],
                 pidfd=pidfd,
             )
-            return _clone(init.run_exec, launch, ours, 0)
+            return _clone(run_exec, launch, ours, 0)
         except BaseException:
             ours.close()
             raise
@@ -297,7 +297,7 @@ class Launcher:
 
     def _shared_memory(self, config: ContainerConfig, opened: list[int]) -> int:
         if not config.namespaces.ipc.startswith("container:"):
-            return init.NO_FD
+            return NO_FD
         opened.append(self._open_other(config.namespaces.ipc, "mnt"))
         return opened[-1]
 
@@ -334,13 +334,11 @@ def _can_be_born_in(fd: int) -> bool:
     return result is not None and result.si_code == os.CLD_EXITED
 
 
-def _clone(
-    body: Callable[[init.Launch], None], launch: init.Launch, ours: socket.socket, flags: int
-) -> Child:
+def _clone(body: Callable[[Launch], None], launch: Launch, ours: socket.socket, flags: int) -> Child:
     """Clone, into the cgroup2 group where that works; raises OSError."""
     into = launch.group.leaf_fd() if launch.born_inside else None
     pid, pidfd = process.clone3(flags, cgroup_fd=into)
     if pid == 0:
-        init.run(body, launch)
+        run(body, launch)
     ours.setblocking(False)
     return Child(pid=pid, pidfd=pidfd, sync=ours)

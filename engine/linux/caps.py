@@ -11,7 +11,7 @@ from pathlib import Path
 from pycompose.engine.errors import EngineError
 from pycompose.engine.linux.libc import call, syscall
 
-NAMES = (
+CAPABILITIES = (
     "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
     "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
     "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
@@ -57,8 +57,8 @@ def mask_of(names: Iterable[str]) -> int:
         plain = name.upper().removeprefix("CAP_")
         if plain == "ALL":
             mask |= permitted()
-        elif plain in NAMES:
-            mask |= 1 << NAMES.index(plain)
+        elif plain in CAPABILITIES:
+            mask |= 1 << CAPABILITIES.index(plain)
         else:
             raise EngineError(f"capability {name}: cannot use it: unknown", hint="see man 7 capabilities")
     return mask & permitted()

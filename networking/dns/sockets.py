@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import NetworkError
 from pycompose.networking import netns
-from pycompose.networking.firewall import nftables as nft
+from pycompose.networking.firewall import nft
 from pycompose.networking.firewall.rules import IPV4, PRIORITY_DSTNAT
 from pycompose.networking.netlink.nfnetlink import Netfilter, Transaction
 
@@ -85,7 +85,7 @@ def _rules(udp_port: int, tcp_port: int, *, replace: bool) -> Transaction:
             nft.compare(nft.address(ADDRESS)),
             nft.meta(nft.META_L4PROTO),
             nft.compare(nft.protocol(name)[:1]),
-            nft.payload(nft.TRANSPORT_HEADER, 2, 2),
+            nft.payload(nft.PAYLOAD_TRANSPORT_HEADER, 2, 2),
             nft.compare(nft.port(PORT)[:2]),
             nft.load(nft.address(ADDRESS), nft.REG_1),
             nft.load(nft.port(port)[:2], nft.REG_2),

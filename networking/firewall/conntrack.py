@@ -1,7 +1,7 @@
 """Forgetting UDP flows that a published port has outgrown.
 
 UDP has no end: a client that keeps its source port stays with the container (or the host) that its first
-datagram went to, as long as it keeps sending. ctnetlink's numbers are from
+datagram went to, as long as it keeps sending. Names and numbers are those of
 linux/netfilter/nfnetlink_conntrack.h.
 """
 
@@ -28,15 +28,17 @@ if TYPE_CHECKING:
     from pycompose.networking.model import PublishedPort
     from pycompose.networking.netlink.nfnetlink import Netfilter
 
-CT_GET, CT_DELETE = 1, 2
-TUPLE_ORIGINAL, TUPLE_REPLY = 1, 2
-TUPLE_IP, TUPLE_PROTOCOL = 1, 2
+IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE = 1, 2
+CTA_TUPLE_ORIG, CTA_TUPLE_REPLY = 1, 2
+CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
+CTA_IP_V4_SRC, CTA_IP_V4_DST, CTA_IP_V6_SRC, CTA_IP_V6_DST = 1, 2, 3, 4
+CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT = 1, 2, 3
 ANY = {"", "0.0.0.0", "::"}  # noqa: S104 - compared, never bound
 
 
 @dataclass(frozen=True, slots=True)
-class Tuple:
-    """One direction of a flow."""
+class FlowTuple:
+    """One direction of a flow (CTA_TUPLE)."""
 
     protocol: int
     source: str
@@ -56,18 +58,18 @@ def forget_stale(netfilter: Netfilter, published: Sequence[PublishedPort]) -> No
         if not any(key[0] == version for key in ports):
             continue
         with contextlib.suppress(OSError):  # a kernel without ctnetlink: flows time out by themselves
-            for _family, found in netfilter.dump(NFNL_SUBSYS_CTNETLINK, CT_GET, family):
-                original = found.get(TUPLE_ORIGINAL, b"")
-                there, back = parse(original), parse(found.get(TUPLE_REPLY, b""))
+            for _family, found in netfilter.dump(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, family):
+                original = found.get(CTA_TUPLE_ORIG, b"")
+                there, back = parse(original), parse(found.get(CTA_TUPLE_REPLY, b""))
                 if there is None or back is None or there.protocol != socket.IPPROTO_UDP:
                     continue
                 wanted = ports.get((version, there.destination_port), ())
                 if any(is_stale(port, there, back) for port in wanted):
-                    body = attribute(TUPLE_ORIGINAL | NLA_F_NESTED, original)
-                    netfilter.request(NFNL_SUBSYS_CTNETLINK, CT_DELETE, family, body)
+                    body = attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, original)
+                    netfilter.request(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE, family, body)
 
 
-def is_stale(port: PublishedPort, there: Tuple, back: Tuple) -> bool:
+def is_stale(port: PublishedPort, there: FlowTuple, back: FlowTuple) -> bool:
     """Tell whether a flow meets the port but answers from elsewhere than its container."""
     if port.host_ip not in ANY and port.host_ip != there.destination:
         return False
@@ -77,20 +79,21 @@ def is_stale(port: PublishedPort, there: Tuple, back: Tuple) -> bool:
     return translated or _is_local(there.destination)
 
 
-def parse(data: bytes) -> Tuple | None:
+def parse(data: bytes) -> FlowTuple | None:
     """Return the content of a CTA_TUPLE attribute, None when it has no addresses or ports."""
     outer = attributes(data)
-    ip = attributes(outer.get(TUPLE_IP, b""))
-    protocol = attributes(outer.get(TUPLE_PROTOCOL, b""))
-    source, destination = ip.get(1) or ip.get(3), ip.get(2) or ip.get(4)
-    if source is None or destination is None or len(protocol.get(1, b"")) != 1:
+    ip = attributes(outer.get(CTA_TUPLE_IP, b""))
+    protocol = attributes(outer.get(CTA_TUPLE_PROTO, b""))
+    source = ip.get(CTA_IP_V4_SRC) or ip.get(CTA_IP_V6_SRC)
+    destination = ip.get(CTA_IP_V4_DST) or ip.get(CTA_IP_V6_DST)
+    if source is None or destination is None or len(protocol.get(CTA_PROTO_NUM, b"")) != 1:
         return None
-    ports = protocol.get(2, b""), protocol.get(3, b"")
+    ports = protocol.get(CTA_PROTO_SRC_PORT, b""), protocol.get(CTA_PROTO_DST_PORT, b"")
     if any(len(port) != 2 for port in ports):
         return None
     (source_port,), (destination_port,) = (struct.unpack(">H", port) for port in ports)
-    return Tuple(
-        protocol[1][0],
+    return FlowTuple(
+        protocol[CTA_PROTO_NUM][0],
         str(ipaddress.ip_address(source)),
         source_port,
         str(ipaddress.ip_address(destination)),

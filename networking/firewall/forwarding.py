@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.errors import NetworkError
 from pycompose.engine.statefiles import read_json, write_json
 from pycompose.networking.bridge import LINK_GROUP
-from pycompose.networking.firewall import nftables as nft
+from pycompose.networking.firewall import nft
 from pycompose.networking.firewall.rules import IPV4, IPV6, PRIORITY_FILTER, Family, remove_table
 from pycompose.networking.netlink.nfnetlink import Transaction
 from pycompose.networking.netns import read_sysctl, write_sysctls

@@ -13,7 +13,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from pycompose.engine.linux import libc
-from pycompose.networking.firewall import nftables as nft
+from pycompose.networking.firewall import nft
 from pycompose.networking.firewall.rules import PREFIX
 from pycompose.networking.netlink.nfnetlink import FAMILIES, NFNL_SUBSYS_NFTABLES, attributes, text
 
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
     from pycompose.networking.netlink.nfnetlink import Netfilter
 
-GETRULE = 7
-FORWARD = 2
-CHAIN_TABLE, CHAIN_NAME, CHAIN_HOOK, CHAIN_POLICY = 1, 3, 4, 5
-HOOK_NUMBER = 1
+FORWARD = nft.NF_INET_HOOKS["forward"]
 OUR_INTERFACES = b"pc-"
 
 SOL_IP = 0
@@ -64,22 +61,24 @@ def _dropping_chains(netfilter: Netfilter) -> Iterator[tuple[str, str, str]]:
     """Yield family, table and name of the nftables chains (iptables-nft's too) that drop by policy."""
     names = {number: name for name, number in FAMILIES.items() if name in {"inet", "ip", "ip6"}}
     for family, found in netfilter.dump(NFNL_SUBSYS_NFTABLES, nft.GETCHAIN):
-        hook = attributes(found.get(CHAIN_HOOK, b"")).get(HOOK_NUMBER, b"")
-        policy = found.get(CHAIN_POLICY, b"")
+        hook = attributes(found.get(nft.NFTA_CHAIN_HOOK, b"")).get(nft.NFTA_HOOK_HOOKNUM, b"")
+        policy = found.get(nft.NFTA_CHAIN_POLICY, b"")
         if (
             family not in names
             or hook != struct.pack(">I", FORWARD)
             or policy != struct.pack(">I", nft.NF_DROP)
         ):
             continue
-        table, chain = (found[kind].rstrip(b"\0").decode() for kind in (CHAIN_TABLE, CHAIN_NAME))
+        table, chain = (
+            found[kind].rstrip(b"\0").decode() for kind in (nft.NFTA_CHAIN_TABLE, nft.NFTA_CHAIN_NAME)
+        )
         if not table.startswith(PREFIX) and not _knows_us(netfilter, family, table):
             yield names[family], table, chain
 
 
 def _knows_us(netfilter: Netfilter, family: int, table: str) -> bool:
     """Tell whether any rule of the table names our bridges: somebody has seen to it."""
-    rules = netfilter.dump(NFNL_SUBSYS_NFTABLES, GETRULE, family, text(1, table))
+    rules = netfilter.dump(NFNL_SUBSYS_NFTABLES, nft.GETRULE, family, text(nft.NFTA_RULE_TABLE, table))
     return any(OUR_INTERFACES in value for _family, found in rules for value in found.values())
 
 

@@ -1,14 +1,21 @@
-"""The nftables table of one project: isolation, published ports, source NAT (engine.md 4.5).
+"""The nftables table of one project: isolation, published ports, source NAT.
 
 One table per project makes creating, replacing and deleting one message each, without a lock between
 projects. `drop` is final over all tables and `accept` only ends our own chain, so no table weakens another.
 
-    guard (raw prerouting)   nothing but lo reaches 127.0.0.0/8: route_localnet opens it to neighbours
-    (CVE-2020-8558)
-                             container addresses are reached only from the project's own bridges (moby #45610)
-    prerouting, output       published host ports become container addresses postrouting              the
-    host, a container that calls itself through a host port, and the way out: masquerade forward
-    one network does not reach another, internal ones nothing, published ports are reached
+```
+chain        hook, priority            what it does
+guard        prerouting, raw           drops packets to 127.0.0.0/8 that did not come from lo: route_localnet
+                                       opens it to neighbours (CVE-2020-8558); drops packets to container
+                                       addresses that did not come from the project's bridges (moby #45610)
+prerouting   prerouting, dstnat        from elsewhere: published host ports become container addresses
+output       output, dstnat            from this machine: the same
+published    (jumped to by both)       the port maps: first those of one address, then those of every address
+postrouting  postrouting, srcnat       masquerades the machine's packets into a network, a container that calls
+                                       itself through a host port (hairpin), and the way out into the world
+forward      forward, filter           accepts answers, traffic within a network and to published ports; drops
+                                       one network to another, and all to and from internal ones
+```
 """
 
 from __future__ import annotations
@@ -19,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import NetworkError
-from pycompose.networking.firewall import nftables as nft
+from pycompose.networking.firewall import nft
 from pycompose.networking.netlink.nfnetlink import Transaction
 from pycompose.networking.netns import write_sysctls
 
@@ -61,11 +68,11 @@ class Family:
 
     def load_source(self) -> bytes:
         """Load the source address."""
-        return nft.payload(nft.NETWORK_HEADER, self.source, self.size)
+        return nft.payload(nft.PAYLOAD_NETWORK_HEADER, self.source, self.size)
 
     def load_destination(self, register: int = nft.REG_1) -> bytes:
         """Load the destination address."""
-        return nft.payload(nft.NETWORK_HEADER, self.destination, self.size, register)
+        return nft.payload(nft.PAYLOAD_NETWORK_HEADER, self.destination, self.size, register)
 
 
 IPV4 = Family(name="ip", version=4, nfproto=b"\2", type=nft.TYPE_IPV4, source=12, destination=16, size=4)
@@ -215,7 +222,7 @@ class RuleSet:
 
     def _destinations(self) -> None:
         self._table.chain("published", "host ports to containers")
-        first = nft.REG32
+        first = nft.REG32_00
         for family in self._families:
             after = first + family.registers
             to_target = nft.dnat(family.name, first, after)
@@ -225,7 +232,7 @@ class RuleSet:
                 family.match(),
                 family.load_destination(first),
                 nft.meta(nft.META_L4PROTO, after),
-                nft.payload(nft.TRANSPORT_HEADER, 2, 2, after + 1),
+                nft.payload(nft.PAYLOAD_TRANSPORT_HEADER, 2, 2, after + 1),
                 nft.lookup(f"bound{family.version}", first, into=first),
                 to_target,
             )
@@ -234,11 +241,11 @@ class RuleSet:
                 "ports on every address",
                 family.match(),
                 nft.meta(nft.META_L4PROTO, first),
-                nft.payload(nft.TRANSPORT_HEADER, 2, 2, first + 1),
+                nft.payload(nft.PAYLOAD_TRANSPORT_HEADER, 2, 2, first + 1),
                 nft.lookup(f"ports{family.version}", first, into=first),
                 to_target,
             )
-        local = (nft.fib_type(2), nft.compare(nft.host32(nft.RTN_LOCAL)), nft.jump("published"))
+        local = (nft.fib_type(nft.FIB_F_DADDR), nft.compare(nft.host32(nft.RTN_LOCAL)), nft.jump("published"))
         for hook in ("prerouting", "output"):
             self._table.base_chain(hook, "nat", hook, PRIORITY_DSTNAT, "published ports")
             if hook == "output" and IPV6 in self._families:
@@ -260,7 +267,7 @@ class RuleSet:
             "from this machine into a network",
             nft.meta(nft.META_OIFNAME),
             nft.lookup("bridges"),
-            nft.fib_type(1),
+            nft.fib_type(nft.FIB_F_SADDR),
             nft.compare(nft.host32(nft.RTN_LOCAL)),
             nft.masquerade(),
         )
@@ -295,7 +302,7 @@ class RuleSet:
     def _forward(self) -> None:
         chain = "forward"
         incoming, outgoing = nft.meta(nft.META_IIFNAME), nft.meta(nft.META_OIFNAME)
-        known = nft.mask(nft.host32(nft.CT_ESTABLISHED | nft.CT_RELATED))
+        known = nft.mask(nft.host32(nft.CT_STATE_ESTABLISHED | nft.CT_STATE_RELATED))
         self._table.base_chain(chain, "filter", "forward", PRIORITY_FILTER, "between networks")
         self._table.rule(
             chain,

@@ -34,9 +34,7 @@ from pycompose.networking.netlink.messages import (
     read_error,
     split,
 )
-from pycompose.networking.netlink.templates import address as address_value
-from pycompose.networking.netlink.templates import filled, number, text
-from pycompose.networking.netlink.templates import mac as mac_value
+from pycompose.networking.netlink.templates import filled, ip_value, mac_value, number_value, text_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -234,19 +232,19 @@ class Batch:
         """
         data = filled(
             _new_veth,
-            name=text(name),
+            name=text_value(name),
             mac=mac_value(mac),
-            mtu=number(mtu),
-            master=number(master),
-            peer=text(peer.name),
+            mtu=number_value(mtu),
+            master=number_value(master),
+            peer=text_value(peer.name),
             peer_mac=mac_value(peer.mac),
-            netns_fd=number(peer.netns_fd),
+            netns_fd=number_value(peer.netns_fd),
         )
         self._add(data, f"veth {name} and its peer {peer.name}: create")
 
     def set_port(self, name: str, *, alias: str, isolated: bool) -> None:
         """Bring a bridge port up: hairpin on, no IPv6 address, maybe `isolated` from the other ports."""
-        data = filled(_port, isolated, name=text(name), alias=text(alias[:255]))
+        data = filled(_port, isolated, name=text_value(name), alias=text_value(alias[:255]))
         self._add(data, f"veth {name}: set up as a bridge port")
 
     def set_bridge(self, name: str, *, alias: str, ipv6: bool) -> None:
@@ -258,7 +256,7 @@ class Batch:
 
     def set_up(self, name: str) -> None:
         """Bring a link up."""
-        self._add(filled(_up, name=text(name)), f"link {name}: set up")
+        self._add(filled(_up, name=text_value(name)), f"link {name}: set up")
 
     def settle(self, name: str) -> None:
         """Make the kernel act on a new carrier now: start sending, and let the bridge forward.
@@ -266,22 +264,22 @@ class Batch:
         Otherwise a work queue does so a little later, and what is sent until then is lost. Asking for one link
         waits for it since Linux 6.8 (linkwatch_sync_dev).
         """
-        data = filled(_get_link, name=text(name))
+        data = filled(_get_link, name=text_value(name))
         self._add(data, f"link {name}: settle")
 
     def announce(self, name: str, mac: str) -> None:
         """Set the MAC address that a link has: the kernel then announces its addresses (arp_notify)."""
-        data = filled(_set_mac, name=text(name), mac=mac_value(mac))
+        data = filled(_set_mac, name=text_value(name), mac=mac_value(mac))
         self._add(data, f"link {name}: announce")
 
     def delete_link(self, name: str) -> None:
         """Delete a link; no error when there is none."""
-        data = filled(_delete_link, name=text(name))
+        data = filled(_delete_link, name=text_value(name))
         self._add(data, f"link {name}: delete", (errno.ENODEV,))
 
     def set_group(self, name: str, group: int) -> None:
         """Put a link into a group; no error when there is no such link."""
-        data = filled(_set_group, name=text(name), group=number(group))
+        data = filled(_set_group, name=text_value(name), group=number_value(group))
         self._add(data, f"link {name}: set group", (errno.ENODEV,))
 
     def delete_group(self, group: int) -> None:
@@ -291,18 +289,18 @@ class Batch:
 
     def add_address(self, link: str, index: int, address: str, prefix: int) -> None:
         """Give the link `index` (`link` in errors) an address; an IPv6 one is usable at once (no DAD)."""
-        local = address_value(address)
-        values = {"local": local, "index": number(index)}
+        local = ip_value(address)
+        values = {"local": local, "index": number_value(index)}
         if ":" not in address and prefix < 31:
             host = (1 << (32 - prefix)) - 1
             last = int.from_bytes(local.wire, "big") | host
-            values["broadcast"] = address_value(socket.inet_ntoa(last.to_bytes(4, "big")))
+            values["broadcast"] = ip_value(socket.inet_ntoa(last.to_bytes(4, "big")))
         data = filled(_new_address, prefix, **values)
         self._add(data, f"link {link}: add {address}/{prefix}")
 
     def add_default_route(self, link: str, index: int, gateway: str) -> None:
         """Route everything of the gateway's family through it, replacing another default route."""
-        data = filled(_new_default_route, gateway=address_value(gateway), index=number(index))
+        data = filled(_new_default_route, gateway=ip_value(gateway), index=number_value(index))
         self._add(data, f"link {link}: add default route by {gateway}")
 
     def commit(self) -> None:

@@ -38,22 +38,22 @@ class _Template(NamedTuple):
         return bytes(data)
 
 
-def text(value: str) -> Value:
+def text_value(value: str) -> Value:
     """Return a text; what comes behind it in the message depends on its length alone."""
     return Value("text", value, value.encode())
 
 
-def number(value: int) -> Value:
+def number_value(value: int) -> Value:
     """Return an unsigned number of 32 bits in the machine's order."""
     return Value("number", value, struct.pack("=I", value))
 
 
-def mac(value: str) -> Value:
+def mac_value(value: str) -> Value:
     """Return a hardware address, written with colons."""
     return Value("mac", value, bytes.fromhex(value.replace(":", "")))
 
 
-def address(value: str) -> Value:
+def ip_value(value: str) -> Value:
     """Return an IPv4 or IPv6 address."""
     family = socket.AF_INET6 if ":" in value else socket.AF_INET
     return Value("address", value, socket.inet_pton(family, value))
@@ -95,10 +95,10 @@ def _mark(value: Value, slot: int) -> Value:
     """Return a value of the same kind and length that is unlike those of other slots."""
     size = len(value.wire)
     if value.kind == "text":
-        return text(chr(ord("A") + slot) * size)
+        return text_value(chr(ord("A") + slot) * size)
     if value.kind == "number":
-        return number(0xB1C2D300 + slot)
+        return number_value(0xB1C2D300 + slot)
     if value.kind == "mac":
-        return mac(":".join([f"{0xA1 + slot:02x}"] * size))
+        return mac_value(":".join([f"{0xA1 + slot:02x}"] * size))
     family = socket.AF_INET if size == 4 else socket.AF_INET6
-    return address(socket.inet_ntop(family, bytes([0xE1 + slot] * size)))
+    return ip_value(socket.inet_ntop(family, bytes([0xE1 + slot] * size)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pycompose.engine.config import User
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import EngineError, PycomposeError
-from pycompose.engine.linux.caps import NAMES as CAPABILITIES
+from pycompose.engine.linux.caps import CAPABILITIES
 from pycompose.policy.health import OUTPUT_KEPT_BYTES, HealthResult
 from pycompose.supervisor.runtime.container_config import merge_environment
 from pycompose.supervisor.threads import blocking

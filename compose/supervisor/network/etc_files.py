@@ -10,7 +10,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pycompose.networking import etc_files as hosts
+from pycompose.networking.etc_files import (
+    host_network_hosts,
+    hostname_text,
+    hosts_text,
+    resolv_conf_text,
+    resolve_extra_hosts,
+    write_in_place,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,26 +36,26 @@ def own(
     service = record.service
     directory = _directory(paths, config)
     gateways = [endpoint.gateway for endpoint in endpoints if endpoint.gateway]
-    text = hosts.hosts_text(
+    text = hosts_text(
         [ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6) if ip],
         hostname=config.hostname,
         domainname=config.domainname,
-        extra=hosts.resolve_extra_hosts(service.extra_hosts, gateways),
+        extra=resolve_extra_hosts(service.extra_hosts, gateways),
     )
-    hosts.write_in_place(directory / "hosts", text)
-    hosts.write_in_place(directory / "hostname", hosts.hostname_text(config.hostname))
-    resolv = hosts.resolv_conf_text(
+    write_in_place(directory / "hosts", text)
+    write_in_place(directory / "hostname", hostname_text(config.hostname))
+    resolv = resolv_conf_text(
         embedded=bool(endpoints), dns=service.dns, search=service.dns_search, options=service.dns_opt
     )
-    hosts.write_in_place(directory / "resolv.conf", resolv)
+    write_in_place(directory / "resolv.conf", resolv)
 
 
 def of_the_host(paths: StatePaths, config: ContainerConfig, record: ServiceRecord) -> None:
     """Write the files for `network_mode: host`: the machine's own, plus extra_hosts; raises NetworkError."""
     directory = _directory(paths, config)
-    extra = hosts.resolve_extra_hosts(record.service.extra_hosts, ["127.0.0.1"])
+    extra = resolve_extra_hosts(record.service.extra_hosts, ["127.0.0.1"])
     machine = Path("/etc/hosts").read_text(encoding="utf-8", errors="replace")
-    hosts.write_in_place(directory / "hosts", hosts.host_network_hosts(machine, extra))
+    write_in_place(directory / "hosts", host_network_hosts(machine, extra))
     _copy(Path("/etc/resolv.conf"), directory / "resolv.conf")
 
 

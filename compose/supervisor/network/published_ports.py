@@ -19,17 +19,17 @@ log = logging.getLogger(__name__)
 
 def reserve_again(published: Sequence[PublishedRecord]) -> list[Reservation]:
     """Take the ports of a container that runs already; one that is lost by now is left out, with a warning."""
-    from pycompose.networking.ports import reserve as ports  # noqa: PLC0415 - only after a crash
+    from pycompose.networking.ports import reserve  # noqa: PLC0415 - only after a crash
 
     groups: dict[tuple[int, str], list[str]] = {}
     for port in published:
         groups.setdefault((port.host_port, port.protocol), []).append(port.host_ip)
     found = []
     for (number, protocol), addresses in groups.items():
-        everywhere = ports.ANY4 in addresses
+        everywhere = reserve.ANY4 in addresses
         for host_ip in [""] if everywhere else addresses:
             try:
-                found.append(ports.reserve_port(host_ip, (number, number), protocol))
+                found.append(reserve.reserve_port(host_ip, (number, number), protocol))
             except NetworkError as exc:
                 log.warning("cannot take a published port over: %s", exc)
     return found

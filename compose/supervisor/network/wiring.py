@@ -16,10 +16,10 @@ from pycompose.engine.batching import Together
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import NetworkError, PycomposeError
 from pycompose.labels import CONFIG_HASH, NETWORK, PROJECT
-from pycompose.networking import etc_files as hosts
+from pycompose.networking.etc_files import upstreams
 from pycompose.networking.model import NetworkSpec, Pool, PublishedPort
 from pycompose.state.records import EndpointRecord, PublishedRecord, RuntimeRecord
-from pycompose.supervisor.network import etc_files as netfiles
+from pycompose.supervisor.network import etc_files
 from pycompose.supervisor.network.dns import DnsService
 from pycompose.supervisor.network.endpoints import endpoint_spec, links
 from pycompose.supervisor.network.other_projects import Neighbours
@@ -69,7 +69,7 @@ class Wiring:
         self._lock = threading.RLock()
         self._wired: dict[str, _Wired] = {}
         self._states: dict[str, NetworkState] = {}
-        self._dns = DnsService(loop, hosts.upstreams())
+        self._dns = DnsService(loop, upstreams())
         self._neighbours = Neighbours(paths, project, networking)
         self._unwirings = Together(self._unwire)
         self.keeper: Keeper | None = None
@@ -131,13 +131,13 @@ class Wiring:
         """Give a container its network before it starts; raises NetworkError, PortInUse. Idempotent."""
         mode = config.namespaces.network
         if mode == "host":
-            netfiles.of_the_host(self._paths, config, record)
+            etc_files.of_the_host(self._paths, config, record)
             return RuntimeRecord()
         if mode.startswith("container:"):
-            netfiles.shared(self._paths, config, mode.removeprefix("container:"))
+            etc_files.shared(self._paths, config, mode.removeprefix("container:"))
             return RuntimeRecord()
         endpoints = self._endpoints(config, record)
-        netfiles.own(self._paths, config, record, endpoints)
+        etc_files.own(self._paths, config, record, endpoints)
         wired = _Wired(endpoints=endpoints, links=links(record), waits=bool(record.takes_over))
         with self._lock:
             old = self._wired.get(config.id, _Wired())
@@ -181,7 +181,7 @@ class Wiring:
         if leaving:
             self._networking.leave(config.id, leaving)
         endpoints = self._endpoints(config, record)
-        netfiles.own(self._paths, config, record, endpoints)
+        etc_files.own(self._paths, config, record, endpoints)
         with self._lock:
             wired = self._wired.setdefault(config.id, _Wired(named=True, links=links(record)))
             before = self._target(wired)
@@ -336,11 +336,11 @@ class Wiring:
             self._serve_names(container_id, record)
         if not wired.ports:
             return
-        from pycompose.networking.ports import reserve as ports  # noqa: PLC0415 - only after a crash
+        from pycompose.networking.ports.reserve import adopt_reservations  # noqa: PLC0415 - only after a crash
 
         if f"ports/{container_id}" in held:
             fds = keeper.take(f"ports/{container_id}")
-            wired.reservations = ports.adopt_reservations([socket.socket(fileno=fd) for fd in fds])
+            wired.reservations = adopt_reservations([socket.socket(fileno=fd) for fd in fds])
         else:
             # The keeper was killed too. Until now the kernel's rules have kept the ports working.
             wired.reservations = reserve_again(wired.ports)
@@ -427,15 +427,15 @@ class Wiring:
         target = self._target(wired)
         if target is None or not record.service.ports:
             return
-        from pycompose.networking.ports import reserve as ports  # noqa: PLC0415 - most containers publish nothing
+        from pycompose.networking.ports import reserve  # noqa: PLC0415 - most containers publish nothing
 
         published: list[PublishedRecord] = []
         free = list(others)
         try:
             for port in record.service.ports:
                 host_ip = port.host_ip or self._states[target.network].host_binding
-                host_ip = "" if host_ip == ports.ANY4 else host_ip
-                reservation = take_fitting(free, host_ip, port) or ports.reserve_port(
+                host_ip = "" if host_ip == reserve.ANY4 else host_ip
+                reservation = take_fitting(free, host_ip, port) or reserve.reserve_port(
                     host_ip, port.published, port.protocol
                 )
                 wired.reservations.append(reservation)

@@ -24,7 +24,7 @@ from pycompose.engine.config import (
 )
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import EngineError
-from pycompose.engine.linux.caps import NAMES as CAPABILITIES
+from pycompose.engine.linux.caps import CAPABILITIES
 from pycompose.labels import (
     CONFIG_FILES,
     CONFIG_HASH,

@@ -37,7 +37,10 @@ def import_rootfs(
     changes: Sequence[str] = (),
     message: str = "",
 ) -> Image:
-    """Store the tar `source` (also compressed) as an image. See ImageStore.import_rootfs."""
+    """Make an image with one layer out of the root file system tar `source`, also a compressed one.
+
+    `changes` are Dockerfile instructions (CMD, ENV, …). Raises ArchiveError, InvalidReference, ImageError.
+    """
     name = target_name(reference)
     config = apply_changes(ImageConfig(), changes)
     what = str(source) if isinstance(source, Path) else "standard input"

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import ArchiveError
-from pycompose.engine.images.gc import empty_directory
 from pycompose.engine.images.layers import tarstream
 from pycompose.engine.images.layers.tarstream import Entry, TarReader
 from pycompose.engine.images.layers.tree import OPEN_DIRECTORY, DirectoryMetadata, LayerTree, components
+from pycompose.engine.images.removal import empty_directory
 from pycompose.engine.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pycompose.engine.errors import NetworkError
-from pycompose.networking.firewall import nftables as own
+from pycompose.networking.firewall.nft import Table, accept
 from pycompose.networking.model import NetworkSpec, PublishedPort
 from pycompose.networking.netlink.nfnetlink import Netfilter, Transaction
 
@@ -123,10 +123,10 @@ def test_hundreds_of_ports_fit(empty_lab: Lab) -> None:
 
 def test_a_refused_object_is_named_and_nothing_is_changed(empty_lab: Lab) -> None:
     transaction = Transaction()
-    table = own.Table(transaction, "inet", "pyc_lab")
+    table = Table(transaction, "inet", "pyc_lab")
     table.create("x", replace=True)
     table.chain("good", "fine")
-    table.rule("missing", "goes nowhere", own.accept())
+    table.rule("missing", "goes nowhere", accept())
     with Netfilter() as netfilter:
         with pytest.raises(
             NetworkError, match=r"nftables: rule 'goes nowhere' of chain missing: No such file or directory"

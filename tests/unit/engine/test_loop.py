@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from pycompose.engine.config import LogConfig
-from pycompose.engine.keeper import connection as module
 from pycompose.engine.keeper import wire
 from pycompose.engine.keeper.connection import Connection
 from pycompose.engine.keeper.loop import Loop
@@ -118,7 +117,7 @@ def test_requests_and_answers_carry_descriptors() -> None:
 
 def test_a_client_that_never_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its queue is bounded; nothing else notices."""
-    monkeypatch.setattr(module, "_MAX_QUEUE", 50)
+    monkeypatch.setattr("pycompose.engine.keeper.connection._MAX_QUEUE", 50)
     loop, echo = Loop(), Echo()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:

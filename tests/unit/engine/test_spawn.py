@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycompose.engine.config import ContainerConfig, Namespaces, Process, RootfsTree
-from pycompose.engine.container import child_error as failure
+from pycompose.engine.container import child_error
 from pycompose.engine.container.child import find_program, with_home
 from pycompose.engine.container.users import Ids
 from pycompose.engine.errors import (
@@ -129,7 +129,9 @@ def test_program_lookup(tmp_path: Path) -> None:
 )
 def test_execve_failures_have_the_shells_codes(number: int, code: int) -> None:
     """127 is not found, 126 is found but not executable."""
-    error = failure.to_error("container c", {"errno": number, "op": "execve", "path": "x", "message": "m"})
+    error = child_error.to_error(
+        "container c", {"errno": number, "op": "execve", "path": "x", "message": "m"}
+    )
 
     assert isinstance(error, ExecError)
     assert error.exit_code == code
@@ -137,18 +139,18 @@ def test_execve_failures_have_the_shells_codes(number: int, code: int) -> None:
 
 def test_failures_become_errors_of_their_kind() -> None:
     """Mounts have hints, the rest tells its step; an error of ours keeps its words."""
-    failure.at("mount", "/data")
-    error = failure.to_error("container c", failure.describe(OSError(errno.ELOOP, "too many links")))
+    child_error.at("mount", "/data")
+    error = child_error.to_error("container c", child_error.describe(OSError(errno.ELOOP, "too many links")))
     assert isinstance(error, MountError)
     assert error.message == "container c: cannot mount /data: too many links"
     assert error.hint == "the image has a symbolic link there"
 
-    failure.at("change the user", "app")
-    ours = failure.to_error("container c", failure.describe(EngineError("user app: no", hint="h")))
+    child_error.at("change the user", "app")
+    ours = child_error.to_error("container c", child_error.describe(EngineError("user app: no", hint="h")))
     assert isinstance(ours, ChildError)
     assert (ours.message, ours.hint, ours.step) == ("container c: user app: no", "h", "change the user")
 
-    other = failure.to_error("container c", failure.describe(ValueError("odd")))
+    other = child_error.to_error("container c", child_error.describe(ValueError("odd")))
     assert other.message == "container c: cannot change the user app: ValueError: odd"
 
 

@@ -9,9 +9,8 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycompose.networking.firewall import nftables as nft
-from pycompose.networking.firewall import rules as firewall
-from pycompose.networking.firewall.conntrack import Tuple, is_stale, parse
+from pycompose.networking.firewall import nft, rules
+from pycompose.networking.firewall.conntrack import FlowTuple, is_stale, parse
 from pycompose.networking.model import NetworkState, PublishedPort
 from pycompose.networking.netlink.nfnetlink import Transaction, attribute, attributes, be32, nested, text
 
@@ -93,7 +92,7 @@ def test_a_batch_is_a_row_of_whole_messages(ports: int) -> None:
         for n in range(ports)
     ]
     transaction = Transaction()
-    firewall.RuleSet(nft.Table(transaction, "inet", "t"), [network], published).build()
+    rules.RuleSet(nft.Table(transaction, "inet", "t"), [network], published).build()
     data, place, sequence = transaction.encode(5), 0, 5
     while place < len(data):
         length, _kind, _flags, number, _pid = struct.unpack_from("=IHHII", data, place)
@@ -113,8 +112,8 @@ def test_set_types_are_as_nft_numbers_them() -> None:
 
 
 def test_table_names_stay_short_and_different() -> None:
-    assert firewall.table_name("my-app_1") == "pyc_my-app_1"
-    long = [firewall.table_name("p" * 200 + end) for end in ("a", "b")]
+    assert rules.table_name("my-app_1") == "pyc_my-app_1"
+    long = [rules.table_name("p" * 200 + end) for end in ("a", "b")]
 
     assert long[0] != long[1]
     assert {len(name) for name in long} == {63}
@@ -124,7 +123,7 @@ def test_conntrack_tuples_are_read() -> None:
     addresses = nested(1, attribute(1, b"\n\0\0\1"), attribute(2, b"\n\0\0\2"))
     protocol = nested(2, attribute(1, b"\x11"), attribute(2, b"\x04\0"), attribute(3, b"\0\x35"))
 
-    assert parse(addresses + protocol) == Tuple(17, "10.0.0.1", 1024, "10.0.0.2", 53)
+    assert parse(addresses + protocol) == FlowTuple(17, "10.0.0.1", 1024, "10.0.0.2", 53)
     assert parse(addresses) is None
     assert parse(nested(2, attribute(1, b"\x01"))) is None
     assert parse(addresses + nested(2, attribute(1, b"\x01"), attribute(2, b"\0\0"))) is None
@@ -134,10 +133,12 @@ def test_only_flows_to_somebody_else_are_stale() -> None:
     port = PublishedPort(
         host_ip="", host_port=53, protocol="udp", container_ip="10.0.0.2", container_port=5353
     )
-    there = Tuple(17, "192.0.2.9", 4000, "127.0.0.1", 53)
+    there = FlowTuple(17, "192.0.2.9", 4000, "127.0.0.1", 53)
 
-    assert not is_stale(port, there, Tuple(17, "10.0.0.2", 5353, "192.0.2.9", 4000))
-    assert is_stale(port, there, Tuple(17, "10.0.0.7", 5353, "192.0.2.9", 4000))
-    assert is_stale(port, there, Tuple(17, "127.0.0.1", 53, "192.0.2.9", 4000))  # met the machine itself
-    far = Tuple(17, "10.0.0.3", 4000, "198.51.100.1", 53)
-    assert not is_stale(port, far, Tuple(17, "198.51.100.1", 53, "10.0.0.3", 4000))  # a query passing through
+    assert not is_stale(port, there, FlowTuple(17, "10.0.0.2", 5353, "192.0.2.9", 4000))
+    assert is_stale(port, there, FlowTuple(17, "10.0.0.7", 5353, "192.0.2.9", 4000))
+    assert is_stale(port, there, FlowTuple(17, "127.0.0.1", 53, "192.0.2.9", 4000))  # met the machine itself
+    far = FlowTuple(17, "10.0.0.3", 4000, "198.51.100.1", 53)
+    assert not is_stale(
+        port, far, FlowTuple(17, "198.51.100.1", 53, "10.0.0.3", 4000)
+    )  # a query passing through

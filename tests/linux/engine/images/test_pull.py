@@ -1,4 +1,4 @@
-"""Pulling from Debian's docker-registry, directly and through a proxy that misbehaves (rows 94 and 95)."""
+"""Pulling from Debian's docker-registry, directly and through a proxy that misbehaves ."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ FAULTS = {
 def test_faults_that_pass(
     store: ImageStore, pull: Pull, plain_registry: RunningRegistry, image: str, case: str
 ) -> None:
-    """Row 95: the image is complete and right in the end."""
+    """The image is complete and right in the end."""
     with faulty(plain_registry.host, *(copy.copy(fault) for fault in FAULTS[case])) as proxy:
         pull(f"{proxy.host}/{image}")
 
@@ -219,7 +219,7 @@ REFUSED = {
 def test_faults_that_stay(
     store: ImageStore, pull: Pull, plain_registry: RunningRegistry, image: str, case: str
 ) -> None:
-    """Row 94: it fails, says which image and why, and leaves nothing behind."""
+    """It fails, says which image and why, and leaves nothing behind."""
     faults, kind, reason = REFUSED[case]
     with (
         faulty(plain_registry.host, *(copy.copy(fault) for fault in faults)) as proxy,
@@ -246,7 +246,7 @@ def test_a_wrong_diff_id_is_refused(
 def test_tokens_run_out_on_the_way(
     store: ImageStore, pull: Pull, plain_registry: RunningRegistry, image: str, settings: RegistrySettings
 ) -> None:
-    """Row 95: a new token is fetched for each 401; the scope is this repository's."""
+    """A new token is fetched for each 401; the scope is this repository's."""
     with faulty(plain_registry.host, tokens=Tokens(user="u", password="p", uses=3)) as proxy:
         CredentialStore(settings.environment).put(proxy.host, Credentials(username="u", password="p"))
         pull(f"{proxy.host}/{image}")

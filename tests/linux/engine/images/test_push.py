@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pycompose.engine.errors import AuthError, ImageError
+from pycompose.engine.images.archives.importer import import_rootfs
 from pycompose.engine.images.reference import parse
 from pycompose.engine.images.registry.auth import Credentials
 from pycompose.engine.images.registry.login import login, registry_domain
@@ -31,7 +32,7 @@ BIG = random.Random(5).randbytes(CHUNK + 1000)  # noqa: S311 - the same every ti
 
 def add(store: ImageStore, name: str, content: bytes) -> str:
     """Put an image with one file into the store; return its id."""
-    return store.import_rootfs(io.BytesIO(tar(file("f", content))), name, changes=["CMD f"]).id
+    return import_rootfs(store, io.BytesIO(tar(file("f", content))), name, changes=["CMD f"]).id
 
 
 def test_an_image_goes_and_comes_back(

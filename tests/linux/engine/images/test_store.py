@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pycompose.engine.errors import ArchiveError, DigestMismatch, ImageError, NoSuchImage
 from pycompose.engine.images import gc
+from pycompose.engine.images.archives.importer import import_rootfs
 from pycompose.engine.images.archives.load import load, load_reference
 from pycompose.engine.images.archives.save import save
 from pycompose.engine.images.layout import Layout
@@ -66,8 +67,8 @@ def test_a_root_file_system_becomes_an_image(
     store: ImageStore, tmp_path: Path, pack: Callable[[bytes], bytes]
 ) -> None:
     """Its config is what the changes say; skopeo reads the store as the OCI layout it is."""
-    image = store.import_rootfs(
-        io.BytesIO(pack(SMALL)), "app:1", changes=['CMD ["sh"]', "ENV A=1"], message="why"
+    image = import_rootfs(
+        store, io.BytesIO(pack(SMALL)), "app:1", changes=['CMD ["sh"]', "ENV A=1"], message="why"
     )
 
     (lower,) = image.trees[0].lowers
@@ -80,7 +81,7 @@ def test_a_root_file_system_becomes_an_image(
 
 def test_a_busybox_can_be_imported(store: ImageStore, tmp_path: Path) -> None:
     """A real root file system: hundreds of links, the sticky /tmp, the private /root."""
-    image = store.import_rootfs(build_tar(tmp_path / "bb.tar", tmp_path / "tree"), "busybox")
+    image = import_rootfs(store, build_tar(tmp_path / "bb.tar", tmp_path / "tree"), "busybox")
 
     root = Path(image.trees[0].lowers[0])
     assert os.readlink(root / "bin/sh") == "busybox"
@@ -101,20 +102,20 @@ def test_a_busybox_can_be_imported(store: ImageStore, tmp_path: Path) -> None:
     ),
 )
 def test_bad_archives_leave_nothing(store: ImageStore, data: bytes, reason: str | None) -> None:
-    """Row 94: the message says what and where; the store is as before."""
+    """The message says what and where; the store is as before."""
     if reason is None:
-        store.import_rootfs(io.BytesIO(data), "empty")
+        import_rootfs(store, io.BytesIO(data), "empty")
         return
     with pytest.raises(ArchiveError, match=reason):
-        store.import_rootfs(io.BytesIO(data), "bad:1")
+        import_rootfs(store, io.BytesIO(data), "bad:1")
 
     assert rest(store) == []
 
 
 def test_saved_images_load_again(store: ImageStore, host_paths: StatePaths, tmp_path: Path) -> None:
     """Same id, same layers; several images in one archive, read from a stream, compressed."""
-    first = store.import_rootfs(io.BytesIO(SMALL), "app:1")
-    second = store.import_rootfs(io.BytesIO(BOTTOM), "other:2")
+    first = import_rootfs(store, io.BytesIO(SMALL), "app:1")
+    second = import_rootfs(store, io.BytesIO(BOTTOM), "other:2")
     out = io.BytesIO()
     save(store, ["app:1", "other:2"], out)
     store.prune(everything=True)
@@ -242,10 +243,10 @@ def test_a_blob_that_lies_is_refused(store: ImageStore, tmp_path: Path) -> None:
 
 def test_names_move_and_nameless_images_are_pruned(store: ImageStore) -> None:
     """As with docker: the old image stays until it is pruned, unless it has another name."""
-    first = store.import_rootfs(io.BytesIO(SMALL), "app:1")
+    first = import_rootfs(store, io.BytesIO(SMALL), "app:1")
     store.tag("app:1", "kept:1")
-    second = store.import_rootfs(io.BytesIO(BOTTOM), "app:1")
-    third = store.import_rootfs(io.BytesIO(TOP), "app:1")
+    second = import_rootfs(store, io.BytesIO(BOTTOM), "app:1")
+    third = import_rootfs(store, io.BytesIO(TOP), "app:1")
 
     assert store.resolve("app:1").id == third.id
     assert store.resolve("kept:1").id == first.id
@@ -257,7 +258,7 @@ def test_names_move_and_nameless_images_are_pruned(store: ImageStore) -> None:
 
 def test_removing_takes_names_then_the_image(store: ImageStore) -> None:
     """An id with several names needs --force; the layer goes with the last one."""
-    image = store.import_rootfs(io.BytesIO(SMALL), "a:1")
+    image = import_rootfs(store, io.BytesIO(SMALL), "a:1")
     store.tag("a:1", "b:1")
 
     with pytest.raises(ImageError, match=r"it has 2 names"):
@@ -272,7 +273,7 @@ def test_removing_takes_names_then_the_image(store: ImageStore) -> None:
 
 def test_an_image_in_use_stays(store: ImageStore) -> None:
     """A container's config.json keeps its layers, also when the image is removed by force."""
-    image = store.import_rootfs(io.BytesIO(SMALL), "a:1")
+    image = import_rootfs(store, io.BytesIO(SMALL), "a:1")
     container = store.paths.container("c" * 64)
     container.mkdir(parents=True)
     config = {"name": "demo-a-1", "image_id": image.id, "rootfs": [{"lowers": list(image.trees[0].lowers)}]}
@@ -303,7 +304,7 @@ def test_many_writers_at_once(store: ImageStore) -> None:
                 broken.append(exc)
 
     def work(number: int) -> None:
-        ImageStore(store.paths).import_rootfs(io.BytesIO(tar(file("f", str(number % 3)))), f"app:{number}")
+        import_rootfs(ImageStore(store.paths), io.BytesIO(tar(file("f", str(number % 3)))), f"app:{number}")
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -323,12 +324,13 @@ def test_many_writers_at_once(store: ImageStore) -> None:
 KILLED = """
 import sys
 from pathlib import Path
+from pycompose.engine.images.archives.importer import import_rootfs
 from pycompose.engine.images.store import ImageStore
 from pycompose.engine.paths import StatePaths
 store = ImageStore(StatePaths(root=Path(sys.argv[1])))
 print("go", flush=True)
 for number in range(100):
-    store.import_rootfs(Path(sys.argv[2]), f"app:{number}", changes=[f"ENV N={number}"])
+    import_rootfs(store, Path(sys.argv[2]), f"app:{number}", changes=[f"ENV N={number}"])
     store.remove(f"app:{number - 1}") if number else None
 """
 
@@ -345,7 +347,7 @@ def test_killed_at_any_point_the_store_is_usable(store: ImageStore, tmp_path: Pa
             threading.Event().wait(delay_ms / 1000)
             process.send_signal(signal.SIGKILL)
 
-        store.import_rootfs(io.BytesIO(SMALL), "after:1")
+        import_rootfs(store, io.BytesIO(SMALL), "after:1")
         assert store.resolve("after:1").size_bytes == 1
         assert all(item.image.size_bytes for item in store.list())
 

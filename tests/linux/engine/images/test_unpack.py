@@ -1,7 +1,4 @@
-"""Every rule of engine.md 5.3.
-
-On a real file system and seen through the kernel's overlayfs (rows 92 and 93).
-"""
+"""Unpacking layers by image-spec layer.md, on a real file system and seen through the kernel's overlayfs."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pycompose.engine.errors import ArchiveError
-from pycompose.engine.images.layers import unpack as unpack_module
 
 from tests.support.layers import (
     device,
@@ -338,7 +334,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_entries_are_refused_and_nothing_lands_outside(base: Path, case: str) -> None:
-    """Row 93: the message names the entry; the file system around the layer is as before."""
+    """The message names the entry; the file system around the layer is as before."""
     members, reason = HOSTILE[case]
     (base / "outside").write_text("precious")
     (base / "jail").mkdir()
@@ -411,7 +407,7 @@ def test_a_replaced_directory_is_forgotten(base: Path) -> None:
 
 def test_too_many_entries_are_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is a limit."""
-    monkeypatch.setattr(unpack_module, "MAX_ENTRIES", 3)
+    monkeypatch.setattr("pycompose.engine.images.layers.unpack.MAX_ENTRIES", 3)
 
     with pytest.raises(ArchiveError, match=r"entry 'f3': more than 3 entries"):
         unpack(base / "a", tar(*(file(f"f{n}") for n in range(5))))

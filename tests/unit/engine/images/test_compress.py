@@ -40,7 +40,7 @@ def test_what_goes_in_comes_out(data: bytes, kind: str, more: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ("gzip", "bzip2", "xz"))
 def test_truncation_and_garbage_are_named(kind: str) -> None:
-    """Row 93: truncated and trailing data; zeros after the end are padding."""
+    """Truncated and trailing data; zeros after the end are padding."""
     packed = COMPRESS[kind](b"x" * 10_000)
 
     assert decompress(packed + bytes(700), kind) == b"x" * 10_000

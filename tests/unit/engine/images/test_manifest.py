@@ -80,7 +80,7 @@ def test_a_manifest_is_read() -> None:
     ),
 )
 def test_bad_manifests_are_refused(data: bytes, reason: str) -> None:
-    """Row 93 and CVE-2021-41190, CVE-2020-15157: each with its reason, beginning with the image's name."""
+    """CVE-2021-41190, CVE-2020-15157: each with its reason, beginning with the image's name."""
     with pytest.raises(ImageError, match=f"^image x: .*({reason})"):
         parse_manifest(data, "image x")
 

@@ -171,7 +171,7 @@ END = bytes(1024)
     ),
 )
 def test_damage_is_named(data: bytes, reason: str) -> None:
-    """Row 93: each kind of damage ends in a message that says what it is."""
+    """Each kind of damage ends in a message that says what it is."""
     with pytest.raises(ArchiveError, match=reason):
         read(data)
 

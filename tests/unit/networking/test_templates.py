@@ -8,35 +8,39 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycompose.networking.netlink import rtnetlink as netlink
-from pycompose.networking.netlink.templates import address, filled, mac, number, text
+from pycompose.networking.netlink import rtnetlink
+from pycompose.networking.netlink.templates import filled, ip_value, mac_value, number_value, text_value
 
 NAMES = st.text("abcABC019-_.", min_size=1, max_size=15)
 NUMBERS = st.integers(0, 2**32 - 1)
 MACS = st.binary(min_size=6, max_size=6).map(lambda raw: raw.hex(":"))
 ADDRESSES = st.ip_addresses().map(str)
 SHAPES: tuple[tuple[Any, tuple[Any, ...], dict[str, tuple[Any, st.SearchStrategy[Any]]]], ...] = (
-    (netlink._up, (), {"name": (text, NAMES)}),
-    (netlink._get_link, (), {"name": (text, NAMES)}),
-    (netlink._delete_link, (), {"name": (text, NAMES)}),
-    (netlink._set_mac, (), {"name": (text, NAMES), "mac": (mac, MACS)}),
-    (netlink._set_group, (), {"name": (text, NAMES), "group": (number, NUMBERS)}),
-    (netlink._port, (True,), {"name": (text, NAMES), "alias": (text, st.text(min_size=1, max_size=40))}),
+    (rtnetlink._up, (), {"name": (text_value, NAMES)}),
+    (rtnetlink._get_link, (), {"name": (text_value, NAMES)}),
+    (rtnetlink._delete_link, (), {"name": (text_value, NAMES)}),
+    (rtnetlink._set_mac, (), {"name": (text_value, NAMES), "mac": (mac_value, MACS)}),
+    (rtnetlink._set_group, (), {"name": (text_value, NAMES), "group": (number_value, NUMBERS)}),
     (
-        netlink._new_veth,
+        rtnetlink._port,
+        (True,),
+        {"name": (text_value, NAMES), "alias": (text_value, st.text(min_size=1, max_size=40))},
+    ),
+    (
+        rtnetlink._new_veth,
         (),
         {
-            "name": (text, NAMES),
-            "mac": (mac, MACS),
-            "mtu": (number, NUMBERS),
-            "master": (number, NUMBERS),
-            "peer": (text, NAMES),
-            "peer_mac": (mac, MACS),
-            "netns_fd": (number, NUMBERS),
+            "name": (text_value, NAMES),
+            "mac": (mac_value, MACS),
+            "mtu": (number_value, NUMBERS),
+            "master": (number_value, NUMBERS),
+            "peer": (text_value, NAMES),
+            "peer_mac": (mac_value, MACS),
+            "netns_fd": (number_value, NUMBERS),
         },
     ),
-    (netlink._new_address, (24,), {"local": (address, ADDRESSES), "index": (number, NUMBERS)}),
-    (netlink._new_default_route, (), {"gateway": (address, ADDRESSES), "index": (number, NUMBERS)}),
+    (rtnetlink._new_address, (24,), {"local": (ip_value, ADDRESSES), "index": (number_value, NUMBERS)}),
+    (rtnetlink._new_default_route, (), {"gateway": (ip_value, ADDRESSES), "index": (number_value, NUMBERS)}),
 )
 
 
@@ -58,13 +62,13 @@ def test_a_mark_that_looks_like_something_else() -> None:
     def encode(*, value: str) -> bytes:
         return b"A" + value.encode() + b"A"
 
-    assert [filled(encode, value=text(letter)) for letter in "xyA"] == [b"AxA", b"AyA", b"AAA"]
+    assert [filled(encode, value=text_value(letter)) for letter in "xyA"] == [b"AxA", b"AyA", b"AAA"]
 
 
 def test_broadcast_addresses() -> None:
     """They are the last address of the prefix, and there is none for /31 and /32."""
     for prefix in range(1, 33):
-        batch = netlink.Batch(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        batch = rtnetlink.Batch(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         batch.add_address("eth0", 3, "10.1.2.3", prefix)
         (message,) = batch._messages
         last = ipaddress.ip_network(f"10.1.2.3/{prefix}", strict=False).broadcast_address

@@ -6,8 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pycompose.engine.errors import NetworkError
-from pycompose.networking import etc_files as hosts
-from pycompose.networking.etc_files import Resolver
+from pycompose.networking.etc_files import (
+    Resolver,
+    host_network_hosts,
+    hostname_text,
+    hosts_text,
+    machine_resolver,
+    parse_resolv,
+    resolv_conf_text,
+    resolve_extra_hosts,
+    upstreams,
+    write_in_place,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +28,7 @@ MACHINE = Resolver(
 
 
 def test_hosts_are_in_dockers_order() -> None:
-    text = hosts.hosts_text(
+    text = hosts_text(
         ("172.18.0.2", "fd00::2"), hostname="web", domainname="example.org", extra=(("db", "10.0.0.9"),)
     )
 
@@ -36,27 +46,27 @@ def test_hosts_are_in_dockers_order() -> None:
 
 
 def test_without_ipv6_there_is_no_ipv6_loopback() -> None:
-    text = hosts.hosts_text(("172.18.0.2",), hostname="web.example.org", ipv6=False)
+    text = hosts_text(("172.18.0.2",), hostname="web.example.org", ipv6=False)
 
     assert text == "127.0.0.1\tlocalhost\n172.18.0.2\tweb.example.org web\n"
 
 
 def test_the_machines_hosts_are_kept_unless_there_are_extra_ones() -> None:
-    assert hosts.host_network_hosts("as is\n", ()) == "as is\n"
-    assert hosts.host_network_hosts("as is\n", (("db", "10.0.0.9"),)).endswith("\n10.0.0.9\tdb\n")
+    assert host_network_hosts("as is\n", ()) == "as is\n"
+    assert host_network_hosts("as is\n", (("db", "10.0.0.9"),)).endswith("\n10.0.0.9\tdb\n")
 
 
 def test_host_gateway_becomes_the_gateway() -> None:
     extra = (("machine", "host-gateway"), ("db", "10.0.0.9"))
 
-    assert hosts.resolve_extra_hosts(extra, ("172.18.0.1", "fd00::1")) == [
+    assert resolve_extra_hosts(extra, ("172.18.0.1", "fd00::1")) == [
         ("machine", "172.18.0.1"),
         ("machine", "fd00::1"),
         ("db", "10.0.0.9"),
     ]
     with pytest.raises(NetworkError, match="extra_hosts: machine: host-gateway"):
-        hosts.resolve_extra_hosts(extra, ("",))
-    assert hosts.hostname_text("web") == "web\n"
+        resolve_extra_hosts(extra, ("",))
+    assert hostname_text("web") == "web\n"
 
 
 def test_a_resolv_conf_is_read_as_the_manual_says() -> None:
@@ -74,7 +84,7 @@ options rotate
 sortlist 10.0.0.0
 """
 
-    assert hosts.parse_resolv(text) == Resolver(
+    assert parse_resolv(text) == Resolver(
         nameservers=("192.0.2.1", "fe80::1%eth0"),
         search=("a.example", "b.example"),
         options=("ndots:2", "rotate"),
@@ -82,47 +92,47 @@ sortlist 10.0.0.0
 
 
 def test_the_embedded_server_is_named_and_asks_the_machines() -> None:
-    text = hosts.resolv_conf_text(embedded=True, machine=MACHINE)
+    text = resolv_conf_text(embedded=True, machine=MACHINE)
 
-    assert hosts.parse_resolv(text) == Resolver(
+    assert parse_resolv(text) == Resolver(
         nameservers=("127.0.0.11",), search=("corp.example",), options=("edns0", "trust-ad", "ndots:0")
     )
-    assert hosts.upstreams(MACHINE) == MACHINE.nameservers
-    assert hosts.upstreams(Resolver()) == ("8.8.8.8", "8.8.4.4")
+    assert upstreams(MACHINE) == MACHINE.nameservers
+    assert upstreams(Resolver()) == ("8.8.8.8", "8.8.4.4")
 
 
 def test_the_stub_of_systemd_is_looked_behind(tmp_path: Path) -> None:
     """127.0.0.53 would do, but only from the machine itself."""
-    assert hosts.machine_resolver(str(tmp_path)) == Resolver()
+    assert machine_resolver(str(tmp_path)) == Resolver()
     stub, behind = tmp_path / "etc/resolv.conf", tmp_path / "run/systemd/resolve/resolv.conf"
     for path in (stub, behind):
         path.parent.mkdir(parents=True)
     stub.write_text("nameserver 127.0.0.53\nsearch a.example\n", encoding="ascii")
-    assert hosts.machine_resolver(str(tmp_path)).nameservers == ("127.0.0.53",)
+    assert machine_resolver(str(tmp_path)).nameservers == ("127.0.0.53",)
     behind.write_text("nameserver 192.0.2.53\n", encoding="ascii")
 
     expected = Resolver(nameservers=("192.0.2.53",), search=("a.example",))
-    assert hosts.machine_resolver(str(tmp_path)) == expected
+    assert machine_resolver(str(tmp_path)) == expected
 
 
 def test_a_services_own_settings_go_before() -> None:
-    text = hosts.resolv_conf_text(
+    text = resolv_conf_text(
         embedded=True, dns=("1.1.1.1",), search=("x.example",), options=("ndots:3",), machine=MACHINE
     )
-    alone = hosts.resolv_conf_text(embedded=False, dns=("1.1.1.1",), search=(".",), machine=MACHINE)
+    alone = resolv_conf_text(embedded=False, dns=("1.1.1.1",), search=(".",), machine=MACHINE)
 
-    assert hosts.parse_resolv(text) == Resolver(
+    assert parse_resolv(text) == Resolver(
         nameservers=("127.0.0.11",), search=("x.example",), options=("ndots:3",)
     )
-    assert hosts.parse_resolv(alone) == Resolver(nameservers=("1.1.1.1",), options=("edns0", "trust-ad"))
-    assert hosts.parse_resolv(hosts.resolv_conf_text(embedded=False, machine=MACHINE)) == MACHINE
+    assert parse_resolv(alone) == Resolver(nameservers=("1.1.1.1",), options=("edns0", "trust-ad"))
+    assert parse_resolv(resolv_conf_text(embedded=False, machine=MACHINE)) == MACHINE
 
 
 def test_files_keep_their_inode(tmp_path: Path) -> None:
     path = tmp_path / "hosts"
-    assert hosts.write_in_place(path, "a long first version\n")
+    assert write_in_place(path, "a long first version\n")
     inode = path.stat().st_ino
-    assert hosts.write_in_place(path, "short\n")
+    assert write_in_place(path, "short\n")
 
     assert path.read_text(encoding="utf-8") == "short\n"
     assert path.stat().st_ino == inode
@@ -131,10 +141,10 @@ def test_files_keep_their_inode(tmp_path: Path) -> None:
 
 def test_a_file_that_the_user_changed_is_theirs(tmp_path: Path) -> None:
     path = tmp_path / "resolv.conf"
-    hosts.write_in_place(path, "ours\n")
+    write_in_place(path, "ours\n")
 
-    assert hosts.write_in_place(path, "newer\n", known="ours\n")
-    assert not hosts.write_in_place(path, "newest\n", known="ours\n")
+    assert write_in_place(path, "newer\n", known="ours\n")
+    assert not write_in_place(path, "newest\n", known="ours\n")
     assert path.read_text(encoding="utf-8") == "newer\n"
 
 
@@ -142,5 +152,5 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     """The directory is the container's as far as its files are bind-mounted."""
     (tmp_path / "hosts").symlink_to(tmp_path / "victim")
     with pytest.raises(NetworkError, match="hosts: write"):
-        hosts.write_in_place(tmp_path / "hosts", "x")
+        write_in_place(tmp_path / "hosts", "x")
     assert not (tmp_path / "victim").exists()

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pycompose.engine.keeper import supervisor_restart as revival
+from pycompose.engine.keeper import supervisor_restart
 from pycompose.engine.keeper.loop import Loop
 
 
 @pytest.fixture
 def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make the waits short; what is started leaves a line here."""
-    monkeypatch.setattr(revival, "FIRST_S", 0.001)
-    monkeypatch.setattr(revival, "MOST_S", 0.01)
+    monkeypatch.setattr(supervisor_restart, "FIRST_S", 0.001)
+    monkeypatch.setattr(supervisor_restart, "MOST_S", 0.01)
     return tmp_path / "marks"
 
 
@@ -33,20 +33,20 @@ def test_one_that_leaves_without_a_word_is_started_again(
 ) -> None:
     """It is tried a number of times, with its environment, then given up with a word in the log."""
     loop, guard = Loop(), object()
-    again = revival.Revival(loop)
+    again = supervisor_restart.Revival(loop)
     again.guarded_by(guard, command(marks), {"WHO": "me"})
 
     again.gone(guard)
     run(loop, 1.5)
 
-    assert marks.read_text() == "me\n" * revival.MOST_TRIES
+    assert marks.read_text() == "me\n" * supervisor_restart.MOST_TRIES
     assert "not started again" in capfd.readouterr().err
 
 
 def test_one_that_says_goodbye_is_not(marks: Path) -> None:
     """Neither is it for a connection that isn't the guard's, nor when somebody else has come meanwhile."""
     loop, guard, other = Loop(), object(), object()
-    again = revival.Revival(loop)
+    again = supervisor_restart.Revival(loop)
     again.guarded_by(guard, command(marks), {})
     again.gone(other)
     run(loop, 0.05)
@@ -63,12 +63,12 @@ def test_one_that_says_goodbye_is_not(marks: Path) -> None:
 def test_what_cannot_be_started_is_told(marks: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A program that has gone, as after an upgrade, ends in messages, not in an error of the keeper."""
     loop, guard = Loop(), object()
-    again = revival.Revival(loop)
+    again = supervisor_restart.Revival(loop)
     again.guarded_by(guard, [str(marks / "nothere")], {})
 
     again.gone(guard)
     run(loop, 0.5)
 
     said = capfd.readouterr().err
-    assert said.count("cannot start") == revival.MOST_TRIES
+    assert said.count("cannot start") == supervisor_restart.MOST_TRIES
     assert "not started again" in said
