@@ -1,6 +1,7 @@
 """Sizes, durations and processor counts as compose files write them, and back as Docker Compose prints them.
 
-compose-spec.md 1: durations as str2duration reads them (also d and w), bytes with base 1024 and optional fractions.
+Compose specification, 11-extension.md ("Specifying durations", "Specifying byte values"): durations as str2duration
+reads them (also d and w), bytes with base 1024 and optional fractions.
 """
 
 from __future__ import annotations

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from typing import Any
 
+from pycompose.config.attributes import ATTRIBUTES
 from pycompose.config.bind_parts import (
     depends_on,
     endpoints,
@@ -18,10 +20,9 @@ from pycompose.config.bind_parts import (
     watch_rules,
 )
 from pycompose.config.hashing import resource_hash, service_hash
-from pycompose.config.marshal_table import SHAPES
 from pycompose.config.tree import Map
 from pycompose.engine.config import DeviceRate, Limits, Rlimit
-from pycompose.engine.dataclass import replace
+from pycompose.engine.dataclass import fields, replace
 from pycompose.model import (
     Build,
     DeviceMapping,
@@ -35,16 +36,24 @@ from pycompose.model import (
 )
 from pycompose.units import parse_duration
 
-_SIMPLE_STRINGS = (
-    "image", "user", "working_dir", "hostname", "domainname", "container_name", "network_mode", "mac_address",
-    "stop_signal", "pid", "ipc", "uts", "cgroup", "cgroup_parent", "userns_mode", "platform", "pull_policy",
-)  # fmt: skip
-_TUPLES = (
-    "group_add", "volumes_from", "tmpfs", "dns", "dns_search", "dns_opt", "cap_add", "cap_drop", "security_opt",
-    "device_cgroup_rules", "profiles", "command", "entrypoint",
-)  # fmt: skip
-_MAPPINGS = ("environment", "labels", "annotations", "sysctls")
-_FLAGS = ("privileged", "read_only", "init", "tty", "stdin_open")
+# What is printed as one of these is a field of the model of the same name, as it is or as what cannot change.
+_PLAIN_KINDS: dict[str, Callable[[Any], Any]] = {
+    "str": str,
+    "bool": bool,
+    "bool?": bool,
+    "int": int,
+    "strs": tuple,
+    "command": tuple,
+    "environment": dict,
+    "labels": dict,
+    "mapping": dict,
+}
+_FIELDS = {field.name for field in fields(Service)}
+_PLAIN = {
+    key: _PLAIN_KINDS[row[1]]
+    for key, row in ATTRIBUTES["service"].items()
+    if key in _FIELDS and row[1] in _PLAIN_KINDS
+}
 
 
 def bind(tree: Map, disabled: Map, facts: Project) -> Project:
@@ -61,57 +70,44 @@ def bind(tree: Map, disabled: Map, facts: Project) -> Project:
 
 
 def service(name: str, node: Map) -> Service:
-    """Return one service of a shaped tree."""
+    """Return one service of a marshalled tree: the attributes with structure, or with another name in the model."""
     deploy = node.get("deploy") or {}
-    return Service(
-        name=name,
-        replicas=node.get("scale", deploy.get("replicas", 1)),
-        depends_on=depends_on(node),
-        links=links(node.get("links")),
-        external_links=links(node.get("external_links")),
-        ports=ports(node.get("ports")),
-        expose=tuple(node.get("expose") or ()),
-        volumes=mounts(node.get("volumes")),
-        secrets=file_references(node.get("secrets"), "/run/secrets/"),
-        configs=file_references(node.get("configs"), "/"),
-        networks=endpoints(node),
-        extra_hosts=tuple(_host(line) for line in node.get("extra_hosts") or ()),
-        restart=restart(node),
-        limits=_limits(node),
-        rlimits=_rlimits(node.get("ulimits")),
-        oom_score_adj=node.get("oom_score_adj", 0),
-        devices=_devices(node.get("devices")),
-        logging=_logging(node.get("logging")),
-        attach=node.get("attach", True),
-        pre_start=hooks(node.get("pre_start")),
-        post_start=hooks(node.get("post_start")),
-        pre_stop=hooks(node.get("pre_stop")),
-        watch=watch_rules(node.get("develop")),
-        update_order=(deploy.get("update_config") or {}).get("order", "stop-first"),
-        provider=plain(node["provider"]) if "provider" in node else None,
-        extensions={key: plain(value) for key, value in node.items() if key not in SHAPES["service"]},
-        hash=service_hash(node),
-        **_given(node),
-    )
+    values: dict[str, Any] = {key: convert(node[key]) for key, convert in _PLAIN.items() if key in node}
+    values |= {
+        "name": name,
+        "replicas": node.get("scale", deploy.get("replicas", 1)),
+        "depends_on": depends_on(node),
+        "links": links(node.get("links")),
+        "external_links": links(node.get("external_links")),
+        "ports": ports(node.get("ports")),
+        "volumes": mounts(node.get("volumes")),
+        "secrets": file_references(node.get("secrets"), "/run/secrets/"),
+        "configs": file_references(node.get("configs"), "/"),
+        "networks": endpoints(node),
+        "extra_hosts": tuple(_host(line) for line in node.get("extra_hosts") or ()),
+        "restart": restart(node),
+        "limits": _limits(node),
+        "rlimits": _rlimits(node.get("ulimits")),
+        "devices": _devices(node.get("devices")),
+        "logging": _logging(node.get("logging")),
+        "pre_start": hooks(node.get("pre_start")),
+        "post_start": hooks(node.get("post_start")),
+        "pre_stop": hooks(node.get("pre_stop")),
+        "watch": watch_rules(node.get("develop")),
+        "update_order": (deploy.get("update_config") or {}).get("order", "stop-first"),
+        "provider": plain(node["provider"]) if "provider" in node else None,
+        "build": _build(node["build"]) if "build" in node else None,
+        "shm_bytes": _size(node.get("shm_size")),
+        "stop_grace_s": parse_duration(node["stop_grace_period"]) if "stop_grace_period" in node else None,
+        "health": health(node["healthcheck"]) if "healthcheck" in node else None,
+        "extensions": {key: plain(value) for key, value in node.items() if key not in ATTRIBUTES["service"]},
+        "hash": service_hash(node),
+    }
+    return Service(**values)
 
 
-def _given(node: Map) -> dict[str, Any]:
-    """Return the fields whose default is the model's, where the service sets them."""
-    values: dict[str, Any] = {key: node[key] for key in (*_SIMPLE_STRINGS, *_FLAGS) if key in node}
-    values |= {key: tuple(node[key]) for key in _TUPLES if key in node}
-    values |= {key: dict(node[key]) for key in _MAPPINGS if key in node}
-    if "build" in node:
-        build = node["build"]
-        values["build"] = Build(
-            context=build.get("context", ""), dockerfile=build.get("dockerfile", ""), tree=plain(build)
-        )
-    if "shm_size" in node:
-        values["shm_bytes"] = int(node["shm_size"])
-    if "stop_grace_period" in node:
-        values["stop_grace_s"] = parse_duration(node["stop_grace_period"])
-    if "healthcheck" in node:
-        values["health"] = health(node["healthcheck"])
-    return values
+def _build(node: Map) -> Build:
+    return Build(context=node.get("context", ""), dockerfile=node.get("dockerfile", ""), tree=plain(node))
 
 
 def plain(node: Any) -> Any:
@@ -157,7 +153,7 @@ def _limits(node: Map) -> Limits:
 
 
 def _size(text: Any) -> int | None:
-    """Return the bytes of a shaped size, which is a decimal number as text."""
+    """Return the bytes of a marshalled size, which is a decimal number as text."""
     return None if text is None else int(text)
 
 

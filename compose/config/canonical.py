@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pycompose.config.patterns import Trie, compile_table
-from pycompose.config.schema_table import OBJECTS
+from pycompose.config.attributes import ATTRIBUTES
+from pycompose.config.patterns import Trie, compile_rules
 from pycompose.config.syntax.mounts import parse_device, parse_volume
 from pycompose.config.syntax.ports import parse_port
 from pycompose.config.tree import Map, Path, Seq, locate, marks
@@ -17,7 +17,7 @@ from pycompose.config.validate import describe
 from pycompose.config.warnings import Warnings
 from pycompose.errors import ConfigError, ConfigErrors, SchemaError
 
-Rule = Callable[[Any, Any], Any]
+CanonicalRule = Callable[[Any, Any], Any]
 
 
 def canonical(root: Map, warnings: Warnings, *, lenient: bool = False) -> Map:
@@ -25,7 +25,7 @@ def canonical(root: Map, warnings: Warnings, *, lenient: bool = False) -> Map:
 
     Raises SchemaError, several as ConfigErrors.
     """
-    walk = _Walk(root, lenient=lenient)
+    walk = _Canonicalizer(root, lenient=lenient)
     walk.children(root, (), _RULES)
     for kind in ("volumes", "networks", "secrets", "configs"):
         _externals(root, kind, warnings)
@@ -35,13 +35,13 @@ def canonical(root: Map, warnings: Warnings, *, lenient: bool = False) -> Map:
     return root
 
 
-class _Walk:
+class _Canonicalizer:
     def __init__(self, root: Map, *, lenient: bool) -> None:
         self._root = root
         self._lenient = lenient
         self.errors: list[ConfigError] = []
 
-    def children(self, node: Any, path: Path, rules: Trie[Rule]) -> None:
+    def children(self, node: Any, path: Path, rules: Trie[CanonicalRule]) -> None:
         """Rewrite what is below a node, in place."""
         if isinstance(node, Map):
             for key, value in node.items():
@@ -52,7 +52,7 @@ class _Walk:
             for index, value in enumerate(node):
                 node[index] = self._node(value, (*path, index), rules.items, marks(node, index)[1])
 
-    def _node(self, value: Any, path: Path, rules: Trie[Rule], mark: Any) -> Any:
+    def _node(self, value: Any, path: Path, rules: Trie[CanonicalRule], mark: Any) -> Any:
         if rules.rule is not None:
             try:
                 value = rules.rule(value, mark)
@@ -234,7 +234,7 @@ def _externals(root: Map, kind: str, warnings: Warnings) -> None:
 
 def _device_requests(root: Map, warnings: Warnings) -> None:
     """Warn about keys of `gpus` that Compose's schema lets through and nothing reads."""
-    known = OBJECTS["~gpu"]
+    known = ATTRIBUTES["gpu"]
     for name, service in (root.get("services") or {}).items():
         for index, request in enumerate((service or {}).get("gpus") or ()):
             for key in request if isinstance(request, dict) else ():
@@ -245,28 +245,21 @@ def _device_requests(root: Map, warnings: Warnings) -> None:
                     )
 
 
-_RULES: Trie[Rule] = compile_table(
+_RULES: Trie[CanonicalRule] = compile_rules(
+    "canonical",
     {
-        "services.*.build": _build,
-        "services.*.build.additional_contexts": _key_values,
-        "services.*.build.secrets.[]": _file_mount,
-        "services.*.build.ssh": _ssh,
-        "services.*.configs.[]": _file_mount,
-        "services.*.depends_on": _depends_on,
-        "services.*.develop.watch.[].ignore": _string_list,
-        "services.*.develop.watch.[].include": _string_list,
-        "services.*.devices.[]": _device,
-        "services.*.dns": _string_list,
-        "services.*.dns_search": _string_list,
-        "services.*.env_file": _env_file,
-        "services.*.extends": _extends,
-        "services.*.gpus": _gpus,
-        "services.*.label_file": _string_list,
-        "services.*.models": _names_to_map,
-        "services.*.networks": _names_to_map,
-        "services.*.ports": _ports,
-        "services.*.secrets.[]": _file_mount,
-        "services.*.tmpfs": _string_list,
-        "services.*.volumes.[]": _volume,
-    }
+        "build": _build,
+        "depends_on": _depends_on,
+        "device": _device,
+        "env_file": _env_file,
+        "extends": _extends,
+        "file": _file_mount,
+        "gpus": _gpus,
+        "list": _string_list,
+        "names": _names_to_map,
+        "pairs": _key_values,
+        "ports": _ports,
+        "ssh": _ssh,
+        "volume": _volume,
+    },
 )

@@ -1,4 +1,4 @@
-"""Checks of a merged model that look at more than one key of a node (compose-spec.md 10), as a table by path."""
+"""Checks of a merged model that look at more than one key of a node, as a table by path."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Whether a model is consistent: what services refer to exists, and what they say doesn't contradict itself.
 
-Runs on the shaped model (compose-spec.md 10). All findings are reported together.
+Runs on the marshalled model (Compose specification, 05-services.md). All findings are reported together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pycompose.config.tree import Map, Path, Struct, locate
 from pycompose.errors import ConfigError, ConfigErrors, DependencyCycle, Location
 
 Finding = tuple[Path, str, str | None]
-Rule = Callable[[Any, Map, Map], Iterator[Finding]]
+ConsistencyRule = Callable[[Any, Map, Map], Iterator[Finding]]
 
 
 def check_consistency(root: Map, disabled: Map) -> None:
@@ -262,7 +262,7 @@ def _secrets(root: Map) -> list[ConfigError]:
     return errors
 
 
-_RULES: tuple[Rule, ...] = (
+_RULES: tuple[ConsistencyRule, ...] = (
     _image, _build, _networks, _health, _depends_on, _other_services, _references, _limits, _scale, _watch, _targets,
 )  # fmt: skip
 

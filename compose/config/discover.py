@@ -1,4 +1,4 @@
-"""Which files make the project, in which directory, under which name, with which variables (compose-spec.md 1, 9)."""
+"""Which files make the project, in which directory, under which name, with which variables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pycompose.config.files import display, read_bytes, read_text, refuse_remote
 from pycompose.config.options import LoadOptions
-from pycompose.config.source import parse
+from pycompose.config.source import parse_yaml
 from pycompose.config.syntax import dotenv
 from pycompose.config.syntax.template import TemplateError, substitute
 from pycompose.config.warnings import Warnings
@@ -29,7 +29,7 @@ _BOOLEANS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class ProjectSource:
     """What is known before any compose file is read: absolute `files`, `directory`, and the variables."""
 
     files: tuple[str, ...]
@@ -38,12 +38,7 @@ class Survey:
     environment: dict[str, str]
 
 
-def discover(options: LoadOptions, warnings: Warnings | None = None) -> tuple[str, ...]:
-    """Return the compose files, absolute ("-" is standard input); () when there are none."""
-    return survey(options, warnings).files
-
-
-def survey(options: LoadOptions, warnings: Warnings | None = None) -> Survey:
+def find_project(options: LoadOptions, warnings: Warnings | None = None) -> ProjectSource:
     """Find files, directory and variables. Raises ConfigError for env files that cannot be read."""
     notes = warnings or Warnings()
     cwd = options.working_dir
@@ -68,15 +63,17 @@ def survey(options: LoadOptions, warnings: Warnings | None = None) -> Survey:
     if more != env_files:
         _read_env_files(more, environment, cwd, notes)
         env_files = more
-    return Survey(files, directory, env_files, environment)
+    return ProjectSource(files, directory, env_files, environment)
 
 
 def project_name(options: LoadOptions) -> str:
     """Return the project's name, reading compose files only when they seem to set it. Raises ConfigError."""
-    return name_of(options, survey(options))
+    return name_of(options, find_project(options))
 
 
-def name_of(options: LoadOptions, found: Survey, names: list[tuple[str, Location]] | None = None) -> str:
+def name_of(
+    options: LoadOptions, found: ProjectSource, names: list[tuple[str, Location]] | None = None
+) -> str:
     """Return -p, COMPOSE_PROJECT_NAME, `name:` of the last file that has one, or the directory's name.
 
     `names` are the `name:` values when the files are parsed already.
@@ -109,13 +106,13 @@ def normalize_name(text: str) -> str:
     return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")
 
 
-def _names_in(found: Survey, cwd: str) -> list[tuple[str, Location]]:
+def _names_in(found: ProjectSource, cwd: str) -> list[tuple[str, Location]]:
     names = []
     for file in found.files:
         shown = display(file, cwd)
         data = b"" if file == "-" else read_bytes(file, shown, what="compose file")
         if _HAS_NAME.search(data):
-            for document in parse(data, shown):
+            for document in parse_yaml(data, shown):
                 name = document.root.get("name") if isinstance(document.root, dict) else None
                 if isinstance(name, str) and name:
                     names.append((name, Location(shown, path="name")))

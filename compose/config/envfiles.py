@@ -1,4 +1,4 @@
-"""`env_file` and `label_file` of services, folded into `environment` and `labels` of the shaped model."""
+"""`env_file` and `label_file` of services, folded into `environment` and `labels` of the marshalled model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from pycompose.config.attributes import ATTRIBUTES
 from pycompose.config.files import display, read_text
 from pycompose.config.syntax import dotenv
 from pycompose.config.tree import Map, locate
@@ -83,13 +84,11 @@ def fold_labels(root: Map, working_dir: str) -> None:
 
 
 def _insert(service: Map, key: str, value: Map) -> None:
-    """Set a key of a shaped service at its place in the order of printing."""
-    from pycompose.config.marshal_table import SHAPES  # noqa: PLC0415 - only when files are folded in
-
+    """Set a key of a marshalled service at its place in the order of printing."""
     if key in service:
         service[key] = value
         return
-    order = list(SHAPES["service"])
+    order = list(ATTRIBUTES["service"])
     later = {name: service.pop(name) for name in list(service) if name not in order[: order.index(key)]}
     service[key] = value
     for name, old in later.items():

@@ -18,7 +18,7 @@ from pycompose.errors import ConfigError, Location, SchemaError
 
 
 @dataclass(frozen=True, slots=True)
-class External:
+class ExtendedFile:
     """What a file gives to `extends`: its services (canonical, paths rebased), its resets, its name for messages."""
 
     services: Any
@@ -26,7 +26,7 @@ class External:
     name: str
 
 
-LoadFile = Callable[[str, Location], External]
+LoadFile = Callable[[str, Location], ExtendedFile]
 
 
 def apply_extends(root: Map, file: str, resets: list[Path], load: LoadFile) -> None:
@@ -43,10 +43,10 @@ def apply_extends(root: Map, file: str, resets: list[Path], load: LoadFile) -> N
         raise SchemaError(f"found {describe(services)}, expected a mapping", location=where)
     for name in list(services):
         if isinstance(services[name], dict) and "extends" in services[name]:
-            services[name] = _Resolver(resets, load).service(name, services, file)
+            services[name] = _ExtendsChain(resets, load).service(name, services, file)
 
 
-class _Resolver:
+class _ExtendsChain:
     def __init__(self, resets: list[Path], load: LoadFile) -> None:
         self._load = load
         self._resets: list[list[Path]] = [resets]

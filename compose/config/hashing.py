@@ -1,4 +1,4 @@
-"""When a service counts as changed: the hash of its resolved configuration (compose-spec.md 11).
+"""When a service counts as changed: the hash of its resolved configuration.
 
 The same digest as `docker compose config --hash`: what only affects building, pulling, scaling or ordering is left
 out; the resolved environment is in.
@@ -16,7 +16,7 @@ IGNORED = frozenset({"build", "pull_policy", "scale", "depends_on", "profiles"})
 
 
 def service_hash(node: Any) -> str:
-    """Return the hex digest of a shaped service."""
+    """Return the hex digest of a marshalled service."""
     kept = Struct({key: value for key, value in node.items() if key not in IGNORED})
     if "deploy" in kept:
         kept["deploy"] = Struct({key: value for key, value in kept["deploy"].items() if key != "replicas"})
@@ -24,7 +24,7 @@ def service_hash(node: Any) -> str:
 
 
 def resource_hash(node: Any, name: str) -> str:
-    """Return the hex digest of a shaped network or volume."""
+    """Return the hex digest of a marshalled network or volume."""
     return _digest(compact_json(node, name))
 
 

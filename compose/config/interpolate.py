@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from pycompose.config.patterns import Trie, compile_table
+from pycompose.config.patterns import Trie, compile_rules
 from pycompose.config.syntax.template import Lookup, TemplateError, substitute
 from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.config.warnings import Warnings
@@ -51,48 +51,19 @@ def to_bool(text: str) -> bool:
     raise ValueError(f"{text!r} is not a boolean: true or false")
 
 
-_S = "services.*."
-CASTS: dict[str, Cast] = {
-    **{
-        _S + key: to_int
-        for key in (
-            "cpu_count", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "oom_score_adj",
-            "pids_limit", "scale", "deploy.replicas", "deploy.update_config.parallelism",
-            "deploy.rollback_config.parallelism", "deploy.restart_policy.max_attempts",
-            "deploy.placement.max_replicas_per_node", "healthcheck.retries", "ports.[].target",
-            "ulimits.*", "ulimits.*.hard", "ulimits.*.soft",
-        )
-    },
-    **{
-        _S + key: to_float
-        for key in (
-            "cpu_percent", "cpus", "deploy.update_config.max_failure_ratio", "deploy.rollback_config.max_failure_ratio",
-        )
-    },
-    **{
-        _S + key: to_bool
-        for key in (
-            "init", "healthcheck.disable", "oom_kill_disable", "privileged", "read_only", "stdin_open", "tty",
-            "volumes.[].read_only", "volumes.[].volume.nocopy",
-        )
-    },
-    **{f"networks.*.{key}": to_bool for key in ("attachable", "enable_ipv4", "enable_ipv6", "external", "internal")},
-    **{f"{kind}.*.external": to_bool for kind in ("volumes", "secrets", "configs")},
-}  # fmt: skip
-
-_CASTS = compile_table(CASTS)
+_CASTS: Trie[Cast] = compile_rules("cast", {"bool": to_bool, "float": to_float, "int": to_int})
 
 
 def interpolate(root: Map, lookup: Lookup, warnings: Warnings) -> Map:
     """Replace variables in place and cast. Raises InterpolationError or SchemaError, several as ConfigErrors."""
-    walk = _Walk(root, lookup, warnings)
+    walk = _Interpolator(root, lookup, warnings)
     walk.mapping(root, (), _CASTS)
     if walk.errors:
         raise walk.errors[0] if len(walk.errors) == 1 else ConfigErrors(walk.errors)
     return root
 
 
-class _Walk:
+class _Interpolator:
     def __init__(self, root: Map, lookup: Lookup, warnings: Warnings) -> None:
         self._root = root
         self._lookup = lookup

@@ -1,7 +1,7 @@
 """The canonical model as Go's encoding/json prints it for Docker Compose, with its peculiarities.
 
 What it shows although it is empty, what it leaves out (extensions below the top level, models) and what it spells
-differently from YAML stands in the tables; the order of keys is that of shapes.py.
+differently from YAML stands in the tables; the order of keys is that of attributes.py.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any
 
-from pycompose.config.marshal_table import SHAPES
+from pycompose.config.attributes import ATTRIBUTES
 from pycompose.config.tree import Map, Struct
 
-# Structures and lists that are printed even when nothing is in them: shape → key → value.
+# Structures and lists that are printed even when nothing is in them: structure → key → value.
 _ALWAYS: dict[str, dict[str, Any]] = {
     "deploy": {"resources": Struct(), "placement": Struct()},
     "network": {"ipam": Struct()},
@@ -22,7 +22,7 @@ _ALWAYS: dict[str, dict[str, Any]] = {
     "watch": {"exec": Struct()},
     "hook": {"command": None},
 }
-# Keys that are spelled like the fields of the program: shape → key → spelling.
+# Keys that are spelled like the fields of the program: structure → key → spelling.
 _SPELLED = {
     "blkio_weight": {"path": "Path", "weight": "Weight"},
     "blkio_limit": {"path": "Path", "rate": "Rate"},
@@ -33,11 +33,11 @@ _ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u20
 
 
 def go_json(tree: Any) -> str:
-    """Return a shaped project, or any other tree, indented by two."""
+    """Return a marshalled project, or any other tree, indented by two."""
     parts: list[str] = []
     if isinstance(tree, Struct):
         top = {
-            key: _extension(value) if key.startswith("x-") else _shaped(value, SHAPES["project"][key])
+            key: _extension(value) if key.startswith("x-") else _printed(value, ATTRIBUTES["project"][key][1])
             for key, value in tree.items()
             if key not in _OMITTED
         }
@@ -49,7 +49,7 @@ def go_json(tree: Any) -> str:
 
 
 def compact_json(node: Any, name: str) -> str:
-    """Return a structure of the shape `name` on one line, for hashing."""
+    """Return the structure `name` on one line, for hashing."""
     parts: list[str] = []
     _write(_structure(node, name), "", parts, compact=True)
     return "".join(parts)
@@ -64,8 +64,8 @@ def _extension(value: Any) -> Any:
     return value
 
 
-def _shaped(value: Any, kind: str) -> Any:
-    """Return a value of a shape's kind with its keys as JSON has them."""
+def _printed(value: Any, kind: str) -> Any:
+    """Return a value that is printed as `kind`, with its keys as JSON has them."""
     kind = kind.rstrip("?")
     if value is None:
         return None
@@ -82,19 +82,20 @@ def _shaped(value: Any, kind: str) -> Any:
 def _structure(node: Any, name: str) -> Any:
     if not isinstance(node, dict):
         return node
-    shape, always, spelled = SHAPES[name], _ALWAYS.get(name), _SPELLED.get(name)
-    keys = node if always is None or always.keys() <= node.keys() else shape
+    rows, always, spelled = ATTRIBUTES[name], _ALWAYS.get(name), _SPELLED.get(name)
+    keys = node if always is None or always.keys() <= node.keys() else rows
     out = Struct()
     for key in keys:
-        kind = shape.get(key)
-        if kind is None:
+        row = rows.get(key)
+        if row is None:
             continue
+        kind = row[1]
         if key in node:
             value = node[key]
             simple = kind[0] not in "=[{"
-            out[spelled[key] if spelled else key] = value if simple else _shaped(value, kind)
+            out[spelled[key] if spelled else key] = value if simple else _printed(value, kind)
         elif always and key in always:
-            out[key] = _shaped(always[key], kind)
+            out[key] = _printed(always[key], kind)
     return out
 
 

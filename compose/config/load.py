@@ -10,7 +10,7 @@ per document:
 per model:
   defaults.set_defaults, checks, paths
 the whole:
-  defaults.normalize → shape → select (profiles) → rules → envfiles → select (services, unused) → bind
+  defaults.normalize → marshal → select (profiles) → rules → envfiles → select (services, unused) → bind
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from pycompose.config.canonical import canonical
 from pycompose.config.checks import check
 from pycompose.config.consistency import check_consistency
 from pycompose.config.defaults import normalize, resolve_bare, set_defaults
-from pycompose.config.discover import Survey, name_of, survey
+from pycompose.config.discover import ProjectSource, find_project, name_of
 from pycompose.config.envfiles import fold_environment, fold_labels
-from pycompose.config.extends import External, apply_extends
+from pycompose.config.extends import ExtendedFile, apply_extends
 from pycompose.config.files import display, read_bytes, refuse_remote
 from pycompose.config.include import Scope, apply_include
 from pycompose.config.interpolate import interpolate
-from pycompose.config.marshal import shape
+from pycompose.config.marshal import marshal
 from pycompose.config.merge import merge
 from pycompose.config.options import LoadOptions
 from pycompose.config.paths import Base, expand_user, resolve_paths
 from pycompose.config.select import drop_unused, select, split_by_profiles
-from pycompose.config.source import Document, parse
+from pycompose.config.source import Document, parse_yaml
 from pycompose.config.tree import Map, Seq, clone, locate, location, path_at, render_path
 from pycompose.config.unique import enforce_unique, reset
-from pycompose.config.unsupported import remark, remark_command
+from pycompose.config.unsupported import warn_dropped_command, warn_unsupported
 from pycompose.config.validate import describe, validate
-from pycompose.config.warnings import Warning, Warnings  # noqa: A004 - the project's word
+from pycompose.config.warnings import ConfigWarning, Warnings
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.errors import ConfigError, ConfigErrors, Location
 
@@ -63,7 +63,7 @@ class Loaded:
 
     tree: Map
     disabled: Map
-    warnings: tuple[Warning, ...]
+    warnings: tuple[ConfigWarning, ...]
     environment: dict[str, str]
     name: str
     directory: str
@@ -99,13 +99,13 @@ class Loaded:
 def load(options: LoadOptions) -> Loaded:
     """Load a project. Raises ConfigError, ConfigErrors for several findings at once."""
     warnings = Warnings()
-    found = survey(options, warnings)
+    found = find_project(options, warnings)
     if not found.files:
         raise ConfigError(
             "no configuration file provided: not found",
             hint="create compose.yaml, or name a file with -f",
         )
-    session = _Session(options=options, found=found, warnings=warnings)
+    session = _Loader(options=options, found=found, warnings=warnings)
     try:
         with _no_collection():
             return session.run()
@@ -117,8 +117,8 @@ def load(options: LoadOptions) -> Loaded:
 
 def load_tree(tree: Map, options: LoadOptions) -> Loaded:
     """Load a project that is in no file but in `tree`, as one document. Raises as `load`; places have only paths."""
-    found = Survey(("-",), options.working_dir, (), dict(options.environment))
-    session = _Session(options=options, found=found, warnings=Warnings())
+    found = ProjectSource(("-",), options.working_dir, (), dict(options.environment))
+    session = _Loader(options=options, found=found, warnings=Warnings())
     session.documents["-"] = [Document(tree)]
     with _no_collection():
         return session.run()
@@ -137,14 +137,14 @@ def _no_collection() -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class _Session:
+class _Loader:
     """One load: its options, what it has read, what it has to say."""
 
     options: LoadOptions
-    found: Survey
+    found: ProjectSource
     warnings: Warnings
     documents: dict[str, list[Document]] = field(default_factory=dict)
-    bases: dict[tuple[str, str, int], tuple[Scope, External]] = field(default_factory=dict)
+    bases: dict[tuple[str, str, int], tuple[Scope, ExtendedFile]] = field(default_factory=dict)
 
     def run(self) -> Loaded:
         """Go through the phases of the whole."""
@@ -164,8 +164,8 @@ class _Session:
         disabled = Map()
         tree = root
         if options.interpolate:
-            remark_command(root, self.warnings)
-            tree = shape(root)
+            warn_dropped_command(root, self.warnings)
+            tree = marshal(root)
             disabled = self._services(tree, environment, profiles)
         return Loaded(
             tree=tree,
@@ -184,13 +184,13 @@ class _Session:
         )
 
     def _services(self, tree: Map, environment: dict[str, str], profiles: tuple[str, ...]) -> Map:
-        """Select, check and complete the services of a shaped tree, in place; return the disabled ones."""
+        """Select, check and complete the services of a marshalled tree, in place; return the disabled ones."""
         options, directory = self.options, self.found.directory
         tree.setdefault("services", Map())
         tree["services"], disabled = split_by_profiles(tree, profiles, options.services)
         if options.consistency:
             check_consistency(tree, disabled)
-        remark(tree, self.warnings)
+        warn_unsupported(tree, self.warnings)
         if options.resolve_env:
             fold_environment(tree, environment, directory, self.warnings)
         fold_labels(tree, directory)
@@ -233,7 +233,7 @@ class _Session:
         shown = self._shown(file)
         tree = self._interpolated(document, shown, scope)
 
-        def load_base(path: str, where: Location) -> External:
+        def load_base(path: str, where: Location) -> ExtendedFile:
             return self._base(path, where, scope)
 
         apply_extends(tree, shown, document.resets, load_base)
@@ -259,7 +259,7 @@ class _Session:
             interpolate(tree, scope.environment.get, self.warnings)
         return tree
 
-    def _base(self, path: str, where: Location, scope: Scope) -> External:
+    def _base(self, path: str, where: Location, scope: Scope) -> ExtendedFile:
         """Return the services of a file that `extends` names, their paths relative to the extending file."""
         refuse_remote(path, where)
         full = os.path.join(scope.directory, expand_user(path, scope.home))
@@ -272,7 +272,7 @@ class _Session:
             self.bases[key] = (scope, self._extended(file, base, where, scope))
         return self.bases[key][1]
 
-    def _extended(self, file: str, base: str, where: Location, scope: Scope) -> External:
+    def _extended(self, file: str, base: str, where: Location, scope: Scope) -> ExtendedFile:
         shown = self._shown(file)
         root, resets = Map(), []
         for document in self._read(file, where):
@@ -282,13 +282,13 @@ class _Session:
             root = canonical(root, self.warnings, lenient=True)
             resets += document.resets
         resolve_paths(root, Base(base, scope.home))
-        return External(root.get("services"), resets, shown)
+        return ExtendedFile(root.get("services"), resets, shown)
 
     def _read(self, file: str, where: Location | None = None) -> list[Document]:
         if file not in self.documents:
             shown = self._shown(file)
             data = read_bytes(file, shown, where=where, what="compose file")
-            self.documents[file] = parse(data, shown)
+            self.documents[file] = parse_yaml(data, shown)
         documents = self.documents[file]
         return [document for document in documents if document.root is not None]
 

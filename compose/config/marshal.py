@@ -1,4 +1,4 @@
-"""The last step before printing: every value as the type that Compose gives it, keys in its order (shapes.py)."""
+"""The last step before printing: every value as the type that Compose gives it, keys in its order (attributes.py)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from pycompose.config.attributes import ATTRIBUTES
 from pycompose.config.interpolate import to_bool, to_float, to_int
-from pycompose.config.marshal_table import SHAPES
 from pycompose.config.syntax.shellwords import split
 from pycompose.config.tree import Map, Path, Seq, Struct, locate, marks
 from pycompose.config.validate import describe
@@ -21,9 +21,13 @@ _VALUES = frozenset({"=resources", "=placement", "=ipam", "=hook"})
 _NULLABLE = frozenset({"endpoint", "service_model"})
 
 
-def shape(root: Map) -> Map:
+# Requests for devices: without a number or a list of them all are meant.
+_COUNTED = frozenset({"device_request", "gpu"})
+
+
+def marshal(root: Map) -> Map:
     """Return a new tree with typed values. Raises SchemaError, several as ConfigErrors."""
-    walk = _Walk(root)
+    walk = _Marshaller(root)
     out = walk.structure(root, "project", ())
     if walk.errors:
         raise walk.errors[0] if len(walk.errors) == 1 else ConfigErrors(walk.errors)
@@ -41,28 +45,28 @@ def text_of(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-class _Walk:
+class _Marshaller:
     def __init__(self, root: Map) -> None:
         self._root = root
         self.errors: list[ConfigError] = []
 
     def structure(self, node: Any, name: str, path: Path) -> Map:
         out = Struct()
-        for key, kind in SHAPES[name].items():
-            if key not in node:
+        for key, row in ATTRIBUTES[name].items():
+            if key not in node or not row[1]:
                 continue
-            value = node[key]
-            keep = kind[-1] == "?"
+            value, kind = node[key], row[1]
             if value is None:
                 continue
-            shaped = self._value(value, kind[:-1] if keep else kind, (*path, key))
+            keep = kind[-1] == "?"
+            marshalled = self._value(value, kind[:-1] if keep else kind, (*path, key))
             if (
-                shaped is _OMIT
-                or (kind in _VALUES and not shaped)
-                or (not keep and shaped == _ZEROS.get(kind, _OMIT))
+                marshalled is _OMIT
+                or (kind in _VALUES and not marshalled)
+                or (not keep and marshalled == _ZEROS.get(kind, _OMIT))
             ):
                 continue
-            out[key] = shaped
+            out[key] = marshalled
             out.at[key] = marks(node, key)
         for key in sorted(key for key in node if key.startswith("x-") and key not in out):
             out[key] = _extension(node[key])
@@ -88,7 +92,7 @@ class _Walk:
             return _OMIT
         out = Seq([self.structure(item, name, (*path, index)) for index, item in enumerate(value)])
         out.at = list(getattr(value, "at", ()))
-        if name == "device_request":
+        if name in _COUNTED:
             for item in out:
                 if "count" not in item and "device_ids" not in item:
                     _put_before(item, "count", -1, ("device_ids", "options"))

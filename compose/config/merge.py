@@ -1,6 +1,7 @@
-"""How a later file changes an earlier one, and how a service extends another (compose-spec.md 8).
+"""How a later file changes an earlier one, and how a service extends another.
 
-Mappings merge, lists append, scalars replace; RULES are the exceptions by path. Both sides may be in short form.
+Mappings merge, lists append, scalars replace (Compose specification, 13-merge.md); the exceptions are the rules that
+the table of attributes names. Both sides may be in short form.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from typing import Any
 
 from pycompose.config.canonical import made
 from pycompose.config.marshal import text_of
-from pycompose.config.patterns import Trie, compile_table
+from pycompose.config.patterns import Trie, compile_rules
 from pycompose.config.tree import Map, Path, Seq, locate, marks, render_path
 from pycompose.config.validate import describe
 from pycompose.errors import ConfigError
 
-Rule = Callable[[Any, Any, "_Merge", Path, "Trie[Any]"], Any]
+MergeRule = Callable[[Any, Any, "_Merge", Path, "Trie[Any]"], Any]
 
 
 def merge(base: Map, over: Map, path: Path = ()) -> Map:
     """Return `base` changed by `over`; both may be reused in the result. Raises ConfigError ("cannot override")."""
-    rules: Trie[Rule] | None = _RULES
+    rules: Trie[MergeRule] | None = _RULES
     for key in path:
         rules = rules.key(str(key)) if rules else None
     merged: Map = _Merge(over, path).node(base, over, path, rules)
@@ -32,7 +33,7 @@ class _Merge:
         self._root = root
         self._start = len(start)
 
-    def node(self, base: Any, over: Any, path: Path, rules: Trie[Rule] | None) -> Any:
+    def node(self, base: Any, over: Any, path: Path, rules: Trie[MergeRule] | None) -> Any:
         """Return `base` changed by `over`, by the rule for the path if there is one."""
         if rules is not None and rules.rule is not None:
             return rules.rule(base, over, self, path, rules)
@@ -48,7 +49,7 @@ class _Merge:
             return append(base, over)
         return over
 
-    def mappings(self, base: Any, over: Any, path: Path, rules: Trie[Rule] | None) -> Any:
+    def mappings(self, base: Any, over: Any, path: Path, rules: Trie[MergeRule] | None) -> Any:
         """Return `base` with the keys of `over` merged in."""
         for key, value in over.items():
             if key in base:
@@ -111,31 +112,31 @@ def mapping(value: Any, default: dict[str, Any] | None) -> Map:
     return out
 
 
-def _replace(_base: Any, over: Any, _merge: _Merge, _path: Path, _rules: Trie[Rule]) -> Any:
+def _replace(_base: Any, over: Any, _merge: _Merge, _path: Path, _rules: Trie[MergeRule]) -> Any:
     return over
 
 
-def _sequences(base: Any, over: Any, _merge: _Merge, _path: Path, _rules: Trie[Rule]) -> Any:
+def _pairs(base: Any, over: Any, _merge: _Merge, _path: Path, _rules: Trie[MergeRule]) -> Any:
     return append(sequence(base), sequence(over))
 
 
-def _hosts(base: Any, over: Any, _merge: _Merge, _path: Path, _rules: Trie[Rule]) -> Any:
+def _hosts(base: Any, over: Any, _merge: _Merge, _path: Path, _rules: Trie[MergeRule]) -> Any:
     first, second = sequence(base), sequence(over)
     fresh = Seq([item for item in second if item not in first])
     return append(first, fresh)
 
 
-def _build(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[Rule]) -> Any:
+def _build(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[MergeRule]) -> Any:
     sides = [made({"context": side}, None) if isinstance(side, str) else side for side in (base, over)]
     return merge_.mappings(sides[0] or Map(), sides[1] or Map(), path, rules)
 
 
-def _depends_on(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[Rule]) -> Any:
+def _depends_on(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[MergeRule]) -> Any:
     default = {"condition": "service_started", "required": True}
     return merge_.mappings(mapping(base, default), mapping(over, default), path, rules)
 
 
-def _names(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[Rule]) -> Any:
+def _names(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[MergeRule]) -> Any:
     first, second = mapping(base, None), mapping(over, None)
     for key, value in second.items():
         if value is None and key in first:
@@ -146,7 +147,7 @@ def _names(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[Rule]) 
     return merge_.mappings(first, second, path, rules)
 
 
-def _logging(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[Rule]) -> Any:
+def _logging(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[MergeRule]) -> Any:
     if not isinstance(base, dict) or not isinstance(over, dict):
         return over
     if "driver" not in base or "driver" not in over or base["driver"] == over["driver"]:
@@ -154,13 +155,13 @@ def _logging(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[Rule]
     return over
 
 
-def _ulimit(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[Rule]) -> Any:
+def _ulimit(base: Any, over: Any, merge_: _Merge, path: Path, rules: Trie[MergeRule]) -> Any:
     if isinstance(base, dict) and isinstance(over, dict):
         return merge_.mappings(base, over, path, rules)
     return over
 
 
-def _pools(base: Any, over: Any, merge_: _Merge, path: Path, _rules: Trie[Rule]) -> Any:
+def _pools(base: Any, over: Any, merge_: _Merge, path: Path, _rules: Trie[MergeRule]) -> Any:
     """`ipam.config`: pools of the same subnet merge."""
     out = Seq()
     out.at = _item_marks(base)
@@ -173,35 +174,17 @@ def _pools(base: Any, over: Any, merge_: _Merge, path: Path, _rules: Trie[Rule])
     return append(out, Seq([pool for pool in over if pool.get("subnet") not in known]))
 
 
-_RULES: Trie[Rule] = compile_table(
+_RULES: Trie[MergeRule] = compile_rules(
+    "merge",
     {
-        "networks.*.ipam.config": _pools,
-        "networks.*.labels": _sequences,
-        "volumes.*.labels": _sequences,
-        "services.*.annotations": _sequences,
-        "services.*.build": _build,
-        "services.*.build.args": _sequences,
-        "services.*.build.additional_contexts": _sequences,
-        "services.*.build.extra_hosts": _hosts,
-        "services.*.build.labels": _sequences,
-        "services.*.command": _replace,
-        "services.*.depends_on": _depends_on,
-        "services.*.deploy.labels": _sequences,
-        "services.*.dns": _sequences,
-        "services.*.dns_opt": _sequences,
-        "services.*.dns_search": _sequences,
-        "services.*.entrypoint": _replace,
-        "services.*.env_file": _sequences,
-        "services.*.environment": _sequences,
-        "services.*.extra_hosts": _hosts,
-        "services.*.healthcheck.test": _replace,
-        "services.*.label_file": _sequences,
-        "services.*.labels": _sequences,
-        "services.*.logging": _logging,
-        "services.*.models": _names,
-        "services.*.networks": _names,
-        "services.*.sysctls": _sequences,
-        "services.*.tmpfs": _sequences,
-        "services.*.ulimits.*": _ulimit,
-    }
+        "build": _build,
+        "depends_on": _depends_on,
+        "hosts": _hosts,
+        "logging": _logging,
+        "names": _names,
+        "pairs": _pairs,
+        "pools": _pools,
+        "replace": _replace,
+        "ulimit": _ulimit,
+    },
 )

@@ -7,11 +7,11 @@ import posixpath
 from collections.abc import Callable
 from typing import Any
 
-from pycompose.config.patterns import Trie, compile_table
+from pycompose.config.patterns import Trie, compile_rules
 from pycompose.config.tree import Map, Seq
 from pycompose.engine.dataclass import dataclass
 
-Resolver = Callable[[Any, "Base"], Any]
+PathRule = Callable[[Any, "Base"], Any]
 
 REMOTE_CONTEXTS = ("https://", "http://", "git://", "ssh://", "github.com/", "git@")
 
@@ -52,7 +52,7 @@ def expand_user(path: str, home: str) -> str:
     return join(home, rest) if rest else home
 
 
-def _walk(node: Any, rules: Trie[Resolver], base: Base) -> None:
+def _walk(node: Any, rules: Trie[PathRule], base: Base) -> None:
     if isinstance(node, Map):
         for key, value in node.items():
             below = rules.key(key)
@@ -90,11 +90,11 @@ def _watch_path(value: Any, base: Base) -> Any:
 
 def _mount(value: Any, base: Base) -> Any:
     if isinstance(value, dict) and value.get("type") == "bind" and isinstance(value.get("source"), str):
-        value["source"] = _unix_path(value["source"], base)
+        value["source"] = _host_path(value["source"], base)
     return value
 
 
-def _unix_path(value: Any, base: Base) -> Any:
+def _host_path(value: Any, base: Base) -> Any:
     """Resolve a path, unless it is one of Windows."""
     if not isinstance(value, str):
         return value
@@ -111,22 +111,18 @@ def _volume(value: Any, base: Base) -> Any:
         return value
     options = value.get("driver_opts")
     if isinstance(options, dict) and options.get("o") == "bind" and isinstance(options.get("device"), str):
-        options["device"] = _unix_path(options["device"], base)
+        options["device"] = _host_path(options["device"], base)
     return value
 
 
-_RULES: Trie[Resolver] = compile_table(
+_RULES: Trie[PathRule] = compile_rules(
+    "paths",
     {
-        "services.*.build.context": _context,
-        "services.*.build.additional_contexts.*": _context,
-        "services.*.build.ssh.*": _unix_path,
-        "services.*.env_file.[].path": _path,
-        "services.*.label_file.[]": _path,
-        "services.*.extends.file": _path,
-        "services.*.develop.watch.[].path": _watch_path,
-        "services.*.volumes.[]": _mount,
-        "configs.*.file": _unix_path,
-        "secrets.*.file": _unix_path,
-        "volumes.*": _volume,
-    }
+        "context": _context,
+        "file": _path,
+        "host": _host_path,
+        "mount": _mount,
+        "volume": _volume,
+        "watch": _watch_path,
+    },
 )

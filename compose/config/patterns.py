@@ -1,12 +1,15 @@
 """Path patterns such as `services.*.ports.[]`, compiled into a trie that walks down a tree beside its nodes.
 
-`*` matches any key, `[]` any index. A phase is a table pattern → rule; `compile_table` makes the trie.
+`*` matches any key, `[]` any index. A phase is a table pattern → rule; `compile_table` makes the trie, `compile_rules`
+out of the table of attributes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Generic, TypeVar
+
+from pycompose.config.attributes import rules_by_path
 
 T = TypeVar("T")
 
@@ -25,6 +28,11 @@ class Trie(Generic[T]):
     def key(self, name: str) -> Trie[T] | None:
         """Return what applies to the child `name` of a mapping."""
         return self.keys.get(name) or self.any
+
+
+def compile_rules(phase: str, rules: Mapping[str, T]) -> Trie[T]:
+    """Return the trie of a phase: one of its `rules` wherever a row of the table of attributes names it."""
+    return compile_table({path: rules[name] for path, name in rules_by_path()[phase].items()})
 
 
 def compile_table(table: Mapping[str, T]) -> Trie[T]:

@@ -42,7 +42,7 @@ class _Stream:
         return data
 
 
-def parse(data: bytes, name: str) -> list[Document]:
+def parse_yaml(data: bytes, name: str) -> list[Document]:
     """Return the documents of `data`; `name` is the file as messages show it. Raises YamlError, ConfigErrors."""
     return list(_Builder(data, name).documents())
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pycompose.config.patterns import Trie, compile_table
+from pycompose.config.patterns import Trie, compile_rules
 from pycompose.config.syntax.mounts import parse_uncleaned
 from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.errors import SchemaError
 
-Key = Callable[[Any], object]
+Identity = Callable[[Any], object]
 
 
 def enforce_unique(root: Map) -> Map:
@@ -19,7 +19,7 @@ def enforce_unique(root: Map) -> Map:
     return root
 
 
-def _walk(root: Map, node: Any, path: Path, rules: Trie[Key]) -> None:
+def _walk(root: Map, node: Any, path: Path, rules: Trie[Identity]) -> None:
     if isinstance(node, Map):
         for key, value in node.items():
             below = rules.key(key)
@@ -32,7 +32,7 @@ def _walk(root: Map, node: Any, path: Path, rules: Trie[Key]) -> None:
             _walk(root, value, (*path, index), rules.items)
 
 
-def _unique(root: Map, items: Any, path: Path, key_of: Key) -> Any:
+def _unique(root: Map, items: Any, path: Path, key_of: Identity) -> Any:
     places: dict[object, int] = {}
     out = Seq()
     item_marks = list(getattr(items, "at", ()))
@@ -103,7 +103,7 @@ def _expose(item: Any) -> object:
     return str(item)
 
 
-def _mounted(directory: str) -> Key:
+def _mounted(directory: str) -> Identity:
     """Return the rule for secrets or configs: their path in the container."""
 
     def key(item: Any) -> object:
@@ -117,37 +117,18 @@ def _mounted(directory: str) -> Key:
     return key
 
 
-_RULES: Trie[Key] = compile_table(
+_RULES: Trie[Identity] = compile_rules(
+    "unique",
     {
-        "networks.*.labels": _name,
-        "networks.*.ipam.options": _name,
-        "services.*.annotations": _name,
-        "services.*.build.args": _name,
-        "services.*.build.additional_contexts": _name,
-        "services.*.build.labels": _name,
-        "services.*.build.tags": _name,
-        "services.*.cap_add": _name,
-        "services.*.cap_drop": _name,
-        "services.*.configs": _mounted(""),
-        "services.*.deploy.labels": _name,
-        "services.*.devices": _device,
-        "services.*.dns": _name,
-        "services.*.dns_opt": _name,
-        "services.*.dns_search": _name,
-        "services.*.env_file": _env_file,
-        "services.*.environment": _name,
-        "services.*.expose": _expose,
-        "services.*.labels": _name,
-        "services.*.links": _name,
-        "services.*.networks.*.aliases": _name,
-        "services.*.networks.*.link_local_ips": _name,
-        "services.*.ports": _port,
-        "services.*.profiles": _name,
-        "services.*.secrets": _mounted("/run/secrets"),
-        "services.*.sysctls": _name,
-        "services.*.tmpfs": _name,
-        "services.*.volumes": _volume,
-    }
+        "config": _mounted(""),
+        "device": _device,
+        "expose": _expose,
+        "name": _name,
+        "path": _env_file,
+        "port": _port,
+        "secret": _mounted("/run/secrets"),
+        "volume": _volume,
+    },
 )
 
 

@@ -17,8 +17,8 @@ SWARM = "has no effect: it is for Swarm clusters"
 SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
 
-def remark(root: Map, warnings: Warnings) -> None:
-    """Add a warning for each kind of setting in the shaped services that does nothing."""
+def warn_unsupported(root: Map, warnings: Warnings) -> None:
+    """Add a warning for each kind of setting in the marshalled services that does nothing."""
     _walk(root, root["services"], ("services",), _RULES, warnings)
 
 
@@ -74,7 +74,7 @@ _RULES: Trie[Reason] = compile_table(
 )
 
 
-def remark_command(root: Map, warnings: Warnings) -> None:
+def warn_dropped_command(root: Map, warnings: Warnings) -> None:
     """Warn about the part of a `command:` string that Compose drops; runs before strings become lists."""
     for name, service in (root.get("services") or {}).items():
         for key in ("command", "entrypoint"):
@@ -84,7 +84,7 @@ def remark_command(root: Map, warnings: Warnings) -> None:
             try:
                 rest = dropped(text)
             except ValueError:
-                continue  # shaping reports it
+                continue  # marshalling reports it
             if rest:
                 warnings.add(
                     f"the {key} ends before {rest[:40]!r}: no shell reads it, and Compose drops the rest; "

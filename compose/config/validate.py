@@ -1,4 +1,4 @@
-"""Checks a tree against the table of spec.py and reports everything that is wrong with it, each with its place."""
+"""Checks a tree against the table of attributes and reports everything that is wrong with it, each with its place."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import re
 from functools import cache
 from typing import Any
 
+from pycompose.config.attributes import ALIASES, ATTRIBUTES, WITH_ANY_KEY, WITHOUT_EXTENSIONS
 from pycompose.config.duplicates import duplicates
 from pycompose.config.scalars import Timestamp
-from pycompose.config.schema_table import ALIASES, OBJECTS
 from pycompose.config.tree import Map, Path, locate
 from pycompose.errors import ConfigError, ConfigErrors, SchemaError
 
 MAX_ERRORS = 20
 
+_REQUIRED = "required "
 _NAME = re.compile(r"[a-zA-Z0-9._-]+\Z", re.ASCII)
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<enum>'[^']*'(?:,'[^']*')*)
       | (?P<pattern>/(?:[^/])*/)
-      | @(?P<ref>[-~]?[a-z_]+)
+      | @(?P<ref>[a-z_]+)
       | (?P<scalar>[a-z]+)(?P<limits>(?::-?[0-9]*){0,2})
       | (?P<punct>[\[\]{}|!+])
     )""",
@@ -35,7 +36,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 class Type:
-    """One type of spec.py, compiled: what a value may be."""
+    """One type of attributes.py, compiled: what a value may be."""
 
     __slots__ = (
         "any",
@@ -66,35 +67,38 @@ class Type:
 
 
 class Object:
-    """A mapping of OBJECTS, compiled; its types are made on first use."""
+    """A structure of ATTRIBUTES, compiled; its types are made on first use."""
 
     __slots__ = ("_types", "extra", "keys", "name", "required")
 
     def __init__(self, name: str) -> None:
-        table = OBJECTS[name]
         self.name = name
-        self.extra: tuple[str, ...] = {"-": (), "~": ("",)}.get(name[0], ("x-",))  # how other keys begin
-        self.required = tuple(key[:-1] for key in table if key.endswith("*"))
-        self.keys = {key.rstrip("*"): text for key, text in table.items()}
+        self.keys = {key: row[0] for key, row in ATTRIBUTES[name].items()}
+        self.required = tuple(key for key, text in self.keys.items() if text.startswith(_REQUIRED))
+        self.extra: tuple[str, ...] = ("x-",)  # how other keys begin
+        if name in WITHOUT_EXTENSIONS:
+            self.extra = ()
+        elif name in WITH_ANY_KEY:
+            self.extra = ("",)
         self._types: dict[str, Type] = {}
 
     def type_of(self, key: str) -> Type:
         """Return the compiled type of a key."""
         found = self._types.get(key)
         if found is None:
-            found = self._types[key] = compile_type(self.keys[key])
+            found = self._types[key] = compile_type(self.keys[key].removeprefix(_REQUIRED))
         return found
 
 
 @cache
 def object_of(name: str) -> Object:
-    """Return the compiled mapping `name`."""
+    """Return the compiled structure `name`."""
     return Object(name)
 
 
 @cache
 def compile_type(text: str) -> Type:
-    """Return the compiled form of a type of spec.py."""
+    """Return the compiled form of a type of attributes.py."""
     kind, end = _parse(text, 0)
     if end != len(text):
         raise ValueError(f"cannot read the type {text!r} at {end}")
@@ -148,6 +152,7 @@ def _add_reference(kind: Type, name: str) -> None:
         return
     alias = compile_type(ALIASES[name])
     kind.scalars |= alias.scalars
+    kind.enum, kind.pattern = alias.enum or kind.enum, alias.pattern or kind.pattern
     kind.item, kind.unique = alias.item or kind.item, alias.unique or kind.unique
     kind.values, kind.names = alias.values or kind.values, alias.names or kind.names
     kind.object = alias.object or kind.object
@@ -155,13 +160,13 @@ def _add_reference(kind: Type, name: str) -> None:
 
 def validate(root: Map) -> None:
     """Raise SchemaError for what the specification doesn't allow, ConfigErrors for several of them."""
-    check = _Check(root)
+    check = _Validator(root)
     check.object(root, object_of("project"), ())
     if check.errors:
         raise check.errors[0] if len(check.errors) == 1 else ConfigErrors(check.errors)
 
 
-class _Check:
+class _Validator:
     def __init__(self, root: Map) -> None:
         self._root = root
         self.errors: list[ConfigError] = []

@@ -7,8 +7,8 @@ from pycompose.errors import Location
 
 
 @dataclass(frozen=True, slots=True)
-class Warning:  # noqa: A001 - config.Warning is what callers see
-    """One remark about the compose files, and where it comes from."""
+class ConfigWarning:
+    """One thing to say about the compose files, and where it comes from."""
 
     text: str
     location: Location
@@ -18,7 +18,7 @@ class Warnings:
     """The warnings of one load, each said once."""
 
     def __init__(self) -> None:
-        self._items: list[Warning] = []
+        self._items: list[ConfigWarning] = []
         self._seen: set[object] = set()
 
     def add(self, text: str, location: Location, *, once: str | None = None) -> None:
@@ -26,12 +26,12 @@ class Warnings:
         key = once or (text, location)
         if key not in self._seen:
             self._seen.add(key)
-            self._items.append(Warning(text, location))
+            self._items.append(ConfigWarning(text, location))
 
     def unset(self, name: str, location: Location) -> None:
         """Say, once per name, that a variable has no value."""
         self.add(f'the "{name}" variable is not set: using an empty string', location, once=f"unset:{name}")
 
-    def all(self) -> tuple[Warning, ...]:
+    def all(self) -> tuple[ConfigWarning, ...]:
         """Return them in the order of their discovery."""
         return tuple(self._items)

@@ -56,13 +56,13 @@ def hashes(loaded: Loaded, wanted: str, *, interpolated: bool) -> list[str]:
     Raises UnknownService, and SchemaError for what isn't valid without interpolation.
     """
     from pycompose.config.hashing import service_hash  # noqa: PLC0415 - only for this list
-    from pycompose.config.marshal import shape  # noqa: PLC0415
+    from pycompose.config.marshal import marshal  # noqa: PLC0415
     from pycompose.config.select import split_by_profiles  # noqa: PLC0415
 
     if interpolated:
         services = loaded.tree["services"]
     else:
-        services, _ = split_by_profiles(shape(loaded.tree), loaded.profiles, ())
+        services, _ = split_by_profiles(marshal(loaded.tree), loaded.profiles, ())
     names = sorted(services) if wanted == "*" else wanted.split(",")
     for name in names:
         if name not in services:

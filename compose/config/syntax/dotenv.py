@@ -1,4 +1,6 @@
-r"""The grammar of `.env` and of `env_file` (compose-spec.md 9), and Docker's verbatim `format: raw`.
+r"""The grammar of `.env` and of `env_file`, and Docker's verbatim `format: raw`.
+
+Compose specification, 05-services.md, "env_file":
 
     line   := [ "export" ] KEY [ ("=" | ":") value ] | "#" comment
     value  := unquoted (cut at " #", right-trimmed, interpolated)

@@ -1,4 +1,7 @@
-"""The short forms of `ports:` (compose-spec.md 2): `[[ip:]host:]container[/protocol]`, with ranges and `[v6]`."""
+"""The short forms of `ports:`: `[[ip:]host:]container[/protocol]`, with ranges and `[v6]`.
+
+Compose specification, 05-services.md, "ports".
+"""
 
 from __future__ import annotations
 

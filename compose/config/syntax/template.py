@@ -1,4 +1,4 @@
-"""The `${VAR:-word}` grammar (compose-spec.md 9), for values of compose files and of env files.
+"""The `${VAR:-word}` grammar for values of compose files and of env files (Compose specification, 12-interpolation.md).
 
     text  := (literal | "$$" | "$" NAME | "${" NAME [op word] "}")*
     op    := ":-" | "-" | ":?" | "?" | ":+" | "+"

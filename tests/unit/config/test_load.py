@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from pycompose.config.discover import discover, project_name
+from pycompose.config.discover import find_project, project_name
 from pycompose.config.load import LoadOptions, load
 from pycompose.errors import ConfigError, ConfigErrors, DependencyCycle, UnknownService
 from pycompose.model import Condition, Dependency, Port
@@ -22,7 +22,7 @@ def test_files_are_found_upward_with_their_override(tmp_path: Path) -> None:
     write(tmp_path, {"compose.yaml": ONE, "compose.override.yml": ONE, "a/b/c.txt": ""})
     options = LoadOptions(working_dir=str(tmp_path / "a" / "b"), environment={})
 
-    assert discover(options) == (f"{tmp_path}/compose.yaml", f"{tmp_path}/compose.override.yml")
+    assert find_project(options).files == (f"{tmp_path}/compose.yaml", f"{tmp_path}/compose.override.yml")
 
 
 @pytest.mark.parametrize(

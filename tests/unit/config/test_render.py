@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycompose.config.json_text import go_json
 from pycompose.config.render import natural, render_yaml
-from pycompose.config.source import parse
+from pycompose.config.source import parse_yaml
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
 
@@ -46,7 +46,7 @@ def test_any_text_is_read_back(text: str) -> None:
     printed = render_yaml({"k": text}, escape=False)
 
     if not set(text) & set("\r\x85\u2028\u2029"):
-        assert parse(printed.encode(), "f")[0].root == {"k": text}
+        assert parse_yaml(printed.encode(), "f")[0].root == {"k": text}
 
 
 def test_json_looks_like_gos() -> None:

@@ -1,4 +1,4 @@
-"""The typing table of plain scalars, checked against compose-spec.md 1."""
+"""The typing table of plain scalars, as go-yaml resolves them."""
 
 from __future__ import annotations
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from pycompose.config.source import MAX_DEPTH, parse
+from pycompose.config.source import MAX_DEPTH, parse_yaml
 from pycompose.config.tree import clone, locate, path_at, render_path
 from pycompose.errors import ConfigErrors, Location, YamlError
 
 
 def root(text: str):
-    (document,) = parse(text.encode(), "compose.yaml")
+    (document,) = parse_yaml(text.encode(), "compose.yaml")
     return document.root
 
 
@@ -63,7 +63,7 @@ def test_a_quoted_merge_key_is_a_key() -> None:
 
 def test_reset_and_override_are_taken_out_as_paths() -> None:
     """The paths apply to earlier documents, the tree has no trace of the tags; items of lists have no path."""
-    (document,) = parse(b"a: {b: !reset null, c: !override [1]}\nd: [!reset 1, 2]\n", "f")
+    (document,) = parse_yaml(b"a: {b: !reset null, c: !override [1]}\nd: [!reset 1, 2]\n", "f")
 
     assert document.root == {"a": {"c": [1]}, "d": [2]}
     assert sorted(map(render_path, document.resets)) == ["a.b", "a.c"]
@@ -71,7 +71,7 @@ def test_reset_and_override_are_taken_out_as_paths() -> None:
 
 def test_a_reset_key_lets_the_merged_one_through() -> None:
     """As in Compose: the key isn't there, so `<<` fills it, and its path is reset."""
-    (document,) = parse(b"x: &x {c: [1]}\ny: {<<: *x, c: !reset null}\n", "f")
+    (document,) = parse_yaml(b"x: &x {c: [1]}\ny: {<<: *x, c: !reset null}\n", "f")
 
     assert document.root["y"] == {"c": [1]}
     assert ("y", "c") in document.resets
@@ -88,7 +88,7 @@ def test_aliases_are_copies() -> None:
 
 def test_several_documents_come_in_order() -> None:
     """A file may hold documents that override each other."""
-    assert [document.root for document in parse(b"a: 1\n---\nb: 2\n", "f")] == [{"a": 1}, {"b": 2}]
+    assert [document.root for document in parse_yaml(b"a: 1\n---\nb: 2\n", "f")] == [{"a": 1}, {"b": 2}]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_several_documents_come_in_order() -> None:
 def test_what_is_not_yaml_says_where(text: str, message: str) -> None:
     """Line and column, in words of this program."""
     with pytest.raises(YamlError) as caught:
-        parse(text.encode(), "f")
+        parse_yaml(text.encode(), "f")
 
     assert str(caught.value).startswith(message)
 
@@ -117,7 +117,7 @@ def test_an_alias_bomb_is_stopped() -> None:
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
 
     with pytest.raises(YamlError, match="aliases expand to more than"):
-        parse("\n".join(lines).encode(), "f")
+        parse_yaml("\n".join(lines).encode(), "f")
 
 
 def test_unknown_tags_are_ignored() -> None:

@@ -3,43 +3,29 @@
 from __future__ import annotations
 
 import pytest
-from pycompose.config import canonical, checks, interpolate, merge, paths, unique
-from pycompose.config import unsupported as effects
-from pycompose.config.marshal_table import SHAPES
+from pycompose.config import canonical, checks, interpolate, marshal, merge, paths, unique, unsupported
+from pycompose.config.attributes import ALIASES, ATTRIBUTES, rules_by_path
 from pycompose.config.patterns import Trie, compile_table
-from pycompose.config.schema_table import ALIASES, OBJECTS
 from pycompose.config.validate import compile_type, object_of
 
 # What the format knows and no model prints: forms of other keys, and keys without a meaning.
 NOT_PRINTED = {
     "project": {"version", "include"},
+    "include": {"path", "env_file", "project_directory"},
     "service": {"pull_refresh_after"},
     "ipam": {"options"},
-}
-# Structures that the program shares: reservations print as limits, secrets and configs as each other.
-ALSO_PRINTED = {
-    "limits": {"devices", "generic_resources"},
-    "secret": {"content"},
-    "config": {"driver", "driver_opts"},
-}
-# Names of the same thing in the two tables.
-SPELLING = {
-    "-blkio": "blkio",
-    "-blkio_limit": "blkio_limit",
-    "-blkio_weight": "blkio_weight",
-    "-env_file": "env_file",
+    "external_name": {"name"},
 }
 TABLES = {
     "canonical": canonical._RULES,
-    "casts": interpolate._CASTS,
-    "checks": checks._RULES,
+    "cast": interpolate._CASTS,
     "merge": merge._RULES,
     "paths": paths._RULES,
     "unique": unique._RULES,
 }
 
 
-@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("name", ATTRIBUTES)
 def test_every_type_can_be_read(name: str) -> None:
     """Types are text; a slip in one would only show in a file that uses it."""
     spec = object_of(name)
@@ -48,33 +34,40 @@ def test_every_type_can_be_read(name: str) -> None:
     assert all(compile_type(text) for text in ALIASES.values())
 
 
-@pytest.mark.parametrize("name", [name for name in OBJECTS if SPELLING.get(name, name) in SHAPES])
+@pytest.mark.parametrize("name", ATTRIBUTES)
 def test_what_may_be_written_is_printed(name: str) -> None:
-    """No attribute gets lost on its way, and none is printed that cannot be written."""
-    written = set(object_of(name).keys) - NOT_PRINTED.get(name, set())
+    """No attribute gets lost on its way."""
+    silent = {key for key, row in ATTRIBUTES[name].items() if not row[1]}
 
-    assert written <= set(SHAPES[SPELLING.get(name, name)])
-    assert set(SHAPES[SPELLING.get(name, name)]) - written == ALSO_PRINTED.get(name, set())
+    assert silent == NOT_PRINTED.get(name, set())
 
 
-def test_shapes_refer_to_shapes() -> None:
-    """Every structure that a shape names exists."""
-    kinds = {kind.rstrip("?") for shape in SHAPES.values() for kind in shape.values()}
+def test_rows_name_words_and_structures_that_exist() -> None:
+    """A slip in how a value is printed would only show in a file that has it."""
+    kinds = {row[1].rstrip("?") for rows in ATTRIBUTES.values() for row in rows.values()} - {""}
     named = {kind.strip("=[]{}") for kind in kinds if kind[0] in "=[{"}
 
-    assert named <= set(SHAPES)
+    assert named <= set(ATTRIBUTES)
+    assert {kind for kind in kinds if kind[0] not in "=[{"} == set(marshal._KINDS)
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_patterns_are_paths_of_the_format(name: str) -> None:
-    """A rule for a key that doesn't exist would never run."""
-    _follow(TABLES[name], "project", name)
+def test_rows_name_phases() -> None:
+    """A rule of a phase that doesn't exist would never run; an unknown rule of a phase fails at import."""
+    assert rules_by_path().keys() == TABLES.keys()
 
 
-def _follow(node: Trie, shape: str, where: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "structure"), ((checks._RULES, "project"), (unsupported._RULES.any, "service"))
+)
+def test_patterns_are_paths_of_the_format(table: Trie, structure: str) -> None:
+    """A rule for a key that doesn't exist would never run; these two tables write their paths out."""
+    _follow(table, structure, structure)
+
+
+def _follow(node: Trie, structure: str, where: str) -> None:
     for key, below in node.keys.items():
-        assert key in OBJECTS.get(shape, {}) or key.rstrip("*") in SHAPES.get(shape, {key}), f"{where}.{key}"
-        kind = SHAPES.get(shape, {}).get(key, "").rstrip("?")
+        assert key in ATTRIBUTES[structure], f"{where}.{key}"
+        kind = ATTRIBUTES[structure][key][1].rstrip("?")
         _follow(_inside(below, kind), kind.strip("=[]{}"), f"{where}.{key}")
 
 
@@ -94,11 +87,3 @@ def test_a_pattern_matches_keys_and_indices() -> None:
     assert below.key("x") is below.keys["x"]
     assert below.keys["x"].items is not None
     assert below.keys["x"].items.rule == 2
-
-
-def test_remarks_are_about_services() -> None:
-    """The table of what has no effect begins below `services`."""
-    services = effects._RULES.any
-
-    assert services is not None
-    _follow(services, "service", "effects")
