@@ -1,7 +1,6 @@
-"""What happens, as data: use cases emit events, cli/progress.py and cli/console.py show them.
+"""What happens, as data: steps of the work under way (cli/display/progress.py shows them), and events of containers.
 
-An event travels over the control socket as JSON, so that `up` in one process shows what the supervisor does in
-another.
+Both travel over the control socket as JSON, so that one process shows what the supervisor does in another.
 """
 
 from __future__ import annotations
@@ -45,6 +44,35 @@ class Event:
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Event:
+        """Return the event that `to_json` made `value` from."""
+        return from_json(cls, value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerEvent:
+    """Something that has happened to a container, in Docker's words: `start`, `die`, `health_status: healthy`.
+
+    It is a line of the project's journal as well (`events.jsonl`). `number` is the replica's. `active`: it runs, or
+    will run again. `attributes` are Docker's (`exitCode`, `signal`) and the labels that people gave.
+    """
+
+    time_ns: int
+    action: str
+    id: str
+    name: str
+    service: str
+    number: int
+    oneoff: bool
+    image: str
+    active: bool
+    attributes: dict[str, str]
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain JSON values."""
+        return dict(plain(self))
+
+    @classmethod
+    def from_json(cls, value: dict[str, object]) -> ContainerEvent:
         """Return the event that `to_json` made `value` from."""
         return from_json(cls, value)
 

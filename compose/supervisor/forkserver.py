@@ -25,7 +25,7 @@ END_S = 2.0
 MESSAGE_BYTES = 16
 
 
-class Warmth:
+class ForkserverProcess:
     """The forkserver of one supervisor, or none."""
 
     def __init__(self, directory: Path) -> None:

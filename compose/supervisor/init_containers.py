@@ -18,7 +18,7 @@ from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
     from pycompose.model import Hook, Project, Service
-    from pycompose.supervisor.lifecycle.tracked import Tracked
+    from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.operations import Operations
 
 
@@ -30,7 +30,7 @@ class InitContainers:
         self._path = operations.runtime.paths.project(project.name) / "hooks.json"
         self._name = project.name
 
-    async def run(self, tracked: Tracked) -> None:
+    async def run(self, tracked: TrackedContainer) -> None:
         """Run the hooks of a container; raises EngineError with the last output of one that fails."""
         service = tracked.record.service
         # Replicas start at the same time, and what runs once must run before all of them.

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pycompose.events import Sink
     from pycompose.model import Project, Service
     from pycompose.supervisor.lifecycle.lifecycle import Lifecycle
-    from pycompose.supervisor.lifecycle.tracked import Tracked
+    from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.network.wiring import Wiring
 
 CONDITION_DONE = {Condition.STARTED: "Started", Condition.HEALTHY: "Healthy", Condition.COMPLETED: "Exited"}
@@ -169,7 +169,7 @@ class Operations:
 
     async def create_oneoff(
         self, service: Service, *, name: str, auto_remove: bool, publish: bool, image: Image | None = None
-    ) -> Tracked:
+    ) -> TrackedContainer:
         """Make a container that is no replica (of `run`, of a hook); its ports only when they are asked for."""
         wanted = NewContainer(
             project=self._project(),
@@ -291,7 +291,7 @@ class Operations:
             raise StateError("plan: needs the compose file", hint="run the command where the compose file is")
         return self.project
 
-    def _tracked(self, container_id: str, name: str) -> Tracked:
+    def _tracked(self, container_id: str, name: str) -> TrackedContainer:
         tracked = self.lifecycle.tracked.get(container_id)
         if tracked is None:
             raise StateError(

@@ -11,11 +11,11 @@ from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
     from pycompose.engine.client import Attached
-    from pycompose.supervisor.lifecycle.tracked import Tracked
+    from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.runtime.containers import Runtime
 
 
-class Ends:
+class StdioCopies:
     """The ends of one project's containers. A keeper and a supervisor that die together take them along."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -23,7 +23,7 @@ class Ends:
         self._kept: dict[str, Attached] = {}
 
     @staticmethod
-    def wanted(tracked: Tracked) -> bool:
+    def wanted(tracked: TrackedContainer) -> bool:
         """Whether a container has something that would end with the keeper.
 
         The input of a one-off container belongs to the client, and ends with it.
@@ -31,7 +31,7 @@ class Ends:
         process = tracked.config.process
         return process.tty or (process.stdin_open and not tracked.record.oneoff)
 
-    async def keep(self, tracked: Tracked) -> None:
+    async def keep(self, tracked: TrackedContainer) -> None:
         """Get copies of a container's ends; nothing if it has ended meanwhile."""
         with contextlib.suppress(PycomposeError):
             attached = await blocking(self._runtime.keeper.attach, tracked.config.id)

@@ -20,26 +20,26 @@ from pycompose.supervisor.threads import blocking
 if TYPE_CHECKING:
     from pycompose.ipc.protocol import Message
     from pycompose.ipc.server import Peer
-    from pycompose.supervisor.lifecycle.tracked import Tracked
-    from pycompose.supervisor.requests import Requests
+    from pycompose.supervisor.lifecycle.tracked import TrackedContainer
+    from pycompose.supervisor.project import ManagedProject
 
 
-class Altering:
+class ContainerHandlers:
     """One method per operation; each answers with a result, or raises PycomposeError."""
 
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
+    def __init__(self, managed: ManagedProject) -> None:
+        self._managed = managed
 
     async def rename(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Give a container another name."""
-        async with self._requests.exclusive():
-            await self._requests.supervisor.lifecycle.rename(self._tracked(message), str(message["name"]))
+        async with self._managed.exclusive():
+            await self._managed.lifecycle.rename(self._tracked(message), str(message["name"]))
         peer.send({"result": {}})
 
     async def update(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Change limits, of a running container at once, and the restart policy."""
-        paths = self._requests.supervisor.paths
-        async with self._requests.exclusive():
+        paths = self._managed.paths
+        async with self._managed.exclusive():
             tracked = self._tracked(message)
             if message["limits"]:
                 changed = {**plain(tracked.config.limits), **message["limits"]}
@@ -57,20 +57,20 @@ class Altering:
                 await blocking(write_service, paths, tracked.config.id, tracked.record)
         peer.send({"result": {}})
 
-    def _limit(self, tracked: Tracked, limits: Limits) -> None:
+    def _limit(self, tracked: TrackedContainer, limits: Limits) -> None:
         """Write limits to the control group; memory goes with what swap it has."""
         own = tracked.config.limits
         if limits.memory_bytes and limits.memory_swap_bytes is None and own.memory_swap_bytes:
             limits = replace(limits, memory_swap_bytes=own.memory_swap_bytes)
-        paths = self._requests.supervisor.paths
+        paths = self._managed.paths
         group = open_existing(paths, tracked.config.id, parent=tracked.config.cgroup_parent)
         try:
             group.update(limits)
         finally:
             group.close()
 
-    def _tracked(self, message: Message) -> Tracked:
-        (found,) = self._requests.chosen([], message["ids"]) or (None,)
+    def _tracked(self, message: Message) -> TrackedContainer:
+        (found,) = self._managed.chosen([], message["ids"]) or (None,)
         if found is None:
             raise NoSuchContainer(f"container {message['ids'][0][:12]}: is gone")
         return found

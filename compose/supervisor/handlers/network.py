@@ -18,45 +18,50 @@ from pycompose.supervisor.threads import blocking
 if TYPE_CHECKING:
     from pycompose.ipc.protocol import Message
     from pycompose.ipc.server import Peer
-    from pycompose.supervisor.lifecycle.tracked import Tracked
-    from pycompose.supervisor.requests import Requests
+    from pycompose.supervisor.lifecycle.tracked import TrackedContainer
+    from pycompose.supervisor.project import ManagedProject
 
 
-class Joining:
+class NetworkHandlers:
     """One method per operation; each answers with a result, or raises PycomposeError."""
 
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
+    def __init__(self, managed: ManagedProject) -> None:
+        self._managed = managed
 
     async def connect(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Put a container on one more network."""
-        async with self._requests.exclusive():
+        async with self._managed.exclusive():
             tracked = self._tracked(message)
             await self._change(tracked, joined(tracked.name, tracked.record, message))
         peer.send({"result": {}})
 
     async def disconnect(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Take a container off a network."""
-        async with self._requests.exclusive():
+        async with self._managed.exclusive():
             tracked = self._tracked(message)
             name = str(message["network"])
             await self._change(tracked, left(tracked.name, tracked.record, name), leaving=name)
         peer.send({"result": {}})
 
-    def _tracked(self, message: Message) -> Tracked:
-        (found,) = self._requests.chosen([], message["ids"]) or (None,)
+    async def neighbours(self, peer: Peer, _: Message, __: list[int]) -> None:
+        """Look again who of other projects is on our networks."""
+        await blocking(self._managed.wiring.refresh_neighbours)
+        peer.send({"result": {}})
+
+    def _tracked(self, message: Message) -> TrackedContainer:
+        (found,) = self._managed.chosen([], message["ids"]) or (None,)
         if found is None:
             raise NoSuchContainer(f"container {message['ids'][0][:12]}: is gone")
         return found
 
-    async def _change(self, tracked: Tracked, record: ServiceRecord, *, leaving: str = "") -> None:
-        supervisor = self._requests.supervisor
+    async def _change(self, tracked: TrackedContainer, record: ServiceRecord, *, leaving: str = "") -> None:
+        managed = self._managed
         if tracked.status in (Status.RUNNING, Status.PAUSED):
-            endpoints = await blocking(supervisor.wiring.rewire, tracked.config, record, leaving=leaving)
-            runtime = await blocking(read_runtime, supervisor.paths, tracked.config.id)
+            endpoints = await blocking(managed.wiring.rewire, tracked.config, record, leaving=leaving)
+            runtime = await blocking(read_runtime, managed.paths, tracked.config.id)
             changed = replace(runtime, endpoints=endpoints)
-            await blocking(write_runtime, supervisor.paths, tracked.config.id, changed)
-        await blocking(write_service, supervisor.paths, tracked.config.id, record)
+            await blocking(write_runtime, managed.paths, tracked.config.id, changed)
+        await blocking(write_service, managed.paths, tracked.config.id, record)
         tracked.record = record
 
 

@@ -29,42 +29,39 @@ if TYPE_CHECKING:
     from pycompose.ipc.protocol import Message
     from pycompose.ipc.server import Peer
     from pycompose.policy.observed import Observed, ObservedContainer
-    from pycompose.supervisor.lifecycle.tracked import Tracked
+    from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.operations import Operations
-    from pycompose.supervisor.requests import Requests
+    from pycompose.supervisor.project import ManagedProject
 
 
-class Changes:
+class ProjectHandlers:
     """One method per operation; each answers with a result, or raises PycomposeError."""
 
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
-        self._supervisor = requests.supervisor
+    def __init__(self, managed: ManagedProject) -> None:
+        self._managed = managed
 
     async def apply(self, peer: Peer, message: Message, _: list[int]) -> None:
         """`up`, `create`, `scale`: make the project what it says."""
         project = from_json(Project, message["project"])
         images = {key: from_json(Image, value) for key, value in message["images"].items()}
         sink = sink_of(peer)
-        async with self._requests.exclusive(interruptible=True):
+        async with self._managed.exclusive(interruptible=True):
             if not message.get("dry_run"):
-                self._supervisor.keepers.want()
+                self._managed.keepers.want()
                 await blocking(self._remember, project)
             if not message.get("dry_run") and message.get("start", True):
                 wanted = set(message["services"])
-                kept = [t for t in self._supervisor.lifecycle.tracked.values() if t.service in wanted]
-                await asyncio.gather(
-                    *(self._supervisor.lifecycle.keep(t) for t in kept if not t.record.oneoff)
-                )
-            observed = await self._requests.observe()
+                kept = [t for t in self._managed.lifecycle.tracked.values() if t.service in wanted]
+                await asyncio.gather(*(self._managed.lifecycle.keep(t) for t in kept if not t.record.oneoff))
+            observed = await self._managed.observe()
             options = _reconcile_options(message, images)
             if not message.get("ignore_orphans") and not options.remove_orphans:
                 _warn_about_orphans(sink, project, observed)
             plan = reconcile(project, observed, options)
             _tell_running(sink, plan, observed, options)
-            await self._walk(plan, self._requests.operations(sink, project, images), message)
+            await self._walk(plan, self._managed.operations(sink, project, images), message)
         # A crash of the machine finds the new containers on disk; nobody has to wait for it.
-        self._requests.background(blocking(self._supervisor.runtime.sync))
+        self._managed.tasks.start(blocking(self._managed.runtime.sync))
         if message.get("wait") and not message.get("dry_run"):
             await self._wait_ready(sink, options.services, message.get("wait_timeout_s"))
         peer.send({"result": {}})
@@ -79,14 +76,14 @@ class Changes:
             await execute(plan, operations.perform, parallel=message.get("parallel"))
 
     def _remember(self, project: Project) -> None:
-        supervisor = self._supervisor
-        directory = supervisor.paths.project(project.name)
+        managed = self._managed
+        directory = managed.paths.project(project.name)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         value = {"directory": project.directory, "files": list(project.files), "name": project.name}
         write_json(directory / "project.json", value, durable=False)
 
     async def _wait_ready(self, sink: Sink, services: Iterable[str], timeout_s: float | None) -> None:
-        lifecycle = self._supervisor.lifecycle
+        lifecycle = self._managed.lifecycle
         waited = [t for service in services for t in lifecycle.of_service(service)]
         for tracked in waited:
             sink(Event(subject=f"Container {tracked.name}", text="Waiting", phase=Phase.WORKING))
@@ -112,11 +109,11 @@ class Changes:
 
     async def down(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Stop and remove containers and networks, with `volumes` the data too; end when nothing is left."""
-        supervisor = self._supervisor
+        managed = self._managed
         project = from_json(Project, message["project"]) if message.get("project") else None
         sink = sink_of(peer)
-        async with self._requests.exclusive(interrupts=True):
-            observed = await self._requests.observe()
+        async with self._managed.exclusive(interrupts=True):
+            observed = await self._managed.observe()
             chosen = _taken_down(observed, project, message)
             chosen += [container for container in self._overdue(observed, message) if container not in chosen]
             networks = [] if message["services"] else await blocking(self._networks_of, project)
@@ -130,15 +127,15 @@ class Changes:
                 timeout_s=message.get("timeout_s"),
                 anonymous_volumes=bool(message.get("volumes")),
             )
-            await self._walk(plan, self._requests.operations(sink, project), message)
-            nothing_left = not supervisor.lifecycle.tracked
+            await self._walk(plan, self._managed.operations(sink, project), message)
+            nothing_left = not managed.lifecycle.tracked
             if nothing_left:
-                await blocking(supervisor.wiring.remove_all)
-        peer.send({"result": {"nothing": not plan, "ends": supervisor.finish_after_down()}})
+                await blocking(managed.wiring.remove_all)
+        peer.send({"result": {"nothing": not plan, "ends": managed.finish_after_down()}})
 
     def _overdue(self, observed: Observed, message: Message) -> list[ObservedContainer]:
         """Return what `run --rm` has made and could not remove: a disk was full, or somebody was killed."""
-        tracked = self._supervisor.lifecycle.tracked
+        tracked = self._managed.lifecycle.tracked
         return [
             container
             for container in _selected(observed, message, oneoff=True)
@@ -149,7 +146,7 @@ class Changes:
         ]
 
     def _networks_of(self, project: Project | None) -> list[str]:
-        names = list(self._supervisor.wiring.own_networks())
+        names = list(self._managed.wiring.own_networks())
         if project is not None:
             external = {network.name for network in project.networks.values() if network.external}
             names = [name for name in names if name not in external]
@@ -157,8 +154,8 @@ class Changes:
 
     def _volumes_of(self, project: Project | None, stays: Iterable[ObservedContainer]) -> list[str]:
         """Return the volumes that go: those of the compose file, if there is one, and anonymous ones nobody has."""
-        paths = self._supervisor.paths
-        found = VolumeStore(paths).of_project(self._supervisor.project)
+        paths = self._managed.paths
+        found = VolumeStore(paths).of_project(self._managed.name)
         used = {
             mount.source.removeprefix(f"{paths.volumes}/").split("/")[0]
             for container in stays
@@ -172,7 +169,7 @@ class Changes:
     async def start(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Start what exists, dependencies first."""
         sink = sink_of(peer)
-        async with self._requests.exclusive(interruptible=True):
+        async with self._managed.exclusive(interruptible=True):
             chosen = await self.start_chosen(sink, message)
         if message.get("wait"):
             services = dict.fromkeys(container.service for container in chosen)
@@ -181,7 +178,7 @@ class Changes:
 
     async def start_chosen(self, sink: Sink, message: Message) -> list[ObservedContainer]:
         """Start what a message chooses, and return it; the caller keeps others out (`exclusive`)."""
-        observed = await self._requests.observe()
+        observed = await self._managed.observe()
         chosen = _selected(observed, message, oneoff=False)
         if not chosen and message["services"]:
             raise NoSuchContainer(f"service {message['services'][0]} has no container to start")
@@ -190,14 +187,14 @@ class Changes:
             chosen = self._with_dependencies(observed, chosen)
         services = set() if alone else {container.service for container in chosen}
         plan = self._start_plan([container for container in chosen if not container.running], services)
-        await self._walk(plan, self._requests.operations(sink), message)
+        await self._walk(plan, self._managed.operations(sink), message)
         return chosen
 
     def _with_dependencies(
         self, observed: Observed, chosen: list[ObservedContainer]
     ) -> list[ObservedContainer]:
         """Return the chosen containers and those of the services that they depend on, as far as there are any."""
-        tracked = self._supervisor.lifecycle.tracked
+        tracked = self._managed.lifecycle.tracked
         services = {container.service for container in chosen}
         new = services
         while new:
@@ -216,7 +213,7 @@ class Changes:
 
         Only dependencies in `services` are waited for: nobody would start others.
         """
-        tracked = self._supervisor.lifecycle.tracked
+        tracked = self._managed.lifecycle.tracked
         plan = Plan()
         starts: dict[str, list[int]] = {}
         for container in reversed(_stop_order(containers)):
@@ -237,25 +234,25 @@ class Changes:
 
     async def stop(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Stop containers, dependants first. What `returns` does so with the machine: nobody has stopped it."""
-        async with self._requests.exclusive(interrupts=True):
-            chosen = _selected(await self._requests.observe(), message, oneoff=False)
+        async with self._managed.exclusive(interrupts=True):
+            chosen = _selected(await self._managed.observe(), message, oneoff=False)
             plan = stop_plan(chosen, timeout_s=message.get("timeout_s"))
-            await self._walk(plan, self._requests.operations(sink_of(peer)), message)
+            await self._walk(plan, self._managed.operations(sink_of(peer)), message)
             for container in chosen if message.get("returns") else ():
-                await blocking(note_change, self._supervisor.paths, container.id, Last.UP)
+                await blocking(note_change, self._managed.paths, container.id, Last.UP)
         peer.send({"result": {}})
 
     async def restart(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Stop in reverse order, start in order; dependants that declared `restart: true` too."""
         sink = sink_of(peer)
-        async with self._requests.exclusive(interrupts=True):
-            observed = await self._requests.observe()
+        async with self._managed.exclusive(interrupts=True):
+            observed = await self._managed.observe()
             chosen = _selected(observed, message, oneoff=False)
             if not message.get("no_deps"):
                 chosen = self._with_restarting_dependants(observed, chosen)
-            await blocking(self._supervisor.runtime.check_room, [container.id for container in chosen])
-            operations = self._requests.operations(_quiet(sink))
-            async with self._supervisor.lifecycle.returning([container.id for container in chosen]):
+            await blocking(self._managed.runtime.check_room, [container.id for container in chosen])
+            operations = self._managed.operations(_quiet(sink))
+            async with self._managed.lifecycle.returning([container.id for container in chosen]):
                 await execute(stop_plan(chosen, timeout_s=message.get("timeout_s")), operations.perform)
                 for container in chosen:
                     sink(Event(subject=f"Container {container.name}", text="Restarting", phase=Phase.WORKING))
@@ -263,14 +260,14 @@ class Changes:
                 await execute(self._start_plan(chosen, services), operations.perform)
             for container in chosen:
                 sink(Event(subject=f"Container {container.name}", text="Started", phase=Phase.DONE))
-                if container.id in self._supervisor.lifecycle.tracked:
-                    self._supervisor.lifecycle.restarted(self._supervisor.lifecycle.tracked[container.id])
+                if container.id in self._managed.lifecycle.tracked:
+                    self._managed.lifecycle.restarted(self._managed.lifecycle.tracked[container.id])
         peer.send({"result": {}})
 
     def _with_restarting_dependants(
         self, observed: Observed, chosen: list[ObservedContainer]
     ) -> list[ObservedContainer]:
-        tracked = self._supervisor.lifecycle.tracked
+        tracked = self._managed.lifecycle.tracked
         services = {container.service for container in chosen}
         grown = True
         while grown:
@@ -294,16 +291,16 @@ class Changes:
         """Send a signal to all containers at once; doesn't wait for an operation that stops them gently."""
         number = signal_number(str(message["signal"]))
         sink = sink_of(peer)
-        self._requests.interrupt()
+        self._managed.interrupt()
         running = [
             tracked
-            for tracked in self._requests.chosen(message["services"], message.get("ids"), oneoffs=True)
+            for tracked in self._managed.chosen(message["services"], message.get("ids"), oneoffs=True)
             if tracked.active
         ]
 
-        async def kill(tracked: Tracked) -> None:
+        async def kill(tracked: TrackedContainer) -> None:
             sink(Event(subject=f"Container {tracked.name}", text="Killing", phase=Phase.WORKING))
-            await self._supervisor.lifecycle.signal(tracked, number)
+            await self._managed.lifecycle.signal(tracked, number)
             sink(Event(subject=f"Container {tracked.name}", text="Killed", phase=Phase.DONE))
 
         await _all(kill(tracked) for tracked in running)
@@ -311,28 +308,34 @@ class Changes:
 
     async def rm(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Remove stopped containers, with `stop` running ones too."""
-        async with self._requests.exclusive(interrupts=bool(message.get("stop"))):
-            chosen = _selected(await self._requests.observe(), message, oneoff=False)
+        async with self._managed.exclusive(interrupts=bool(message.get("stop"))):
+            chosen = _selected(await self._managed.observe(), message, oneoff=False)
             if not message.get("stop"):
                 chosen = [container for container in chosen if not container.running]
             plan = stop_plan(
                 chosen, timeout_s=message.get("timeout_s"), remove=True, volumes=bool(message.get("volumes"))
             )
-            await self._walk(plan, self._requests.operations(sink_of(peer)), message)
+            await self._walk(plan, self._managed.operations(sink_of(peer)), message)
         peer.send({"result": {"nothing": not chosen}})
 
     async def pause(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Freeze or thaw."""
-        lifecycle = self._supervisor.lifecycle
+        lifecycle = self._managed.lifecycle
         pause = bool(message["pause"])
         sink = sink_of(peer)
-        async with self._requests.exclusive():
-            for tracked in self._requests.chosen(message["services"], message.get("ids")):
+        async with self._managed.exclusive():
+            for tracked in self._managed.chosen(message["services"], message.get("ids")):
                 if tracked.status is (Status.RUNNING if pause else Status.PAUSED):
                     await (lifecycle.pause(tracked) if pause else lifecycle.unpause(tracked))
                     text = "Paused" if pause else "Unpaused"
                     sink(Event(subject=f"Container {tracked.name}", text=text, phase=Phase.DONE))
         peer.send({"result": {}})
+
+    async def hold(self, peer: Peer, _message: Message, _: list[int]) -> None:
+        """Keep everybody else from changing the project until the client hangs up, which cancels this."""
+        async with self._managed.exclusive():
+            peer.send({"result": {}})
+            await asyncio.Event().wait()
 
 
 def sink_of(peer: Peer) -> Sink:

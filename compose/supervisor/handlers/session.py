@@ -17,7 +17,7 @@ from pycompose.engine.images.spec import Image
 from pycompose.engine.state import Status
 from pycompose.model import Condition, Project
 from pycompose.policy.plan import AwaitService, Node
-from pycompose.supervisor.handlers.project import Changes, sink_of
+from pycompose.supervisor.handlers.project import ProjectHandlers, sink_of
 from pycompose.supervisor.lifecycle.exec import exec_process
 from pycompose.supervisor.runtime.mounts import ensure_volume
 from pycompose.supervisor.threads import blocking
@@ -25,9 +25,9 @@ from pycompose.supervisor.threads import blocking
 if TYPE_CHECKING:
     from pycompose.ipc.protocol import Message
     from pycompose.ipc.server import Peer
-    from pycompose.supervisor.lifecycle.tracked import Tracked
+    from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.operations import Operations
-    from pycompose.supervisor.requests import Requests
+    from pycompose.supervisor.project import ManagedProject
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ UNHEARD_BYTES = 1 << 16
 
 
 @dataclass(slots=True)
-class Session:
+class Target:
     """A command or container that a client is connected to; `id` is what the keeper knows it by."""
 
     id: str
@@ -43,36 +43,34 @@ class Session:
     pending: list[Message] = field(default_factory=list)
 
 
-class Interactive:
+class SessionHandlers:
     """One method per operation; each answers with a result, or raises PycomposeError."""
 
-    def __init__(self, requests: Requests, changes: Changes) -> None:
-        self._requests = requests
-        self._changes = changes
-        self._supervisor = requests.supervisor
-        self._sessions: dict[Peer, Session] = {}
-        self._removals: dict[str, asyncio.Task[None]] = {}
+    def __init__(self, managed: ManagedProject, handlers: ProjectHandlers) -> None:
+        self._managed = managed
+        self._handlers = handlers
+        self._targets: dict[Peer, Target] = {}
 
     def during(self, peer: Peer, message: Message, fds: list[int]) -> None:
         """Take a message that comes while an operation of the same connection is under way: resize, signal, leave.
 
         Who leaves hands over the terminal, so that the command doesn't lose it (SIGHUP) but goes on unheard.
         """
-        session = self._sessions.get(peer)
-        if session is None:
+        target = self._targets.get(peer)
+        if target is None:
             return
         if "leave" in message:
             for fd in fds:
                 self._listen(os.dup(fd))
             return
-        if not session.id:
-            session.pending.append(message)
+        if not target.id:
+            target.pending.append(message)
             return
-        self._requests.background(self._forward(session, message))
+        self._managed.tasks.start(self._forward(target, message))
 
     def _listen(self, fd: int) -> None:
         """Read what comes from a terminal that nobody looks at any more, until its processes have ended (pty(7))."""
-        loop = self._supervisor.loop
+        loop = self._managed.loop
 
         def readable() -> None:
             try:
@@ -85,22 +83,21 @@ class Interactive:
 
         loop.add_reader(fd, readable)
 
-    async def _forward(self, session: Session, message: Message) -> None:
-        keeper = self._supervisor.runtime.keeper
+    async def _forward(self, target: Target, message: Message) -> None:
+        keeper = self._managed.runtime.keeper
         with contextlib.suppress(PycomposeError):
             if "resize" in message:
                 rows, columns = message["resize"]
-                await blocking(keeper.resize, session.id, int(rows), int(columns))
+                await blocking(keeper.resize, target.id, int(rows), int(columns))
             elif "signal" in message:
-                send = keeper.signal if session.container else keeper.signal_exec
-                await blocking(send, session.id, int(message["signal"]))
+                send = keeper.signal if target.container else keeper.signal_exec
+                await blocking(send, target.id, int(message["signal"]))
 
     async def exec(self, peer: Peer, message: Message, fds: list[int]) -> None:
         """Start a command in a running container; its exit code follows unless it is detached."""
-        supervisor = self._supervisor
-        session = self._sessions[peer] = Session(id="", container=False)
+        target = self._targets[peer] = Target(id="", container=False)
         try:
-            tracked = self._requests.replica(
+            tracked = self._managed.replica(
                 str(message["service"]), int(message["index"]), str(message.get("id", ""))
             )
             process = exec_process(
@@ -114,38 +111,38 @@ class Interactive:
             )
             stdin, stdout, stderr = (fds.pop(0) if present else None for present in message["fds"])
             try:
-                started, ended = await supervisor.execs.start(
+                started, ended = await self._managed.execs.start(
                     tracked.config.id, process, (stdin, stdout, stderr), (message["rows"], message["columns"])
                 )
             finally:
                 fds.extend(fd for fd in (stdin, stdout, stderr) if fd is not None)
             terminal = [] if started.terminal is None else [started.terminal]
             peer.send({"result": {"container": tracked.config.id, "pid": started.pid}}, terminal)
-            session.id = started.id
-            for pending in session.pending:
-                await self._forward(session, pending)
+            target.id = started.id
+            for pending in target.pending:
+                await self._forward(target, pending)
             if not message["detach"]:
                 peer.send({"exit": await ended})
         finally:
-            self._sessions.pop(peer, None)
+            self._targets.pop(peer, None)
 
     async def attach(self, peer: Peer, message: Message, fds: list[int]) -> None:
         """Pass on the output of process 1 from now on, hand out its terminal or input, then its exit code."""
-        tracked = self._requests.replica(
+        tracked = self._managed.replica(
             str(message["service"]), int(message["index"]), str(message.get("id", ""))
         )
         stdout, stderr = _outputs(message, fds)
         try:
-            keeper = self._supervisor.runtime.keeper
+            keeper = self._managed.runtime.keeper
             attached = await blocking(keeper.attach, tracked.config.id, stdout=stdout, stderr=stderr)
             _close(fds)
             self._hand_out(peer, tracked, attached)
             await tracked.ended.wait()
             peer.send({"exit": tracked.exit_code})
         finally:
-            self._sessions.pop(peer, None)
+            self._targets.pop(peer, None)
 
-    def _hand_out(self, peer: Peer, tracked: Tracked, attached: Attached) -> None:
+    def _hand_out(self, peer: Peer, tracked: TrackedContainer, attached: Attached) -> None:
         ends = {"terminal": attached.terminal, "stdin": attached.stdin}
         result = {
             "container": tracked.config.id,
@@ -153,23 +150,23 @@ class Interactive:
             "tty": tracked.config.process.tty,
             "streams": [name for name, fd in ends.items() if fd is not None],
         }
-        self._sessions[peer] = Session(id=tracked.config.id, container=True)
+        self._targets[peer] = Target(id=tracked.config.id, container=True)
         peer.send({"result": result}, [fd for fd in ends.values() if fd is not None])
 
     async def run(self, peer: Peer, message: Message, fds: list[int]) -> None:
         """Make and start a one-off container; stay connected to it unless it is detached."""
         project = from_json(Project, message["project"])
         images = {key: from_json(Image, value) for key, value in message["images"].items()}
-        operations = self._requests.operations(sink_of(peer), project, images)
+        operations = self._managed.operations(sink_of(peer), project, images)
         await self._await(operations, message["await"])
         tracked = await self._create(operations, project, message)
         attached = Attached()
         if not message.get("start", True):
             self._hand_out(peer, tracked, attached)
-            self._sessions.pop(peer, None)
+            self._targets.pop(peer, None)
             return
         try:
-            keeper = self._supervisor.runtime.keeper
+            keeper = self._managed.runtime.keeper
             if fds:
                 stdout, stderr = _outputs(message, fds)
                 await blocking(
@@ -183,31 +180,32 @@ class Interactive:
                     columns=int(message["columns"]),
                 )
                 _close(fds)
-            await self._supervisor.lifecycle.start(tracked)
+            await self._managed.lifecycle.start(tracked)
             if not message["detach"]:
                 attached = await self._ends(tracked)
         except BaseException:
-            if tracked.record.auto_remove and not tracked.active:
-                await asyncio.wait([self._requests.background(self._remove(tracked))])
+            if not tracked.active:
+                self._managed.auto_remove.ended(tracked)
+                await self._managed.auto_remove.wait(tracked.config.id)
             raise
         self._hand_out(peer, tracked, attached)
         if message["detach"]:
-            self._sessions.pop(peer, None)
+            self._targets.pop(peer, None)
             return
         await self._join(peer, tracked)
 
     async def launch(self, peer: Peer, message: Message, fds: list[int]) -> None:
         """Start a container that exists, unless it runs, and stay connected to it (`container start --attach`)."""
         container_id = str(message["id"])
-        async with self._requests.exclusive(interruptible=True):
-            await self._supervisor.keepers.need()
-            tracked = self._supervisor.lifecycle.tracked.get(container_id)
+        async with self._managed.exclusive(interruptible=True):
+            await self._managed.keepers.need()
+            tracked = self._managed.lifecycle.tracked.get(container_id)
             if tracked is None:
                 raise NoSuchContainer(f"container {container_id[:12]}: has been removed meanwhile")
             stdout, stderr = _outputs(message, fds)
             runs = tracked.status in (Status.RUNNING, Status.PAUSED)
             attached = await blocking(
-                self._supervisor.runtime.keeper.attach,
+                self._managed.runtime.keeper.attach,
                 container_id,
                 stdout=stdout,
                 stderr=stderr,
@@ -219,7 +217,7 @@ class Interactive:
             _close(fds)
             if not runs:
                 chosen = {"services": [], "ids": [container_id]}
-                await self._changes.start_chosen(sink_of(peer), chosen)
+                await self._handlers.start_chosen(sink_of(peer), chosen)
                 attached = (
                     await self._ends(tracked, alone=tracked.record.oneoff) if message["stdin"] else attached
                 )
@@ -240,27 +238,26 @@ class Interactive:
         ]
         await asyncio.gather(*(operations.perform(node, never) for node in nodes))
 
-    async def _create(self, operations: Operations, project: Project, message: Message) -> Tracked:
-        supervisor = self._supervisor
+    async def _create(self, operations: Operations, project: Project, message: Message) -> TrackedContainer:
         service = project.services[str(message["service"])]
-        async with self._requests.exclusive():
-            await supervisor.keepers.need()
+        async with self._managed.exclusive():
+            await self._managed.keepers.need()
             for endpoint in service.networks:
-                await blocking(supervisor.wiring.ensure_network, project.networks[endpoint.network])
+                await blocking(self._managed.wiring.ensure_network, project.networks[endpoint.network])
             for mount in service.volumes:
                 if mount.kind == "volume" and mount.source:
                     volume = project.volumes[mount.source]
-                    await blocking(ensure_volume, supervisor.paths, project, volume)
+                    await blocking(ensure_volume, self._managed.paths, project, volume)
             return await operations.create_oneoff(
                 service, name=str(message["name"]), auto_remove=bool(message["remove"]), publish=True
             )
 
-    async def _ends(self, tracked: Tracked, *, alone: bool = True) -> Attached:
+    async def _ends(self, tracked: TrackedContainer, *, alone: bool = True) -> Attached:
         """Return the input and the terminal of a container that has started; nothing if it has ended already.
 
         `alone` makes the input the client's: it ends when the client closes it, or dies.
         """
-        keeper = self._supervisor.runtime.keeper
+        keeper = self._managed.runtime.keeper
         found = [Attached()]
 
         def work() -> None:
@@ -277,47 +274,32 @@ class Interactive:
             raise
         return found[-1]
 
-    async def _join(self, peer: Peer, tracked: Tracked) -> None:
+    async def _join(self, peer: Peer, tracked: TrackedContainer) -> None:
         """Tell the exit code, after the removal of a container that isn't kept."""
         try:
             await tracked.ended.wait()
-            removal = self._removals.get(tracked.config.id)
-            if removal is not None:
-                await asyncio.wait([removal])
+            await self._managed.auto_remove.wait(tracked.config.id)
             peer.send({"exit": tracked.exit_code})
         finally:
-            self._sessions.pop(peer, None)
+            self._targets.pop(peer, None)
 
     async def rejoin(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Go on waiting for a container where an earlier supervisor has died; its output never stopped."""
         container_id = str(message["container"])
-        tracked = self._supervisor.lifecycle.tracked.get(container_id)
+        tracked = self._managed.lifecycle.tracked.get(container_id)
         if tracked is None:
             raise NoSuchContainer(f"container {container_id[:12]}: ended, and was removed, meanwhile")
-        self._sessions[peer] = Session(id=container_id, container=True)
+        self._targets[peer] = Target(id=container_id, container=True)
         await self._join(peer, tracked)
-
-    def ended(self, tracked: Tracked) -> None:
-        """Remove a container that has ended and isn't to be kept (`run --rm`), whoever is connected to it."""
-        if tracked.record.auto_remove and tracked.config.id not in self._removals:
-            removal = self._requests.background(self._remove(tracked))
-            self._removals[tracked.config.id] = removal
-            removal.add_done_callback(lambda _: self._removals.pop(tracked.config.id, None))
-
-    async def _remove(self, tracked: Tracked) -> None:
-        try:
-            await self._requests.operations(lambda _: None).remove(tracked.config.id, volumes=True)
-        except PycomposeError as exc:  # the next `down` tries again
-            log.warning("container %s: %s", tracked.name, exc)
 
     async def wait(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Tell each container of the services as it stops."""
         services = message["services"]
-        chosen = self._requests.chosen(services, message.get("ids"))
+        chosen = self._managed.chosen(services, message.get("ids"))
         if services and not chosen:
             raise NoSuchContainer(f"service {services[0]}: no container exists", hint="see `pycompose ps -a`")
 
-        async def one(tracked: Tracked) -> None:
+        async def one(tracked: TrackedContainer) -> None:
             await tracked.ended.wait()
             peer.send(
                 {
@@ -333,20 +315,15 @@ class Interactive:
         await asyncio.gather(*(one(tracked) for tracked in chosen))
         peer.send({"result": {}})
 
-    async def neighbours(self, peer: Peer, _: Message, __: list[int]) -> None:
-        """Look again who of other projects is on our networks."""
-        await blocking(self._supervisor.wiring.refresh_neighbours)
-        peer.send({"result": {}})
-
     async def subscribe(self, peer: Peer, message: Message, _: list[int]) -> None:
         """Send every container event until the client goes away, first those that it has missed since `since_ns`."""
-        self._supervisor.subscribers.add(peer)
-        active = {t.config.id: t.active for t in self._supervisor.lifecycle.tracked.values()}
+        events = self._managed.events
+        events.subscribers.add(peer)
+        active = {t.config.id: t.active for t in self._managed.lifecycle.tracked.values()}
         peer.send({"subscribed": active, "time_ns": time.time_ns()})
         since_ns = message.get("since_ns")
-        for event in self._requests.recent if since_ns else ():
-            if event["time_ns"] >= since_ns:
-                peer.send({"container": event})
+        for event in events.since(since_ns) if since_ns else ():
+            peer.send({"container": event.to_json()})
         await asyncio.Event().wait()
 
 

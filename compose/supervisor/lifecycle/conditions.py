@@ -14,7 +14,7 @@ from pycompose.policy.health import HEALTHY, UNHEALTHY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pycompose.supervisor.lifecycle.tracked import Tracked
+    from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.runtime.containers import Runtime
 
 
@@ -29,7 +29,7 @@ class DependencyFailed(EngineError):  # noqa: N818
 class Conditions:
     """Wakes those who wait after every change of a container's state; nobody polls."""
 
-    def __init__(self, runtime: Runtime, of_service: Callable[[str], list[Tracked]]) -> None:
+    def __init__(self, runtime: Runtime, of_service: Callable[[str], list[TrackedContainer]]) -> None:
         self._runtime = runtime
         self._of_service = of_service
         self._changed = asyncio.Event()
@@ -58,7 +58,7 @@ class Conditions:
                 for wait in waits:
                     wait.cancel()
 
-    def ready(self, tracked: Tracked, *, restarts: bool = True) -> bool:
+    def ready(self, tracked: TrackedContainer, *, restarts: bool = True) -> bool:
         """Tell whether `up --wait` is content: running, or healthy where there is a healthcheck, or done with 0.
 
         Without `restarts`, one that has had to be started again has failed. Raises DependencyFailed.
@@ -70,13 +70,13 @@ class Conditions:
         return self._met(tracked, Condition.HEALTHY if tracked.record.health else Condition.STARTED)
 
     @staticmethod
-    def age_s(tracked: Tracked) -> float:
+    def age_s(tracked: TrackedContainer) -> float:
         """Return for how long a container has run; one that has a healthcheck or has ended is old enough."""
         if tracked.record.health is not None or tracked.status is Status.EXITED:
             return float("inf")
         return time.monotonic() - tracked.started_s
 
-    def _met(self, tracked: Tracked, condition: Condition) -> bool:
+    def _met(self, tracked: TrackedContainer, condition: Condition) -> bool:
         ended = tracked.status is Status.EXITED and tracked.restart_task is None
         if condition is Condition.COMPLETED:
             if ended and tracked.exit_code != 0:
@@ -98,7 +98,7 @@ class Conditions:
             raise self._failure(f"container {tracked.name} is unhealthy", tracked)
         return tracked.health is not None and tracked.health.status == HEALTHY
 
-    def _failure(self, text: str, tracked: Tracked) -> DependencyFailed:
+    def _failure(self, text: str, tracked: TrackedContainer) -> DependencyFailed:
         lines = self._runtime.last_lines(tracked.config.id, 10)
         if tracked.health is not None and tracked.health.results and not lines:
             lines = tracked.health.results[-1].output.splitlines()[-10:]

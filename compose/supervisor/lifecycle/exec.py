@@ -53,7 +53,7 @@ def exec_process(  # noqa: PLR0913 - the flags of `exec`
     )
 
 
-class Execs:
+class ExecRunner:
     """Starts commands and knows when they end."""
 
     def __init__(self, runtime: Runtime) -> None:

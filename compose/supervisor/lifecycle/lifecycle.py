@@ -22,7 +22,7 @@ from pycompose.policy.health import HealthState
 from pycompose.policy.restart import RestartState, after_exit
 from pycompose.supervisor.lifecycle.conditions import Conditions
 from pycompose.supervisor.lifecycle.probes import Probes
-from pycompose.supervisor.lifecycle.tracked import Tracked
+from pycompose.supervisor.lifecycle.tracked import TrackedContainer
 from pycompose.supervisor.threads import blocking, whole
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pycompose.engine.state import ContainerState
     from pycompose.model import Hook
     from pycompose.state.records import ServiceRecord
-    from pycompose.supervisor.lifecycle.exec import Execs
+    from pycompose.supervisor.lifecycle.exec import ExecRunner
     from pycompose.supervisor.runtime.containers import Runtime
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,10 @@ class Lifecycle:
     """All tracked containers of the project."""
 
     def __init__(
-        self, runtime: Runtime, execs: Execs, notify: Callable[[str, Tracked, dict[str, str]], None]
+        self,
+        runtime: Runtime,
+        execs: ExecRunner,
+        notify: Callable[[str, TrackedContainer, dict[str, str]], None],
     ) -> None:
         self._runtime = runtime
         self._execs = execs
@@ -59,11 +62,11 @@ class Lifecycle:
             lambda tracked: self._spawn(self._heal(tracked)),
         )
         self._background: set[asyncio.Task[None]] = set()
-        self.tracked: dict[str, Tracked] = {}
+        self.tracked: dict[str, TrackedContainer] = {}
 
     # ------------------------------------------------------------------ looking
 
-    def of_service(self, service: str, *, oneoff: bool = False) -> list[Tracked]:
+    def of_service(self, service: str, *, oneoff: bool = False) -> list[TrackedContainer]:
         """Return the service's containers, by number."""
         found = [t for t in self.tracked.values() if t.service == service and t.record.oneoff == oneoff]
         return sorted(found, key=lambda t: t.record.number)
@@ -75,9 +78,9 @@ class Lifecycle:
 
     # ------------------------------------------------------------------ coming and going
 
-    def add(self, config: ContainerConfig, record: ServiceRecord) -> Tracked:
+    def add(self, config: ContainerConfig, record: ServiceRecord) -> TrackedContainer:
         """Track a container that has just been created."""
-        tracked = self.tracked[config.id] = Tracked(config=config, record=record)
+        tracked = self.tracked[config.id] = TrackedContainer(config=config, record=record)
         self._notify("create", tracked, {})
         return tracked
 
@@ -85,7 +88,7 @@ class Lifecycle:
         self, config: ContainerConfig, record: ServiceRecord, state: ContainerState, *, stopped: bool
     ) -> None:
         """Track a container that was there before this supervisor."""
-        tracked = Tracked(config=config, record=record, status=state.status, stopped=stopped)
+        tracked = TrackedContainer(config=config, record=record, status=state.status, stopped=stopped)
         tracked.pid, tracked.exit_code, tracked.started_ns = state.pid, state.exit_code, state.started_ns
         tracked.restart = RestartState(total=state.restart_count)
         self.tracked[config.id] = tracked
@@ -105,20 +108,20 @@ class Lifecycle:
             self._notify("destroy", tracked, {})
             self.conditions.announce()
 
-    async def rename(self, tracked: Tracked, name: str) -> None:
+    async def rename(self, tracked: TrackedContainer, name: str) -> None:
         """Give a container another name; raises AlreadyExists, EngineError."""
         old = tracked.name
         tracked.config = await blocking(self._runtime.rename, tracked.config, name)
         self._notify("rename", tracked, {"oldName": f"/{old}"})
 
-    async def start(self, tracked: Tracked) -> None:
+    async def start(self, tracked: TrackedContainer) -> None:
         """Start a container and run its post_start hooks; raises what the engine or a hook says."""
         self._cancel(tracked)
         await whole(self._launch(tracked, again=False))
         for hook in tracked.record.service.post_start:
             await self._hook(tracked, hook, "post_start")
 
-    async def _launch(self, tracked: Tracked, *, again: bool) -> None:
+    async def _launch(self, tracked: TrackedContainer, *, again: bool) -> None:
         """Start a container and take note of it, one with the other.
 
         `again` is a restart of its own accord, which a stop that came first makes void.
@@ -158,7 +161,7 @@ class Lifecycle:
             if tracked.ended_early is not None:
                 tracked.ended_early()
 
-    async def stop(self, tracked: Tracked, timeout_s: float | None) -> None:
+    async def stop(self, tracked: TrackedContainer, timeout_s: float | None) -> None:
         """Stop a container: its signal, its grace period, then SIGKILL to the whole cgroup.
 
         Process 1 of a pid namespace ignores signals it has no handler for (pid_namespaces(7)), so waiting for it to
@@ -169,7 +172,7 @@ class Lifecycle:
         async with tracked.lock:
             await self._end(tracked, timeout_s)
 
-    async def keep(self, tracked: Tracked) -> None:
+    async def keep(self, tracked: TrackedContainer) -> None:
         """Take back that a container was to stop: its stop was cut off, and now it is wanted again.
 
         One that has got its signal already ends; the caller's plan then starts it.
@@ -194,7 +197,7 @@ class Lifecycle:
         finally:
             await whole(self._come_back(found))
 
-    async def _come_back(self, found: list[Tracked]) -> None:
+    async def _come_back(self, found: list[TrackedContainer]) -> None:
         for tracked in found:
             tracked.returning = False
             async with tracked.lock:
@@ -202,7 +205,7 @@ class Lifecycle:
                 if not tracked.active and tracked.config.id in self.tracked:
                     await blocking(self._runtime.ended, tracked.config, stopped=tracked.stopped)
 
-    async def leave(self, tracked: Tracked) -> None:
+    async def leave(self, tracked: TrackedContainer) -> None:
         """Wait for what is under way and end what runs all the same: a restart may have come after the plan."""
         tracked.stopped = True
         self._cancel(tracked)
@@ -210,7 +213,7 @@ class Lifecycle:
             await self._end(tracked, 0)
             await self.settled(tracked)
 
-    async def _end(self, tracked: Tracked, timeout_s: float | None) -> None:
+    async def _end(self, tracked: TrackedContainer, timeout_s: float | None) -> None:
         tracked.stopped = True
         if tracked.status is Status.RESTARTING:
             tracked.status = Status.EXITED
@@ -248,7 +251,7 @@ class Lifecycle:
         await self.settled(tracked)
         self._notify("stop", tracked, {})
 
-    async def end_unknown(self, tracked: Tracked) -> None:
+    async def end_unknown(self, tracked: TrackedContainer) -> None:
         """Kill a container that runs although its start failed: its keeper died before it could tell of the success.
 
         Its network has been taken down by then, and whoever asked for the start has been told that it failed.
@@ -267,7 +270,7 @@ class Lifecycle:
                     return
                 await asyncio.sleep(END_POLL_S)
 
-    async def _kill(self, tracked: Tracked) -> None:
+    async def _kill(self, tracked: TrackedContainer) -> None:
         self._notify("kill", tracked, {"signal": str(int(signal.SIGKILL))})
         with contextlib.suppress(NoSuchContainer):
             await blocking(self._runtime.keeper.kill, tracked.config.id)
@@ -279,7 +282,7 @@ class Lifecycle:
                 hint="a process of it hangs inside the kernel (state D); see `ps axo pid,stat,wchan:30,cmd`",
             ) from None
 
-    async def signal(self, tracked: Tracked, number: int) -> None:
+    async def signal(self, tracked: TrackedContainer, number: int) -> None:
         """Send a signal to process 1; SIGKILL goes to all processes."""
         if tracked.status not in (Status.RUNNING, Status.PAUSED):
             return
@@ -294,14 +297,14 @@ class Lifecycle:
             self._notify("kill", tracked, {"signal": str(number)})
             await blocking(self._runtime.keeper.signal, tracked.config.id, number)
 
-    async def _mark_stopped(self, tracked: Tracked) -> None:
+    async def _mark_stopped(self, tracked: TrackedContainer) -> None:
         """Write down that the end was asked for; a disk that is full must not keep anybody from stopping."""
         try:
             await blocking(self._runtime.mark_stopped, tracked.config.id)
         except StorageError as exc:
             log.warning("container %s: %s", tracked.name, exc)
 
-    async def pause(self, tracked: Tracked) -> None:
+    async def pause(self, tracked: TrackedContainer) -> None:
         """Freeze all processes of a running container."""
         if tracked.status is Status.RUNNING:
             await blocking(self._runtime.keeper.pause, tracked.config.id)
@@ -309,7 +312,7 @@ class Lifecycle:
             self._notify("pause", tracked, {})
             self.conditions.announce()
 
-    async def unpause(self, tracked: Tracked) -> None:
+    async def unpause(self, tracked: TrackedContainer) -> None:
         """Let a paused container go on."""
         if tracked.status is Status.PAUSED:
             await blocking(self._runtime.keeper.unpause, tracked.config.id)
@@ -335,13 +338,13 @@ class Lifecycle:
         self._notify("die", tracked, attributes if delay_s is None else {**attributes, "restarting": "true"})
         self._settle(tracked, delay_s)
 
-    def restarted(self, tracked: Tracked) -> None:
+    def restarted(self, tracked: TrackedContainer) -> None:
         """Tell that a container has been restarted because somebody wanted it."""
         self._notify("restart", tracked, {})
 
     # ------------------------------------------------------------------ inside
 
-    def _notify(self, action: str, tracked: Tracked, attributes: dict[str, str]) -> None:
+    def _notify(self, action: str, tracked: TrackedContainer, attributes: dict[str, str]) -> None:
         """Tell of an event; its attributes are its own and the labels that people gave, as Docker has it."""
         labels = {
             key: value
@@ -356,7 +359,7 @@ class Lifecycle:
         task.add_done_callback(self._background.discard)
         return task
 
-    def _cancel(self, tracked: Tracked, *, keep_health: bool = False) -> None:
+    def _cancel(self, tracked: TrackedContainer, *, keep_health: bool = False) -> None:
         """Cancel what waits for its time: the next start, the next probe."""
         if tracked.restart_task is not None:
             tracked.restart_task.cancel()
@@ -366,7 +369,7 @@ class Lifecycle:
                 tracked.health_task.cancel()
             tracked.health_task = None
 
-    def _decide(self, tracked: Tracked) -> float | None:
+    def _decide(self, tracked: TrackedContainer) -> float | None:
         """Set the status after an exit; return the seconds until the next start, None without one."""
         ran_s = time.monotonic() - tracked.started_s if tracked.started_s else 0.0
         tracked.restart, delay_s = after_exit(
@@ -379,7 +382,7 @@ class Lifecycle:
         tracked.status = Status.EXITED if delay_s is None else Status.RESTARTING
         return delay_s
 
-    def _settle(self, tracked: Tracked, delay_s: float | None) -> None:
+    def _settle(self, tracked: TrackedContainer, delay_s: float | None) -> None:
         """Restart later, or take down what only a running container needs."""
         if delay_s is None and tracked.returning:
             work = blocking(self._runtime.silence, tracked.config.id)
@@ -391,13 +394,13 @@ class Lifecycle:
         tracked.settling = self._spawn(work)
         self.conditions.announce()
 
-    async def settled(self, tracked: Tracked) -> None:
+    async def settled(self, tracked: TrackedContainer) -> None:
         """Wait until what follows an exit has been done, so that nothing takes down what a new start sets up."""
         if tracked.settling is not None:
             await asyncio.wait([tracked.settling])
             tracked.settling = None
 
-    async def _restart(self, tracked: Tracked, delay_s: float) -> None:
+    async def _restart(self, tracked: TrackedContainer, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
         tracked.restart_task = None  # from here on it isn't cancelled, but told to stop
         try:
@@ -414,16 +417,16 @@ class Lifecycle:
         else:
             self._notify("restart", tracked, {})
 
-    def _begin_health(self, tracked: Tracked) -> None:
+    def _begin_health(self, tracked: TrackedContainer) -> None:
         if tracked.record.health is not None:
             tracked.health = HealthState()
             tracked.health_task = self._spawn(self._probes.run(tracked))
 
-    def _health_changed(self, tracked: Tracked, state: HealthState) -> None:
+    def _health_changed(self, tracked: TrackedContainer, state: HealthState) -> None:
         self._notify(f"health_status: {state.status}", tracked, {})
         self.conditions.announce()
 
-    async def _heal(self, tracked: Tracked) -> None:
+    async def _heal(self, tracked: TrackedContainer) -> None:
         """Restart an unhealthy container, where `x-restart-on: unhealthy` asks for it."""
         log.warning("container %s is unhealthy: restarting it", tracked.name)
         try:
@@ -443,7 +446,7 @@ class Lifecycle:
         else:
             self._notify("restart", tracked, {})
 
-    async def _hook(self, tracked: Tracked, hook: Hook, kind: str) -> None:
+    async def _hook(self, tracked: TrackedContainer, hook: Hook, kind: str) -> None:
         code, output = await self._execs.hook(tracked.config, hook)
         if code != 0:
             tail = output[-2048:].decode(errors="replace").splitlines()[-10:]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from pycompose.policy.health import HealthSpec
     from pycompose.supervisor.lifecycle.conditions import Conditions
-    from pycompose.supervisor.lifecycle.exec import Execs
-    from pycompose.supervisor.lifecycle.tracked import Tracked
+    from pycompose.supervisor.lifecycle.exec import ExecRunner
+    from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.runtime.containers import Runtime
 
 log = logging.getLogger(__name__)
@@ -33,10 +33,10 @@ class Probes:
     def __init__(
         self,
         runtime: Runtime,
-        execs: Execs,
+        execs: ExecRunner,
         conditions: Conditions,
-        changed: Callable[[Tracked, HealthState], None],
-        heal: Callable[[Tracked], object],
+        changed: Callable[[TrackedContainer, HealthState], None],
+        heal: Callable[[TrackedContainer], object],
     ) -> None:
         self._runtime = runtime
         self._execs = execs
@@ -44,7 +44,7 @@ class Probes:
         self._changed = changed
         self._heal = heal
 
-    async def run(self, tracked: Tracked) -> None:
+    async def run(self, tracked: TrackedContainer) -> None:
         """Probe a container until it ends (the task is cancelled then), or is to be healed."""
         spec = tracked.record.health
         if spec is None:
@@ -70,7 +70,7 @@ class Probes:
                     self._heal(tracked)
                     return
 
-    async def _ask(self, tracked: Tracked, spec: HealthSpec) -> HealthResult:
+    async def _ask(self, tracked: TrackedContainer, spec: HealthSpec) -> HealthResult:
         """Probe once: inside the container, or from outside where `x-ready` says what."""
         ready = tracked.record.ready
         if ready is None:
@@ -88,7 +88,7 @@ class Probes:
             start_ns=start_ns, end_ns=time.time_ns(), exit_code=1 if answer else 0, output=answer
         )
 
-    def _write(self, tracked: Tracked, state: HealthState) -> None:
+    def _write(self, tracked: TrackedContainer, state: HealthState) -> None:
         shown = replace(state, backoff_s=0.0, counted_s=0.0, succeeded=False)
         directory = self._runtime.paths.container_run(tracked.config.id)
         try:
@@ -99,7 +99,7 @@ class Probes:
             log.warning("container %s: %s: %s", tracked.name, exc.filename, exc.strerror)
 
 
-def _heals(tracked: Tracked) -> bool:
+def _heals(tracked: TrackedContainer) -> bool:
     """Tell whether the service wants an unhealthy container restarted (moby #28400; off unless asked for)."""
     wanted = tracked.record.service.extensions.get("x-restart-on")
     return "unhealthy" in (wanted if isinstance(wanted, list) else [wanted])

@@ -23,7 +23,7 @@ from pycompose.supervisor.threads import blocking, whole
 
 if TYPE_CHECKING:
     from pycompose.supervisor.lifecycle.lifecycle import Lifecycle
-    from pycompose.supervisor.lifecycle.tracked import Tracked
+    from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.runtime.containers import Runtime
 
 
@@ -34,7 +34,7 @@ class Takeover:
         self._lifecycle = lifecycle
         self._runtime = runtime
 
-    async def run(self, tracked: Tracked, abort: asyncio.Event) -> None:
+    async def run(self, tracked: TrackedContainer, abort: asyncio.Event) -> None:
         """Start a container beside the one it replaces, and lead everybody to it when it is ready.
 
         Raises what the engine says, DependencyFailed when it ends or is unhealthy; it is gone then.
@@ -50,13 +50,13 @@ class Takeover:
             await whole(self._discard(tracked))
             raise
 
-    async def finish(self, tracked: Tracked) -> None:
+    async def finish(self, tracked: TrackedContainer) -> None:
         """Do what is left when the old container has gone meanwhile; raises NetworkError, AlreadyExists."""
         if tracked.record.takes_over:
             await whole(self._turn(tracked))
         await self._lifecycle.rename(tracked, tracked.name.partition("_")[2])
 
-    async def _ready(self, tracked: Tracked, abort: asyncio.Event) -> None:
+    async def _ready(self, tracked: TrackedContainer, abort: asyncio.Event) -> None:
         conditions = self._lifecycle.conditions
         await conditions.wait_until(lambda: conditions.ready(tracked, restarts=False), abort)
         while not abort.is_set() and (young_s := SETTLED_S - conditions.age_s(tracked)) > 0:
@@ -64,13 +64,13 @@ class Takeover:
                 await asyncio.wait_for(abort.wait(), young_s)
             conditions.ready(tracked, restarts=False)
 
-    async def _turn(self, tracked: Tracked) -> None:
+    async def _turn(self, tracked: TrackedContainer) -> None:
         old_id = tracked.record.takes_over
         record = replace(tracked.record, takes_over="")
         await blocking(self._runtime.take_over, tracked.config, record, old_id)
         tracked.record = record
 
-    async def _discard(self, tracked: Tracked) -> None:
+    async def _discard(self, tracked: TrackedContainer) -> None:
         """Stop and remove the new container; what went wrong before is told, not what goes wrong here."""
         with contextlib.suppress(PycomposeError):
             await self._lifecycle.stop(tracked, 0)

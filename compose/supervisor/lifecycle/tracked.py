@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Tracked:
+class TrackedContainer:
     """One container. `run` counts its starts, so that a late exit of an earlier run is told from the present one.
 
     While it is `returning` somebody stops it to start it again, and its network waits for that. The end of one that is

@@ -1,0 +1,232 @@
+"""What a handler may use of the project that this process manages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from pycompose.engine.dataclass import replace
+from pycompose.engine.errors import NoSuchContainer, StateError
+from pycompose.engine.state import Status
+from pycompose.events import ContainerEvent
+from pycompose.networking.api import Networking
+from pycompose.policy.observed import Observed
+from pycompose.state.snapshot import observe_containers
+from pycompose.supervisor.adoption import Adoption
+from pycompose.supervisor.auto_remove import AutoRemove
+from pycompose.supervisor.container_events import ContainerEvents
+from pycompose.supervisor.keepers import Keepers
+from pycompose.supervisor.lifecycle.exec import ExecRunner
+from pycompose.supervisor.lifecycle.lifecycle import Lifecycle
+from pycompose.supervisor.network.wiring import Wiring
+from pycompose.supervisor.operations import Operations
+from pycompose.supervisor.runtime.containers import Runtime
+from pycompose.supervisor.stdio import StdioCopies
+from pycompose.supervisor.tasks import BackgroundTasks
+from pycompose.supervisor.threads import blocking
+from pycompose.version import VERSION
+from pycompose.volumes.store import VolumeStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from pycompose.engine.images.spec import Image
+    from pycompose.engine.paths import StatePaths
+    from pycompose.events import Sink
+    from pycompose.model import Project
+    from pycompose.supervisor.lifecycle.tracked import TrackedContainer
+
+log = logging.getLogger("pycompose.supervisor")
+
+
+class ManagedProject:
+    """The parts of one project, one change of it at a time, and what it looks like now.
+
+    `check_idle` is called whenever there may be nothing left to stay for; `finished` is set when there isn't.
+    """
+
+    def __init__(self, paths: StatePaths, name: str, check_idle: Callable[[], None]) -> None:
+        self.paths = paths
+        self.name = name
+        self.loop = asyncio.get_running_loop()
+        self.finished = asyncio.Event()
+        self.tasks = BackgroundTasks(check_idle)
+        self.events = ContainerEvents(paths.project(name) / "events.jsonl")
+        self.wiring = Wiring(paths, name, Networking(paths), self.loop)
+        self.runtime = Runtime(paths, name, self.wiring, VERSION)
+        self.execs = ExecRunner(self.runtime)
+        self.lifecycle = Lifecycle(self.runtime, self.execs, self._publish)
+        self.keepers = Keepers(self.runtime, self._from_keeper, self.tasks.start)
+        self.auto_remove = AutoRemove(self._remove, self.tasks)
+        self._stdio = StdioCopies(self.runtime)
+        self._adoption = Adoption(
+            self.runtime,
+            self.wiring,
+            self.lifecycle,
+            self._stdio,
+            exited=self._exited,
+            ended=self.auto_remove.ended,
+        )
+        self._check_idle = check_idle
+        self._lock = asyncio.Lock()
+        self._interruptible: asyncio.Task[Any] | None = None
+
+    # ------------------------------------------------------------------ one change at a time
+
+    @contextlib.asynccontextmanager
+    async def exclusive(
+        self, *, interrupts: bool = False, interruptible: bool = False
+    ) -> AsyncIterator[None]:
+        """Hold the project for the block. Cancels a holder that only builds up when this one takes down."""
+        if interrupts:
+            self.interrupt()
+        async with self._lock:
+            await self.sync()
+            if interruptible:
+                self._interruptible = asyncio.current_task()
+            try:
+                yield
+            finally:
+                self._interruptible = None
+
+    def interrupt(self) -> None:
+        """Cancel an operation that builds up; one that takes down goes on."""
+        if self._interruptible is not None:
+            self._interruptible.cancel()
+
+    async def sync(self) -> None:
+        """Track the containers on disk that aren't tracked yet, and clear away what never became one."""
+        await self._adoption.sync()
+
+    def finish_after_down(self) -> bool:
+        """End now if the project is down; whoever asked is told by the end of the connection."""
+        if self.lifecycle.tracked or self.tasks.others_busy:
+            return False
+        self.finished.set()
+        return True
+
+    # ------------------------------------------------------------------ looking
+
+    async def observe(self) -> Observed:
+        """Return a snapshot of the project."""
+        containers, broken = await blocking(observe_containers, self.paths, self.name)
+        # Looked at in one go, after the files: who is between two runs now is active.
+        active = {key for key, tracked in self.lifecycle.tracked.items() if tracked.active}
+        containers = [replace(c, active=True) if c.id in active else c for c in containers]
+        volumes = {volume.name for volume in await blocking(VolumeStore(self.paths).all)}
+        return Observed(
+            project=self.name,
+            containers=tuple(containers),
+            networks=await blocking(self.wiring.network_hashes),
+            volumes=frozenset(volumes),
+            broken=tuple(broken),
+        )
+
+    def chosen(
+        self, services: list[str], ids: list[str] | None = None, *, oneoffs: bool = False
+    ) -> list[TrackedContainer]:
+        """Return the tracked containers of `ids` or of the services, of all for none named."""
+        tracked = self.lifecycle.tracked.values()
+        if ids:
+            return [t for t in tracked if t.config.id in ids]
+        if not services:
+            return [t for t in tracked if oneoffs or not t.record.oneoff]
+        kinds = (False, True) if oneoffs else (False,)
+        of_service = self.lifecycle.of_service
+        return [t for service in services for kind in kinds for t in of_service(service, oneoff=kind)]
+
+    def replica(self, service: str, index: int, container_id: str = "") -> TrackedContainer:
+        """Return the running container of a service with number `index` (lowest for 0), or with this id."""
+        found = self.lifecycle.of_service(service)
+        if container_id:
+            found = [t for t in self.lifecycle.tracked.values() if t.config.id == container_id]
+        elif index:
+            found = [t for t in found if t.record.number == index]
+        running = [t for t in found if t.status in (Status.RUNNING, Status.PAUSED)]
+        if running:
+            if running[0].status is Status.PAUSED:
+                raise StateError(
+                    f"container {running[0].name}: is paused", hint="run `pycompose unpause` first"
+                )
+            return running[0]
+        if found:
+            raise StateError(
+                f'service "{service}" is not running', hint=f"start it with `pycompose start {service}`"
+            )
+        raise NoSuchContainer(
+            f'service "{service}" has no container' + (f" number {index}" if index else ""),
+            hint="see `pycompose ps -a` for what there is",
+        )
+
+    # ------------------------------------------------------------------ changing
+
+    def operations(
+        self, sink: Sink, project: Project | None = None, images: dict[str, Image] | None = None
+    ) -> Operations:
+        """Return what performs a plan and tells `sink`."""
+        return Operations(
+            runtime=self.runtime,
+            wiring=self.wiring,
+            lifecycle=self.lifecycle,
+            need_keeper=self.keepers.need,
+            sink=sink,
+            project=project,
+            images=images or {},
+            losses=self.runtime.losses,
+        )
+
+    async def _remove(self, container_id: str) -> None:
+        await self.operations(lambda _: None).remove(container_id, volumes=True)
+
+    # ------------------------------------------------------------------ being told
+
+    def _from_keeper(self, event: dict[str, Any]) -> None:
+        """Pass an event on; this is the keeper client's thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self.loop.call_soon_threadsafe(self._keeper_event, event)
+
+    def _keeper_event(self, event: dict[str, Any]) -> None:
+        kind = event.get("event")
+        if kind == "exit":
+            self._exited(event)
+            self._check_idle()
+        elif kind == "exec_exit":
+            self.execs.exited(event)
+        elif kind == "gone" and not self.finished.is_set():
+            self.keepers.replace(self._adoption.catch_up)
+            self.execs.lost()
+
+    def _exited(self, event: dict[str, Any]) -> None:
+        """Take the end of a container; of one whose start nobody has heard of, after that."""
+        tracked = self.lifecycle.tracked.get(event["container"])
+        if tracked is not None and tracked.launching:
+            tracked.ended_early = functools.partial(self._exited, event)
+            return
+        self.lifecycle.exited(event)
+        if tracked is not None:
+            self._stdio.drop(tracked.config.id)
+            self.auto_remove.ended(tracked)
+
+    def _publish(self, action: str, tracked: TrackedContainer, attributes: dict[str, str]) -> None:
+        """Tell of what has happened to a container."""
+        log.info("container %s: %s %s", tracked.name, action, attributes or "")
+        if action == "start" and self._stdio.wanted(tracked):
+            self.tasks.start(self._stdio.keep(tracked))
+        self.events.publish(
+            ContainerEvent(
+                time_ns=time.time_ns(),
+                action=action,
+                id=tracked.config.id,
+                name=tracked.name,
+                service=tracked.service,
+                number=tracked.record.number,
+                oneoff=tracked.record.oneoff,
+                image=tracked.config.image,
+                active=tracked.active,
+                attributes=attributes,
+            )
+        )

@@ -1,0 +1,47 @@
+"""Work on the event loop that the supervisor stays for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+
+class BackgroundTasks:
+    """The tasks under way; `on_done` is called after each."""
+
+    def __init__(self, on_done: Callable[[], None]) -> None:
+        self._on_done = on_done
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task is under way."""
+        return bool(self._tasks)
+
+    @property
+    def others_busy(self) -> bool:
+        """Whether a task other than the calling one is under way."""
+        return any(task is not asyncio.current_task() for task in self._tasks if not task.done())
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` as a task."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._on_done()
+
+        task.add_done_callback(done)
+        return task
+
+    async def cancel(self) -> None:
+        """Cancel whatever is under way, and wait until it has ended."""
+        tasks = [task for task in self._tasks if not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
