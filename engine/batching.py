@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class _Asked(Generic[Item, Result]):
+class _Request(Generic[Item, Result]):
     """One thread's item, and what came of it."""
 
     __slots__ = ("error", "item", "results")
@@ -23,7 +23,7 @@ class _Asked(Generic[Item, Result]):
         self.error: BaseException | None = None
 
 
-class Together(Generic[Item, Result]):
+class Batcher(Generic[Item, Result]):
     """Calls `work` with the items of everybody who came while the last call was under way.
 
     `work` returns one result for each item. When it raises for several of them it has done nothing, or what may be
@@ -34,11 +34,11 @@ class Together(Generic[Item, Result]):
         self._work = work
         self._lock = threading.Lock()
         self._turn = threading.Lock()
-        self._waiting: list[_Asked[Item, Result]] = []
+        self._waiting: list[_Request[Item, Result]] = []
 
     def do(self, item: Item) -> Result:
         """Return the result for `item`, or raise what `work` raises."""
-        asked: _Asked[Item, Result] = _Asked(item)
+        asked: _Request[Item, Result] = _Request(item)
         with self._lock:
             self._waiting.append(asked)
         # Whoever has had the turn before us has perhaps done ours with theirs.
@@ -51,7 +51,7 @@ class Together(Generic[Item, Result]):
             raise asked.error
         return asked.results[0]
 
-    def _do(self, batch: Sequence[_Asked[Item, Result]]) -> None:
+    def _do(self, batch: Sequence[_Request[Item, Result]]) -> None:
         try:
             for asked, result in zip(batch, self._work([one.item for one in batch]), strict=True):
                 asked.results = (result,)

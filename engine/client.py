@@ -57,7 +57,7 @@ class Exec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attached:
+class AttachedStreams:
     """Copies of a container's ends, ours to close.
 
     `stdin` is the writing end of its input. `terminal` is for writing and sizes only: what comes out of
@@ -68,7 +68,7 @@ class Attached:
     terminal: int | None = None
 
 
-class Keeper:
+class KeeperClient:
     """A connection to the keeper of a project.
 
     `on_event` is called by the reader thread; it must not call the keeper itself. After {"event": "gone"}
@@ -92,7 +92,7 @@ class Keeper:
         self.pid = 0
 
     @classmethod
-    def start(cls, paths: StatePaths, project: str, *, on_event: OnEvent, log: Path) -> Keeper:
+    def start(cls, paths: StatePaths, project: str, *, on_event: OnEvent, log: Path) -> KeeperClient:
         """Start the keeper of `project` and connect to it; its error output is appended to `log`.
 
         Raises EngineError when one runs already, and when it cannot be started.
@@ -127,7 +127,7 @@ class Keeper:
     @classmethod
     def connect(
         cls, paths: StatePaths, project: str, *, on_event: OnEvent, child: int | None = None
-    ) -> Keeper:
+    ) -> KeeperClient:
         """Connect to the keeper of `project`, which is our `child` if we have launched it.
 
         Raises EngineError when none listens, KeeperMismatch when it speaks another protocol.
@@ -135,7 +135,7 @@ class Keeper:
         return cls._greet(paths, project, on_event, child)
 
     @classmethod
-    def _greet(cls, paths: StatePaths, project: str, on_event: OnEvent, child: int | None) -> Keeper:
+    def _greet(cls, paths: StatePaths, project: str, on_event: OnEvent, child: int | None) -> KeeperClient:
         try:
             sock = _connect(paths.keeper_socket(project))
         except OSError as exc:
@@ -230,7 +230,7 @@ class Keeper:
         early: bool = False,
         rows: int = 0,
         columns: int = 0,
-    ) -> Attached:
+    ) -> AttachedStreams:
         """Have output written to pipes from now on; return copies of the container's input and terminal.
 
         `stdout` and `stderr` are writing ends (a terminal's output is all stdout), and are made non-blocking.
@@ -251,7 +251,7 @@ class Keeper:
             rows=rows,
             columns=columns,
         )
-        return Attached(**dict(zip(result["streams"], received, strict=True)))
+        return AttachedStreams(**dict(zip(result["streams"], received, strict=True)))
 
     def give_terminal(self, container_id: str, terminal: int) -> None:
         """Give a new keeper the terminal of a container that it has adopted; nothing where it has it already."""

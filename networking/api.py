@@ -13,7 +13,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from pycompose.engine.batching import Together
+from pycompose.engine.batching import Batcher
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NetworkError
 from pycompose.networking import bridge, ipam, leases, leftovers, netns, veth
@@ -29,7 +29,7 @@ from pycompose.networking.model import (
 )
 from pycompose.networking.netlink import rtnetlink
 from pycompose.networking.netlink.nfnetlink import Netfilter
-from pycompose.networking.records import Record, Registry
+from pycompose.networking.records import NetworkRecord, NetworkRecords
 from pycompose.networking.veth import Wire
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ class Networking:
     def __init__(self, paths: StatePaths, *, pools: tuple[ipam.AddressPool, ...] | None = None) -> None:
         """`pools` are where subnets come from; by default PYCOMPOSE_ADDRESS_POOLS, else Docker's."""
         self.paths = paths
-        self._registry = Registry(paths)
+        self._registry = NetworkRecords(paths)
         self._lock = threading.Lock()
         self._opened: Netfilter | None = None
         self._udp: dict[str, frozenset[PublishedPort]] = {}
         self._unasked: dict[str, tuple[socket.socket, socket.socket]] = {}
         # A network's file grows with its containers: once for those that come at the same time.
-        self._registrations = Together(self._register_all)
+        self._registrations = Batcher(self._register_all)
         text = os.environ.get(POOLS_VARIABLE, "")
         self._pools = pools or (ipam.parse_pools(text) if text else ipam.DEFAULT_POOLS)
 
@@ -88,7 +88,7 @@ class Networking:
                         f"network {spec.name}: declared as external, but there is none of that name",
                         hint="start the project that owns it first, or remove `external: true`",
                     )
-                record = Record(state=bridge.new_state(spec, self._pools, self._taken()))
+                record = NetworkRecord(state=bridge.new_state(spec, self._pools, self._taken()))
                 self._refuse_foreign_bridge(record.state)
                 self._registry.save(record)
             bridge.ensure(record.state)
@@ -274,8 +274,8 @@ class Networking:
 
     def _register_all(self, wanted: Sequence[tuple[str, Sequence[EndpointSpec]]]) -> list[list[Wire]]:
         """Write leases and attachments of containers down; nothing is written when one of them can't get theirs."""
-        known: dict[str, Record] = {}
-        changed: dict[str, Record] = {}
+        known: dict[str, NetworkRecord] = {}
+        changed: dict[str, NetworkRecord] = {}
         with self._registry.locked():
             found = [
                 self._register(container_id, endpoints, known, changed) for container_id, endpoints in wanted
@@ -288,12 +288,12 @@ class Networking:
         self,
         container_id: str,
         endpoints: Sequence[EndpointSpec],
-        known: dict[str, Record],
-        changed: dict[str, Record],
+        known: dict[str, NetworkRecord],
+        changed: dict[str, NetworkRecord],
     ) -> list[Wire]:
         """Enter one container into the records of its networks: `known` once read, `changed` to be written."""
         ordered = sorted(endpoints, key=lambda spec: (-spec.priority, spec.network))
-        records: list[tuple[EndpointSpec, Record]] = []
+        records: list[tuple[EndpointSpec, NetworkRecord]] = []
         for spec in ordered:
             record = known.get(spec.network) or self._registry.load(check_name(spec.network))
             if record is None:
@@ -312,7 +312,7 @@ class Networking:
         return _with_gateways(wires)
 
 
-def _interfaces(container_id: str, records: Sequence[tuple[EndpointSpec, Record]]) -> list[str]:
+def _interfaces(container_id: str, records: Sequence[tuple[EndpointSpec, NetworkRecord]]) -> list[str]:
     """Return an interface for each endpoint: the one it has, or asks for, or the next free number."""
     names = []
     for spec, record in records:

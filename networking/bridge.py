@@ -98,7 +98,7 @@ def alias(state: NetworkState) -> str:
 
 def _blocks(
     spec: NetworkSpec, pools: Iterable[ipam.AddressPool], taken: Collection[ipam.Network]
-) -> tuple[ipam.Block | None, ipam.Block | None]:
+) -> tuple[ipam.AddressBlock | None, ipam.AddressBlock | None]:
     four = [pool for pool in spec.pools if ":" not in (pool.subnet or pool.gateway)]
     six = [pool for pool in spec.pools if ":" in (pool.subnet or pool.gateway)]
     if len(four) > 1 or len(six) > 1:
@@ -119,7 +119,7 @@ def _blocks(
 
 def _block(
     spec: NetworkSpec, given: list[Pool], default: ipam.Network | None, taken: Collection[ipam.Network]
-) -> ipam.Block:
+) -> ipam.AddressBlock:
     pool = given[0] if given else Pool()
     block = ipam.check_pool(spec.name, pool, None if pool.subnet else default)
     for _subnet, other in ipam.routes_between([block.subnet], taken):

@@ -138,7 +138,7 @@ def choose_address(subnet: Network, ip_range: Network, taken: Collection[str]) -
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class AddressBlock:
     """One family's part of a network, checked: what `ipam.config` means."""
 
     subnet: Network
@@ -147,7 +147,7 @@ class Block:
     reserved: tuple[str, ...]
 
 
-def check_pool(name: str, pool: Pool, subnet: Network | None = None) -> Block:
+def check_pool(name: str, pool: Pool, subnet: Network | None = None) -> AddressBlock:
     """Return what `pool` means for the network `name`; `subnet` stands in when the pool has none.
 
     Raises NetworkError naming the entry that does not fit.
@@ -163,7 +163,7 @@ def check_pool(name: str, pool: Pool, subnet: Network | None = None) -> Block:
         raise NetworkError(f"network {name}: ipam: ip_range {inner} is not inside subnet {net}")
     aux = tuple(_member(name, f"aux_addresses {key}", value, net) for key, value in pool.aux.items())
     gateway = _member(name, "gateway", pool.gateway, net) if pool.gateway else choose_gateway(net, aux)
-    return Block(net, inner, gateway, aux)
+    return AddressBlock(net, inner, gateway, aux)
 
 
 def check_static(name: str, address: str, subnet: str, taken: Collection[str], *, allowed: bool) -> str:

@@ -13,7 +13,7 @@ from pycompose.networking.model import Attachment, EndpointSpec, Lease
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pycompose.networking.records import Record
+    from pycompose.networking.records import NetworkRecord
 
 # "project/service/number" is a place in the project; what has more parts is one container's own.
 SERVICE_KEY_SLASHES = 2
@@ -21,7 +21,9 @@ SERVICE_KEY_SLASHES = 2
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}\Z")
 
 
-def grant(record: Record, spec: EndpointSpec, container_id: str, alive: Callable[[str], bool]) -> Lease:
+def grant(
+    record: NetworkRecord, spec: EndpointSpec, container_id: str, alive: Callable[[str], bool]
+) -> Lease:
     """Return the lease of `spec.lease_key` in `record`, made or changed to what `spec` asks for.
 
     `alive(container_id)` tells whether somebody who is written down as connected still is. Raises
@@ -46,7 +48,9 @@ def grant(record: Record, spec: EndpointSpec, container_id: str, alive: Callable
     return lease
 
 
-def attach(record: Record, container_id: str, spec: EndpointSpec, *, veth: str, interface: str) -> Attachment:
+def attach(
+    record: NetworkRecord, container_id: str, spec: EndpointSpec, *, veth: str, interface: str
+) -> Attachment:
     """Write down that the container is connected under `spec.lease_key`, and return that."""
     lease = record.leases[spec.lease_key]
     attachment = Attachment(
@@ -56,14 +60,14 @@ def attach(record: Record, container_id: str, spec: EndpointSpec, *, veth: str, 
     return attachment
 
 
-def detach(record: Record, container_id: str) -> None:
+def detach(record: NetworkRecord, container_id: str) -> None:
     """Forget that the container is connected. Its lease stays, unless the key can't come again (a one-off's)."""
     lease_key = record.attachments.pop(container_id).lease_key
     if lease_key.count("/") > SERVICE_KEY_SLASHES:
         record.leases.pop(lease_key, None)
 
 
-def release(record: Record, lease_key: str) -> bool:
+def release(record: NetworkRecord, lease_key: str) -> bool:
     """Forget a lease that nobody is connected under; tell whether there was one."""
     if any(attachment.lease_key == lease_key for attachment in record.attachments.values()):
         return False
@@ -82,7 +86,7 @@ def check_mac(network: str, text: str) -> str:
     return mac
 
 
-def _address(record: Record, asked: str, old: str, *, version: int) -> str:
+def _address(record: NetworkRecord, asked: str, old: str, *, version: int) -> str:
     state = record.state
     subnet, ip_range, gateway, static = (
         (state.subnet, state.ip_range, state.gateway, state.static)
@@ -104,7 +108,7 @@ def _address(record: Record, asked: str, old: str, *, version: int) -> str:
     return ipam.choose_address(ipaddress.ip_network(subnet), ipaddress.ip_network(ip_range), ours)
 
 
-def _evict(record: Record, address: str) -> None:
+def _evict(record: NetworkRecord, address: str) -> None:
     """Forget who has the address: a fixed one goes before a lease that is only remembered."""
     for key, lease in list(record.leases.items()):
         if address in (lease.ip, lease.ip6):

@@ -12,7 +12,7 @@ from pycompose.networking.netlink.rtnetlink import Netlink
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pycompose.networking.records import Registry
+    from pycompose.networking.records import NetworkRecords
 
 
 class Remover(Protocol):
@@ -31,7 +31,9 @@ class Remover(Protocol):
         """Remove a project's rules."""
 
 
-def cleanup(networking: Remover, registry: Registry, project: str, container_ids: Sequence[str]) -> None:
+def cleanup(
+    networking: Remover, registry: NetworkRecords, project: str, container_ids: Sequence[str]
+) -> None:
     """Remove the wires, namespaces, rules, networks and leases of `project`, whose containers are gone.
 
     Raises ExceptionGroup when something could not be removed; everything else is.
@@ -69,7 +71,7 @@ def _belongs(lease_key: str, project: str) -> bool:
     return lease_key.partition("/")[0] == project
 
 
-def _stray_links(registry: Registry, project: str) -> None:
+def _stray_links(registry: NetworkRecords, project: str) -> None:
     """Delete links that carry the project's name but are in no file."""
     with registry.locked():
         known = {record.state.bridge for record in registry.all()}

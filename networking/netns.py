@@ -28,7 +28,7 @@ UMOUNT_NOFOLLOW = 8
 T = TypeVar("T")
 
 
-class _Visit(threading.Thread, Generic[T]):
+class _NamespaceThread(threading.Thread, Generic[T]):
     """One call on a fresh thread; `result` is raised or returned by whoever joins it."""
 
     def __init__(self, action: Callable[[], T]) -> None:
@@ -71,7 +71,7 @@ def create(pin: Path, setup: Callable[[], T]) -> T:
     pin.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.close(os.open(pin, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-        return _Visit(inside).finish()
+        return _NamespaceThread(inside).finish()
     except OSError as exc:
         remove(pin)
         raise NetworkError(f"network namespace {pin}: create: {os.strerror(exc.errno or 0)}") from exc
@@ -97,7 +97,7 @@ def enter(pin: Path | int, action: Callable[[], T]) -> T:
             raise NetworkError(f"network namespace {pin}: enter: {os.strerror(exc.errno or 0)}") from exc
         return action()
 
-    return _Visit(inside).finish()
+    return _NamespaceThread(inside).finish()
 
 
 def remove(pin: Path) -> None:

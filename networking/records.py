@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True)
-class Record:
+class NetworkRecord:
     """One network's file: `leases` by lease key, `attachments` by container id."""
 
     state: NetworkState
@@ -31,7 +31,7 @@ class Record:
     attachments: dict[str, Attachment] = field(default_factory=dict)
 
 
-class Registry:
+class NetworkRecords:
     """Reads and writes the records of one state root."""
 
     def __init__(self, paths: StatePaths) -> None:
@@ -44,19 +44,19 @@ class Registry:
         with locked(self.paths.networks):
             yield
 
-    def load(self, name: str) -> Record | None:
+    def load(self, name: str) -> NetworkRecord | None:
         """Return the record of the network `name`, None when there is none. Raises StateError."""
         try:
             value = read_json(self.paths.network(name))
         except FileNotFoundError:
             return None
-        return Record(
+        return NetworkRecord(
             state=from_json(NetworkState, value["state"]),
             leases={key: Lease(**item) for key, item in value["leases"].items()},
             attachments={key: Attachment(**item) for key, item in value["attachments"].items()},
         )
 
-    def save(self, record: Record) -> None:
+    def save(self, record: NetworkRecord) -> None:
         """Write a record; the caller holds the lock."""
         value: dict[str, Any] = {
             "state": plain(record.state),
@@ -75,7 +75,7 @@ class Registry:
             if name.startswith(".") and ".json." in name:
                 (self.paths.networks / name).unlink(missing_ok=True)
 
-    def all(self) -> list[Record]:
+    def all(self) -> list[NetworkRecord]:
         """Return every record, by name."""
         try:
             names = sorted(os.listdir(self.paths.networks))

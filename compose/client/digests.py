@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Mapping
 
 from pycompose.engine.errors import ImageError
-from pycompose.engine.images.reference import HUB, Kind, Reference, parse
+from pycompose.engine.images.reference import HUB, Reference, ReferenceKind, parse
 from pycompose.engine.images.registry.auth import CredentialStore
 from pycompose.engine.images.registry.registry import Repository, registry_host
 from pycompose.engine.images.registry.settings import RegistrySettings
@@ -28,7 +28,7 @@ def pinned(images: Iterable[str], environment: Mapping[str, str]) -> dict[str, s
 
 
 def _pinned(reference: Reference, image: str, settings: RegistrySettings, transport: Transport) -> str:
-    if reference.kind is not Kind.REGISTRY:
+    if reference.kind is not ReferenceKind.REGISTRY:
         return image
     if reference.digest:
         return _named(reference, reference.digest)

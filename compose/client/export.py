@@ -78,7 +78,7 @@ def _write_merged(context: Context, container: ObservedContainer, out: Writable)
     tar.close()
 
 
-def _named(found: Iterator[transfer.Found], target: bytes) -> Iterator[transfer.Found]:
+def _named(found: Iterator[transfer.TreeEntry], target: bytes) -> Iterator[transfer.TreeEntry]:
     """Leave the top out (`.`, or a directory that its parent has written), and `./` before names."""
     for item in found:
         if item.name == (target or b"."):

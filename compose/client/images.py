@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ImageError, NoSuchImage, PullError, PycomposeError
-from pycompose.engine.images.reference import Kind, Reference, parse
+from pycompose.engine.images.reference import Reference, ReferenceKind, parse
 from pycompose.engine.images.spec import Image, Platform
 from pycompose.engine.images.store import ImageStore
 from pycompose.errors import ConfigError
@@ -318,7 +318,7 @@ class _Getter:
         reference: Reference = parse(need.reference).anchored(self._base)
         text = need.platform or self._context.environment.get("DOCKER_DEFAULT_PLATFORM") or ""
         platform = Platform.parse(text) if text else None
-        if puller is not None and reference.kind is Kind.REGISTRY:
+        if puller is not None and reference.kind is ReferenceKind.REGISTRY:
             notify = layer_events(self._context, subject, quiet=self._quiet)
             return puller.pull(reference, notify, platform=platform)
         from pycompose.engine.images.archives.load import load_reference
@@ -345,7 +345,7 @@ class _Getter:
         return type(error)(f"{prefix}{error.message}", hint=hint)
 
 
-def _kind(reference: str) -> Kind | None:
+def _kind(reference: str) -> ReferenceKind | None:
     try:
         return parse(reference).kind
     except ImageError:
@@ -379,9 +379,9 @@ def remove_images(context: Context, project: Project, services: Iterable[str], *
 
 
 def _in_registry(reference: str) -> bool:
-    return _kind(reference) is Kind.REGISTRY
+    return _kind(reference) is ReferenceKind.REGISTRY
 
 
 def fetchable(reference: str) -> bool:
     """Tell whether an image can be brought here by its reference."""
-    return _kind(reference) in (Kind.REGISTRY, Kind.OCI, Kind.DOCKER_ARCHIVE)
+    return _kind(reference) in (ReferenceKind.REGISTRY, ReferenceKind.OCI, ReferenceKind.DOCKER_ARCHIVE)

@@ -13,7 +13,7 @@ from pycompose.client.images import layer_events
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import PycomposeError
 from pycompose.engine.images.manifest import chain_ids
-from pycompose.engine.images.reference import Kind, parse
+from pycompose.engine.images.reference import ReferenceKind, parse
 from pycompose.engine.images.spec import Platform
 from pycompose.engine.images.store import ImageStore
 from pycompose.events import Event, Phase
@@ -105,7 +105,11 @@ def rows(context: Context, reference: str = "", filters: Iterable[str] = ()) -> 
 
 
 def _row(item: StoredImage) -> ImageRow:
-    name = item.reference if item.reference is not None and item.reference.kind is Kind.REGISTRY else None
+    name = (
+        item.reference
+        if item.reference is not None and item.reference.kind is ReferenceKind.REGISTRY
+        else None
+    )
     file = item.reference is not None and name is None
     return ImageRow(
         repository=name.familiar_name if name else str(item.reference) if file else NONE,

@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pycompose.engine.client import Keeper
+from pycompose.engine.client import KeeperClient
 from pycompose.engine.errors import EngineError, KeeperMismatch, PycomposeError
 from pycompose.engine.linux.process import end_process
 from pycompose.supervisor.threads import blocking
@@ -72,7 +72,7 @@ class Keepers:
         runtime = self._runtime
         if not runtime.has_keeper:
             with contextlib.suppress(EngineError):  # told to whoever needs it
-                self._launched = Keeper.launch(runtime.paths, runtime.project, self._log)
+                self._launched = KeeperClient.launch(runtime.paths, runtime.project, self._log)
         self.want()
 
     def _get(self) -> None:
@@ -80,13 +80,13 @@ class Keepers:
         paths, project = self._runtime.paths, self._runtime.project
         child, self._launched = self._launched, None
         try:
-            keeper = Keeper.connect(paths, project, on_event=self._on_event, child=child)
+            keeper = KeeperClient.connect(paths, project, on_event=self._on_event, child=child)
         except EngineError as exc:
             if isinstance(exc, KeeperMismatch):
                 # As if it had been killed: the next one adopts what runs. Only terminals go with it.
                 log.warning("%s: replacing it", exc.message)
                 end_process(exc.pid, "pycompose.engine.keeper", (signal.SIGKILL,), PATIENCE_S)
-            keeper = Keeper.start(paths, project, on_event=self._on_event, log=self._log)
+            keeper = KeeperClient.start(paths, project, on_event=self._on_event, log=self._log)
         self._runtime.keeper = keeper
         keeper.guard((sys.executable, "-I", "-m", "pycompose.supervisor", BY_NAME, project), os.environ)
 

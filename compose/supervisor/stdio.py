@@ -10,7 +10,7 @@ from pycompose.engine.errors import PycomposeError
 from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
-    from pycompose.engine.client import Attached
+    from pycompose.engine.client import AttachedStreams
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.runtime.containers import Runtime
 
@@ -20,7 +20,7 @@ class StdioCopies:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._kept: dict[str, Attached] = {}
+        self._kept: dict[str, AttachedStreams] = {}
 
     @staticmethod
     def wanted(tracked: TrackedContainer) -> bool:
@@ -55,7 +55,7 @@ class StdioCopies:
             _close(attached)
 
 
-def _close(attached: Attached) -> None:
+def _close(attached: AttachedStreams) -> None:
     for fd in (attached.stdin, attached.terminal):
         if fd is not None:
             os.close(fd)

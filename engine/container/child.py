@@ -23,7 +23,7 @@ from pycompose.engine.cgroups.base import Cgroup
 from pycompose.engine.config import ContainerConfig, Process, Rlimit
 from pycompose.engine.container import mount, rootfs, terminal
 from pycompose.engine.container.child_error import at, describe
-from pycompose.engine.container.devices import NULL, Node
+from pycompose.engine.container.devices import NULL, DeviceNode
 from pycompose.engine.container.users import Ids, resolve_user
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.linux import caps, fs, namespaces, process
@@ -62,7 +62,7 @@ class Launch:
     rows: int = 0
     columns: int = 0
     steps: tuple[rootfs.Step, ...] = ()
-    nodes: tuple[Node, ...] = ()
+    nodes: tuple[DeviceNode, ...] = ()
     sysctls: dict[str, str] | None = None
     joins: tuple[tuple[int, int], ...] = ()
     shared_memory: int = NO_FD

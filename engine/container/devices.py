@@ -29,7 +29,7 @@ _HOST_ONLY = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class DeviceNode:
     """One node: `path` in the container, type and permissions in `mode`, numbers in `device`."""
 
     path: str
@@ -40,7 +40,7 @@ class Node:
 
 
 DEFAULT_NODES = tuple(
-    Node(path=f"/dev/{name}", mode=stat.S_IFCHR | 0o666, device=os.makedev(major, minor))
+    DeviceNode(path=f"/dev/{name}", mode=stat.S_IFCHR | 0o666, device=os.makedev(major, minor))
     for name, major, minor in (
         ("null", 1, 3),
         ("zero", 1, 5),
@@ -52,12 +52,12 @@ DEFAULT_NODES = tuple(
 )
 
 
-def host_nodes(devices: Iterable[Device]) -> list[Node]:
+def host_nodes(devices: Iterable[Device]) -> list[DeviceNode]:
     """Return the nodes of `devices:`, with the type, numbers, permissions and owner they have on the host.
 
     A directory (`/dev/snd`) stands for every device in it. Raises EngineError for what isn't a device.
     """
-    nodes: list[Node] = []
+    nodes: list[DeviceNode] = []
     for device in devices:
         try:
             info = os.stat(device.source)
@@ -72,12 +72,12 @@ def host_nodes(devices: Iterable[Device]) -> list[Node]:
     return nodes
 
 
-def all_host_nodes() -> list[Node]:
+def all_host_nodes() -> list[DeviceNode]:
     """Return every device of the host's /dev: what `privileged: true` gets."""
     return list(_directory("/dev", "/dev"))
 
 
-def _directory(source: str, target: str) -> Iterator[Node]:
+def _directory(source: str, target: str) -> Iterator[DeviceNode]:
     for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
         if entry.is_symlink() or (source == "/dev" and entry.name in _HOST_ONLY):
             continue
@@ -89,11 +89,11 @@ def _directory(source: str, target: str) -> Iterator[Node]:
             yield _node(place, info)
 
 
-def _node(path: str, info: os.stat_result) -> Node:
-    return Node(path=path, mode=info.st_mode, device=info.st_rdev, uid=info.st_uid, gid=info.st_gid)
+def _node(path: str, info: os.stat_result) -> DeviceNode:
+    return DeviceNode(path=path, mode=info.st_mode, device=info.st_rdev, uid=info.st_uid, gid=info.st_gid)
 
 
-def make_node(dir_fd: int, name: str, node: Node) -> None:
+def make_node(dir_fd: int, name: str, node: DeviceNode) -> None:
     """Create `node` as `name` in the directory `dir_fd`, exactly so and no symlink; raises OSError.
 
     The same node of an earlier run is fine, anything else that is there is an error.
@@ -112,7 +112,7 @@ def make_node(dir_fd: int, name: str, node: Node) -> None:
         os.close(fd)
 
 
-def fill_dev(dev_fd: int, nodes: Iterable[Node]) -> None:
+def fill_dev(dev_fd: int, nodes: Iterable[DeviceNode]) -> None:
     """Put the default nodes, the usual links and those of `nodes` that belong in /dev into the empty tmpfs.
 
     The tmpfs isn't attached anywhere yet, so no name of the image is ever followed (CVE-2026-41579).
@@ -128,7 +128,7 @@ def fill_dev(dev_fd: int, nodes: Iterable[Node]) -> None:
         place(dev_fd, node, split(node.path)[1:])
 
 
-def place(root_fd: int, node: Node, parts: list[str]) -> None:
+def place(root_fd: int, node: DeviceNode, parts: list[str]) -> None:
     """Create `node` at `parts` below `root_fd`, with the directories on the way; raises OSError."""
     parent = make_directories(root_fd, "/".join(parts[:-1]) or "/")
     try:

@@ -81,7 +81,7 @@ def mount_all(
     root_fd: int,
     steps: Sequence[rootfs.Step],
     sources: Mapping[str, int],
-    nodes: Sequence[devices.Node],
+    nodes: Sequence[devices.DeviceNode],
     sysctls: Mapping[str, str],
 ) -> list[int]:
     """Attach everything of `steps` below `root_fd`; returns the mounts that become read-only at the end.
@@ -108,7 +108,7 @@ def mount_all(
 
 
 def _new_filesystem(
-    root_fd: int, step: rootfs.Filesystem, nodes: Sequence[devices.Node], sysctls: Mapping[str, str]
+    root_fd: int, step: rootfs.Filesystem, nodes: Sequence[devices.DeviceNode], sysctls: Mapping[str, str]
 ) -> int:
     """Make and attach one new filesystem, return its descriptor."""
     options = list(step.options)

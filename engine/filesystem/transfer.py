@@ -53,7 +53,7 @@ _TYPES = {
 
 
 @dataclass(slots=True)
-class Found:
+class TreeEntry:
     """One thing in a tree. `file` is open for reading (a regular file) until the next one is asked for.
 
     `link` is the text of a symbolic link, `hardlink` an earlier name of the same file.
@@ -80,7 +80,7 @@ class Walker:
         self._skip = frozenset(skip)
         self._seen: dict[tuple[int, int], bytes] = {}
 
-    def walk(self, top: int, name: bytes) -> Iterator[Found]:
+    def walk(self, top: int, name: bytes) -> Iterator[TreeEntry]:
         """Yield what the O_PATH descriptor `top` is, as `name`, and everything below, parents first.
 
         Raises OSError, with the name in the tree, and ArchiveError for a tree that is too deep.
@@ -90,13 +90,13 @@ class Walker:
             if stat.S_ISREG(status.st_mode):
                 file = _reopened(top, _READ)
                 try:
-                    yield Found(name, status, file=file)
+                    yield TreeEntry(name, status, file=file)
                 finally:
                     os.close(file)
             elif stat.S_ISLNK(status.st_mode):
-                yield Found(name, status, link=os.readlink(b"", dir_fd=top))
+                yield TreeEntry(name, status, link=os.readlink(b"", dir_fd=top))
             elif stat.S_ISFIFO(status.st_mode):
-                yield Found(name, status)
+                yield TreeEntry(name, status)
             else:
                 self.left_out.append(name)
             return
@@ -104,7 +104,7 @@ class Walker:
         if fd is not None:
             yield from self._below(fd, name + b"/")
 
-    def _below(self, top: int, prefix: bytes) -> Iterator[Found]:
+    def _below(self, top: int, prefix: bytes) -> Iterator[TreeEntry]:
         """Yield what is in the directory `top`, which is closed at the end; one open descriptor per level."""
         stack = [(top, prefix, iter(sorted(os.listdir(top))))]
         try:
@@ -130,7 +130,7 @@ class Walker:
             for directory, _, _ in stack:
                 os.close(directory)
 
-    def _one(self, directory: int, base: bytes, name: bytes) -> Generator[Found, None, int | None]:
+    def _one(self, directory: int, base: bytes, name: bytes) -> Generator[TreeEntry, None, int | None]:
         """Yield one thing; return the descriptor of a directory to go on in."""
         itself = os.open(base, _ITSELF, dir_fd=directory)
         try:
@@ -144,30 +144,30 @@ class Walker:
             if status.st_nlink > 1:
                 first = self._seen.setdefault((status.st_dev, status.st_ino), name)
                 if first != name:
-                    yield Found(name, status, hardlink=first)
+                    yield TreeEntry(name, status, hardlink=first)
                     return None
             if kind == stat.S_IFLNK:
-                yield Found(name, status, link=os.readlink(b"", dir_fd=itself))
+                yield TreeEntry(name, status, link=os.readlink(b"", dir_fd=itself))
             elif kind == stat.S_IFIFO:
-                yield Found(name, status)
+                yield TreeEntry(name, status)
             else:
                 file = _reopened(itself, _READ)
                 try:
-                    yield Found(name, os.fstat(file), file=file)
+                    yield TreeEntry(name, os.fstat(file), file=file)
                 finally:
                     os.close(file)
             return None
         finally:
             os.close(itself)
 
-    def _directory(self, itself: int, name: bytes) -> Generator[Found, None, int | None]:
+    def _directory(self, itself: int, name: bytes) -> Generator[TreeEntry, None, int | None]:
         """Yield a directory; return its descriptor unless its content is to be left out."""
         if is_pseudo(itself):
             self.left_out.append(name)
             return None
         fd = os.open(".", _DIRECTORY, dir_fd=itself)
         try:
-            yield Found(name, os.fstat(fd), file=fd)
+            yield TreeEntry(name, os.fstat(fd), file=fd)
         except BaseException:
             os.close(fd)
             raise
@@ -185,7 +185,7 @@ def _reopened(itself: int, flags: int) -> int:
     return os.open(f"/proc/self/fd/{itself}", flags)
 
 
-def write_tar(found: Iterable[Found], tar: TarWriter) -> None:
+def write_tar(found: Iterable[TreeEntry], tar: TarWriter) -> None:
     """Write what a Walker finds as members of a tar. Raises OSError."""
     for item in found:
         if item.hardlink:
@@ -222,7 +222,7 @@ class Extractor:
         self._cached: tuple[bytes, int] | None = None
         self.left_out: list[bytes] = []
 
-    def tree(self, found: Iterable[Found]) -> None:
+    def tree(self, found: Iterable[TreeEntry]) -> None:
         """Put what a Walker finds. Raises ArchiveError and OSError that name the entry."""
         self._all((_entry(item), _pieces(item)) for item in found)
 
@@ -421,7 +421,7 @@ def _existing_file(parent: int, base: bytes) -> int:
         os.close(itself)
 
 
-def _entry(item: Found) -> Entry:
+def _entry(item: TreeEntry) -> Entry:
     status = item.status
     kind = tarstream.HARDLINK if item.hardlink else _TYPES[stat.S_IFMT(status.st_mode)]
     size = status.st_size if kind == tarstream.REGULAR else 0
@@ -439,7 +439,7 @@ def _entry(item: Found) -> Entry:
     )
 
 
-def _pieces(item: Found) -> Iterator[bytes]:
+def _pieces(item: TreeEntry) -> Iterator[bytes]:
     """Yield what a file holds, no more than it had when it was found: somebody may be writing faster than we read."""
     if item.file is None or not stat.S_ISREG(item.status.st_mode):
         return

@@ -27,7 +27,7 @@ from pycompose.engine.images.removal import remove_tree
 from pycompose.engine.statefiles import locked
 
 if TYPE_CHECKING:
-    from pycompose.engine.images.layout import Layout
+    from pycompose.engine.images.layout import ImageLayout
     from pycompose.engine.paths import StatePaths
 
 YOUNG_S = 600.0
@@ -45,7 +45,7 @@ class Reclaimed:
 
 
 def sweep(
-    layout: Layout, paths: StatePaths, *, young_s: float = YOUNG_S, partial_s: float = PARTIAL_S
+    layout: ImageLayout, paths: StatePaths, *, young_s: float = YOUNG_S, partial_s: float = PARTIAL_S
 ) -> Reclaimed:
     """Remove blobs, layers, skeletons and scratch that nothing refers to and that are older than `young_s`.
 
@@ -60,7 +60,7 @@ def sweep(
         return Reclaimed(busy=True)
 
 
-def _sweep(layout: Layout, paths: StatePaths, before: float, partial_before: float) -> Reclaimed:
+def _sweep(layout: ImageLayout, paths: StatePaths, before: float, partial_before: float) -> Reclaimed:
     blobs, layers = _marked(layout)
     used = used_lowers(paths)
     layers |= {Path(lower).parent.name for lower in used}
@@ -92,7 +92,7 @@ def _sweep(layout: Layout, paths: StatePaths, before: float, partial_before: flo
     return Reclaimed(blobs=removed_blobs, layers=removed_layers, size_bytes=freed)
 
 
-def _marked(layout: Layout) -> tuple[set[str], set[str]]:
+def _marked(layout: ImageLayout) -> tuple[set[str], set[str]]:
     """Return the hexes of blobs and the directory names of layers that the index needs."""
     blobs: set[str] = set()
     layers: set[str] = set()
@@ -138,7 +138,7 @@ def _old(directory: Path, before: float) -> list[os.DirEntry[str]]:
         return [entry for entry in entries if entry.stat(follow_symlinks=False).st_ctime <= before]
 
 
-def _is_current(layout: Layout, key: str) -> bool:
+def _is_current(layout: ImageLayout, key: str) -> bool:
     try:
         return bool(json.loads((layout.root / "host/current.json").read_bytes())["key"] == key)
     except (OSError, ValueError, KeyError):
@@ -157,7 +157,7 @@ def _remove_if_abandoned(path: Path) -> int:
         os.close(fd)
 
 
-def discard(layout: Layout, path: Path) -> None:
+def discard(layout: ImageLayout, path: Path) -> None:
     """Make a directory of the store vanish at once, then remove it."""
     with layout.scratch("trash") as scratch:
         os.rename(path, scratch / "tree")

@@ -18,7 +18,7 @@ from pathlib import Path
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ImageError
-from pycompose.engine.images.layout import Layout, replace_file
+from pycompose.engine.images.layout import ImageLayout, replace_file
 from pycompose.engine.images.spec import Image, ImageConfig, machine
 
 VERSION = 1
@@ -69,7 +69,7 @@ class Machine:
     root: Path = Path("/")
 
 
-def host_image(layout: Layout, host: Machine | None = None) -> Image:
+def host_image(layout: ImageLayout, host: Machine | None = None) -> Image:
     """Return the image `host`, building its skeleton when /etc has changed. Raises ImageError."""
     root = (host or Machine()).root
     skeleton = _skeleton(layout, root)
@@ -122,7 +122,7 @@ def _has_entries(directory: Path) -> bool:
         return False
 
 
-def _skeleton(layout: Layout, root: Path) -> Path:
+def _skeleton(layout: ImageLayout, root: Path) -> Path:
     """Return the directory of the skeleton that fits the machine now."""
     current = layout.root / "host" / "current.json"
     try:
@@ -136,7 +136,7 @@ def _skeleton(layout: Layout, root: Path) -> Path:
     return _build(layout, root, current)
 
 
-def _build(layout: Layout, root: Path, current: Path) -> Path:
+def _build(layout: ImageLayout, root: Path, current: Path) -> Path:
     """Build the skeleton; a file that vanishes meanwhile (a package is being installed) starts it over."""
     for attempt in range(_TRIES):
         try:
@@ -151,7 +151,7 @@ def _build(layout: Layout, root: Path, current: Path) -> Path:
     raise AssertionError("the loop returns or raises")
 
 
-def _build_once(layout: Layout, root: Path, current: Path) -> Path:
+def _build_once(layout: ImageLayout, root: Path, current: Path) -> Path:
     with layout.adding(), layout.scratch("host") as scratch:
         target = scratch / "host" / "root"
         target.mkdir(parents=True, mode=0o755)

@@ -41,7 +41,7 @@ SOURCE_STAMP = "io.pycompose.stamp"
 STORED_AT = "io.pycompose.stored-at"
 
 
-class Layout:
+class ImageLayout:
     """Paths, blobs and the index below one directory. Reading needs no lock and creates nothing."""
 
     def __init__(self, root: Path) -> None:

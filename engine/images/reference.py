@@ -32,7 +32,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 
 
-class Kind(Enum):
+class ReferenceKind(Enum):
     """Where the image of a reference comes from."""
 
     REGISTRY = "registry"
@@ -42,7 +42,9 @@ class Kind(Enum):
     DOCKER_ARCHIVE = "docker-archive"
 
 
-_FILE_KINDS = {f"{kind.value}:": kind for kind in (Kind.ROOTFS, Kind.OCI, Kind.DOCKER_ARCHIVE)}
+_FILE_KINDS = {
+    f"{kind.value}:": kind for kind in (ReferenceKind.ROOTFS, ReferenceKind.OCI, ReferenceKind.DOCKER_ARCHIVE)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ class Reference:
     `tag` is "" when there is a digest and no tag. `location` is absolute after `anchored`.
     """
 
-    kind: Kind
+    kind: ReferenceKind
     domain: str = ""
     path: str = ""
     tag: str = ""
@@ -83,9 +85,9 @@ class Reference:
         return self._with(self.name)
 
     def _with(self, name: str) -> str:
-        if self.kind is Kind.HOST:
+        if self.kind is ReferenceKind.HOST:
             return "host"
-        if self.kind is not Kind.REGISTRY:
+        if self.kind is not ReferenceKind.REGISTRY:
             return f"{self.kind.value}:{self.location}" + (f":{self.inner}" if self.inner else "")
         return name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
@@ -102,7 +104,7 @@ class Reference:
 def parse(text: str) -> Reference:
     """Return the reference that `text` means. Raises InvalidReference with the reason."""
     if text == "host":
-        return Reference(kind=Kind.HOST)
+        return Reference(kind=ReferenceKind.HOST)
     for prefix, kind in _FILE_KINDS.items():
         if text.startswith(prefix):
             return _parse_file(text, kind, text.removeprefix(prefix))
@@ -125,7 +127,11 @@ def parse(text: str) -> Reference:
     if len(domain) + 1 + len(path) > MAX_NAME:
         raise _invalid(text[:40] + "…", f"the name is longer than {MAX_NAME} characters", None)
     return Reference(
-        kind=Kind.REGISTRY, domain=domain, path=path, tag=tag or ("" if digest else "latest"), digest=digest
+        kind=ReferenceKind.REGISTRY,
+        domain=domain,
+        path=path,
+        tag=tag or ("" if digest else "latest"),
+        digest=digest,
     )
 
 
@@ -140,9 +146,9 @@ def _split_domain(rest: str) -> tuple[str, str]:
     return HUB, rest
 
 
-def _parse_file(text: str, kind: Kind, rest: str) -> Reference:
+def _parse_file(text: str, kind: ReferenceKind, rest: str) -> Reference:
     location, inner = rest, ""
-    if kind is not Kind.ROOTFS:
+    if kind is not ReferenceKind.ROOTFS:
         location, _, inner = rest.partition(":")
     if not location or "\0" in rest:
         raise _invalid(text, "names no path", f"for example {kind.value}:./path")

@@ -16,7 +16,7 @@ from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import ImageError, NoSuchImage
 from pycompose.engine.images import gc
 from pycompose.engine.images.host import host_image
-from pycompose.engine.images.layout import REF_NAME, SOURCE_DIGEST, SOURCE_STAMP, STORED_AT, Layout
+from pycompose.engine.images.layout import REF_NAME, SOURCE_DIGEST, SOURCE_STAMP, STORED_AT, ImageLayout
 from pycompose.engine.images.manifest import (
     MAX_CONFIG_BYTES,
     MAX_MANIFEST_BYTES,
@@ -28,7 +28,7 @@ from pycompose.engine.images.manifest import (
     parse_configuration,
     parse_manifest,
 )
-from pycompose.engine.images.reference import Kind, Reference, parse
+from pycompose.engine.images.reference import Reference, ReferenceKind, parse
 from pycompose.engine.images.rootfs import rootfs_image
 from pycompose.engine.images.spec import Image, Platform, config_from_oci, machine
 
@@ -67,7 +67,7 @@ class ImageStore:
 
     def __init__(self, paths: StatePaths) -> None:
         self.paths = paths
-        self.layout = Layout(paths.images)
+        self.layout = ImageLayout(paths.images)
 
     # Look up
 
@@ -85,13 +85,13 @@ class ImageStore:
         if self._is_id(reference):
             return self._by_id(reference).image
         parsed = parse(reference).anchored(base_dir or Path.cwd())
-        if parsed.kind is Kind.HOST:
+        if parsed.kind is ReferenceKind.HOST:
             return host_image(self.layout)
-        if parsed.kind is Kind.ROOTFS:
+        if parsed.kind is ReferenceKind.ROOTFS:
             return rootfs_image(parsed)
         entry = self.find(parsed, wanted)
         if entry is None:
-            if parsed.kind is Kind.REGISTRY and not parsed.digest and _ID.fullmatch(reference):
+            if parsed.kind is ReferenceKind.REGISTRY and not parsed.digest and _ID.fullmatch(reference):
                 return self._by_id(reference).image
             raise self._missing(parsed, wanted)
         return self.read(entry, parsed).image
@@ -102,7 +102,7 @@ class ImageStore:
         For `wanted` or else for this machine or else for any platform.
         """
         entries = [entry for entry in self.layout.index() if _matches(entry, reference)]
-        if reference.kind in (Kind.OCI, Kind.DOCKER_ARCHIVE):
+        if reference.kind in (ReferenceKind.OCI, ReferenceKind.DOCKER_ARCHIVE):
             stamp = file_stamp(reference)
             entries = [entry for entry in entries if entry.annotations.get(SOURCE_STAMP) == stamp]
         target = wanted or machine()
@@ -114,7 +114,7 @@ class ImageStore:
     def _missing(self, reference: Reference, wanted: Platform | None) -> NoSuchImage:
         what = f"{reference.familiar} for {wanted}" if wanted else reference.familiar
         hint = f"get it with: pycompose image pull {reference.familiar}"
-        if reference.kind is not Kind.REGISTRY:
+        if reference.kind is not ReferenceKind.REGISTRY:
             hint = "it is loaded by `up` and `pull`, or with: pycompose image load"
         return NoSuchImage(f"image {what}: not found in the local store", hint=hint)
 
@@ -199,7 +199,7 @@ class ImageStore:
         entry = self.find(parsed, Platform.parse(platform) if platform else None)
         if entry is not None:
             return self.read(entry, parsed)
-        if parsed.kind is Kind.REGISTRY and _ID.fullmatch(reference):
+        if parsed.kind is ReferenceKind.REGISTRY and _ID.fullmatch(reference):
             return self._by_id(reference)
         raise self._missing(parsed, None)
 
@@ -234,7 +234,7 @@ class ImageStore:
     def tag(self, source: str, target: str) -> None:
         """Give the image `source` one more name. Raises NoSuchImage, InvalidReference, ImageError."""
         name = parse(target)
-        if name.kind is not Kind.REGISTRY or name.digest:
+        if name.kind is not ReferenceKind.REGISTRY or name.digest:
             raise ImageError(f"image {target}: cannot be used as a tag", hint="a tag looks like name:tag")
         entry = self.get(source).entry
         annotations = {REF_NAME: name.key, STORED_AT: f"{time.time():.0f}"}
@@ -321,7 +321,7 @@ def file_stamp(reference: Reference) -> str:
     """Return what changes when the file behind `oci:` or `docker-archive:` does. Raises NoSuchImage."""
     path = Path(reference.location)
     try:
-        status = (path / "index.json" if reference.kind is Kind.OCI else path).stat()
+        status = (path / "index.json" if reference.kind is ReferenceKind.OCI else path).stat()
     except OSError as exc:
         raise NoSuchImage(f"image {reference}: {exc.strerror}: {path}") from exc
     return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"

@@ -13,7 +13,7 @@ BUFFER_BYTES = 1 << 20
 _WRITE_BYTES = 1 << 16
 
 
-class Tap:
+class AttachedPipe:
     """Writes to a pipe without ever waiting; what the reader doesn't take is kept, up to BUFFER_BYTES.
 
     A `patient` one is for a reader that must have every byte: while it is `full` its container isn't read

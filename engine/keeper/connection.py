@@ -19,17 +19,17 @@ _MAX_QUEUE = 4096
 class Server(Protocol):
     """What a connection tells its owner."""
 
-    def handle(self, connection: Connection, message: dict[str, Any], fds: list[int]) -> None:
+    def handle(self, connection: ClientConnection, message: dict[str, Any], fds: list[int]) -> None:
         """Carry out a request."""
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: ClientConnection) -> None:
         """Forget a connection that has ended."""
 
 
 class Reply:
     """The answer to one request; given once, now or later."""
 
-    def __init__(self, connection: Connection, number: int) -> None:
+    def __init__(self, connection: ClientConnection, number: int) -> None:
         self.connection = connection
         self._number = number
 
@@ -42,7 +42,7 @@ class Reply:
         self.connection.send({"id": self._number, "error": wire.error_to_json(exc)})
 
 
-class Connection:
+class ClientConnection:
     """One client's end at the keeper. What it doesn't read is queued; one that never reads is dropped."""
 
     def __init__(self, sock: socket.socket, loop: Loop, server: Server) -> None:

@@ -34,13 +34,13 @@ from pycompose.engine.errors import (
     StateError,
 )
 from pycompose.engine.keeper import adopt, spawn, wire
-from pycompose.engine.keeper.attach import Tap
-from pycompose.engine.keeper.connection import Connection, Reply
+from pycompose.engine.keeper.attach import AttachedPipe
+from pycompose.engine.keeper.connection import ClientConnection, Reply
 from pycompose.engine.keeper.loop import Loop
 from pycompose.engine.keeper.processes import Container, Done, Execution
-from pycompose.engine.keeper.reaper import Strangers
+from pycompose.engine.keeper.reaper import OrphanReaper
 from pycompose.engine.keeper.stdio import Output
-from pycompose.engine.keeper.supervisor_restart import Revival
+from pycompose.engine.keeper.supervisor_restart import SupervisorRestarter
 from pycompose.engine.linux import caps, process
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, boot_id, read_state
@@ -59,12 +59,12 @@ _GARBAGE_EXITS = 100
 
 
 @dataclass(slots=True)
-class _Early:
+class _PendingAttach:
     """Who wants the output of a container that isn't started yet, and the size of the terminal it gets."""
 
     rows: int = 0
     columns: int = 0
-    taps: list[tuple[str, Tap]] = field(default_factory=list)
+    taps: list[tuple[str, AttachedPipe]] = field(default_factory=list)
 
 
 class Keeper:
@@ -72,7 +72,7 @@ class Keeper:
 
     def __init__(self, paths: StatePaths, project: str) -> None:
         self.loop = Loop()
-        self._connections: set[Connection] = set()
+        self._connections: set[ClientConnection] = set()
         self._paths = paths
         self._project = project
         self._launcher = spawn.Launcher(paths)
@@ -82,9 +82,9 @@ class Keeper:
         self._waiting: set[str] = set()
         self._exits = 0
         self._held: dict[str, list[int]] = {}
-        self._early: dict[str, _Early] = {}
-        self._revival = Revival(self.loop)
-        self._strangers = Strangers(self.loop, self._children, self._waits_for_a_helper)
+        self._early: dict[str, _PendingAttach] = {}
+        self._revival = SupervisorRestarter(self.loop)
+        self._strangers = OrphanReaper(self.loop, self._children, self._waits_for_a_helper)
         self._at_exit: dict[str, list[Callable[[], None]]] = {}
 
     def serve(self, listener: socket.socket) -> None:
@@ -105,11 +105,11 @@ class Keeper:
             credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
             _pid, uid, _gid = _UCRED.unpack(credentials)
             if uid in (0, os.geteuid()):
-                self._connections.add(Connection(sock, self.loop, self))
+                self._connections.add(ClientConnection(sock, self.loop, self))
             else:
                 sock.close()
 
-    def handle(self, connection: Connection, message: dict[str, Any], fds: list[int]) -> None:
+    def handle(self, connection: ClientConnection, message: dict[str, Any], fds: list[int]) -> None:
         """Carry out one request; an error is its answer. The descriptors are ours to close."""
         number, name = message.get("id"), str(message.get("op"))
         reply = Reply(connection, number if isinstance(number, int) else -1)
@@ -139,7 +139,7 @@ class Keeper:
             if connection.greeted:
                 connection.send(event)
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: ClientConnection) -> None:
         """Forget a client; what it started goes on."""
         self._connections.discard(connection)
         self._revival.gone(connection)
@@ -216,7 +216,7 @@ class Keeper:
         with contextlib.ExitStack() as undo:
             copy = Output(self.loop, self._paths.container(config.id) / "log", config.log)
             undo.callback(copy.close)
-            early = self._early.pop(config.id, _Early())
+            early = self._early.pop(config.id, _PendingAttach())
             for stream, tap in early.taps:
                 copy.attach(tap, stream)
             pipes = spawn.make_pipes(directory, config.process)
@@ -329,13 +329,13 @@ class Keeper:
         """Pass output on to pipes, hand out the input and the terminal."""
         container_id = message["container"]
         container = None if message["early"] else self._container(message)
-        taps: list[tuple[str, Tap]] = []
+        taps: list[tuple[str, AttachedPipe]] = []
         for fd, stream in zip(fds, message["streams"], strict=True):
-            taps.append((stream, Tap(self.loop, os.dup(fd), patient=message["patient"])))
+            taps.append((stream, AttachedPipe(self.loop, os.dup(fd), patient=message["patient"])))
         if container is None:
-            self._early.setdefault(container_id, _Early(message["rows"], message["columns"])).taps.extend(
-                taps
-            )
+            self._early.setdefault(
+                container_id, _PendingAttach(message["rows"], message["columns"])
+            ).taps.extend(taps)
             reply.ok({"streams": []})
             return
         for stream, tap in taps:
@@ -385,7 +385,7 @@ class Keeper:
     def _remove_run_time(self, container_id: str) -> None:
         self._ended.pop(container_id, None)
         self._waiting.discard(container_id)
-        for _stream, tap in self._early.pop(container_id, _Early()).taps:
+        for _stream, tap in self._early.pop(container_id, _PendingAttach()).taps:
             tap.finish()
         with contextlib.suppress(PycomposeError, FileNotFoundError):
             config = from_json(

@@ -40,7 +40,7 @@ ORPHAN_S = 2.0
 Done = Callable[["EngineError | None"], None]
 
 
-class Process:
+class WatchedProcess:
     """One process that the keeper waits for. The sync socket, if any, is its only word until it executes."""
 
     def __init__(self, loop: Loop, pid: int, pidfd: int, sync: socket.socket | None) -> None:
@@ -148,7 +148,7 @@ class Process:
             self.on_end(code)
 
 
-class Container(Process):
+class Container(WatchedProcess):
     """A container from its clone, or its adoption, to its end.
 
     `done` belongs to the request that waits for it to execute and is called once. `on_exit` is called when all
@@ -346,7 +346,7 @@ class Container(Process):
             done(error)
 
 
-class Execution(Process):
+class Execution(WatchedProcess):
     """One process executed in a container. First its helper runs, then the process, whose pidfd it sends."""
 
     def __init__(  # noqa: PLR0913 - its parts

@@ -18,7 +18,7 @@ AGAIN_S = 0.01
 ROUNDS = 500
 
 
-class Strangers:
+class OrphanReaper:
     """Reaps them. `known` are the children that others wait for, `unsure` whether some helper may still speak."""
 
     def __init__(self, loop: Loop, known: Callable[[], set[int]], unsure: Callable[[], bool]) -> None:

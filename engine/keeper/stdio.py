@@ -8,7 +8,7 @@ import select
 from pathlib import Path
 
 from pycompose.engine.config import LogConfig
-from pycompose.engine.keeper.attach import Tap
+from pycompose.engine.keeper.attach import AttachedPipe
 from pycompose.engine.keeper.loop import Loop
 from pycompose.engine.logs.writer import LogWriter
 
@@ -25,7 +25,7 @@ class Output:
         self._loop = loop
         self._log = LogWriter(directory, config)
         self._streams: dict[int, str] = {}
-        self._taps: list[tuple[str, Tap]] = []
+        self._taps: list[tuple[str, AttachedPipe]] = []
         self._held_up = False
 
     def add(self, fd: int, stream: str) -> None:
@@ -33,7 +33,7 @@ class Output:
         self._streams[fd] = stream
         self._loop.watch(fd, lambda _events: self._copy(fd))
 
-    def attach(self, tap: Tap, stream: str) -> None:
+    def attach(self, tap: AttachedPipe, stream: str) -> None:
         """Pass on to `tap` what comes from now on, till the end."""
         tap.on_room = self._go_on
         self._taps = [(name, one) for name, one in self._taps if not one.closed]

@@ -15,7 +15,7 @@ MOST_TRIES = 12
 LONG_S = 10.0
 
 
-class Revival:
+class SupervisorRestarter:
     """One supervisor at a time is on guard; when it leaves without a word, `argv` is started after a while.
 
     That one ends by itself, and us with it, if there is nothing to look after. The wait doubles with every try,

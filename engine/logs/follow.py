@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Self
 
 from pycompose.engine.errors import EngineError
 from pycompose.engine.linux.libc import call
-from pycompose.engine.logs.reader import BLOCK_BYTES, Joiner, LogLine, Run, open_files, select_batches
+from pycompose.engine.logs.reader import (
+    BLOCK_BYTES,
+    LineJoiner,
+    LogFiles,
+    LogLine,
+    open_files,
+    select_batches,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +45,7 @@ class LogFollower:
         self.gone = False
         self._directory = directory
         self._since_ns = since_ns
-        self._joiner = Joiner()
+        self._joiner = LineJoiner()
         self._rest = b""
         self._files: deque[int] = deque()
         self._offset = 0
@@ -97,7 +104,7 @@ class LogFollower:
             call("inotify_add_watch", self._inotify, os.fsencode(self._directory), mask)
         except OSError as exc:
             raise EngineError(f"log {self._directory}: cannot follow: {exc.strerror}") from exc
-        with contextlib.closing(Run(self._directory)) as run:
+        with contextlib.closing(LogFiles(self._directory)) as run:
             start = run.end
             if tail is None:
                 start = run.settle(0 if self._since_ns is None else run.at(self._since_ns))

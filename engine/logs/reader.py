@@ -46,7 +46,7 @@ class LogLine(NamedTuple):
     partial: bool = False
 
 
-class Joiner:
+class LineJoiner:
     """Puts the pieces of lines together again."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Joiner:
         return LogLine(self._stamp_ns, stream, data, partial)
 
 
-class Run:
+class LogFiles:
     """The open files of one log as one run of bytes, as long as they were when opened.
 
     `end` is where the last whole record ends: the writer may be in the middle of the next one.
@@ -231,9 +231,9 @@ def read_batches(
     directory: Path, *, since_ns: int | None = None, until_ns: int | None = None, tail: int | None = None
 ) -> Iterator[list[LogLine]]:
     """Yield what `read_logs` does, as many lines at a time as are in a block; no list is empty."""
-    with contextlib.closing(Run(directory)) as run:
+    with contextlib.closing(LogFiles(directory)) as run:
         end = run.end if until_ns is None else run.at(until_ns + 1)
-        joiner = Joiner()
+        joiner = LineJoiner()
         batches = select_batches(run, joiner, end, since_ns=since_ns, tail=tail)
         if tail is None:
             yield from batches
@@ -248,7 +248,7 @@ def read_batches(
 
 
 def select_batches(
-    run: Run, joiner: Joiner, end: int, *, since_ns: int | None, tail: int | None
+    run: LogFiles, joiner: LineJoiner, end: int, *, since_ns: int | None, tail: int | None
 ) -> Iterator[list[LogLine]]:
     """Yield the lines from `since_ns` to the offset `end`; with `tail` at least that many, if there are."""
     start = 0 if since_ns is None else run.at(since_ns)

@@ -16,7 +16,7 @@ from pycompose.engine.errors import PycomposeError
 from pycompose.networking.dns import message
 from pycompose.networking.dns.forward import Forwarder
 from pycompose.networking.dns.message import Query
-from pycompose.networking.dns.table import Outcome, Table
+from pycompose.networking.dns.table import DnsTable, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -36,8 +36,8 @@ class DnsServer:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, upstreams: Sequence[str]) -> None:
         """`upstreams` are the addresses of the servers to ask for what the table doesn't know, in order."""
-        self.source: Callable[[], Table] = Table
-        self._built: tuple[Callable[[], Table], Table] | None = None
+        self.source: Callable[[], DnsTable] = DnsTable
+        self._built: tuple[Callable[[], DnsTable], DnsTable] | None = None
         self._loop = loop
         self._upstreams = tuple(upstreams)
         self._clients: dict[str, _Client] = {}
@@ -72,7 +72,7 @@ class DnsServer:
             client.close()
 
     @property
-    def table(self) -> Table:
+    def table(self) -> DnsTable:
         """The table that `source` returns, asked for it by the first question after a change."""
         source = self.source
         if self._built is None or self._built[0] is not source:
@@ -80,7 +80,7 @@ class DnsServer:
         return self._built[1]
 
     @table.setter
-    def table(self, table: Table) -> None:
+    def table(self, table: DnsTable) -> None:
         self.source = lambda: table
 
     def close(self) -> None:

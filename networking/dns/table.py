@@ -20,7 +20,7 @@ LOCALHOST = {A: "127.0.0.1", AAAA: "::1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class DnsRecord:
     """One container on one network; `names` are answered with its addresses, () while it isn't running.
 
     The first name is the one that an address is translated back to.
@@ -42,7 +42,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class LookupResult:
     """`addresses` are in the order to send; an ANSWER without any is a name that has none of this type."""
 
     outcome: Outcome
@@ -50,16 +50,16 @@ class Reply:
     pointer: str = ""
 
 
-FORWARD = Reply(outcome=Outcome.FORWARD)
-NO_SUCH_NAME = Reply(outcome=Outcome.NO_SUCH_NAME)
+FORWARD = LookupResult(outcome=Outcome.FORWARD)
+NO_SUCH_NAME = LookupResult(outcome=Outcome.NO_SUCH_NAME)
 
 
-class Table:
+class DnsTable:
     """Names of the networks, and who may ask for them. Never changed: threads may share it."""
 
     def __init__(
         self,
-        records: Iterable[Record] = (),
+        records: Iterable[DnsRecord] = (),
         networks: Iterable[NetworkState] = (),
         links: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
@@ -67,7 +67,7 @@ class Table:
         self._networks = {state.name: state for state in networks}
         self._links = {key: _lower(links[key]) for key in links} if links else {}
         self._memberships: dict[str, list[str]] = {}
-        self._names: dict[str, dict[str, list[Record]]] = {}
+        self._names: dict[str, dict[str, list[DnsRecord]]] = {}
         self._pointers: dict[str, dict[str, str]] = {}
         for record in records:
             self._memberships.setdefault(record.container_id, []).append(record.network)
@@ -78,7 +78,7 @@ class Table:
                 if address and record.names:
                     self._pointers.setdefault(record.network, {})[address] = record.names[0]
 
-    def lookup(self, container_id: str, name: str, qtype: int) -> Reply:
+    def lookup(self, container_id: str, name: str, qtype: int) -> LookupResult:
         """Return what to do with the question of a container for `name` (without final dot)."""
         wanted = name.lower().rstrip(".")
         if qtype == PTR:
@@ -98,7 +98,7 @@ class Table:
         """Tell whether the container may ask the world: not from internal networks alone (CVE-2024-29018)."""
         return any(not self._is_internal(network) for network in self._memberships.get(container_id, ()))
 
-    def _find(self, container_id: str, name: str) -> list[Record]:
+    def _find(self, container_id: str, name: str) -> list[DnsRecord]:
         """Return the bearers of a name on the first of the asker's networks that knows it."""
         memberships = self._memberships.get(container_id, [])
         for network in memberships:
@@ -110,11 +110,11 @@ class Table:
                     return found
         return []
 
-    def _reverse(self, container_id: str, name: str) -> Reply:
+    def _reverse(self, container_id: str, name: str) -> LookupResult:
         address = _reverse_address(name)
         for network in self._memberships.get(container_id, ()):
             if pointer := self._pointers.get(network, {}).get(address):
-                return Reply(outcome=Outcome.ANSWER, pointer=f"{pointer}.{network}")
+                return LookupResult(outcome=Outcome.ANSWER, pointer=f"{pointer}.{network}")
         return self._outside(container_id)
 
     def _gateways(self, container_id: str) -> list[NetworkState]:
@@ -123,7 +123,7 @@ class Table:
         states = [self._networks[name] for name in names if name in self._networks]
         return sorted(states, key=lambda state: state.internal)
 
-    def _outside(self, container_id: str) -> Reply:
+    def _outside(self, container_id: str) -> LookupResult:
         return FORWARD if self.forwards(container_id) else NO_SUCH_NAME
 
     def _is_internal(self, network: str) -> bool:
@@ -132,11 +132,11 @@ class Table:
         return state is None or state.internal
 
 
-def _answer(addresses: Iterable[str]) -> Reply:
-    return Reply(outcome=Outcome.ANSWER, addresses=tuple(filter(None, addresses)))
+def _answer(addresses: Iterable[str]) -> LookupResult:
+    return LookupResult(outcome=Outcome.ANSWER, addresses=tuple(filter(None, addresses)))
 
 
-def _address(record: Record, qtype: int) -> str:
+def _address(record: DnsRecord, qtype: int) -> str:
     return {A: record.ip, AAAA: record.ip6}.get(qtype, "")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pycompose.engine.cgroups.base import Cgroup
-from pycompose.engine.client import Exec, Keeper
+from pycompose.engine.client import Exec, KeeperClient
 from pycompose.engine.config import ContainerConfig, Namespaces, Process, RootfsTree
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import ContainerState, read_state
@@ -36,11 +36,11 @@ class Lab:
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     pinned: list[Path] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
-    keeper: Keeper = field(init=False)
+    keeper: KeeperClient = field(init=False)
 
-    def start(self) -> Keeper:
+    def start(self) -> KeeperClient:
         """Start the keeper."""
-        self.keeper = Keeper.start(self.paths, PROJECT, on_event=self.on_event, log=self.log_of_keeper)
+        self.keeper = KeeperClient.start(self.paths, PROJECT, on_event=self.on_event, log=self.log_of_keeper)
         return self.keeper
 
     @property

@@ -9,7 +9,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from pycompose.engine.client import Attached
+from pycompose.engine.client import AttachedStreams
 from pycompose.engine.config import from_json
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
@@ -142,7 +142,7 @@ class SessionHandlers:
         finally:
             self._targets.pop(peer, None)
 
-    def _hand_out(self, peer: Peer, tracked: TrackedContainer, attached: Attached) -> None:
+    def _hand_out(self, peer: Peer, tracked: TrackedContainer, attached: AttachedStreams) -> None:
         ends = {"terminal": attached.terminal, "stdin": attached.stdin}
         result = {
             "container": tracked.config.id,
@@ -160,7 +160,7 @@ class SessionHandlers:
         operations = self._managed.operations(sink_of(peer), project, images)
         await self._await(operations, message["await"])
         tracked = await self._create(operations, project, message)
-        attached = Attached()
+        attached = AttachedStreams()
         if not message.get("start", True):
             self._hand_out(peer, tracked, attached)
             self._targets.pop(peer, None)
@@ -252,13 +252,13 @@ class SessionHandlers:
                 service, name=str(message["name"]), auto_remove=bool(message["remove"]), publish=True
             )
 
-    async def _ends(self, tracked: TrackedContainer, *, alone: bool = True) -> Attached:
+    async def _ends(self, tracked: TrackedContainer, *, alone: bool = True) -> AttachedStreams:
         """Return the input and the terminal of a container that has started; nothing if it has ended already.
 
         `alone` makes the input the client's: it ends when the client closes it, or dies.
         """
         keeper = self._managed.runtime.keeper
-        found = [Attached()]
+        found = [AttachedStreams()]
 
         def work() -> None:
             with contextlib.suppress(NoSuchContainer):

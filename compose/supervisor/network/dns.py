@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pycompose.networking.dns.server import DnsServer
-    from pycompose.networking.dns.table import Table
+    from pycompose.networking.dns.table import DnsTable
     from pycompose.networking.model import NetworkState
     from pycompose.state.records import EndpointRecord
 
@@ -94,12 +94,12 @@ def _table(
     networks: Mapping[str, NetworkState],
     containers: Mapping[str, tuple[tuple[EndpointRecord, ...], bool]],
     links: Mapping[str, Mapping[str, str]],
-) -> Table:
+) -> DnsTable:
     """Make the table of what was told."""
-    from pycompose.networking.dns.table import Record, Table  # noqa: PLC0415 - with the server
+    from pycompose.networking.dns.table import DnsRecord, DnsTable  # noqa: PLC0415 - with the server
 
     records = [
-        Record(
+        DnsRecord(
             container_id=container_id,
             network=endpoint.network,
             ip=endpoint.ip,
@@ -109,4 +109,4 @@ def _table(
         for container_id, (endpoints, named) in containers.items()
         for endpoint in endpoints
     ]
-    return Table(records, networks.values(), links)
+    return DnsTable(records, networks.values(), links)

@@ -12,7 +12,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from pycompose.engine.batching import Together
+from pycompose.engine.batching import Batcher
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import NetworkError, PycomposeError
 from pycompose.labels import CONFIG_HASH, NETWORK, PROJECT
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from pycompose.engine.client import Keeper
+    from pycompose.engine.client import KeeperClient
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.paths import StatePaths
     from pycompose.model import Network
@@ -71,8 +71,8 @@ class Wiring:
         self._states: dict[str, NetworkState] = {}
         self._dns = DnsService(loop, upstreams())
         self._neighbours = Neighbours(paths, project, networking)
-        self._unwirings = Together(self._unwire)
-        self.keeper: Keeper | None = None
+        self._unwirings = Batcher(self._unwire)
+        self.keeper: KeeperClient | None = None
 
     # ------------------------------------------------------------------ networks
 
@@ -323,7 +323,7 @@ class Wiring:
 
     def _resume_sockets(
         self,
-        keeper: Keeper,
+        keeper: KeeperClient,
         held: frozenset[str],
         container_id: str,
         record: ServiceRecord,

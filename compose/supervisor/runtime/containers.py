@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from pycompose.engine.client import Keeper
+    from pycompose.engine.client import KeeperClient
     from pycompose.engine.config import ContainerConfig, Mount
     from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
@@ -96,7 +96,7 @@ class Runtime:
         self.project = project
         self._wiring = wiring
         self._version = version
-        self._keeper: Keeper | None = None
+        self._keeper: KeeperClient | None = None
         # The threads share one interpreter: all at once, they would all be done late, and the keeper idle until then.
         self._connecting = threading.Semaphore(CONNECTING)
         # How many keepers have died on us.
@@ -108,14 +108,14 @@ class Runtime:
         return self._keeper is not None
 
     @property
-    def keeper(self) -> Keeper:
+    def keeper(self) -> KeeperClient:
         """The project's keeper; raises KeeperLost while there is none."""
         if self._keeper is None:
             raise KeeperLost(f"project {self.project}: the keeper is not there", hint="run the command again")
         return self._keeper
 
     @keeper.setter
-    def keeper(self, keeper: Keeper | None) -> None:
+    def keeper(self, keeper: KeeperClient | None) -> None:
         self._keeper = keeper
         self._wiring.keeper = keeper
 

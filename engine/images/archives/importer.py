@@ -15,9 +15,9 @@ from pycompose.engine.errors import ArchiveError, ImageError
 from pycompose.engine.images.changes import apply_changes
 from pycompose.engine.images.layers.compress import MAGIC_BYTES, Budget, detect, pieces
 from pycompose.engine.images.layers.ingest import Staged, commit_layers
-from pycompose.engine.images.layers.workers import Abandoned, Growing, Unpacked, Worker
+from pycompose.engine.images.layers.workers import DownloadFailed, GrowingBlob, Unpacked, Worker
 from pycompose.engine.images.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
-from pycompose.engine.images.reference import Kind, Reference, parse
+from pycompose.engine.images.reference import Reference, ReferenceKind, parse
 from pycompose.engine.images.spec import Image, ImageConfig, config_to_oci, machine
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def target_name(reference: str | None) -> Reference | None:
     if reference is None:
         return None
     name = parse(reference)
-    if name.kind is not Kind.REGISTRY or name.digest:
+    if name.kind is not ReferenceKind.REGISTRY or name.digest:
         raise ImageError(
             f"image {reference}: cannot be the name of a new image", hint="a name looks like name:tag"
         )
@@ -90,7 +90,7 @@ def _receive(
     blob = scratch / "blob"
     staging = scratch / "layer"
     staging.mkdir(mode=0o700)
-    growing = Growing()
+    growing = GrowingBlob()
     outcome: list[Unpacked | Exception] = []
 
     hasher = hashlib.sha256()
@@ -100,7 +100,7 @@ def _receive(
     def unpack() -> None:
         try:
             outcome.append(worker.unpack(descriptor, compression, staging, growing))
-        except (ImageError, Abandoned) as exc:
+        except (ImageError, DownloadFailed) as exc:
             outcome.append(exc)
 
     with open(blob, "xb", buffering=0) as out:

@@ -22,7 +22,7 @@ from pycompose.engine.images.manifest import (
     parse_configuration,
     sha256,
 )
-from pycompose.engine.images.reference import Kind, Reference, parse
+from pycompose.engine.images.reference import Reference, ReferenceKind, parse
 from pycompose.engine.images.store import file_stamp
 
 if TYPE_CHECKING:
@@ -191,6 +191,6 @@ def _name(text: str) -> Reference | None:
         reference = parse(text)
     except InvalidReference:
         return None
-    if reference.kind is not Kind.REGISTRY:
+    if reference.kind is not ReferenceKind.REGISTRY:
         return None
     return replace(reference, digest="") if reference.tag else None

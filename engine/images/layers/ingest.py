@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pycompose.engine.images.layers.workers import Unpacked
-    from pycompose.engine.images.layout import Layout
+    from pycompose.engine.images.layout import ImageLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ def layer_name(number: int, total: int, digest: str) -> str:
 
 
 def commit_layers(
-    layout: Layout, diff_ids: Sequence[str], staged: Sequence[Staged | None], what: str
+    layout: ImageLayout, diff_ids: Sequence[str], staged: Sequence[Staged | None], what: str
 ) -> list[str]:
     """Bring the layers of one image, lowest first, into the store; None stands for one that is there.
 

@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Self
 
-from pycompose.engine.images.layers.workers import Growing, Unpacked, Worker
+from pycompose.engine.images.layers.workers import GrowingBlob, Unpacked, Worker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ class UnpackPool:
                 self._threads[self._started].start()
                 self._started += 1
 
-    def submit(self, blob: int, compression: str, staging: Path, growing: Growing) -> Future[Unpacked]:
+    def submit(self, blob: int, compression: str, staging: Path, growing: GrowingBlob) -> Future[Unpacked]:
         """Unpack the file behind `blob` into `staging` as it grows, then close it.
 
         See Worker.unpack for what the future raises.
@@ -77,7 +77,7 @@ class UnpackPool:
 
 
 class _Job:
-    def __init__(self, blob: int, compression: str, staging: Path, growing: Growing) -> None:
+    def __init__(self, blob: int, compression: str, staging: Path, growing: GrowingBlob) -> None:
         self.blob = blob
         self.compression = compression
         self.staging = staging

@@ -27,7 +27,7 @@ _COPY_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LowerEntry:
     """Something that the merged lower layers show: where it lies and what it is.
 
     The caller closes `directory`.
@@ -52,7 +52,7 @@ class LowerView:
         for fd in self._roots:
             os.close(fd)
 
-    def find(self, path: bytes) -> Found | None:
+    def find(self, path: bytes) -> LowerEntry | None:
         """Return what is at `path`, not following symbolic links; None for nothing.
 
         Also below a non-directory.
@@ -95,7 +95,7 @@ class LowerView:
         return b"/".join(where)
 
 
-def _find_in(root: int, parts: list[bytes]) -> tuple[Found | None, bool]:
+def _find_in(root: int, parts: list[bytes]) -> tuple[LowerEntry | None, bool]:
     """Look in one layer; the second value says that this layer hides what lower ones have there."""
     fd = os.dup(root)
     opaque = False
@@ -118,7 +118,7 @@ def _find_in(root: int, parts: list[bytes]) -> tuple[Found | None, bool]:
             return None, opaque
         if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
             return None, True
-        found, fd = Found(fd, parts[-1], status), -1
+        found, fd = LowerEntry(fd, parts[-1], status), -1
         return found, False
     finally:
         if fd >= 0:
@@ -204,7 +204,7 @@ class _Settler:
         finally:
             os.close(found.directory)
 
-    def _copy_metadata(self, found: Found, own: int) -> None:
+    def _copy_metadata(self, found: LowerEntry, own: int) -> None:
         source = os.open(found.name, OPEN_DIRECTORY, dir_fd=found.directory)
         try:
             xattrs = {os.fsencode(name): os.getxattr(source, name) for name in _listxattr(source)}
@@ -311,7 +311,7 @@ def _move_children(source: int, target: int) -> None:
             os.rmdir(name, dir_fd=source)
 
 
-def _copy(found: Found, directory: int, *, privileged: bool) -> None:
+def _copy(found: LowerEntry, directory: int, *, privileged: bool) -> None:
     """Copy a file or link of a lower layer with its owner, mode, attributes and time."""
     status = found.status
     if stat.S_ISLNK(status.st_mode):

@@ -41,7 +41,7 @@ MEMORY_BYTES = 2 * 1024**3
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
 
 
-class Gone(Exception):  # noqa: N818 - not an error: nobody waits for an answer any more
+class ParentGone(Exception):  # noqa: N818 - not an error: nobody waits for an answer any more
     """The parent has gone."""
 
 
@@ -85,13 +85,13 @@ class GrowingFile:
         self._position = 0
 
     def read(self, size: int = 65536, /) -> bytes:
-        """Return up to `size` bytes, waiting for them; b"" at the end. Raises Gone."""
+        """Return up to `size` bytes, waiting for them; b"" at the end. Raises ParentGone."""
         while self._position >= self._have:
             if self._end:
                 return b""
             message = self._channel.receive()
             if message is None:
-                raise Gone
+                raise ParentGone
             self._have, self._end = message["have"], message["end"]
         data = os.pread(self._fd, min(size, self._have - self._position), self._position)
         if not data:
@@ -100,11 +100,11 @@ class GrowingFile:
         return data
 
     def drain(self) -> None:
-        """Take the messages that are still to come for this file. Raises Gone."""
+        """Take the messages that are still to come for this file. Raises ParentGone."""
         while not self._end:
             message = self._channel.receive()
             if message is None:
-                raise Gone
+                raise ParentGone
             self._end = message["end"]
 
 
@@ -171,7 +171,7 @@ def _answer(job: dict[str, Any], channel: Channel, done: threading.Event) -> Non
             "hint": None,
             "full": exc.errno,
         }
-    except Gone:
+    except ParentGone:
         return
     channel.send(answer)
     done.set()

@@ -27,7 +27,7 @@ class Unpacked:
     size_bytes: int
 
 
-class Growing:
+class GrowingBlob:
     """How much of a file is there, for those who wait for more."""
 
     def __init__(self) -> None:
@@ -61,16 +61,16 @@ class Growing:
             return None if self._failed else (self._have, self._end)
 
 
-def complete(path: Path) -> tuple[int, Growing]:
+def complete(path: Path) -> tuple[int, GrowingBlob]:
     """Return descriptor and progress of a file that is all there. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    growing = Growing()
+    growing = GrowingBlob()
     growing.advance(os.fstat(fd).st_size)
     growing.finish()
     return fd, growing
 
 
-class Abandoned(Exception):  # noqa: N818 - not an error: somebody else has the reason
+class DownloadFailed(Exception):  # noqa: N818 - not an error: somebody else has the reason
     """The download behind an unpack job has failed."""
 
 
@@ -106,21 +106,21 @@ class Worker:
         self._file.close()
         self._socket.close()
 
-    def unpack(self, blob: int, compression: str, staging: Path, growing: Growing) -> Unpacked:
+    def unpack(self, blob: int, compression: str, staging: Path, growing: GrowingBlob) -> Unpacked:
         """Unpack the file behind descriptor `blob` into `staging`/diff, and write `staging`/report.json.
 
         Closes `blob`. Raises ArchiveError (without the name of the layer, which the caller knows),
-        ImageError for a full disk, Abandoned when `growing` fails; then the worker is of no more use.
+        ImageError for a full disk, DownloadFailed when `growing` fails; then the worker is of no more use.
         """
         try:
             return self._unpack(blob, compression, staging, growing)
         finally:
             os.close(blob)
 
-    def _unpack(self, blob: int, compression: str, staging: Path, growing: Growing) -> Unpacked:
+    def _unpack(self, blob: int, compression: str, staging: Path, growing: GrowingBlob) -> Unpacked:
         state = growing.wait(-1)
         if state is None:
-            raise Abandoned
+            raise DownloadFailed
         have, end = state
         job = {
             "unpack": str(staging / "diff"),
@@ -133,7 +133,7 @@ class Worker:
             socket.send_fds(self._socket, [json.dumps(job).encode() + b"\n"], [blob])
             while not end:
                 if (state := growing.wait(have)) is None:
-                    raise Abandoned
+                    raise DownloadFailed
                 have, end = state
                 self._send({"have": have, "end": end})
             line = self._file.readline()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pycompose.engine.images.layers.workers import Growing
-    from pycompose.engine.images.layout import Layout
+    from pycompose.engine.images.layers.workers import GrowingBlob
+    from pycompose.engine.images.layout import ImageLayout
     from pycompose.engine.images.manifest import Descriptor
     from pycompose.engine.images.registry.registry import Repository
     from pycompose.engine.images.registry.transport import Response
@@ -34,7 +34,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 class Download:
     """The blob `descriptor`; `notify(bytes)` is called as it grows."""
 
-    def __init__(self, layout: Layout, descriptor: Descriptor, notify: Callable[[int], None]) -> None:
+    def __init__(self, layout: ImageLayout, descriptor: Descriptor, notify: Callable[[int], None]) -> None:
         self._layout = layout
         self._descriptor = descriptor
         self._notify = notify
@@ -70,7 +70,7 @@ class Download:
             os.close(self._fd)
             self._fd = -1
 
-    def run(self, repository: Repository, growing: Growing | None) -> None:
+    def run(self, repository: Repository, growing: GrowingBlob | None) -> None:
         """Fetch what is missing, verify, and give the blob its place. `open` has returned True.
 
         Raises DigestMismatch (the partial file is gone then), PullError (it stays), Cancelled, OSError.
@@ -80,7 +80,7 @@ class Download:
             before = self._size
             try:
                 self._fetch(repository, growing)
-            except (HTTPError, _Broken) as exc:
+            except (HTTPError, _Interrupted) as exc:
                 attempt = 1 if self._size > before else attempt + 1
                 if attempt > ATTEMPTS:
                     reason = explain(exc) if isinstance(exc, HTTPError) else str(exc)
@@ -102,7 +102,7 @@ class Download:
             self._digest.update(data)
             self._size += len(data)
 
-    def _fetch(self, repository: Repository, growing: Growing | None) -> None:
+    def _fetch(self, repository: Repository, growing: GrowingBlob | None) -> None:
         response = repository.blob(self._descriptor.digest, start=self._size)
         try:
             repository.transport.watch(response)
@@ -117,7 +117,7 @@ class Download:
             repository.transport.unwatch(response)
             response.close()
         if self._size < self._descriptor.size:
-            raise _Broken("the connection ended early")
+            raise _Interrupted("the connection ended early")
 
     def _to_skip(self, response: Response, host: str) -> int:
         """Return how many bytes of the answer we have already. Raises PullError."""
@@ -130,7 +130,7 @@ class Download:
             f"{host}: blob {self._descriptor.digest[:19]}: it answered another range than asked for"
         )
 
-    def _append(self, data: bytes, growing: Growing | None) -> None:
+    def _append(self, data: bytes, growing: GrowingBlob | None) -> None:
         if self._size + len(data) > self._descriptor.size:
             self._reject(f"more than the {self._descriptor.size} bytes of its descriptor")
         view = memoryview(data)
@@ -158,5 +158,5 @@ class Download:
         raise DigestMismatch(f"blob {self._descriptor.digest}: {reason}")
 
 
-class _Broken(Exception):  # noqa: N818 - it never leaves this module
+class _Interrupted(Exception):  # noqa: N818 - it never leaves this module
     """A download ended before its end; it will be resumed."""

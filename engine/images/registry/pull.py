@@ -13,7 +13,7 @@ from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ArchiveError, DigestMismatch, ImageError, PullError
 from pycompose.engine.images.layers.ingest import Staged, commit_layers, layer_name
 from pycompose.engine.images.layers.pool import UnpackPool
-from pycompose.engine.images.layers.workers import Abandoned, Growing, Unpacked, complete
+from pycompose.engine.images.layers.workers import DownloadFailed, GrowingBlob, Unpacked, complete
 from pycompose.engine.images.manifest import (
     INDEX_TYPES,
     LAYER_TYPES,
@@ -29,10 +29,15 @@ from pycompose.engine.images.manifest import (
     select,
     verify,
 )
-from pycompose.engine.images.reference import HUB, Kind, Reference
+from pycompose.engine.images.reference import HUB, Reference, ReferenceKind
 from pycompose.engine.images.registry.auth import CredentialStore
 from pycompose.engine.images.registry.download import Download
-from pycompose.engine.images.registry.registry import Document, NotThere, Repository, registry_host
+from pycompose.engine.images.registry.registry import (
+    FetchedDocument,
+    NotInRegistry,
+    Repository,
+    registry_host,
+)
 from pycompose.engine.images.registry.transport import Cancelled, Transport
 from pycompose.engine.images.spec import Platform
 from pycompose.engine.statefiles import locked
@@ -76,7 +81,7 @@ class Fetched:
 
 
 @dataclass(slots=True)
-class _Layer:
+class _PulledLayer:
     """One layer on its way."""
 
     number: int
@@ -124,7 +129,7 @@ class Puller:
 
         Raises PullError, AuthError, DigestMismatch, ArchiveError, ImageError, Cancelled.
         """
-        if reference.kind is not Kind.REGISTRY:
+        if reference.kind is not ReferenceKind.REGISTRY:
             raise ImageError(
                 f"image {reference}: it is not in a registry", hint="load it, or use it as it is"
             )
@@ -183,8 +188,8 @@ class Puller:
     ) -> Fetched:
         try:
             top = repository.manifest(reference.digest or reference.tag, expected=reference.digest)
-        except NotThere as exc:
-            raise NotThere(f"{what}: {exc.message}", hint=exc.hint) from exc
+        except NotInRegistry as exc:
+            raise NotInRegistry(f"{what}: {exc.message}", hint=exc.hint) from exc
         document = self._choose(repository, top, platform, what)
         manifest = parse_manifest(document.data, what, document.media_type)
         config = self._config(repository, manifest.config, what)
@@ -205,8 +210,8 @@ class Puller:
         )
 
     def _choose(
-        self, repository: Repository, top: Document, platform: Platform | None, what: str
-    ) -> Document:
+        self, repository: Repository, top: FetchedDocument, platform: Platform | None, what: str
+    ) -> FetchedDocument:
         """Return the manifest: the document itself, or the one of an index for the platform."""
         document = top
         for _ in range(2):
@@ -235,7 +240,7 @@ class Puller:
     def _layers(self, fetched: Fetched, origin: Repository, scratch: Path, notify: Notify, what: str) -> None:
         chain = chain_ids(fetched.configuration.diff_ids)
         layers = [
-            _Layer(number, descriptor, chain_id, self._layout.layer_meta(chain_id) is not None, scratch)
+            _PulledLayer(number, descriptor, chain_id, self._layout.layer_meta(chain_id) is not None, scratch)
             for number, (descriptor, chain_id) in enumerate(zip(fetched.manifest.layers, chain, strict=True))
         ]
         stop = threading.Event()
@@ -262,7 +267,7 @@ class Puller:
 
     def _layer(
         self,
-        layer: _Layer,
+        layer: _PulledLayer,
         repository: Repository,
         origin: Repository,
         notify: Notify,
@@ -285,15 +290,15 @@ class Puller:
 
         try:
             self._download(layer, repository, tell)
-        except (DigestMismatch, NotThere):
+        except (DigestMismatch, NotInRegistry):
             if layer.outcome is not None:
-                with contextlib.suppress(ImageError, Abandoned):
+                with contextlib.suppress(ImageError, DownloadFailed):
                     layer.outcome.result()
             self._download(layer, origin, tell)
         total = layer.descriptor.size
         notify(Progress(layer=layer.short, text="Download complete", current=total, total=total))
 
-    def _download(self, layer: _Layer, repository: Repository, tell: Callable[[int], None]) -> None:
+    def _download(self, layer: _PulledLayer, repository: Repository, tell: Callable[[int], None]) -> None:
         layer.tries += 1
         staging = layer.scratch / f"layer-{layer.number}-{layer.tries}"
         staging.mkdir(mode=0o700)
@@ -303,7 +308,7 @@ class Puller:
             if not download.open():
                 self._unpack(layer, *complete(download.path), compression, staging)
                 return
-            growing = Growing()
+            growing = GrowingBlob()
             self._unpack(layer, download.descriptor(), growing, compression, staging)
             try:
                 download.run(repository, growing)
@@ -314,13 +319,15 @@ class Puller:
         finally:
             download.close()
 
-    def _unpack(self, layer: _Layer, blob: int, growing: Growing, compression: str, staging: Path) -> None:
+    def _unpack(
+        self, layer: _PulledLayer, blob: int, growing: GrowingBlob, compression: str, staging: Path
+    ) -> None:
         if layer.unpacked:
             os.close(blob)
         else:
             layer.outcome = self._pool.submit(blob, compression, staging, growing)
 
-    def _settled(self, layer: _Layer, total: int, notify: Notify, what: str) -> Staged | None:
+    def _settled(self, layer: _PulledLayer, total: int, notify: Notify, what: str) -> Staged | None:
         if layer.outcome is None:
             return None
         notify(Progress(layer=layer.short, text="Extracting"))
@@ -329,7 +336,7 @@ class Puller:
         except ArchiveError as exc:
             place = f"{what}: {layer_name(layer.number, total, layer.descriptor.digest)}"
             raise ArchiveError(f"{place}: {exc.message}", hint=exc.hint) from exc
-        except Abandoned as exc:
+        except DownloadFailed as exc:
             raise PullError(f"{what}: its download was abandoned") from exc
         return Staged(path=layer.scratch / f"layer-{layer.number}-{layer.tries}", unpacked=unpacked)
 

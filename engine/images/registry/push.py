@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urljoin
 from pycompose.engine.errors import ImageError, PullError
 from pycompose.engine.images.layout import SOURCE_DIGEST
 from pycompose.engine.images.manifest import MAX_MANIFEST_BYTES, Descriptor
-from pycompose.engine.images.reference import Kind
+from pycompose.engine.images.reference import ReferenceKind
 from pycompose.engine.images.registry.auth import CredentialStore
 from pycompose.engine.images.registry.pull import Progress
 from pycompose.engine.images.registry.registry import Repository, registry_host
@@ -39,7 +39,7 @@ def push(
 
     Raises NoSuchImage, AuthError, PullError, ImageError when a blob is missing.
     """
-    if reference.kind is not Kind.REGISTRY or reference.digest:
+    if reference.kind is not ReferenceKind.REGISTRY or reference.digest:
         raise ImageError(f"image {reference}: cannot be pushed", hint="give it a name: pycompose image tag")
     image = store.get(reference.familiar)
     transport = Transport(settings)
@@ -207,7 +207,7 @@ def _mount_sources(store: ImageStore, repository: Repository) -> dict[str, str]:
     sources: dict[str, str] = {}
     for item in store.list():
         known = item.reference
-        if known is None or not item.image.digests or known.kind is not Kind.REGISTRY:
+        if known is None or not item.image.digests or known.kind is not ReferenceKind.REGISTRY:
             continue
         if registry_host(known.domain) == repository.host and known.path != repository.path:
             sources.update(dict.fromkeys((layer.digest for layer in item.manifest.layers), known.path))

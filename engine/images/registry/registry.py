@@ -38,12 +38,12 @@ AUTHORIZATIONS = 2
 _MAX_BODY = 1024 * 1024
 
 
-class NotThere(PullError):  # noqa: N818 - names of the error tree read as sentences
+class NotInRegistry(PullError):  # noqa: N818 - names of the error tree read as sentences
     """The registry has no such manifest or blob."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class FetchedDocument:
     """A manifest or index as it came."""
 
     data: bytes
@@ -88,10 +88,10 @@ class Repository:
 
     # Reading
 
-    def manifest(self, reference: str, *, expected: str = "") -> Document:
+    def manifest(self, reference: str, *, expected: str = "") -> FetchedDocument:
         """Return the manifest of a tag or digest; `expected` must be its digest.
 
-        Raises NotThere, AuthError, PullError, DigestMismatch.
+        Raises NotInRegistry, AuthError, PullError, DigestMismatch.
         """
         what = f"{self.host}/{self.path}:{reference}"
         response = self.send("GET", f"manifests/{reference}", headers={"Accept": ACCEPT})
@@ -105,7 +105,7 @@ class Repository:
         for wanted in (expected, announced if announced.startswith("sha256:") else ""):
             if wanted:
                 verify(data, wanted, what)
-        return Document(data=data, media_type=response.headers.get("Content-Type", ""), digest=digest)
+        return FetchedDocument(data=data, media_type=response.headers.get("Content-Type", ""), digest=digest)
 
     def blob(self, digest: str, *, start: int = 0) -> Response:
         """Open a blob from byte `start`; the caller reads it and checks status (200, 206.
@@ -185,14 +185,14 @@ class Repository:
         return self.transport.send(request)
 
     def expect(self, response: Response, status: int, what: str) -> None:
-        """Raise NotThere, AuthError or PullError unless the answer has `status`; reads the body then."""
+        """Raise NotInRegistry, AuthError or PullError unless the answer has `status`; reads the body then."""
         if response.status == status:
             return
         reason = _reason(response)
         response.drain_conn()
         place = f"{self.host}: {what}"
         if response.status == 404:
-            raise NotThere(f"{place}: not found{reason}", hint="check the name and the tag")
+            raise NotInRegistry(f"{place}: not found{reason}", hint="check the name and the tag")
         if response.status in (401, 403):
             hint = f"log in with: pycompose login {self.host}" if self._credentials is None else None
             raise AuthError(f"{place}: access denied{reason}", hint=hint or "check the user's rights")

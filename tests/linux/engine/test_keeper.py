@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from pycompose.engine.cgroups.base import open_existing
-from pycompose.engine.client import Keeper
+from pycompose.engine.client import KeeperClient
 from pycompose.engine.config import Process
 from pycompose.engine.errors import CgroupError, EngineError, StateError
 from pycompose.engine.keeper import wire
@@ -116,7 +116,7 @@ def test_a_start_that_is_cut_off_is_decided_before_the_next_one_looks(lab: Lab, 
             lab.start()
         else:
             lab.keeper.close()
-            lab.keeper = Keeper.connect(lab.paths, PROJECT, on_event=lab.on_event)
+            lab.keeper = KeeperClient.connect(lab.paths, PROJECT, on_event=lab.on_event)
 
         running = {entry["id"]: entry["status"] for entry in lab.keeper.list()}
 
@@ -135,7 +135,7 @@ def test_held_descriptors_survive_the_supervisor(lab: Lab) -> None:
     theirs.close()
     lab.keeper.close()
 
-    lab.keeper = Keeper.connect(lab.paths, PROJECT, on_event=lab.on_event)
+    lab.keeper = KeeperClient.connect(lab.paths, PROJECT, on_event=lab.on_event)
 
     assert lab.keeper.held() == ["dns"]
     (fd,) = lab.keeper.take("dns")
@@ -153,13 +153,13 @@ def test_held_descriptors_survive_the_supervisor(lab: Lab) -> None:
 def test_a_second_keeper_is_refused(lab: Lab) -> None:
     """There is one keeper per project."""
     with pytest.raises(EngineError, match="one is running already"):
-        Keeper.start(lab.paths, PROJECT, on_event=lab.on_event, log=lab.log_of_keeper)
+        KeeperClient.start(lab.paths, PROJECT, on_event=lab.on_event, log=lab.log_of_keeper)
 
 
 def test_connecting_to_nobody_is_an_error(lab: Lab) -> None:
     """The message names the project."""
     with pytest.raises(EngineError, match="keeper of nobody: cannot connect"):
-        Keeper.connect(lab.paths, "nobody", on_event=lab.on_event)
+        KeeperClient.connect(lab.paths, "nobody", on_event=lab.on_event)
 
 
 def test_another_protocol_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_another_protocol_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(wire, "PROTOCOL", 999)
 
     with pytest.raises(EngineError, match="speaks protocol 2, not 999"):
-        Keeper.connect(lab.paths, PROJECT, on_event=lab.on_event)
+        KeeperClient.connect(lab.paths, PROJECT, on_event=lab.on_event)
 
 
 def test_without_hello_nothing_is_served(lab: Lab) -> None:
@@ -365,7 +365,7 @@ def test_a_start_that_waits_is_known_to_all(lab: Lab, then: str) -> None:
             assert not lab.paths.container_run(container).exists()
             return
         threading.Timer(0.2, straggler.kill).start()
-        second = Keeper.connect(lab.paths, PROJECT, on_event=lambda _event: None)
+        second = KeeperClient.connect(lab.paths, PROJECT, on_event=lambda _event: None)
 
         assert [entry["status"] for entry in second.list()] == ["running"]
         assert late.result().status is Status.RUNNING

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import dnslib
 import pytest
 from pycompose.networking.dns.server import DnsServer
-from pycompose.networking.dns.table import Record, Table
+from pycompose.networking.dns.table import DnsRecord, DnsTable
 
 from tests.support.netlab import ANSWERS_S, OUTSIDE, SILENCE_S, UPLINK, ask, nft
 
@@ -29,7 +29,7 @@ class Names:
 
     def __init__(self, lab: Lab, upstreams: tuple[str, ...]) -> None:
         self.lab = lab
-        self.records: list[Record] = []
+        self.records: list[DnsRecord] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -56,10 +56,10 @@ class Names:
             lambda: self.server.serve(container.id, udp, tcp, upstreams=upstreams, ndots_set=ndots_set)
         )
         self.records += [
-            Record(container_id=container.id, network=one.network, ip=one.ip, ip6=one.ip6, names=names)
+            DnsRecord(container_id=container.id, network=one.network, ip=one.ip, ip6=one.ip6, names=names)
             for one in container.endpoints
         ]
-        self.server.table = Table(self.records, self.lab.networking.list_networks())
+        self.server.table = DnsTable(self.records, self.lab.networking.list_networks())
 
     def close(self) -> None:
         """Stop the server and its loop."""
@@ -197,9 +197,10 @@ def test_many_replicas_send_a_small_client_to_tcp(names: Names, wired_lab: Lab) 
     client = wired_lab.connect("front")
     names.serve(client, "client")
     names.records += [
-        Record(container_id=f"r{n}", network="front", ip=f"172.17.1.{n}", names=("many",)) for n in range(50)
+        DnsRecord(container_id=f"r{n}", network="front", ip=f"172.17.1.{n}", names=("many",))
+        for n in range(50)
     ]
-    names.server.table = Table(names.records, wired_lab.networking.list_networks())
+    names.server.table = DnsTable(names.records, wired_lab.networking.list_networks())
 
     short = query(client, "many")
     assert (short.header.tc, short.rr) == (1, [])
@@ -319,7 +320,7 @@ def test_a_services_own_servers_are_asked_instead(names: Names, wired_lab: Lab) 
     """`dns:` of the service; the first one is dead, the second answers."""
     web = wired_lab.connect("front")
     names.serve(web, "web", upstreams=(UPLINK, OUTSIDE))
-    names.server.table = Table(names.records, wired_lab.networking.list_networks())
+    names.server.table = DnsTable(names.records, wired_lab.networking.list_networks())
     wired_lab.firewall()
     with upstream(wired_lab) as seen:
         assert addresses(query(web, "example.org")) == {"198.51.100.7"}

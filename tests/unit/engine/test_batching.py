@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from pycompose.engine.batching import Together
+from pycompose.engine.batching import Batcher
 
 
 def test_those_who_wait_are_done_in_one_go() -> None:
@@ -22,7 +22,7 @@ def test_those_who_wait_are_done_in_one_go() -> None:
         assert go_on.wait(10)
         return [item * 2 for item in items]
 
-    together = Together(work)
+    together = Batcher(work)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(together.do, 0)
         assert begun.wait(10)
@@ -48,7 +48,7 @@ def test_an_error_reaches_only_who_asked_for_it() -> None:
             raise ValueError("three")
         return list(items)
 
-    together = Together(work)
+    together = Batcher(work)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(together.do, 0)
         assert begun.wait(10)
@@ -68,7 +68,7 @@ def test_alone_nothing_is_different() -> None:
     def work(items: Sequence[int]) -> list[int]:
         return [1 // item for item in items]
 
-    together = Together(work)
+    together = Batcher(work)
 
     assert together.do(1) == 1
     with pytest.raises(ZeroDivisionError):

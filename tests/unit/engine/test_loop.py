@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pycompose.engine.config import LogConfig
 from pycompose.engine.keeper import wire
-from pycompose.engine.keeper.connection import Connection
+from pycompose.engine.keeper.connection import ClientConnection
 from pycompose.engine.keeper.loop import Loop
 from pycompose.engine.keeper.stdio import Output
 
@@ -85,15 +85,15 @@ class Echo:
     """Answers every request with its own number, and remembers who went."""
 
     def __init__(self) -> None:
-        self.gone: list[Connection] = []
+        self.gone: list[ClientConnection] = []
 
-    def handle(self, connection: Connection, message: dict[str, Any], fds: list[int]) -> None:
+    def handle(self, connection: ClientConnection, message: dict[str, Any], fds: list[int]) -> None:
         """Answer with the number of descriptors."""
         connection.send({"id": message["id"], "result": len(fds)}, fds)
         for fd in fds:
             os.close(fd)
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: ClientConnection) -> None:
         """Remember."""
         self.gone.append(connection)
 
@@ -103,7 +103,7 @@ def test_requests_and_answers_carry_descriptors() -> None:
     loop, echo = Loop(), Echo()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs, open(os.devnull, "rb") as null:
-        served = Connection(ours, loop, echo)
+        served = ClientConnection(ours, loop, echo)
         wire.send(theirs, wire.encode({"id": 0}), [null.fileno()])
         loop.after(0.02, loop.stop)
         loop.run()
@@ -121,7 +121,7 @@ def test_a_client_that_never_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -
     loop, echo = Loop(), Echo()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        slow = Connection(ours, loop, echo)
+        slow = ClientConnection(ours, loop, echo)
         for number in range(2000):
             slow.send({"event": "x", "text": "y" * 1000, "number": number})
         assert echo.gone == [slow]
@@ -138,7 +138,7 @@ def test_too_long_an_answer_becomes_an_error() -> None:
     loop, echo = Loop(), Echo()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        sender = Connection(ours, loop, echo)
+        sender = ClientConnection(ours, loop, echo)
         sender.send({"id": 7, "result": "x" * wire.MAX_BYTES})
         received = wire.receive(theirs)
         assert received is not None

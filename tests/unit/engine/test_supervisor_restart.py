@@ -33,7 +33,7 @@ def test_one_that_leaves_without_a_word_is_started_again(
 ) -> None:
     """It is tried a number of times, with its environment, then given up with a word in the log."""
     loop, guard = Loop(), object()
-    again = supervisor_restart.Revival(loop)
+    again = supervisor_restart.SupervisorRestarter(loop)
     again.guarded_by(guard, command(marks), {"WHO": "me"})
 
     again.gone(guard)
@@ -46,7 +46,7 @@ def test_one_that_leaves_without_a_word_is_started_again(
 def test_one_that_says_goodbye_is_not(marks: Path) -> None:
     """Neither is it for a connection that isn't the guard's, nor when somebody else has come meanwhile."""
     loop, guard, other = Loop(), object(), object()
-    again = supervisor_restart.Revival(loop)
+    again = supervisor_restart.SupervisorRestarter(loop)
     again.guarded_by(guard, command(marks), {})
     again.gone(other)
     run(loop, 0.05)
@@ -63,7 +63,7 @@ def test_one_that_says_goodbye_is_not(marks: Path) -> None:
 def test_what_cannot_be_started_is_told(marks: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A program that has gone, as after an upgrade, ends in messages, not in an error of the keeper."""
     loop, guard = Loop(), object()
-    again = supervisor_restart.Revival(loop)
+    again = supervisor_restart.SupervisorRestarter(loop)
     again.guarded_by(guard, [str(marks / "nothere")], {})
 
     again.gone(guard)

@@ -12,7 +12,7 @@ from pycompose.engine.errors import AddressesExhausted, NetworkError
 from pycompose.engine.paths import StatePaths
 from pycompose.networking import leases
 from pycompose.networking.model import EndpointSpec, Lease, NetworkState
-from pycompose.networking.records import Record, Registry
+from pycompose.networking.records import NetworkRecord, NetworkRecords
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ class Leases(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.record = Record(state=STATE)
+        self.record = NetworkRecord(state=STATE)
         self.known: dict[str, Lease] = {}
         self.count = 0
 
@@ -90,7 +90,7 @@ TestLeases = Leases.TestCase
 
 
 def test_a_dead_containers_lease_is_taken_over() -> None:
-    record = Record(state=STATE)
+    record = NetworkRecord(state=STATE)
     spec = EndpointSpec(network="n", lease_key="p/web/1")
     first = leases.grant(record, spec, "a" * 64, lambda other: False)
     leases.attach(record, "a" * 64, spec, veth="v", interface="eth0")
@@ -111,8 +111,8 @@ def test_macs_are_spelled_as_the_kernel_does() -> None:
 
 
 def test_records_survive_their_file(tmp_path: Path) -> None:
-    registry = Registry(StatePaths(root=tmp_path / "lib", run=tmp_path / "run"))
-    record = Record(state=STATE)
+    registry = NetworkRecords(StatePaths(root=tmp_path / "lib", run=tmp_path / "run"))
+    record = NetworkRecord(state=STATE)
     spec = EndpointSpec(network="n", lease_key="p/web/1")
     leases.grant(record, spec, "a" * 64, lambda other: False)
     leases.attach(record, "a" * 64, spec, veth="v", interface="eth0")

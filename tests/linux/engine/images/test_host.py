@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pycompose.engine.errors import ImageError
 from pycompose.engine.images.host import Machine, host_image
-from pycompose.engine.images.layout import Layout
+from pycompose.engine.images.layout import ImageLayout
 
 from tests.support.requires import requires
 
@@ -48,7 +48,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def skeleton(paths: StatePaths, machine: Machine) -> Path:
     """Return the skeleton of the machine."""
-    return Path(host_image(Layout(paths.images), machine).trees[0].lowers[0])
+    return Path(host_image(ImageLayout(paths.images), machine).trees[0].lowers[0])
 
 
 def test_secrets_stay_outside(host_paths: StatePaths, machine: Machine) -> None:
@@ -84,7 +84,7 @@ def test_usr_is_a_tree_of_its_own_and_opt_when_it_has_something(
     host_paths: StatePaths, machine: Machine
 ) -> None:
     """Two overlays, because one over "/" would contain its own upper."""
-    layout = Layout(host_paths.images)
+    layout = ImageLayout(host_paths.images)
     without = host_image(layout, machine)
     (machine.root / "usr/share").mkdir()
     (machine.root / "opt/tool").mkdir()
@@ -100,7 +100,7 @@ def test_an_unmerged_system_has_more_trees(host_paths: StatePaths, machine: Mach
     (machine.root / "bin").unlink()
     (machine.root / "bin").mkdir()
 
-    assert [tree.target for tree in host_image(Layout(host_paths.images), machine).trees] == [
+    assert [tree.target for tree in host_image(ImageLayout(host_paths.images), machine).trees] == [
         "/",
         "/usr",
         "/bin",
@@ -110,7 +110,7 @@ def test_an_unmerged_system_has_more_trees(host_paths: StatePaths, machine: Mach
 @pytest.mark.parametrize("change", ("edit", "add", "remove", "chmod"))
 def test_a_change_in_etc_makes_a_new_skeleton(host_paths: StatePaths, machine: Machine, change: str) -> None:
     """Edited in place, added, removed, made private; the image's id stays."""
-    layout = Layout(host_paths.images)
+    layout = ImageLayout(host_paths.images)
     before = host_image(layout, machine)
     assert host_image(layout, machine) == before
     conf = machine.root / "etc/app/conf"
@@ -136,7 +136,7 @@ def test_a_change_in_etc_makes_a_new_skeleton(host_paths: StatePaths, machine: M
 def test_a_state_directory_below_usr_is_refused(machine: Machine) -> None:
     """The upper layer would lie in its own lower one."""
     with pytest.raises(ImageError, match=r"lies inside /usr"):
-        host_image(Layout(machine.root / "usr/state/images"), machine)
+        host_image(ImageLayout(machine.root / "usr/state/images"), machine)
 
 
 def test_the_real_machine_is_quick_the_second_time(store: ImageStore) -> None:

@@ -21,7 +21,7 @@ from pycompose.engine.images import gc
 from pycompose.engine.images.archives.importer import import_rootfs
 from pycompose.engine.images.archives.load import load, load_reference
 from pycompose.engine.images.archives.save import save
-from pycompose.engine.images.layout import Layout
+from pycompose.engine.images.layout import ImageLayout
 from pycompose.engine.images.reference import parse
 from pycompose.engine.images.store import ImageStore
 
@@ -296,7 +296,7 @@ def test_many_writers_at_once(store: ImageStore) -> None:
     broken: list[Exception] = []
 
     def watch() -> None:
-        layout = Layout(store.paths.images)
+        layout = ImageLayout(store.paths.images)
         while not stop.is_set():
             try:
                 layout.index()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycompose.engine.errors import InvalidReference
-from pycompose.engine.images.reference import Kind, parse
+from pycompose.engine.images.reference import ReferenceKind, parse
 
 HEX = "a" * 64
 
@@ -37,7 +37,7 @@ def test_registry_references(text: str, key: str, familiar: str) -> None:
     """The canonical key has all defaults, the familiar text has none."""
     reference = parse(text)
 
-    assert (reference.kind, reference.key, reference.familiar) == (Kind.REGISTRY, key, familiar)
+    assert (reference.kind, reference.key, reference.familiar) == (ReferenceKind.REGISTRY, key, familiar)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_upper_case_gets_a_suggestion() -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "location", "inner"),
     (
-        ("host", Kind.HOST, "", ""),
-        ("rootfs:./tree", Kind.ROOTFS, "/base/tree", ""),
-        ("rootfs:/abs", Kind.ROOTFS, "/abs", ""),
-        ("oci:layout:v1", Kind.OCI, "/base/layout", "v1"),
-        ("docker-archive:a.tar:docker.io/x:1", Kind.DOCKER_ARCHIVE, "/base/a.tar", "docker.io/x:1"),
+        ("host", ReferenceKind.HOST, "", ""),
+        ("rootfs:./tree", ReferenceKind.ROOTFS, "/base/tree", ""),
+        ("rootfs:/abs", ReferenceKind.ROOTFS, "/abs", ""),
+        ("oci:layout:v1", ReferenceKind.OCI, "/base/layout", "v1"),
+        ("docker-archive:a.tar:docker.io/x:1", ReferenceKind.DOCKER_ARCHIVE, "/base/a.tar", "docker.io/x:1"),
     ),
 )
-def test_file_references_are_anchored(text: str, kind: Kind, location: str, inner: str) -> None:
+def test_file_references_are_anchored(text: str, kind: ReferenceKind, location: str, inner: str) -> None:
     """Relative places start at the project directory."""
     reference = parse(text).anchored(Path("/base"))
 
@@ -93,7 +93,7 @@ def test_file_references_are_anchored(text: str, kind: Kind, location: str, inne
 
 def test_host_with_a_tag_is_a_registry_image() -> None:
     """Only the bare word is reserved."""
-    assert parse("host:latest").kind is Kind.REGISTRY
+    assert parse("host:latest").kind is ReferenceKind.REGISTRY
 
 
 @settings(deadline=None)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycompose.networking.dns.message import AAAA, PTR, A
-from pycompose.networking.dns.table import FORWARD, NO_SUCH_NAME, Outcome, Record, Reply, Table
+from pycompose.networking.dns.table import FORWARD, NO_SUCH_NAME, DnsRecord, DnsTable, LookupResult, Outcome
 from pycompose.networking.model import NetworkState
 
 MX = 15
@@ -28,16 +28,18 @@ def state(name: str, number: int, *, internal: bool = False, six: bool = False) 
 
 NETWORKS = (state("p_front", 1), state("p_back", 2, six=True), state("p_closed", 3, internal=True))
 RECORDS = (
-    Record(container_id="web", network="p_front", ip="10.0.1.2", names=("p-web-1", "web", "www", "aaaa")),
-    Record(container_id="web", network="p_back", ip="10.0.2.2", names=("p-web-1", "web", "aaaa")),
-    Record(container_id="db", network="p_back", ip="10.0.2.3", ip6="fd00::3", names=("p-db-1", "db", "a.b")),
-    Record(container_id="w1", network="p_back", ip="10.0.2.4", names=("p-worker-1", "worker")),
-    Record(container_id="w2", network="p_back", ip="10.0.2.5", names=("p-worker-2", "worker")),
-    Record(container_id="new", network="p_back", ip="10.0.2.6"),
-    Record(container_id="safe", network="p_closed", ip="10.0.3.2", names=("safe",)),
-    Record(container_id="edge", network="p_front", ip="10.0.1.9", names=("edge",)),
+    DnsRecord(container_id="web", network="p_front", ip="10.0.1.2", names=("p-web-1", "web", "www", "aaaa")),
+    DnsRecord(container_id="web", network="p_back", ip="10.0.2.2", names=("p-web-1", "web", "aaaa")),
+    DnsRecord(
+        container_id="db", network="p_back", ip="10.0.2.3", ip6="fd00::3", names=("p-db-1", "db", "a.b")
+    ),
+    DnsRecord(container_id="w1", network="p_back", ip="10.0.2.4", names=("p-worker-1", "worker")),
+    DnsRecord(container_id="w2", network="p_back", ip="10.0.2.5", names=("p-worker-2", "worker")),
+    DnsRecord(container_id="new", network="p_back", ip="10.0.2.6"),
+    DnsRecord(container_id="safe", network="p_closed", ip="10.0.3.2", names=("safe",)),
+    DnsRecord(container_id="edge", network="p_front", ip="10.0.1.9", names=("edge",)),
 )
-TABLE = Table(RECORDS, NETWORKS, {"edge": {"Backend": "web"}})
+TABLE = DnsTable(RECORDS, NETWORKS, {"edge": {"Backend": "web"}})
 
 
 def found(asker: str, name: str, qtype: int = A) -> set[str]:
@@ -76,7 +78,7 @@ def test_a_container_that_does_not_run_yet_may_ask_but_is_not_told() -> None:
 
 
 def test_known_names_without_the_type_are_empty() -> None:
-    empty = Reply(outcome=Outcome.ANSWER)
+    empty = LookupResult(outcome=Outcome.ANSWER)
 
     assert TABLE.lookup("db", "web", AAAA) == empty
     assert TABLE.lookup("db", "web", MX) == empty
@@ -103,7 +105,9 @@ def test_internal_networks_alone_ask_nobody() -> None:
     assert not TABLE.forwards("safe")
     assert TABLE.forwards("web")
     assert TABLE.lookup("stranger", "web", A) == NO_SUCH_NAME
-    assert Table(RECORDS[:1]).lookup("web", "example.org", A) == NO_SUCH_NAME  # a network we know nothing of
+    assert (
+        DnsTable(RECORDS[:1]).lookup("web", "example.org", A) == NO_SUCH_NAME
+    )  # a network we know nothing of
 
 
 def test_the_machine_is_the_gateway() -> None:
@@ -115,8 +119,8 @@ def test_the_machine_is_the_gateway() -> None:
 
 
 def test_a_container_of_that_name_goes_before() -> None:
-    record = Record(container_id="x", network="p_front", ip="10.0.1.7", names=("host.docker.internal",))
-    table = Table((*RECORDS, record), NETWORKS)
+    record = DnsRecord(container_id="x", network="p_front", ip="10.0.1.7", names=("host.docker.internal",))
+    table = DnsTable((*RECORDS, record), NETWORKS)
 
     assert table.lookup("edge", "host.docker.internal", A).addresses == ("10.0.1.7",)
 
@@ -134,4 +138,4 @@ def test_localhost_never_leaves() -> None:
 
 @given(st.sampled_from(("web", "db", "safe", "x")), st.text(max_size=80), st.integers(0, 65535))
 def test_any_question_has_a_reply(asker: str, name: str, qtype: int) -> None:
-    assert isinstance(TABLE.lookup(asker, name, qtype), Reply)
+    assert isinstance(TABLE.lookup(asker, name, qtype), LookupResult)
