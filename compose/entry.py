@@ -18,7 +18,11 @@ GARBAGE = 50_000
 
 def _will_need_one(arguments: list[str]) -> bool:
     """Tell whether this is surely an `up` on a machine where no project has a supervisor yet."""
-    if "up" not in arguments or os.geteuid() != 0 or {"-h", "--help", "--dry-run"} & set(arguments):
+    if "up" not in arguments or {"-h", "--help", "--dry-run"} & set(arguments):
+        return False
+    from pycompose import privileges  # noqa: PLC0415 - for `up` only
+
+    if not privileges.can_run_containers():
         return False
     projects = os.path.join(os.environ.get("PYCOMPOSE_RUN") or "/run/pycompose", "projects")
     try:

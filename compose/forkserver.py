@@ -50,13 +50,14 @@ DESCRIPTORS = 5
 # What the commands of handover.QUICK load on their way; tests/e2e/test_forkserver.py tells when one is missing.
 MODULES = (
     *(f"pycompose.cli.commands.{name}" for name in sorted(QUICK - {"inspect"})),  # it loads the networking, 20 MB
-    "pycompose.cli.display.progress", "pycompose.cli.display.terminal", "pycompose.client.activity",
-    "pycompose.client.changes", "pycompose.client.images", "pycompose.client.listings",
-    "pycompose.client.logs", "pycompose.client.oneoff", "pycompose.client.sessions", "pycompose.config.bind",
-    "pycompose.config.hashing", "pycompose.config.load", "pycompose.config.render",
+    "pycompose.cli.display.progress", "pycompose.cli.display.terminal", "pycompose.client.changes",
+    "pycompose.client.context", "pycompose.client.events", "pycompose.client.images",
+    "pycompose.client.listings", "pycompose.client.logs", "pycompose.client.oneoff",
+    "pycompose.client.sessions", "pycompose.client.stats", "pycompose.client.top", "pycompose.client.wait",
+    "pycompose.config.bind", "pycompose.config.hashing", "pycompose.config.load", "pycompose.config.render",
     "pycompose.engine.cgroups.stats", "pycompose.engine.images.gc", "pycompose.engine.images.host",
-    "pycompose.engine.paths", "pycompose.ipc.retry", "pycompose.machine.images", "pycompose.state.records",
-    "pycompose.state.snapshot", "pycompose.volumes.store",
+    "pycompose.engine.paths", "pycompose.ipc.retry", "pycompose.machine.images", "pycompose.privileges",
+    "pycompose.state.records", "pycompose.state.snapshot", "pycompose.volumes.store",
 )  # fmt: skip
 
 

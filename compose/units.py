@@ -129,3 +129,20 @@ def single(value: float) -> float:
         if struct.unpack("f", struct.pack("f", float(text)))[0] == narrow:
             return float(text)
     return narrow
+
+
+def stamp_ns(text: str) -> int:
+    """Return an RFC 3339 time as nanoseconds since the epoch, 0 for "" or anything else."""
+    import datetime as dt  # noqa: PLC0415 - few commands need it
+
+    head, dot, rest = text.partition(".")
+    fraction = ""
+    if dot:
+        digits = len(rest) - len(rest.lstrip("0123456789"))
+        fraction, head = rest[:digits][:9], head + rest[digits:]
+    try:
+        moment = dt.datetime.fromisoformat(head)
+    except ValueError:
+        return 0
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    return int(moment.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0") or "0")

@@ -11,7 +11,7 @@ from pycompose.cli.display.format import dumps, parse
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
-    from pycompose.machine.volumes import Pruned
+    from pycompose.machine.rows import Pruned
 
 names_argument = click.argument("names", nargs=-1, required=True, metavar="NAME...")
 force_option = click.option("-f", "--force", is_flag=True, help="Don't ask.")

@@ -20,7 +20,7 @@ from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
     from pycompose.cli.display.progress import Renderer
-    from pycompose.client.changes import Context
+    from pycompose.client.context import Context
     from pycompose.config.load import Loaded
     from pycompose.config.options import LoadOptions
     from pycompose.events import Event
@@ -142,10 +142,15 @@ class Invocation:
         return project_name(self.load_options())
 
     def context(self, sink: Callable[[Event], None] | None = None) -> Context:
-        """Return the context of one call of a use case; without `sink` its events go nowhere."""
-        from pycompose.client.changes import Context
+        """Return the context of one call of a use case; without `sink` its events go nowhere.
+
+        Raises PycomposeError for whoever may neither make containers nor see them.
+        """
+        from pycompose import privileges
+        from pycompose.client.context import Context
         from pycompose.engine.paths import StatePaths
 
+        privileges.require_containers()
         return Context(
             paths=StatePaths.from_environment(self.environment),
             sink=sink or _ignore,

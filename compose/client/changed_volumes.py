@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from pycompose.engine.errors import VolumeInUse
 from pycompose.events import Event, Phase
 from pycompose.labels import CONFIG_HASH, PROJECT
+from pycompose.state.users import volume_users
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pycompose.client.changes import Context
+    from pycompose.client.context import Context
     from pycompose.model import Project, Volume
 
 
@@ -62,8 +63,6 @@ def _differs(context: Context, project: Project, volume: Volume) -> bool:
 
 
 def _refuse_shared(context: Context, project: Project, volume: Volume) -> None:
-    from pycompose.machine.volumes import volume_users  # noqa: PLC0415 - next to never
-
     others = [
         container.name
         for container in volume_users(context.paths).get(volume.name, ())

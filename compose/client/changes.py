@@ -1,40 +1,31 @@
-"""The use cases: what every command does, one function each, for the command line and for tests.
+"""Use cases that change a project: building up, taking down, and what stands between.
 
-What changes something is sent to the project's supervisor, its only writer; what only looks reads the state files
-(query.py, output.py, activity.py). Nothing here prints: events go to the sink of the context.
+What they change is asked of the project's supervisor, its only writer. Nothing here prints: events go to the sink of
+the context.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import os
 from typing import TYPE_CHECKING, Any
 
+from pycompose.client.kept_networks import restore_all
+from pycompose.client.selection import check_known, enabled, in_scope, scaled
+from pycompose.client.supervisor import call, reach
 from pycompose.engine.config import plain
-from pycompose.engine.dataclass import dataclass, field, replace
-from pycompose.engine.errors import ExecError, NoSuchContainer, PycomposeError
-from pycompose.errors import NotRunning, unknown_service
+from pycompose.engine.errors import NoSuchContainer, PycomposeError
+from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
-from pycompose.ipc import spawn
-from pycompose.ipc.client import Connection, Launch, connect_or_start
+from pycompose.ipc.client import connect_or_start
 from pycompose.ipc.retry import persistently
 from pycompose.policy.graph import select
-from pycompose.state.snapshot import applied, claims, observe_containers, projects
+from pycompose.state.snapshot import claims, observe_containers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from pycompose.client.activity import events, stats, top, volumes, wait
-    from pycompose.client.listings import images, ls, port, ps
-    from pycompose.client.logs import follow, logs
+    from pycompose.client.context import Context
     from pycompose.client.options import (
-        CommitOptions,
-        CpOptions,
         CreateOptions,
         DownOptions,
-        ExportOptions,
-        ImageOptions,
         KillOptions,
         PauseOptions,
         RestartOptions,
@@ -44,85 +35,12 @@ if TYPE_CHECKING:
         StopOptions,
         UpOptions,
     )
-    from pycompose.client.sessions import attach, exec_, launch, run, run_alone
     from pycompose.config.load import Loaded
-    from pycompose.engine.images.spec import Image
-    from pycompose.engine.paths import StatePaths
-    from pycompose.events import Sink
     from pycompose.model import Project
 
     Choice = StopOptions | StartOptions | RestartOptions | KillOptions | RmOptions | PauseOptions
 
-__all__ = [
-    "Context", "attach", "commit", "cp", "create", "down", "events", "exec_", "export", "follow", "images", "kill",
-    "launch", "logs", "ls", "pause", "port", "prepare", "ps", "restart", "rm", "run", "run_alone", "scale", "start",
-    "stats", "stop", "top", "unpause", "up", "volumes", "wait",
-]  # fmt: skip
-
-# Use cases with a module of their own, imported by the one command that asks for them.
-_ELSEWHERE = {
-    "pycompose.client.activity": ("events", "stats", "top", "volumes", "wait"),
-    "pycompose.client.logs": ("follow", "logs"),
-    "pycompose.client.listings": ("images", "ls", "port", "ps"),
-    "pycompose.client.sessions": ("attach", "exec_", "launch", "run", "run_alone"),
-}
 DOWN_WAIT_S = 20.0
-
-
-def __getattr__(name: str) -> Any:
-    """Import a use case when it is asked for (PEP 562)."""
-    for module, names in _ELSEWHERE.items():
-        if name in names:
-            return getattr(importlib.import_module(module), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _decline(_question: str) -> bool:
-    """Answer for a caller who can't be asked."""
-    return False
-
-
-@dataclass(slots=True)
-class Context:
-    """Where state lies, where events go, the caller's environment, and how to ask whether data may be lost."""
-
-    paths: StatePaths
-    sink: Sink
-    environment: Mapping[str, str] = field(default_factory=dict)
-    confirm: Callable[[str], bool] = _decline
-
-
-_prepared: list[Launch] = []
-
-
-def prepare(context: Context, project_name: str | None = None) -> None:
-    """Start a supervisor that will be given its project later, unless one seems to be there already.
-
-    Its imports take longer than reading a compose file; this way both happen at the same time. Does nothing when the
-    project (or, without a name, the project of the working directory) has a supervisor.
-    """
-    require_root()
-    if spawn.waiting:
-        _prepared.append(Launch(spawn.waiting.pop()))
-        return
-    here = os.getcwd()
-    for name in projects(context.paths):
-        if not context.paths.control_socket(name).exists():
-            continue
-        if name == project_name or (
-            project_name is None and applied(context.paths, name).get("directory") == here
-        ):
-            return
-    _prepared.append(Launch.now(context.paths))
-
-
-def require_root() -> None:
-    """Raise PycomposeError when we lack what starting containers takes."""
-    if os.geteuid() != 0:
-        raise PycomposeError(
-            f"pycompose: needs root: namespaces, mounts and networks can't be made by user {os.geteuid()}",
-            hint="run it with sudo",
-        )
 
 
 # ---------------------------------------------------------------------- building up
@@ -138,17 +56,15 @@ def up(context: Context, loaded: Loaded, options: UpOptions) -> None:
     )
 
 
-def create(context: Context, project_name: str, loaded: Loaded, options: CreateOptions) -> None:
+def create(context: Context, loaded: Loaded, options: CreateOptions) -> None:
     """Create containers without starting them."""
-    del project_name
     _apply(context, loaded.project, options, {"start": False})
 
 
-def scale(context: Context, project_name: str, loaded: Loaded, options: ScaleOptions) -> None:
+def scale(context: Context, loaded: Loaded, options: ScaleOptions) -> None:
     """Change the number of replicas of services; what has changed of them and of what they need is recreated."""
     from pycompose.client.options import UpOptions  # noqa: PLC0415 - an import cycle of types only
 
-    del project_name
     up_options = UpOptions(
         services=tuple(name for name, _ in options.scale),
         scale=options.scale,
@@ -160,12 +76,11 @@ def scale(context: Context, project_name: str, loaded: Loaded, options: ScaleOpt
 
 
 def _apply(context: Context, project: Project, options: CreateOptions, extra: dict[str, Any]) -> None:
-    require_root()
     project = scaled(enabled(project, options.services), options.scale)
     if not project.services:
         raise PycomposeError("no service selected", hint="the compose file has no enabled service")
     chosen = select(project.services, options.services, dependencies=not options.no_deps)
-    restore_networks(context)
+    restore_all(context.paths)
     message = {
         "op": "apply",
         "project": plain(project),
@@ -198,28 +113,13 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
         first = False
         with reach(context, project.name, keeper=not options.dry_run) as connection:
             if "images" not in message:
-                images = find_images(context, project, chosen, options)
+                from pycompose.client.images import ensure_images  # noqa: PLC0415 - while the supervisor starts
+
+                images = ensure_images(context, project, chosen, options)
                 message["images"] = {key: plain(image) for key, image in images.items()}
-            _called(connection, message, context.sink)
+            call(connection, message, context.sink)
 
     persistently("apply", work, context.sink)
-
-
-def restore_networks(context: Context) -> None:
-    """Make again what `network create` had made before a reboot, if anything. Raises NetworkError."""
-    if (context.paths.root / "networks").exists():
-        from pycompose.machine import volumes as resources  # noqa: PLC0415 - rarely
-
-        resources.restore_networks(context.paths, resources.kept_networks(context.paths))
-
-
-def _called(connection: Connection, message: dict[str, Any], sink: Sink) -> dict[str, Any]:
-    """Perform an operation whose failure is exit code 1 whatever it was; 126 and 127 are for `exec` and `run`."""
-    try:
-        return connection.call(message, sink)[0]
-    except ExecError as exc:
-        exc.exit_code = 1
-        raise
 
 
 def _dependencies_policy(options: CreateOptions) -> str:
@@ -230,49 +130,11 @@ def _dependencies_policy(options: CreateOptions) -> str:
     return "diverged"
 
 
-def enabled(project: Project, names: Iterable[str]) -> Project:
-    """Return the project with the services of `names` that profiles switch off enabled; raises UnknownService."""
-    services, disabled = dict(project.services), dict(project.disabled_services)
-    for name in names:
-        if name in disabled:
-            services[name] = disabled.pop(name)
-        elif name not in services:
-            raise unknown_service(name, {**services, **disabled})
-    return replace(project, services=services, disabled_services=disabled)
-
-
-def scaled(project: Project, counts: Iterable[tuple[str, int]]) -> Project:
-    """Return the project with other replica counts; raises UnknownService, PycomposeError."""
-    services = dict(project.services)
-    for name, count in counts:
-        if name not in services:
-            raise unknown_service(name, services)
-        services[name] = replace(services[name], replicas=count)
-    for service in services.values():
-        if service.container_name and service.replicas > 1:
-            raise PycomposeError(
-                f"service {service.name}: cannot run {service.replicas} containers: container_name "
-                f'"{service.container_name}" can only be given to one',
-                hint="remove container_name",
-            )
-    return replace(project, services=services)
-
-
-def find_images(
-    context: Context, project: Project, services: Iterable[str], options: ImageOptions
-) -> dict[str, Image]:
-    """Return the image of each service, and of each image that is mounted under "image:REFERENCE"."""
-    from pycompose.client.images import ensure_images  # noqa: PLC0415 - not for commands that look
-
-    return ensure_images(context, project, list(services), options)
-
-
 # ---------------------------------------------------------------------- taking down
 
 
 def down(context: Context, project_name: str, loaded: Loaded | None, options: DownOptions) -> None:
     """Stop and remove containers and networks, with `volumes` the data too; a project that isn't there is no error."""
-    require_root()
     check_known(loaded, options.services)
     message = {
         "op": "down",
@@ -365,56 +227,6 @@ def unpause(context: Context, project_name: str, loaded: Loaded | None, options:
     _ask(context, project_name, loaded, {"op": "pause", "pause": False}, options)
 
 
-def cp(context: Context, project_name: str, options: CpOptions) -> None:
-    """Copy between the host and the containers of a service (copying.py)."""
-    from pycompose.client.copy import cp as copy  # noqa: PLC0415 - not for commands that look
-
-    require_root()
-    copy(context, project_name, options)
-
-
-def export(context: Context, project_name: str, options: ExportOptions) -> None:
-    """Write the file system of a container as a tar (snapshot.py)."""
-    from pycompose.client.export import export as write  # noqa: PLC0415 - not for commands that look
-
-    require_root()
-    write(context, project_name, options)
-
-
-def commit(context: Context, project_name: str, options: CommitOptions) -> str:
-    """Make an image of a container, return its id (snapshot.py)."""
-    from pycompose.client.export import commit as make  # noqa: PLC0415 - not for commands that look
-
-    require_root()
-    return make(context, project_name, options)
-
-
-def check_known(loaded: Loaded | None, services: Iterable[str]) -> None:
-    """Raise UnknownService for a name that the compose file, if there is one, doesn't have."""
-    known = {**loaded.tree["services"], **loaded.disabled} if loaded else {}
-    for name in services if loaded else ():
-        if name not in known:
-            raise unknown_service(name, known)
-
-
-def in_scope(loaded: Loaded | None, services: Iterable[str]) -> list[str]:
-    """Return the services that a command is about, nothing for all there are; raises UnknownService."""
-    check_known(loaded, services)
-    return list(services) or (list(loaded.project.services) if loaded else [])
-
-
-# ---------------------------------------------------------------------- talking to the supervisor
-
-
-def reach(context: Context, project_name: str, *, keeper: bool = False) -> Connection:
-    """Return a connection to the project's supervisor, by the one that `prepare` has started if it needs one.
-
-    With `keeper` a new supervisor starts its keeper at once, as it will need it.
-    """
-    launch = _prepared.pop() if _prepared else None
-    return connect_or_start(context.paths, project_name, launch, keeper=keeper)
-
-
 def _ask(
     context: Context, project_name: str, loaded: Loaded | None, message: dict[str, Any], options: Choice
 ) -> dict[str, Any]:
@@ -423,15 +235,14 @@ def _ask(
     It is about the named services, else about those that the compose file has and no profile switches off: what is
     left of an earlier file, or was started under a profile, isn't touched. Without a file it is about all.
     """
-    require_root()
     services = in_scope(loaded, options.services)
     if not claims(context.paths, project_name) or (loaded and not services):
         return {"nothing": True}
-    restore_networks(context)
+    restore_all(context.paths)
     shared = {"services": services, "dry_run": options.dry_run, "parallel": options.parallel}
 
     def work() -> dict[str, Any]:
         with connect_or_start(context.paths, project_name) as connection:
-            return _called(connection, {**message, **shared}, context.sink)
+            return call(connection, {**message, **shared}, context.sink)
 
     return persistently(message["op"], work, context.sink)

@@ -33,7 +33,7 @@ from pycompose.state.snapshot import observe_containers, read_container
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pycompose.client.changes import Context
+    from pycompose.client.context import Context
     from pycompose.client.options import CpOptions
 
 STREAM = "-"

@@ -41,7 +41,7 @@ from pycompose.state.snapshot import observe_containers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pycompose.client.changes import Context
+    from pycompose.client.context import Context
     from pycompose.client.options import CommitOptions, ExportOptions
     from pycompose.engine.images.layers.tarwriter import Writable
     from pycompose.engine.images.store import StoredImage

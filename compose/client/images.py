@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pycompose.client.selection import enabled
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ImageError, NoSuchImage, PullError, PycomposeError
@@ -23,11 +24,12 @@ from pycompose.engine.images.spec import Image, Platform
 from pycompose.engine.images.store import ImageStore
 from pycompose.errors import ConfigError
 from pycompose.events import Event, Phase
+from pycompose.policy.graph import select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pycompose.client.changes import Context
+    from pycompose.client.context import Context
     from pycompose.client.options import ImageOptions, PullOptions, PushOptions
     from pycompose.engine.images.registry.pull import Progress, Puller
     from pycompose.model import Project, Service
@@ -154,9 +156,6 @@ def chosen_services(
 
     Raises UnknownService.
     """
-    from pycompose.client.changes import enabled
-    from pycompose.policy.graph import select
-
     project = enabled(project, names)
     return project, list(select(project.services, tuple(names), dependencies=dependencies))
 

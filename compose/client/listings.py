@@ -5,18 +5,24 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from pycompose.client.views import ContainerView, ImageView, MountView, PortView, ProjectView
+from pycompose.client.views import ContainerView, ImageView, MountView, PortView, ProjectView, VolumeView
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.state import Status
 from pycompose.labels import CONFIG_FILES, PROJECT
 from pycompose.policy.observed import ObservedContainer
-from pycompose.state.snapshot import ALONE, observe_containers, projects, shown_labels
+from pycompose.state.snapshot import (
+    ALONE,
+    observe_containers,
+    projects,
+    shown_labels,
+)
+from pycompose.state.users import volume_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pycompose.client.changes import Context
-    from pycompose.client.options import ImagesOptions, LsOptions, PortOptions, PsOptions
+    from pycompose.client.context import Context
+    from pycompose.client.options import ImagesOptions, LsOptions, PortOptions, PsOptions, VolumesOptions
 
 
 def ps(context: Context, project_name: str, options: PsOptions) -> list[ContainerView]:
@@ -85,10 +91,8 @@ def _networks(context: Context, container: ObservedContainer) -> tuple[str, ...]
 
 
 def _mount_views(context: Context, container: ObservedContainer) -> Iterator[MountView]:
-    volumes = f"{context.paths.volumes}/"
     for mount in container.config.mounts:
-        if mount.source.startswith(volumes):
-            name = mount.source.removeprefix(volumes).split("/", 1)[0]
+        if name := volume_of(context.paths, mount):
             yield MountView(kind="volume", source=name, target=mount.target, local=True)
         else:
             yield MountView(kind=mount.kind.value, source=mount.source, target=mount.target)
@@ -147,7 +151,7 @@ def ls(context: Context, options: LsOptions) -> list[ProjectView]:
 def images(context: Context, project_name: str, options: ImagesOptions) -> list[ImageView]:
     """Return the images that the project's containers were made from."""
     from pycompose.engine.images.store import ImageStore  # noqa: PLC0415 - only here
-    from pycompose.machine.images import stamp_ns  # noqa: PLC0415 - only here
+    from pycompose.units import stamp_ns  # noqa: PLC0415 - only here
 
     store = ImageStore(context.paths)
     found, _ = observe_containers(context.paths, project_name)
@@ -182,3 +186,34 @@ def _repository_and_tag(reference: str) -> tuple[str, str]:
     if not separator or "/" in tag:
         return reference, "latest" if reference != "host" else ""
     return name, tag
+
+
+def volumes(context: Context, project_name: str, options: VolumesOptions) -> list[VolumeView]:
+    """Return the project's named volumes, or those that the containers of some services use."""
+    from pycompose.volumes.store import VolumeStore  # noqa: PLC0415 - only here
+
+    store = VolumeStore(context.paths)
+    found, _ = observe_containers(context.paths, project_name)
+    users: dict[str, int] = {}
+    for container in found:
+        if options.services and container.service not in options.services:
+            continue
+        for mount in container.config.mounts:
+            if name := volume_of(context.paths, mount):
+                users[name] = users.get(name, 0) + 1
+    names = set(users) if options.services else set(users) | {v.name for v in store.of_project(project_name)}
+    views = []
+    for name in sorted(names):
+        with contextlib.suppress(PycomposeError):
+            state = store.get(name)
+            if state is not None and not state.anonymous:
+                views.append(
+                    VolumeView(
+                        name=name,
+                        driver=state.driver,
+                        mountpoint=str(store.data(name)),
+                        labels=state.labels,
+                        links=users.get(name, 0),
+                    )
+                )
+    return views

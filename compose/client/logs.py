@@ -23,7 +23,7 @@ from pycompose.state.snapshot import claims, observe_containers, read_container
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pycompose.client.changes import Context
+    from pycompose.client.context import Context
     from pycompose.client.options import FollowOptions, LogsOptions
     from pycompose.config.load import Loaded
     from pycompose.engine.logs.follow import LogFollower

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import secrets
 import threading
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+from pycompose.client.kept_networks import restore_all
+from pycompose.client.selection import enabled
+from pycompose.client.supervisor import reach
 from pycompose.engine.config import plain
-from pycompose.engine.dataclass import dataclass, field, replace
-from pycompose.engine.errors import NoSuchContainer, PycomposeError
+from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.errors import NoSuchContainer
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
 from pycompose.ipc.client import connect_or_start
@@ -19,9 +21,7 @@ from pycompose.ipc.protocol import send
 from pycompose.policy.graph import select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pycompose.client.changes import Context
+    from pycompose.client.context import Context
     from pycompose.client.options import AloneOptions, AttachOptions, ExecOptions, RunOptions
     from pycompose.config.load import Loaded
     from pycompose.engine.images.spec import Image
@@ -206,9 +206,7 @@ def attach(context: Context, project_name: str, options: AttachOptions) -> Sessi
 
 def launch(context: Context, project_name: str, options: AttachOptions) -> Session:
     """Start a container that exists, unless it runs, and connect to its process 1. Raises as `exec_`."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - app offers this function
-
-    app.restore_networks(context)
+    restore_all(context.paths)
     connection = connect_or_start(context.paths, project_name)
     pipes = _Pipes()
     message = {
@@ -243,11 +241,10 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
 
     With `dry_run` only the steps are told, and there is no session.
     """
-    from pycompose.client import changes as app  # noqa: PLC0415 - app offers this function
+    from pycompose.client.images import ensure_images  # noqa: PLC0415 - as below
     from pycompose.client.oneoff import oneoff  # noqa: PLC0415 - not for exec and attach
 
-    app.require_root()
-    project = oneoff(app.enabled(loaded.project, [options.service]), options, context.environment)
+    project = oneoff(enabled(loaded.project, [options.service]), options, context.environment)
     service = project.services[options.service]
     name = options.name or f"{project.name}-{service.name}-run-{secrets.token_hex(6)}"
     waited = [] if options.no_deps else _start_dependencies(context, loaded, options)
@@ -255,74 +252,17 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
         for text, phase in (("Creating", Phase.WORKING), ("Created", Phase.DONE)):
             context.sink(Event(subject=f"Container {name}", text=text, phase=phase))
         return None
-    app.restore_networks(context)
-    images = app.find_images(context, project, [service.name], options)
+    restore_all(context.paths)
+    images = ensure_images(context, project, [service.name], options)
     wanted = {
         "service": service.name,
         "name": name,
         "await": [[item.service, item.condition.value, item.required] for item in waited],
     }
-    return _started(context, project, images, options, wanted, stdin=options.interactive)
+    return start_oneoff(context, project, images, options, wanted, stdin=options.interactive)
 
 
-def run_alone(context: Context, options: AloneOptions) -> Session:
-    """Make, and unless told otherwise start, a container outside any compose file; raises PycomposeError.
-
-    Its warnings go to the sink. Without a start, or detached, the session only has the container's id.
-    """
-    from pycompose.client import changes as app  # noqa: PLC0415 - app offers this function
-    from pycompose.machine import run_project as alone  # noqa: PLC0415 - app offers this function
-    from pycompose.machine import volumes as resources  # noqa: PLC0415 - app offers this function
-    from pycompose.state.snapshot import ALONE  # noqa: PLC0415 - not for exec and attach
-
-    app.prepare(context, ALONE)
-    project, loaded = alone.project_of(
-        options, context.environment, lambda name: resources.find_network(context, name).name
-    )
-    (service,) = project.services.values()
-    for text in alone.remarks(service, loaded):
-        context.sink(Event(subject="", text=text, phase=Phase.WARNING))
-    with _in_its_words(service.name):
-        images = app.find_images(context, project, [service.name], options)
-    if options.publish_all:
-        service = alone.publish_exposed(service, images[service.name])
-        project = replace(project, services={service.name: service})
-    wanted = {"service": service.name, "name": service.name, "await": [], "start": options.start}
-    with _id_file(options.cidfile) as file, _in_its_words(service.name):
-        session = _started(context, project, images, options, wanted, stdin=service.stdin_open)
-        file.write(session.container)
-    return session
-
-
-@contextlib.contextmanager
-def _in_its_words(name: str) -> Iterator[None]:
-    """Say "container" in errors about the service that stands for it."""
-    try:
-        yield
-    except PycomposeError as exc:
-        exc.message = exc.message.replace(f"service {name}: ", f"container {name}: ")
-        raise
-
-
-@contextlib.contextmanager
-def _id_file(path: str) -> Iterator[IO[str]]:
-    """Open the new file of `--cidfile`, which an error takes away again; nothing for "". Raises PycomposeError."""
-    if not path:
-        yield io.StringIO()
-        return
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    except OSError as exc:
-        raise PycomposeError(f"--cidfile {path}: cannot create: {exc.strerror}") from exc
-    with open(fd, "w", encoding="ascii") as file:
-        try:
-            yield file
-        except BaseException:
-            os.unlink(path)
-            raise
-
-
-def _started(
+def start_oneoff(
     context: Context,
     project: Project,
     images: dict[str, Image],
@@ -332,7 +272,6 @@ def _started(
     stdin: bool,
 ) -> Session:
     """Have the supervisor make and start the container of `run` that `wanted` tells more of."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - app offers this module's functions
     from pycompose.client.options import RunOptions  # noqa: PLC0415 - types only, elsewhere
 
     detach = options.detach or not wanted.get("start", True)
@@ -349,7 +288,7 @@ def _started(
         "fds": pipes.there,
         **wanted,
     }
-    connection = app.reach(context, project.name)
+    connection = reach(context, project.name)
     result, received = pipes.call(connection, message, context)
     session = Session(connection, context.paths, project.name, detached=detach)
     return _attached(session, pipes, result, received, stdin=stdin)
@@ -357,17 +296,17 @@ def _started(
 
 def _start_dependencies(context: Context, loaded: Loaded, options: RunOptions) -> list[Any]:
     """Bring up what the service needs; return the dependencies whose conditions are still to be waited for."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - app offers this module's functions
-    from pycompose.client.options import UpOptions  # noqa: PLC0415 - types only, elsewhere
+    from pycompose.client.changes import up  # noqa: PLC0415 - for services that depend on others
+    from pycompose.client.options import UpOptions  # noqa: PLC0415 - as above
 
-    services = app.enabled(loaded.project, [options.service]).services
+    services = enabled(loaded.project, [options.service]).services
     needs = tuple(select(services, [options.service])[:-1])
     if needs:
         shared = {
             name: getattr(options, name)
             for name in ("build", "no_build", "pull", "quiet_pull", "quiet_build", "dry_run", "parallel")
         }
-        app.up(
+        up(
             context,
             loaded,
             UpOptions(

@@ -1,63 +1,27 @@
 """Which containers outside any compose file come back with the machine, as their restart policies ask.
 
-What is known of a container at run time goes with a reboot, so one with a policy has a word beside its configuration:
-whether it was to run, had ended, or had been stopped by somebody. Docker's rules (docs.docker.com, "Start containers
-automatically", and what dockerd does at its start): `always` comes back if it was ever started, `unless-stopped` unless
-somebody has stopped it, `on-failure` if it ran when the machine went down, which is a failure. `--rm` is made good.
+Docker's rules (docs.docker.com, "Start containers automatically", and what dockerd does at its start): `always` comes
+back if it was ever started, `unless-stopped` unless somebody has stopped it, `on-failure` if it ran when the machine
+went down, which is a failure. `--rm` is made good.
 """
 
 from __future__ import annotations
 
-import contextlib
-import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pycompose.engine.errors import PycomposeError
+from pycompose.machine.containers import ask
+from pycompose.state.boot import Last, noted
 from pycompose.state.records import read_service
 from pycompose.state.snapshot import ALONE
+from pycompose.state.users import all_containers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from pycompose.client.changes import Context
-    from pycompose.engine.paths import StatePaths
+    from pycompose.client.context import Context
     from pycompose.model import Restart
     from pycompose.policy.observed import ObservedContainer
-
-
-class Last(enum.Enum):
-    """What has become of a container that was started."""
-
-    UP = "up"
-    ENDED = "ended"
-    STOPPED = "stopped"
-
-
-def _file(paths: StatePaths, container_id: str) -> Path:
-    return paths.container(container_id) / "last"
-
-
-def note(paths: StatePaths, container_id: str, last: Last) -> None:
-    """Write down what has become of a container; raises OSError.
-
-    Written over, not replaced: an empty file, after a power cut, counts as UP.
-    """
-    _file(paths, container_id).write_text(last.value, encoding="ascii")
-
-
-def note_change(paths: StatePaths, container_id: str, last: Last) -> None:
-    """Do as `note` for a container of which something is noted; what can't be written is as it was."""
-    with contextlib.suppress(OSError):
-        if _file(paths, container_id).exists():
-            note(paths, container_id, last)
-
-
-def noted(paths: StatePaths, container_id: str) -> Last | None:
-    """Return what has become of a container; None for one that was never started, or without a policy then."""
-    try:
-        return Last(_file(paths, container_id).read_text(encoding="ascii") or Last.UP)
-    except FileNotFoundError:
-        return None
 
 
 def returns(policy: Restart, last: Last | None) -> bool:
@@ -71,28 +35,47 @@ def returns(policy: Restart, last: Last | None) -> bool:
     }.get(policy.kind, False)
 
 
-def boot(context: Context, each: Callable[[ObservedContainer, str], None]) -> None:
-    """Call `each` with "start" or "rm" for the containers that aren't running, in an order in which that works.
+def boot(context: Context, told: Callable[[str], None]) -> None:
+    """Start the containers outside any compose file that come back with the machine; `told` gets their names.
 
-    A container can only join one that is older.
+    Those with `--rm` are removed. Raises what could not be done, when all has been tried.
     """
-    for container in _alone(context):
+    failures: list[PycomposeError] = []
+    for container in _standalone(context):
         if container.running:
             continue
-        record = read_service(context.paths, container.id)
-        if record.auto_remove:
-            each(container, "rm")
-        elif returns(record.service.restart, noted(context.paths, container.id)):
-            each(container, "start")
+        operation = _operation(context, container)
+        if not operation:
+            continue
+        fields: dict[str, Any] = {"stop": False, "volumes": True} if operation == "rm" else {}
+        try:
+            ask(context, container, [container.id], operation, fields)
+        except PycomposeError as exc:
+            failures.append(exc)
+        else:
+            told(container.name)
+    if failures:
+        raise failures[0] if len(failures) == 1 else ExceptionGroup("some are left", failures)
 
 
-def running(context: Context) -> list[ObservedContainer]:
-    """Return the containers that run."""
-    return [container for container in _alone(context) if container.running]
+def _operation(context: Context, container: ObservedContainer) -> str:
+    """Return what is done with a container that doesn't run: "rm", "start", or nothing for ""."""
+    record = read_service(context.paths, container.id)
+    if record.auto_remove:
+        return "rm"
+    return "start" if returns(record.service.restart, noted(context.paths, container.id)) else ""
 
 
-def _alone(context: Context) -> list[ObservedContainer]:
-    from pycompose.machine.volumes import all_containers  # noqa: PLC0415 - the supervisor needs none of it
+def shutdown(context: Context, timeout_s: float | None) -> list[str]:
+    """Stop the containers outside any compose file so that `boot` brings them back; return their names."""
+    found = [container for container in _standalone(context) if container.running]
+    if found:
+        fields = {"timeout_s": timeout_s, "returns": True}
+        ask(context, found[0], [one.id for one in found], "stop", fields)
+    return [one.name for one in found]
 
+
+def _standalone(context: Context) -> list[ObservedContainer]:
+    """Return the containers outside any compose file, the oldest first: a container can only join an older one."""
     found = [one for one in all_containers(context.paths) if one.config.project == ALONE]
     return sorted(found, key=lambda one: one.config.created_ns)

@@ -17,11 +17,12 @@ from pycompose.engine.images.reference import ReferenceKind, parse
 from pycompose.engine.images.spec import Platform
 from pycompose.engine.images.store import ImageStore
 from pycompose.events import Event, Phase
+from pycompose.units import stamp_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pycompose.client.changes import Context
+    from pycompose.client.context import Context
     from pycompose.engine.images.layers.tarwriter import Writable
     from pycompose.engine.images.store import StoredImage
 
@@ -70,21 +71,6 @@ class DiskUsage:
     layers_bytes: int
     blobs_bytes: int
     reclaimable_bytes: int
-
-
-def stamp_ns(text: str) -> int:
-    """Return an RFC 3339 time as nanoseconds since the epoch, 0 for "" or anything else."""
-    head, dot, rest = text.partition(".")
-    fraction = ""
-    if dot:
-        digits = len(rest) - len(rest.lstrip("0123456789"))
-        fraction, head = rest[:digits][:9], head + rest[digits:]
-    try:
-        moment = dt.datetime.fromisoformat(head)
-    except ValueError:
-        return 0
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-    return int(moment.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0") or "0")
 
 
 def rows(context: Context, reference: str = "", filters: Iterable[str] = ()) -> list[ImageRow]:
@@ -325,7 +311,7 @@ def push(context: Context, reference: str, *, quiet: bool = False) -> str:
     return digest
 
 
-def login(context: Context, server: str, username: str, password: str) -> str:
+def login(environment: Mapping[str, str], server: str, username: str, password: str) -> str:
     """Try credentials at a registry and keep them; return where they are kept.
 
     Raises AuthError, PullError.
@@ -337,16 +323,16 @@ def login(context: Context, server: str, username: str, password: str) -> str:
 
     domain = registry_domain(server)
     credentials = Credentials(username=username, password=password)
-    try_login(RegistrySettings.load(context.environment), domain, credentials)
-    return CredentialStore(context.environment).put(domain, credentials)
+    try_login(RegistrySettings.load(environment), domain, credentials)
+    return CredentialStore(environment).put(domain, credentials)
 
 
-def logout(context: Context, server: str) -> bool:
+def logout(environment: Mapping[str, str], server: str) -> bool:
     """Forget the credentials of a registry; False when there were none. Raises AuthError."""
     from pycompose.engine.images.registry.auth import CredentialStore
     from pycompose.engine.images.registry.login import registry_domain
 
-    return CredentialStore(context.environment).erase(registry_domain(server))
+    return CredentialStore(environment).erase(registry_domain(server))
 
 
 def disk_usage(context: Context) -> DiskUsage:

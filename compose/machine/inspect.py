@@ -12,15 +12,15 @@ from pycompose.engine.errors import (
     PycomposeError,
     VolumeError,
 )
-from pycompose.machine import images as catalog
-from pycompose.machine import volumes as resources
+from pycompose.machine import images, networks
 from pycompose.machine.inspect_container import Json, container, prefix_length, stamp
+from pycompose.state.users import network_users
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pycompose.client.changes import Context
+    from pycompose.client.context import Context
     from pycompose.networking.model import NetworkState
 
 
@@ -35,7 +35,7 @@ def inspect(context: Context, names: Sequence[str], kind: str = "", *, size: boo
 def _one(context: Context, name: str, kind: str, *, size: bool) -> Json:
     looks: dict[str, Callable[[], Json]] = {
         "container": lambda: container(context, name, size=size),
-        "image": lambda: catalog.inspect(context, [name])[0],
+        "image": lambda: images.inspect(context, [name])[0],
         "volume": lambda: volume(context, name),
         "network": lambda: network(context, name),
     }
@@ -68,7 +68,7 @@ def volume(context: Context, name: str) -> Json:
 
 def network(context: Context, text: str) -> Json:
     """Return what Docker says of a network, with the containers that run on it. Raises NetworkError."""
-    state = resources.find_network(context, text)
+    state = networks.find(context, text)
     configs = [
         {
             "Subnet": subnet,
@@ -102,7 +102,7 @@ def network(context: Context, text: str) -> Json:
 
 def _connected(context: Context, state: NetworkState) -> Json:
     found = {}
-    for item in resources.network_users(context.paths).get(state.name, ()):
+    for item in network_users(context.paths).get(state.name, ()):
         for endpoint in item.runtime.get("endpoints", ()):
             if endpoint["network"] == state.name and item.running:
                 ip, ip6 = endpoint.get("ip", ""), endpoint.get("ip6", "")

@@ -15,8 +15,8 @@ from pycompose.client.listings import container_view
 from pycompose.engine.container.rootfs import protections
 from pycompose.engine.errors import NoSuchContainer
 from pycompose.engine.state import Status
-from pycompose.machine import containers as manage
-from pycompose.machine import volumes as resources
+from pycompose.machine import containers
+from pycompose.machine.rows import directory_bytes
 from pycompose.networking.api import Networking
 from pycompose.state.records import ServiceRecord, read_service
 from pycompose.state.snapshot import shown_labels
@@ -24,7 +24,7 @@ from pycompose.state.snapshot import shown_labels
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pycompose.client.changes import Context
+    from pycompose.client.context import Context
     from pycompose.engine.config import ContainerConfig, DeviceRate, Limits
     from pycompose.networking.model import NetworkState
     from pycompose.policy.health import HealthSpec
@@ -47,7 +47,7 @@ def stamp(moment_ns: int) -> str:
 
 def container(context: Context, text: str, *, size: bool = False) -> Json:
     """Return what Docker says of a container. Raises NoSuchContainer."""
-    found = manage.find_container(context, text)
+    found = containers.find(context, text)
     config = found.config
     record = _record(context, found)
     directory, run = context.paths.container(config.id), context.paths.container_run(config.id)
@@ -79,7 +79,7 @@ def container(context: Context, text: str, *, size: bool = False) -> Json:
         "NetworkSettings": _network_settings(context, found, record),
     }
     if size:
-        document["SizeRw"] = resources.directory_bytes(directory / "rw")
+        document["SizeRw"] = directory_bytes(directory / "rw")
     return document
 
 

@@ -1,28 +1,23 @@
-"""Whose a project is: the lock that its supervisor holds, and what is left when nobody holds it any more."""
+"""Whose a project is: the lock that its supervisor holds."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import logging
 import os
 import shutil
 import socket
 import time
 from typing import TYPE_CHECKING
 
-from pycompose.engine.errors import PycomposeError
 from pycompose.errors import SupervisorError
 from pycompose.ipc.protocol import short_path
-from pycompose.networking.api import Networking
 from pycompose.state.snapshot import claims
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pycompose.engine.paths import StatePaths
-
-log = logging.getLogger("pycompose.supervisor")
 
 LOCK_WAIT_S = 15.0
 
@@ -37,12 +32,12 @@ def lock(paths: StatePaths, project: str) -> int | None:
     while time.monotonic() < deadline:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            return _lock_now(directory)
+            return lock_now(directory)
         except FileNotFoundError:
             continue
         except BlockingIOError:
             pass
-        if _answers(paths.control_socket(project)):
+        if answers(paths.control_socket(project)):
             return None
         time.sleep(0.01)  # the holder is on its way out; there is nothing to wait on but its lock
     raise SupervisorError(
@@ -51,7 +46,7 @@ def lock(paths: StatePaths, project: str) -> int | None:
     )
 
 
-def _lock_now(directory: Path) -> int:
+def lock_now(directory: Path) -> int:
     """Return the lock; raises BlockingIOError while another process has it, FileNotFoundError without a directory.
 
     The directory goes with the project, so a lock counts only while its file is still the one that is there.
@@ -67,7 +62,8 @@ def _lock_now(directory: Path) -> int:
     return fd
 
 
-def _answers(path: Path) -> bool:
+def answers(path: Path) -> bool:
+    """Tell whether somebody listens on a socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe, contextlib.suppress(OSError):
         with short_path(path) as name:
             probe.connect(name)
@@ -78,7 +74,7 @@ def _answers(path: Path) -> bool:
 def is_held(paths: StatePaths, project: str) -> bool:
     """Tell whether a supervisor looks after the project."""
     try:
-        os.close(_lock_now(paths.project_run(project)))
+        os.close(lock_now(paths.project_run(project)))
     except FileNotFoundError:
         return False
     except BlockingIOError:
@@ -95,50 +91,3 @@ def forget(paths: StatePaths, project: str, *, keep_log: bool) -> None:
     if not keep_log:
         shutil.rmtree(paths.project(project), ignore_errors=True)
     shutil.rmtree(run, ignore_errors=True)
-
-
-def clear_abandoned(paths: StatePaths) -> list[str]:
-    """Remove what killed supervisors and keepers have left of projects without containers; return their networks.
-
-    Whoever ends by himself removes the project's directory at run time if there is no container, or keeps it for those
-    that there are. Raises nothing: what could not be removed is tried again by the next one.
-    """
-    removed: list[str] = []
-    try:
-        projects = sorted(os.listdir(paths.projects_run))
-    except FileNotFoundError:
-        return removed
-    for project in projects:
-        if not claims(paths, project):
-            try:
-                removed += _clear(paths, project)
-            except* (PycomposeError, OSError) as failures:
-                log.warning("project %s: cannot clear up: %s", project, failures.exceptions)
-    return removed
-
-
-def _clear(paths: StatePaths, project: str) -> list[str]:
-    """Remove what is left of the project, if nobody is there; return its networks, none while somebody is on one."""
-    try:
-        fd = _lock_now(paths.project_run(project))
-    except (BlockingIOError, FileNotFoundError):
-        return []
-    try:
-        from pycompose.machine.volumes import network_users  # noqa: PLC0415 - next to never
-
-        # A keeper that lives starts a supervisor, or has just been started.
-        if claims(paths, project) or _answers(paths.keeper_socket(project)):
-            return []
-        networking = Networking(paths)
-        try:
-            names = [state.name for state in networking.list_networks(project)]
-            if network_users(paths).keys() & set(names):
-                names = []
-            else:
-                networking.cleanup(project)
-        finally:
-            networking.close()
-        forget(paths, project, keep_log=False)
-        return names
-    finally:
-        os.close(fd)

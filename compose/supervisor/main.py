@@ -29,7 +29,8 @@ from pycompose.errors import SupervisorError
 from pycompose.ipc.protocol import PROTOCOL, Message, receive, send, short_path
 from pycompose.ipc.server import Peer
 from pycompose.networking.api import Networking
-from pycompose.state.ownership import clear_abandoned, forget, lock
+from pycompose.state.abandoned import clear_abandoned
+from pycompose.state.ownership import forget, lock
 from pycompose.state.snapshot import ALONE, claims
 from pycompose.supervisor.dispatch import Dispatcher
 from pycompose.supervisor.forkserver import ForkserverProcess

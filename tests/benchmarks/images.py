@@ -297,7 +297,7 @@ def pss_kib(pid: int) -> int:
 
 def look(work: Path) -> None:
     """Measure what `up` spends on images that are all there: ten services, three images and `host`."""
-    from pycompose.client.changes import Context  # noqa: PLC0415
+    from pycompose.client.context import Context  # noqa: PLC0415
     from pycompose.client.images import ensure_images  # noqa: PLC0415
     from pycompose.client.options import UpOptions  # noqa: PLC0415
     from pycompose.engine.paths import StatePaths  # noqa: PLC0415

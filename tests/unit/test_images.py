@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from pycompose.client.changes import Context
+from pycompose.client.context import Context
 from pycompose.client.images import Need, ensure_images, interval, needs, pull, strictest
 from pycompose.client.options import PullOptions, UpOptions
 from pycompose.engine.errors import NoSuchImage

@@ -30,9 +30,9 @@ def command(
 ) -> int:
     """Stay connected till the container ends or the keys are pressed; return its exit code."""
     from pycompose.cli.display.terminal import DETACHED, FORWARDED, Interaction  # noqa: PLC0415
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import sessions  # noqa: PLC0415 - --help doesn't need it
 
-    session = app.attach(
+    session = sessions.attach(
         invocation.context(),
         invocation.name(),
         AttachOptions(service=service, index=index, stdin=not no_stdin),

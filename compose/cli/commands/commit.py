@@ -31,7 +31,7 @@ def command(  # noqa: PLR0913 - one parameter per flag
     index: int,
 ) -> None:
     """Make the image and print its id."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import export  # noqa: PLC0415 - --help doesn't need it
 
     options = CommitOptions(
         service=service,
@@ -45,6 +45,6 @@ def command(  # noqa: PLR0913 - one parameter per flag
         parallel=invocation.parallel,
     )
     with invocation.showing("commit") as sink:
-        image_id = app.commit(invocation.context(sink), invocation.name(), options)
+        image_id = export.commit(invocation.context(sink), invocation.name(), options)
     if image_id:
         click.echo(image_id)

@@ -46,7 +46,7 @@ def command(  # noqa: PLR0913 - one parameter per flag
     index: int,
 ) -> None:
     """Find out the direction and copy."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import copy  # noqa: PLC0415 - --help doesn't need it
 
     (source_service, source_path), (target_service, target_path) = split_path(source), split_path(target)
     if source_service and target_service:
@@ -66,4 +66,4 @@ def command(  # noqa: PLR0913 - one parameter per flag
         parallel=invocation.parallel,
     )
     with invocation.showing("copy") as sink:
-        app.cp(invocation.context(sink), invocation.name(), options)
+        copy.cp(invocation.context(sink), invocation.name(), options)

@@ -21,7 +21,7 @@ from pycompose.client.options import CreateOptions
 @click.pass_obj
 def command(invocation: Invocation, /, **args: Any) -> None:
     """Create, showing the steps."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import changes  # noqa: PLC0415 - --help doesn't need it
 
     refuse(args)
     loaded = invocation.load(args["services"])
@@ -43,4 +43,4 @@ def command(invocation: Invocation, /, **args: Any) -> None:
         parallel=invocation.parallel,
     )
     with invocation.showing("create") as sink:
-        app.create(invocation.context(sink), loaded.name, loaded, options)
+        changes.create(invocation.context(sink), loaded, options)

@@ -27,7 +27,7 @@ def command(
     volumes: bool,
 ) -> None:
     """End the project, showing the steps."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import changes  # noqa: PLC0415 - --help doesn't need it
 
     name, loaded = invocation.load_or_name()
     options = DownOptions(
@@ -40,4 +40,4 @@ def command(
         parallel=invocation.parallel,
     )
     with invocation.showing("down") as sink:
-        app.down(invocation.context(sink), name, loaded, options)
+        changes.down(invocation.context(sink), name, loaded, options)

@@ -49,9 +49,9 @@ def command(
     invocation: Invocation, /, services: tuple[str, ...], *, as_json: bool, since: int, until: int
 ) -> None:
     """Print the events as they come out of the use case."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client.events import events  # noqa: PLC0415 - --help doesn't need it
 
     options = EventsOptions(services=services, since_ns=since, until_ns=until)
-    for view in app.events(invocation.context(), invocation.name(), options):
+    for view in events(invocation.context(), invocation.name(), options):
         sys.stdout.write(f"{dumps(fields(view)) if as_json else line(view)}\n")
         sys.stdout.flush()

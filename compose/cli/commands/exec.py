@@ -53,7 +53,7 @@ def command(  # noqa: PLR0913 - one parameter per flag
 ) -> int:
     """Run the command and return its exit code."""
     from pycompose.cli.display.terminal import size  # noqa: PLC0415
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import sessions  # noqa: PLC0415 - --help doesn't need it
 
     invocation.command_codes = True
     # Compose knows -t for those who type it by habit: where there is no terminal it means nothing.
@@ -73,7 +73,7 @@ def command(  # noqa: PLR0913 - one parameter per flag
         rows=rows,
         columns=columns,
     )
-    session = app.exec_(invocation.context(), invocation.name(), options)
+    session = sessions.exec_(invocation.context(), invocation.name(), options)
     if detach:
         session.close()
         return 0

@@ -16,10 +16,10 @@ from pycompose.client.query_options import ExportOptions
 @click.pass_obj
 def command(invocation: Invocation, /, service: str, *, output: str, index: int) -> None:
     """Write the archive."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import export  # noqa: PLC0415 - --help doesn't need it
 
     if invocation.dry_run:
         return
     options = ExportOptions(service=service, output=output, index=index)
     with invocation.showing("export") as sink:
-        app.export(invocation.context(sink), invocation.name(), options)
+        export.export(invocation.context(sink), invocation.name(), options)

@@ -103,10 +103,10 @@ def ls(
     invocation: Invocation, /, *, reference: str, how: str, filters: tuple[str, ...], **flags: bool
 ) -> None:
     """Show the images."""
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images
 
     full = flags["no_trunc"]
-    rows = catalog.rows(invocation.context(), reference, filters)
+    rows = images.rows(invocation.context(), reference, filters)
     if flags["quiet"]:
         ids = dict.fromkeys(short(row.id, full=full) for row in rows)
         click.echo("".join(f"{item}\n" for item in ids), nl=False)
@@ -125,9 +125,9 @@ def inspect(
     invocation: Invocation, /, *, references: tuple[str, ...], template: str, platform: str | None
 ) -> None:
     """Show what is known of images."""
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images
 
-    groups.show_documents(catalog.inspect(invocation.context(), references, platform), template)
+    groups.show_documents(images.inspect(invocation.context(), references, platform), template)
 
 
 @command.command("history", help="Show the steps that made an image.")
@@ -141,10 +141,10 @@ def history(
     invocation: Invocation, /, *, reference: str, human: bool, quiet: bool, no_trunc: bool, how: str
 ) -> None:
     """Show the history of one image."""
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images
 
     now_ns = time.time_ns()
-    rows = catalog.history(invocation.context(), reference)
+    rows = images.history(invocation.context(), reference)
     fields = [history_fields(row, now_ns, full=no_trunc, human=human) for row in rows]
     if quiet:
         click.echo("".join(f"{item['ID']}\n" for item in fields), nl=False)
@@ -158,9 +158,9 @@ def history(
 @click.pass_obj
 def tag(invocation: Invocation, /, *, source: str, target: str) -> None:
     """Name an image."""
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images
 
-    catalog.tag(invocation.context(), source, target)
+    images.tag(invocation.context(), source, target)
 
 
 @command.command("rm", help="Remove images.")
@@ -170,13 +170,13 @@ def tag(invocation: Invocation, /, *, source: str, target: str) -> None:
 @click.pass_obj
 def rm(invocation: Invocation, /, *, references: tuple[str, ...], force: bool, no_prune: bool) -> None:
     """Remove what can be removed, then say what could not."""
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images
 
     del no_prune
     failures: list[PycomposeError] = []
     for reference in references:
         try:
-            done = catalog.remove(invocation.context(), reference, force=force)
+            done = images.remove(invocation.context(), reference, force=force)
         except PycomposeError as exc:
             failures.append(exc)
             continue
@@ -201,7 +201,7 @@ def show_removal(untagged: tuple[str, ...], deleted: tuple[str, ...]) -> None:
 def prune(invocation: Invocation, /, *, everything: bool, force: bool, filters: tuple[str, ...]) -> None:
     """Ask, remove, and tell how much that freed."""
     from pycompose.cli.options import moment_ns
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images
 
     before_s = None
     for text in filters:
@@ -215,7 +215,7 @@ def prune(invocation: Invocation, /, *, everything: bool, force: bool, filters: 
     what = "all images that no container uses" if everything else "all images without a name"
     if not force and not click.confirm(f"This will remove {what}. Are you sure?", default=False):
         return
-    done = catalog.prune(invocation.context(), everything=everything, before_s=before_s)
+    done = images.prune(invocation.context(), everything=everything, before_s=before_s)
     show_removal(done.untagged, done.deleted)
     click.echo(f"Total reclaimed space: {humanize.size(done.freed_bytes)}")
 
@@ -234,9 +234,9 @@ def prune(invocation: Invocation, /, *, everything: bool, force: bool, filters: 
 @click.pass_obj
 def load(invocation: Invocation, /, *, source: Path | None, quiet: bool, platform: str | None) -> None:
     """Bring images in from a file."""
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images
 
-    for name in catalog.load(invocation.context(), source or standard_input(), platform):
+    for name in images.load(invocation.context(), source or standard_input(), platform):
         if not quiet:
             click.echo(f"Loaded image{' ID' if name.startswith('sha256:') else ''}: {name}")
 
@@ -252,10 +252,10 @@ def save(
     invocation: Invocation, /, *, references: tuple[str, ...], output: Path | None, platform: str | None
 ) -> None:
     """Write images to a file."""
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images
 
     with output_file(output) as out:
-        catalog.save(invocation.context(), references, out, platform)
+        images.save(invocation.context(), references, out, platform)
 
 
 @command.command("import", help="Make an image of a root file system tar (- is standard input).")
@@ -275,10 +275,10 @@ def import_(
     invocation: Invocation, /, *, source: Path, reference: str | None, changes: tuple[str, ...], message: str
 ) -> None:
     """Make an image out of files."""
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images
 
     stream = standard_input() if str(source) == "-" else source
-    click.echo(catalog.import_(invocation.context(), stream, reference, changes=changes, message=message))
+    click.echo(images.import_(invocation.context(), stream, reference, changes=changes, message=message))
 
 
 @command.command("pull", help="Get an image from a registry.")
@@ -288,10 +288,10 @@ def import_(
 @click.pass_obj
 def pull(invocation: Invocation, /, *, reference: str, platform: str | None, quiet: bool) -> None:
     """Pull one image, print its name."""
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images
 
     with invocation.showing("pull", kind="quiet" if quiet else None) as sink:
-        name = catalog.pull(invocation.context(sink), reference, platform=platform, quiet=quiet)
+        name = images.pull(invocation.context(sink), reference, platform=platform, quiet=quiet)
     click.echo(name)
 
 
@@ -301,10 +301,10 @@ def pull(invocation: Invocation, /, *, reference: str, platform: str | None, qui
 @click.pass_obj
 def push(invocation: Invocation, /, *, reference: str, quiet: bool) -> None:
     """Push one image, print its digest."""
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images
 
     with invocation.showing("push", kind="quiet" if quiet else None) as sink:
-        digest = catalog.push(invocation.context(sink), reference, quiet=quiet)
+        digest = images.push(invocation.context(sink), reference, quiet=quiet)
     click.echo(digest)
 
 

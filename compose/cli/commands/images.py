@@ -67,10 +67,12 @@ def fields(view: ImageView, now_ns: int) -> dict[str, Any]:
 @click.pass_obj
 def command(invocation: Invocation, /, services: tuple[str, ...], *, how: str, quiet: bool) -> None:
     """Ask for the images and show them."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import listings  # noqa: PLC0415 - --help doesn't need it
 
     options = ImagesOptions(services=services)
-    views = sorted(app.images(invocation.context(), invocation.name(), options), key=lambda v: v.container)
+    views = sorted(
+        listings.images(invocation.context(), invocation.name(), options), key=lambda v: v.container
+    )
     if quiet:
         ids = dict.fromkeys(view.image_id.removeprefix("sha256:") for view in views)
         click.echo("".join(f"{one}\n" for one in ids), nl=False)

@@ -18,7 +18,7 @@ def command(
     invocation: Invocation, /, *, names: tuple[str, ...], template: str, size: bool, kind: str | None
 ) -> None:
     """Look for each name and show what is known of it."""
-    from pycompose.machine import inspect as inspection  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.machine.inspect import inspect  # noqa: PLC0415 - --help doesn't need it
 
-    found = inspection.inspect(invocation.context(), names, kind or "", size=size)
+    found = inspect(invocation.context(), names, kind or "", size=size)
     groups.show_documents(found, template)

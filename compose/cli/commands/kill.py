@@ -20,7 +20,7 @@ def command(
     invocation: Invocation, /, services: tuple[str, ...], *, signal: str, remove_orphans: bool
 ) -> None:
     """Send the signal."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import changes  # noqa: PLC0415 - --help doesn't need it
 
     name, loaded = invocation.load_or_name()
     options = KillOptions(
@@ -31,4 +31,4 @@ def command(
         parallel=invocation.parallel,
     )
     with invocation.showing("kill") as sink:
-        app.kill(invocation.context(sink), name, loaded, options)
+        changes.kill(invocation.context(sink), name, loaded, options)

@@ -25,7 +25,7 @@ def command(
     password_stdin: bool,
 ) -> None:
     """Try the credentials at the registry, then keep them."""
-    from pycompose.machine import images as catalog  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.machine import images  # noqa: PLC0415 - --help doesn't need it
 
     if password is not None:
         if password_stdin:
@@ -43,5 +43,5 @@ def command(
     password = password if password is not None else click.prompt("Password", hide_input=True, err=True)
     if not username or not password:
         raise PycomposeError("login: user and password cannot be empty")
-    place = catalog.login(invocation.context(), server, username, password)
+    place = images.login(invocation.environment, server, username, password)
     click.echo(f"Login Succeeded (kept in {place})")

@@ -11,10 +11,10 @@ from pycompose.cli.invocation import Invocation
 @click.pass_obj
 def command(invocation: Invocation, /, *, server: str) -> None:
     """Remove the credentials from where they are kept."""
-    from pycompose.machine import images as catalog  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.machine import images  # noqa: PLC0415 - --help doesn't need it
 
     name = server or "Docker Hub"
-    if catalog.logout(invocation.context(), server):
+    if images.logout(invocation.environment, server):
         click.echo(f"Removed the credentials for {name}")
     else:
         click.echo(f"Not logged in to {name}")

@@ -50,7 +50,7 @@ def command(  # noqa: PLR0913 - one parameter per flag
     timestamps: bool,
 ) -> None:
     """Print the lines as they come out of the use case."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import logs, selection  # noqa: PLC0415 - --help doesn't need it
 
     if index and len(services) != 1:
         raise PycomposeError("--index: needs one service", hint="name it: pycompose logs --index 2 web")
@@ -63,7 +63,7 @@ def command(  # noqa: PLR0913 - one parameter per flag
         tail=tail_lines(tail),
     )
     name, loaded = invocation.load_or_name()
-    app.check_known(loaded, services)
+    selection.check_known(loaded, services)
     printer = LogPrinter(
         sys.stdout.buffer,
         sys.stdout.buffer,  # Compose keeps the two apart only in an attached `up`
@@ -75,7 +75,7 @@ def command(  # noqa: PLR0913 - one parameter per flag
     )
     try:
         context = invocation.context(lambda event: invocation.warn(event.text))
-        for lines in app.logs(context, name, loaded, options):
+        for lines in logs.logs(context, name, loaded, options):
             printer.lines(lines)
     finally:
         printer.flush()

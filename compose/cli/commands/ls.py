@@ -43,13 +43,13 @@ def command(
     invocation: Invocation, /, *, everything: bool, filters: tuple[str, ...], how: str, quiet: bool
 ) -> None:
     """Ask for the projects and show them."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import listings  # noqa: PLC0415 - --help doesn't need it
 
     for text in filters:
         if not text.startswith("name="):
             raise PycomposeError(f"--filter {text}: cannot be used", hint="use name=TEXT")
     options = LsOptions(all=everything, names=tuple(text.removeprefix("name=") for text in filters))
-    views = sorted(app.ls(invocation.context(), options), key=lambda view: view.name)
+    views = sorted(listings.ls(invocation.context(), options), key=lambda view: view.name)
     if quiet:
         click.echo("".join(f"{view.name}\n" for view in views), nl=False)
         return

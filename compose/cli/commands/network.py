@@ -14,7 +14,7 @@ from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import format_option
 
 if TYPE_CHECKING:
-    from pycompose.machine.volumes import NetworkRow
+    from pycompose.machine.rows import NetworkRow
 
 SHORT_ID = 12
 LS = Layout(
@@ -67,9 +67,9 @@ def command(ctx: click.Context) -> None:
 @click.pass_obj
 def create(invocation: Invocation, /, **args: Any) -> None:
     """Make the network and print its id."""
-    from pycompose.machine import volumes as resources
+    from pycompose.machine import networks
 
-    request = resources.NetworkRequest(
+    request = networks.NetworkRequest(
         name=args["name"],
         driver=args["driver"],
         subnets=args["subnets"],
@@ -80,7 +80,7 @@ def create(invocation: Invocation, /, **args: Any) -> None:
         options=groups.pairs(args["options"]),
         labels=groups.pairs(args["labels"]),
     )
-    click.echo(resources.create_network(invocation.context(), request))
+    click.echo(networks.create(invocation.context(), request))
 
 
 @command.command("ls", help="List networks.")
@@ -91,9 +91,9 @@ def create(invocation: Invocation, /, **args: Any) -> None:
 @click.pass_obj
 def ls(invocation: Invocation, /, *, filters: tuple[str, ...], quiet: bool, no_trunc: bool, how: str) -> None:
     """Show the networks."""
-    from pycompose.machine import volumes as resources
+    from pycompose.machine import networks
 
-    rows = [fields(row, full=no_trunc) for row in resources.networks(invocation.context(), filters)]
+    rows = [fields(row, full=no_trunc) for row in networks.rows(invocation.context(), filters)]
     if quiet:
         click.echo("".join(f"{row['ID']}\n" for row in rows), nl=False)
         return
@@ -106,9 +106,9 @@ def ls(invocation: Invocation, /, *, filters: tuple[str, ...], quiet: bool, no_t
 @click.pass_obj
 def inspect(invocation: Invocation, /, *, names: tuple[str, ...], template: str) -> None:
     """Show what is known of networks."""
-    from pycompose.machine import inspect as inspection
+    from pycompose.machine.inspect import inspect
 
-    groups.show_documents(inspection.inspect(invocation.context(), names, "network"), template)
+    groups.show_documents(inspect(invocation.context(), names, "network"), template)
 
 
 @command.command("rm", help="Remove networks that no container refers to.")
@@ -117,9 +117,9 @@ def inspect(invocation: Invocation, /, *, names: tuple[str, ...], template: str)
 @click.pass_obj
 def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool) -> None:
     """Remove what can be removed, then say what could not."""
-    from pycompose.machine import volumes as resources
+    from pycompose.machine import networks
 
-    groups.each(names, lambda name: resources.remove_network(invocation.context(), name, force=force))
+    groups.each(names, lambda name: networks.remove(invocation.context(), name, force=force))
 
 
 @command.command("prune", help="Remove networks that no container refers to.")
@@ -128,11 +128,11 @@ def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool) -> Non
 @click.pass_obj
 def prune(invocation: Invocation, /, *, filters: tuple[str, ...], force: bool) -> None:
     """Ask and remove."""
-    from pycompose.machine import volumes as resources
+    from pycompose.machine import networks
 
     labels = groups.label_filters(filters)
     if groups.confirmed("all networks that no container refers to", force=force):
-        groups.show_pruned("Deleted Networks", resources.prune_networks(invocation.context(), labels=labels))
+        groups.show_pruned("Deleted Networks", networks.prune(invocation.context(), labels=labels))
 
 
 @command.command("connect", help="Put a container on one more network, running or not.")
@@ -146,11 +146,9 @@ def connect(
     invocation: Invocation, /, *, network: str, container: str, aliases: tuple[str, ...], ip: str, ip6: str
 ) -> None:
     """Connect it."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.machine import networks
 
-    app.require_root()
-    manage.connect_network(invocation.context(), network, container, aliases=aliases, ip=ip, ip6=ip6)
+    networks.connect(invocation.context(), network, container, aliases=aliases, ip=ip, ip6=ip6)
 
 
 @command.command("disconnect", help="Take a container off a network.")
@@ -160,9 +158,7 @@ def connect(
 @click.pass_obj
 def disconnect(invocation: Invocation, /, *, network: str, container: str, force: bool) -> None:
     """Disconnect it."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.machine import networks
 
     del force
-    app.require_root()
-    manage.disconnect_network(invocation.context(), network, container)
+    networks.disconnect(invocation.context(), network, container)

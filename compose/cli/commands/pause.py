@@ -14,7 +14,7 @@ from pycompose.client.options import PauseOptions
 @click.pass_obj
 def command(invocation: Invocation, /, services: tuple[str, ...]) -> None:
     """Freeze."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import changes  # noqa: PLC0415 - --help doesn't need it
 
     name, loaded = invocation.load_or_name()
     options = PauseOptions(
@@ -23,4 +23,4 @@ def command(invocation: Invocation, /, services: tuple[str, ...]) -> None:
         parallel=invocation.parallel,
     )
     with invocation.showing("pause") as sink:
-        app.pause(invocation.context(sink), name, loaded, options)
+        changes.pause(invocation.context(sink), name, loaded, options)

@@ -18,8 +18,8 @@ from pycompose.client.query_options import PortOptions
 @click.pass_obj
 def command(invocation: Invocation, /, service: str, port: int, *, index: int, protocol: str) -> None:
     """Print ADDRESS:PORT."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import listings  # noqa: PLC0415 - --help doesn't need it
 
     options = PortOptions(service=service, port=port, protocol=protocol, index=index)
-    view = app.port(invocation.context(), invocation.name(), options)
+    view = listings.port(invocation.context(), invocation.name(), options)
     click.echo(address(view))

@@ -117,7 +117,7 @@ def wanted_states(statuses: Sequence[str], filters: Sequence[str]) -> frozenset[
 @click.pass_obj
 def command(invocation: Invocation, /, **args: Any) -> None:
     """Ask for the containers and show them."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import listings, selection  # noqa: PLC0415 - --help doesn't need it
 
     states = wanted_states(args["statuses"], args["filters"])
     known: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ def command(invocation: Invocation, /, **args: Any) -> None:
         name = invocation.name()
     else:
         name, loaded = invocation.load_or_name()
-        app.check_known(loaded, args["services"])
+        selection.check_known(loaded, args["services"])
         known = tuple(project_of(loaded).services) if loaded else ()
     options = PsOptions(
         services=args["services"],
@@ -133,7 +133,7 @@ def command(invocation: Invocation, /, **args: Any) -> None:
         orphans=args["orphans"],
         known_services=known,
     )
-    views = sorted(app.ps(invocation.context(), name, options), key=lambda view: view.name)
+    views = sorted(listings.ps(invocation.context(), name, options), key=lambda view: view.name)
     views = [view for view in views if not states or view.state in states]
     click.echo(_text(views, args), nl=False)
 

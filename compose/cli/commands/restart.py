@@ -18,7 +18,7 @@ def command(
     invocation: Invocation, /, services: tuple[str, ...], *, no_deps: bool, timeout: float | None
 ) -> None:
     """Restart in order."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import changes  # noqa: PLC0415 - --help doesn't need it
 
     name, loaded = invocation.load_or_name()
     options = RestartOptions(
@@ -29,4 +29,4 @@ def command(
         parallel=invocation.parallel,
     )
     with invocation.showing("restart") as sink:
-        app.restart(invocation.context(sink), name, loaded, options)
+        changes.restart(invocation.context(sink), name, loaded, options)

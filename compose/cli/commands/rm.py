@@ -24,11 +24,11 @@ def command(
     invocation: Invocation, /, services: tuple[str, ...], *, force: bool, stop: bool, volumes: bool
 ) -> None:
     """Ask, then remove; declining is no error."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import changes, listings, selection  # noqa: PLC0415 - --help doesn't need it
 
     name, loaded = invocation.load_or_name()
-    chosen = tuple(app.in_scope(loaded, services))
-    found = app.ps(invocation.context(), name, PsOptions(services=chosen, all=True))
+    chosen = tuple(selection.in_scope(loaded, services))
+    found = listings.ps(invocation.context(), name, PsOptions(services=chosen, all=True))
     doomed = sorted(
         view.name
         for view in found
@@ -46,4 +46,4 @@ def command(
         parallel=invocation.parallel,
     )
     with invocation.showing("rm") as sink:
-        app.rm(invocation.context(sink), name, loaded, options)
+        changes.rm(invocation.context(sink), name, loaded, options)

@@ -58,17 +58,17 @@ from pycompose.engine.errors import PycomposeError
 def command(invocation: Invocation, /, **args: Any) -> int:
     """Start the container, stay with it, and return its exit code."""
     from pycompose.cli.display.terminal import DETACHED, Interaction, size  # noqa: PLC0415
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import sessions, supervisor  # noqa: PLC0415 - --help doesn't need it
 
     invocation.command_codes = True
     if args["publish"] and args["service_ports"]:
         raise PycomposeError("--service-ports and --publish: cannot be combined")
     tty = wants_terminal(asked=args["tty"], refused=args["no_tty"] or args["detach"])
     options = run_options(invocation, args, tty=tty, size=size(1) if tty else (0, 0))
-    app.prepare(invocation.context(), invocation.project_name)
+    supervisor.prepare(invocation.context(), invocation.project_name)
     loaded = invocation.load((options.service,))
     with invocation.showing("run", kind="quiet" if args["quiet"] else None) as sink:
-        session = app.run(invocation.context(sink), loaded, options)
+        session = sessions.run(invocation.context(sink), loaded, options)
     if session is None:
         return 0
     if options.detach:

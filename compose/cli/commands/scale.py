@@ -15,11 +15,11 @@ from pycompose.client.options import ScaleOptions
 @click.pass_obj
 def command(invocation: Invocation, /, scale: tuple[tuple[str, int], ...], *, no_deps: bool) -> None:
     """Bring each service to its number."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import changes  # noqa: PLC0415 - --help doesn't need it
 
     loaded = invocation.load(tuple(name for name, _ in scale))
     options = ScaleOptions(
         scale=scale, no_deps=no_deps, dry_run=invocation.dry_run, parallel=invocation.parallel
     )
     with invocation.showing("scale") as sink:
-        app.scale(invocation.context(sink), loaded.name, loaded, options)
+        changes.scale(invocation.context(sink), loaded, options)

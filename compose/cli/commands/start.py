@@ -20,7 +20,7 @@ def command(
     invocation: Invocation, /, services: tuple[str, ...], *, wait: bool, wait_timeout: float | None
 ) -> None:
     """Start, dependencies first."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import changes  # noqa: PLC0415 - --help doesn't need it
 
     name, loaded = invocation.load_or_name()
     options = StartOptions(
@@ -31,4 +31,4 @@ def command(
         parallel=invocation.parallel,
     )
     with invocation.showing("start") as sink:
-        app.start(invocation.context(sink), name, loaded, options)
+        changes.start(invocation.context(sink), name, loaded, options)

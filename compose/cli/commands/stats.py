@@ -86,10 +86,10 @@ def command(
 
 def display(invocation: Invocation, project: str, options: StatsOptions, how: str, *, no_trunc: bool) -> None:
     """Show samples of a project's containers, of all projects' for "", until the user has seen enough."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client.stats import stats  # noqa: PLC0415 - --help doesn't need it
 
     redraw = options.stream and how in ("", "table") and is_terminal(sys.stdout)
-    for views in app.stats(invocation.context(), project, options):
+    for views in stats(invocation.context(), project, options):
         text = show([fields(view, truncate=not no_trunc) for view in views], how, LAYOUT)
         sys.stdout.write(over(text.splitlines()) if redraw else text)
         sys.stdout.flush()

@@ -15,7 +15,7 @@ from pycompose.client.options import StopOptions
 @click.pass_obj
 def command(invocation: Invocation, /, services: tuple[str, ...], *, timeout: float | None) -> None:
     """Stop, dependants first."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import changes  # noqa: PLC0415 - --help doesn't need it
 
     name, loaded = invocation.load_or_name()
     options = StopOptions(
@@ -25,4 +25,4 @@ def command(invocation: Invocation, /, services: tuple[str, ...], *, timeout: fl
         parallel=invocation.parallel,
     )
     with invocation.showing("stop") as sink:
-        app.stop(invocation.context(sink), name, loaded, options)
+        changes.stop(invocation.context(sink), name, loaded, options)

@@ -17,9 +17,9 @@ from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
     from pycompose.cli.gotemplate.template import Template
-    from pycompose.client.changes import Context
+    from pycompose.client.context import Context
     from pycompose.client.views import EventView
-    from pycompose.machine.containers import Use
+    from pycompose.machine.system import Use
 
 UNREADABLE = 64
 DF = Layout(
@@ -59,29 +59,28 @@ def command(ctx: click.Context) -> None:
 @click.pass_obj
 def df(invocation: Invocation, /, *, verbose: bool, how: str) -> None:
     """Show what takes space."""
-    from pycompose.machine import containers as manage
+    from pycompose.machine import system
 
     context = invocation.context()
     if not verbose:
-        click.echo(show([fields(use) for use in manage.usage(context)], how, DF), nl=False)
+        click.echo(show([fields(use) for use in system.usage(context)], how, DF), nl=False)
         return
     _verbose(context)
 
 
 def _verbose(context: Context) -> None:
-    from pycompose.machine import containers as manage
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images, system
 
     click.echo("Images space usage:\n")
     head = ["REPOSITORY", "TAG", "IMAGE ID", "SIZE"]
     rows = [
         [row.repository, row.tag, row.id.removeprefix("sha256:")[:12], humanize.size(row.size_bytes)]
-        for row in catalog.rows(context)
+        for row in images.rows(context)
     ]
     click.echo(table.render([head, *rows]))
     for title, head, sizes in (
-        ("Containers", ["NAME", "SIZE", "RUNNING"], manage.container_sizes(context)),
-        ("Local Volumes", ["VOLUME NAME", "SIZE", "IN USE"], manage.volume_sizes(context)),
+        ("Containers", ["NAME", "SIZE", "RUNNING"], system.container_sizes(context)),
+        ("Local Volumes", ["VOLUME NAME", "SIZE", "IN USE"], system.volume_sizes(context)),
     ):
         click.echo(f"{title} space usage:\n")
         lines = [[name, humanize.size(size), "yes" if used else "no"] for name, size, used in sizes]
@@ -93,9 +92,9 @@ def _verbose(context: Context) -> None:
 @click.pass_obj
 def info(invocation: Invocation, /, *, template: str) -> None:
     """Show facts."""
-    from pycompose.machine import containers as manage
+    from pycompose.machine import system
 
-    facts = manage.information(invocation.context())
+    facts = system.information(invocation.context())
     if template == "json":
         click.echo(dumps(facts))
     elif template:
@@ -115,11 +114,11 @@ def events(
 ) -> None:
     """Print the events as they come."""
     from pycompose.client.query_options import EventsOptions
-    from pycompose.machine import containers as manage
+    from pycompose.machine import system
 
     options = EventsOptions(since_ns=since, until_ns=until, oneoffs=True)
     parsed = parse(template) if template not in ("", "json") else None
-    for view in manage.events(invocation.context(), options, filters):
+    for view in system.events(invocation.context(), options, filters):
         if parsed is not None:
             click.echo(_rendered(parsed, view))
         else:
@@ -159,35 +158,39 @@ def event_line(view: EventView) -> str:
 
 @command.command("prune", help="Remove stopped containers, networks and images that nothing refers to.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Named images that no container uses too.")
-@click.option("--volumes", is_flag=True, help="Anonymous volumes that no container refers to as well.")
+@click.option(
+    "--volumes", "anonymous", is_flag=True, help="Anonymous volumes that no container refers to as well."
+)
 @groups.filter_option("label (not for images).")
 @groups.force_option
 @click.pass_obj
 def prune(
-    invocation: Invocation, /, *, everything: bool, volumes: bool, filters: tuple[str, ...], force: bool
+    invocation: Invocation, /, *, everything: bool, anonymous: bool, filters: tuple[str, ...], force: bool
 ) -> None:
     """Ask, remove, and tell how much that freed."""
-    from pycompose.machine import containers as manage
-    from pycompose.machine import images as catalog
-    from pycompose.machine import volumes as resources
+    from pycompose.machine import containers, images, networks, volumes
+    from pycompose.machine.rows import Pruned
 
     labels = groups.label_filters(filters)
-    images = "all images that no container uses" if everything else "all images without a name"
-    parts = ["all stopped containers", "all networks that no container refers to", images]
-    parts += ["anonymous volumes that no container refers to"] if volumes else []
+    parts = [
+        "all stopped containers",
+        "all networks that no container refers to",
+        "all images that no container uses" if everything else "all images without a name",
+    ]
+    parts += ["anonymous volumes that no container refers to"] if anonymous else []
     if not groups.confirmed(", ".join(parts), force=force):
         return
     context = invocation.context()
-    containers = manage.prune_containers(context, labels=labels)
-    groups.show_pruned("Deleted Containers", containers)
-    groups.show_pruned("Deleted Networks", resources.prune_networks(context, labels=labels))
-    freed = containers.freed_bytes
-    if volumes:
-        gone = resources.prune_volumes(context, everything=False, labels=labels)
+    stopped = containers.prune(context, labels=labels)
+    groups.show_pruned("Deleted Containers", stopped)
+    groups.show_pruned("Deleted Networks", networks.prune(context, labels=labels))
+    freed = stopped.freed_bytes
+    if anonymous:
+        gone = volumes.prune(context, everything=False, labels=labels)
         groups.show_pruned("Deleted Volumes", gone)
         freed += gone.freed_bytes
     if not labels:
-        removed = catalog.prune(context, everything=everything)
-        groups.show_pruned("Deleted Images", resources.Pruned(names=(*removed.untagged, *removed.deleted)))
+        removed = images.prune(context, everything=everything)
+        groups.show_pruned("Deleted Images", Pruned(names=(*removed.untagged, *removed.deleted)))
         freed += removed.freed_bytes
     click.echo(f"Total reclaimed space: {humanize.size(freed)}")

@@ -46,9 +46,9 @@ def row(view: ProcessView, now_ns: int) -> tuple[str, ...]:
 @click.pass_obj
 def command(invocation: Invocation, /, services: tuple[str, ...]) -> None:
     """Ask for the processes and show them."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client.top import top  # noqa: PLC0415 - --help doesn't need it
 
-    views = app.top(invocation.context(), invocation.name(), TopOptions(services=services))
+    views = top(invocation.context(), invocation.name(), TopOptions(services=services))
     now = time.time_ns()
     rows = [row(view, now) for view in sorted(views, key=lambda v: (v.service, v.number))]
     if rows:

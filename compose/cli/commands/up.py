@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
@@ -18,24 +17,7 @@ from pycompose.cli.options import (
     timeout_option,
 )
 from pycompose.client.options import UpOptions
-from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import PycomposeError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttachedOptions:
-    """How an attached `up` behaves; `abort_on` is "", "exit" or "failure", `menu` whether there are keys."""
-
-    attach: tuple[str, ...] = ()
-    no_attach: tuple[str, ...] = ()
-    attach_dependencies: bool = False
-    abort_on: str = ""
-    exit_code_from: str = ""
-    timestamps: bool = False
-    colour: bool = True
-    prefix: bool = True
-    menu: bool = False
-
 
 # (flags that exclude each other, as (parameter, flag) pairs of the left and the right side)
 _EXCLUSIVE = (
@@ -102,18 +84,18 @@ def refuse(args: dict[str, Any]) -> None:
 @click.pass_obj
 def command(invocation: Invocation, /, **args: Any) -> int:
     """Load, create, start; then show output until the end, or return."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import changes, supervisor  # noqa: PLC0415 - --help doesn't need it
 
     refuse(args)
-    app.prepare(invocation.context(), invocation.project_name)
+    supervisor.prepare(invocation.context(), invocation.project_name)
     started_ns = time.time_ns()
     loaded = invocation.load(args["services"])
     options = up_options(invocation, args)
     if args["detach"] or args["wait"] or args["no_start"] or invocation.dry_run:
         with invocation.showing("up") as sink:
-            app.up(invocation.context(sink), loaded, options)
+            changes.up(invocation.context(sink), loaded, options)
         return 0
-    from pycompose.cli.display.attached import Attached  # noqa: PLC0415 - only when attached
+    from pycompose.cli.display.attached import Attached, attached_options  # noqa: PLC0415 - only when attached
 
     return Attached(invocation, loaded, options, attached_options(invocation, args), started_ns).run()
 
@@ -147,26 +129,4 @@ def up_options(invocation: Invocation, args: dict[str, Any]) -> UpOptions:
         yes=args["yes"],
         dry_run=invocation.dry_run,
         parallel=invocation.parallel,
-    )
-
-
-def attached_options(invocation: Invocation, args: dict[str, Any]) -> AttachedOptions:
-    """Return how to stay attached; `--exit-code-from` implies aborting on the first exit."""
-    abort_on = "failure" if args["abort_on_container_failure"] else ""
-    if not abort_on and (args["abort_on_container_exit"] or args["exit_code_from"]):
-        abort_on = "exit"
-    menu = args["menu"]
-    if menu is None:
-        menu = invocation.switch("COMPOSE_MENU", default=True)
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    return AttachedOptions(
-        attach=args["attach"],
-        no_attach=args["no_attach"],
-        attach_dependencies=args["attach_dependencies"],
-        abort_on=abort_on,
-        exit_code_from=args["exit_code_from"],
-        timestamps=args["timestamps"],
-        colour=not args["no_color"] and invocation.colour(sys.stdout),
-        prefix=not args["no_log_prefix"],
-        menu=menu and terminal and invocation.progress in ("auto", "tty") and invocation.ansi != "never",
     )

@@ -14,7 +14,7 @@ from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import format_option
 
 if TYPE_CHECKING:
-    from pycompose.machine.volumes import VolumeRow
+    from pycompose.machine.rows import VolumeRow
 
 LS = Layout(
     columns=("Driver", "Name"),
@@ -58,10 +58,10 @@ def create(
     invocation: Invocation, /, *, name: str, driver: str, labels: tuple[str, ...], options: tuple[str, ...]
 ) -> None:
     """Make the volume and print its name."""
-    from pycompose.machine import volumes as resources
+    from pycompose.machine import volumes
 
     context = invocation.context()
-    click.echo(resources.create_volume(context, name, driver, groups.pairs(options), groups.pairs(labels)))
+    click.echo(volumes.create(context, name, driver, groups.pairs(options), groups.pairs(labels)))
 
 
 @command.command("ls", help="List volumes.")
@@ -71,9 +71,9 @@ def create(
 @click.pass_obj
 def ls(invocation: Invocation, /, *, filters: tuple[str, ...], quiet: bool, how: str) -> None:
     """Show the volumes."""
-    from pycompose.machine import volumes as resources
+    from pycompose.machine import volumes
 
-    rows = resources.volumes(invocation.context(), filters)
+    rows = volumes.rows(invocation.context(), filters)
     if quiet:
         click.echo("".join(f"{row.name}\n" for row in rows), nl=False)
         return
@@ -86,9 +86,9 @@ def ls(invocation: Invocation, /, *, filters: tuple[str, ...], quiet: bool, how:
 @click.pass_obj
 def inspect(invocation: Invocation, /, *, names: tuple[str, ...], template: str) -> None:
     """Show what is known of volumes."""
-    from pycompose.machine import inspect as inspection
+    from pycompose.machine.inspect import inspect
 
-    groups.show_documents(inspection.inspect(invocation.context(), names, "volume"), template)
+    groups.show_documents(inspect(invocation.context(), names, "volume"), template)
 
 
 @command.command("rm", help="Remove volumes that no container refers to.")
@@ -97,10 +97,10 @@ def inspect(invocation: Invocation, /, *, names: tuple[str, ...], template: str)
 @click.pass_obj
 def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool) -> None:
     """Remove what can be removed, then say what could not."""
-    from pycompose.machine import volumes as resources
+    from pycompose.machine import volumes
 
     def remove(name: str) -> str:
-        resources.remove_volume(invocation.context(), name, force=force)
+        volumes.remove(invocation.context(), name, force=force)
         return name
 
     groups.each(names, remove)
@@ -113,12 +113,12 @@ def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool) -> Non
 @click.pass_obj
 def prune(invocation: Invocation, /, *, everything: bool, filters: tuple[str, ...], force: bool) -> None:
     """Ask, remove, and tell how much that freed."""
-    from pycompose.machine import volumes as resources
+    from pycompose.machine import volumes
 
     labels = groups.label_filters(filters)
     what = "all volumes" if everything else "anonymous volumes"
     if not groups.confirmed(f"{what} that no container refers to", force=force):
         return
-    done = resources.prune_volumes(invocation.context(), everything=everything, labels=labels)
+    done = volumes.prune(invocation.context(), everything=everything, labels=labels)
     groups.show_pruned("Deleted Volumes", done)
     click.echo(f"Total reclaimed space: {humanize.size(done.freed_bytes)}")

@@ -50,14 +50,14 @@ def fields(view: VolumeView) -> dict[str, Any]:
 @click.pass_obj
 def command(invocation: Invocation, /, services: tuple[str, ...], *, how: str, quiet: bool) -> None:
     """Ask for the volumes and show them."""
-    from pycompose.client import changes as app  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.client import listings, selection  # noqa: PLC0415 - --help doesn't need it
 
     if services:
         name, loaded = invocation.load_or_name()
-        app.check_known(loaded, services)
+        selection.check_known(loaded, services)
     else:
         name = invocation.name()
-    views = app.volumes(invocation.context(), name, VolumesOptions(services=services))
+    views = listings.volumes(invocation.context(), name, VolumesOptions(services=services))
     if quiet:
         click.echo("".join(f"{view.name}\n" for view in views), nl=False)
         return

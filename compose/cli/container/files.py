@@ -31,8 +31,8 @@ def cp(
     invocation: Invocation, /, source: str, target: str, *, archive: bool, follow_link: bool, quiet: bool
 ) -> None:
     """Find out the direction and copy."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.client import copy
+    from pycompose.machine import containers
 
     (from_name, from_path), (to_name, to_path) = split_path(source), split_path(target)
     if bool(from_name) == bool(to_name):
@@ -40,7 +40,7 @@ def cp(
             "cp: one of the two has to be in a container, the other one on the host",
             hint=f"for example: {EXAMPLE}",
         )
-    container = manage.find_container(invocation.context(), from_name or to_name)
+    container = containers.find(invocation.context(), from_name or to_name)
     options = CpOptions(
         service=container.service,
         container=container.id,
@@ -51,7 +51,7 @@ def cp(
         follow_link=follow_link,
     )
     with invocation.showing("copy", kind="quiet" if quiet else None) as sink:
-        app.cp(invocation.context(sink), container.config.project, options)
+        copy.cp(invocation.context(sink), container.config.project, options)
 
 
 @click.command("diff", help="Show what a container has added (A), changed (C) and deleted (D).")
@@ -60,9 +60,9 @@ def cp(
 def diff(invocation: Invocation, /, name: str) -> None:
     """Print a line for each path."""
     from pycompose.cli.display.style import clean
-    from pycompose.machine import containers as manage
+    from pycompose.machine import containers
 
-    for kind, path in manage.changed_paths(invocation.context(), name):
+    for kind, path in containers.changed_paths(invocation.context(), name):
         click.echo(f"{kind} {clean(path)}")
 
 
@@ -72,13 +72,13 @@ def diff(invocation: Invocation, /, name: str) -> None:
 @click.pass_obj
 def export(invocation: Invocation, /, name: str, *, output: str) -> None:
     """Write the archive."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.client import export
+    from pycompose.machine import containers
 
     context = invocation.context()
-    container = manage.find_container(context, name)
+    container = containers.find(context, name)
     options = ExportOptions(service=container.service, container=container.id, output=output)
-    app.export(context, container.config.project, options)
+    export.export(context, container.config.project, options)
 
 
 @click.command("commit", help="Create an image from a container's changes.")
@@ -91,10 +91,10 @@ def export(invocation: Invocation, /, name: str, *, output: str) -> None:
 @click.pass_obj
 def commit(invocation: Invocation, /, name: str, **args: Any) -> None:
     """Make the image and print its id."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.client import export
+    from pycompose.machine import containers
 
     context = invocation.context()
-    container = manage.find_container(context, name)
+    container = containers.find(context, name)
     options = CommitOptions(service=container.service, container=container.id, **args)
-    click.echo(app.commit(context, container.config.project, options))
+    click.echo(export.commit(context, container.config.project, options))

@@ -13,10 +13,7 @@ from pycompose.cli import groups
 from pycompose.cli.commands.exec import converse, wants_terminal
 from pycompose.cli.commands.logs import tail_lines
 from pycompose.cli.commands.ps import LAYOUT, fields
-from pycompose.cli.container import files as contents
-from pycompose.cli.container import processes as looking
-from pycompose.cli.container import run as alone
-from pycompose.cli.container import update as altering
+from pycompose.cli.container import files, processes, run, update
 from pycompose.cli.display import humanize
 from pycompose.cli.display.format import Layout, show
 from pycompose.cli.display.prefix import LogPrinter
@@ -37,18 +34,18 @@ def command(ctx: click.Context) -> None:
     groups.refuse_dry_run(ctx)
 
 
-command.add_command(alone.run)
-command.add_command(alone.create)
-command.add_command(contents.cp)
-command.add_command(contents.diff)
-command.add_command(contents.export)
-command.add_command(contents.commit)
-command.add_command(looking.top)
-command.add_command(looking.stats)
-command.add_command(looking.port)
-command.add_command(looking.attach)
-command.add_command(altering.rename)
-command.add_command(altering.update)
+command.add_command(run.run)
+command.add_command(run.create)
+command.add_command(files.cp)
+command.add_command(files.diff)
+command.add_command(files.export)
+command.add_command(files.commit)
+command.add_command(processes.top)
+command.add_command(processes.stats)
+command.add_command(processes.port)
+command.add_command(processes.attach)
+command.add_command(update.rename)
+command.add_command(update.update)
 
 
 @command.command("ls", help="List containers.")
@@ -64,11 +61,11 @@ command.add_command(altering.update)
 @click.pass_obj
 def ls(invocation: Invocation, /, **args: Any) -> None:
     """Show the containers."""
-    from pycompose.machine import containers as manage
+    from pycompose.machine import containers
 
     last = 1 if args["latest"] else args["last"]
     everything = args["everything"] or last >= 0
-    views = manage.containers(invocation.context(), everything=everything, filters=args["filters"])
+    views = containers.views(invocation.context(), everything=everything, filters=args["filters"])
     if last >= 0:
         views = views[:last]
     now_ns = time.time_ns()
@@ -90,19 +87,17 @@ command.add_command(ls, "list")
 @click.pass_obj
 def inspect(invocation: Invocation, /, *, names: tuple[str, ...], template: str, size: bool) -> None:
     """Show what is known of containers."""
-    from pycompose.machine import inspect as inspection
+    from pycompose.machine.inspect import inspect
 
-    found = inspection.inspect(invocation.context(), names, "container", size=size)
+    found = inspect(invocation.context(), names, "container", size=size)
     groups.show_documents(found, template)
 
 
 def _act(invocation: Invocation, names: tuple[str, ...], operation: str, **fields: Any) -> None:
     """Perform an operation on each container and print its name."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.machine import containers
 
-    app.require_root()
-    groups.each(names, lambda name: manage.act(invocation.context(), name, operation, **fields))
+    groups.each(names, lambda name: containers.act(invocation.context(), name, operation, **fields))
 
 
 @command.command("stop", help="Stop containers.")
@@ -114,18 +109,16 @@ def stop(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float | 
     _act(invocation, names, "stop", timeout_s=timeout)
 
 
-command.add_command(looking.start)
+command.add_command(processes.start)
 
 
 @command.command("boot", help="Start what restart policies bring back with the machine (of `container run`).")
 @click.pass_obj
 def boot(invocation: Invocation, /) -> None:
     """Start each and print its name; remove what was to be removed at its end."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.machine import boot
 
-    app.require_root()
-    manage.boot(invocation.context(), click.echo)
+    boot.boot(invocation.context(), click.echo)
 
 
 @command.command("shutdown", help="Stop all containers of `container run` so that `boot` brings them back.")
@@ -133,11 +126,9 @@ def boot(invocation: Invocation, /) -> None:
 @click.pass_obj
 def shutdown(invocation: Invocation, /, *, timeout: float | None) -> None:
     """Stop all and print their names."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.machine import boot
 
-    app.require_root()
-    for name in manage.shutdown(invocation.context(), timeout):
+    for name in boot.shutdown(invocation.context(), timeout):
         click.echo(name)
 
 
@@ -180,9 +171,9 @@ def unpause(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
 @click.pass_obj
 def wait(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
     """Wait for each."""
-    from pycompose.machine import containers as manage
+    from pycompose.machine import containers
 
-    groups.each(names, lambda name: str(manage.wait(invocation.context(), name)))
+    groups.each(names, lambda name: str(containers.wait(invocation.context(), name)))
 
 
 @command.command("rm", help="Remove containers.")
@@ -192,12 +183,10 @@ def wait(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
 @click.pass_obj
 def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool, volumes: bool) -> None:
     """Remove what can be removed, then say what could not."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.machine import containers
 
-    app.require_root()
     context = invocation.context()
-    groups.each(names, lambda name: manage.remove(context, name, force=force, volumes=volumes))
+    groups.each(names, lambda name: containers.remove(context, name, force=force, volumes=volumes))
 
 
 @command.command("prune", help="Remove all stopped containers.")
@@ -206,14 +195,12 @@ def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool, volume
 @click.pass_obj
 def prune(invocation: Invocation, /, *, filters: tuple[str, ...], force: bool) -> None:
     """Ask, remove, and tell how much that freed."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.machine import containers
 
-    app.require_root()
     labels = groups.label_filters(filters)
     if not groups.confirmed("all stopped containers", force=force):
         return
-    done = manage.prune_containers(invocation.context(), labels=labels)
+    done = containers.prune(invocation.context(), labels=labels)
     groups.show_pruned("Deleted Containers", done)
     click.echo(f"Total reclaimed space: {humanize.size(done.freed_bytes)}")
 
@@ -229,7 +216,7 @@ def prune(invocation: Invocation, /, *, filters: tuple[str, ...], force: bool) -
 def logs(invocation: Invocation, /, **args: Any) -> None:
     """Print the lines as they are."""
     from pycompose.client.query_options import LogsOptions
-    from pycompose.machine import containers as manage
+    from pycompose.machine import containers
 
     options = LogsOptions(
         follow=args["follow"],
@@ -246,7 +233,7 @@ def logs(invocation: Invocation, /, **args: Any) -> None:
         live=args["follow"],
     )
     try:
-        for line in manage.container_logs(invocation.context(), args["name"], options):
+        for line in containers.logs(invocation.context(), args["name"], options):
             printer.line(line)
     finally:
         printer.flush()
@@ -271,13 +258,13 @@ def logs(invocation: Invocation, /, **args: Any) -> None:
 def exec_(invocation: Invocation, /, **args: Any) -> int:
     """Run the command and return its exit code."""
     from pycompose.cli.display.terminal import size
-    from pycompose.client import changes as app
+    from pycompose.client import sessions
     from pycompose.client.options import ExecOptions
-    from pycompose.machine import containers as manage
+    from pycompose.machine import containers
 
     invocation.command_codes = True
     context = invocation.context()
-    container = manage.find_container(context, args["name"])
+    container = containers.find(context, args["name"])
     tty = wants_terminal(asked=args["tty"], refused=not args["tty"] or args["detach"])
     rows, columns = size(1) if tty else (0, 0)
     options = ExecOptions(
@@ -294,7 +281,7 @@ def exec_(invocation: Invocation, /, **args: Any) -> int:
         rows=rows,
         columns=columns,
     )
-    session = app.exec_(context, container.config.project, options)
+    session = sessions.exec_(context, container.config.project, options)
     if args["detach"]:
         session.close()
         return 0

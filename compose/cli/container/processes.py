@@ -36,18 +36,18 @@ OWN = 2  # the columns of `pycompose top` that tell services apart
 @click.pass_obj
 def top(invocation: Invocation, /, name: str, *, options: tuple[str, ...]) -> None:
     """Show them as `ps -ef` does, or as it is asked to."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.client.top import top
+    from pycompose.machine import containers
 
     context = invocation.context()
-    container = manage.find_container(context, name)
+    container = containers.find(context, name)
     if not container.running:
         raise StateError(f"container {container.name}: is not running")
     if options:
-        shown = manage.ps_table(context, container, options)
+        shown = containers.ps_table(context, container, options)
         click.echo(table.render(shown, padding=2, minimum=4), nl=False)
         return
-    views = app.top(context, container.config.project, TopOptions(ids=(container.id,)))
+    views = top(context, container.config.project, TopOptions(ids=(container.id,)))
     now = time.time_ns()
     rows = [list(row(view, now)[OWN:]) for view in views]
     click.echo(table.render([HEAD[OWN:], *rows], padding=2, minimum=4), nl=False)
@@ -71,10 +71,10 @@ def stats(
     no_trunc: bool,
 ) -> None:
     """Print every list of samples; of all containers when none is named."""
-    from pycompose.machine import containers as manage
+    from pycompose.machine import containers
 
     context = invocation.context()
-    ids = tuple(manage.find_container(context, name).id for name in names)
+    ids = tuple(containers.find(context, name).id for name in names)
     options = StatsOptions(ids=ids, all=everything or bool(ids), stream=not no_stream)
     display(invocation, "", options, how, no_trunc=no_trunc)
 
@@ -85,9 +85,9 @@ def stats(
 @click.pass_obj
 def port(invocation: Invocation, /, name: str, port: str) -> None:
     """Print `80/tcp -> ADDRESS:PORT` for each, ADDRESS:PORT for the one that is asked for."""
-    from pycompose.machine import containers as manage
+    from pycompose.machine import containers
 
-    views = [v for v in manage.container(invocation.context(), name).ports if v.published]
+    views = [v for v in containers.view(invocation.context(), name).ports if v.published]
     if not port:
         click.echo("".join(f"{v.target}/{v.protocol} -> {address(v)}\n" for v in views), nl=False)
         return
@@ -106,13 +106,13 @@ def port(invocation: Invocation, /, name: str, port: str) -> None:
 @click.pass_obj
 def attach(invocation: Invocation, /, name: str, *, detach_keys: str, no_stdin: bool, sig_proxy: bool) -> int:
     """Stay connected till the container ends or the keys are pressed; return its exit code."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.client import sessions
+    from pycompose.machine import containers
 
     context = invocation.context()
-    container = manage.find_container(context, name)
+    container = containers.find(context, name)
     options = AttachOptions(service=container.service, container=container.id, stdin=not no_stdin)
-    session = app.attach(context, container.config.project, options)
+    session = sessions.attach(context, container.config.project, options)
     return _stay(session, stdin=not no_stdin, detach_keys=detach_keys, sig_proxy=sig_proxy)
 
 
@@ -140,17 +140,16 @@ def start(
 ) -> int:
     """Start each; return the exit code of one that is stayed with, 0 after the detach keys."""
     from pycompose.cli.display.terminal import size
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.client import sessions
+    from pycompose.machine import containers
 
-    app.require_root()
     context = invocation.context()
     if not attached and not interactive:
-        groups.each(names, lambda name: manage.act(context, name, "start"))
+        groups.each(names, lambda name: containers.act(context, name, "start"))
         return 0
     if len(names) > 1:
         raise PycomposeError("-a and -i: cannot be used with several containers", hint="start one at a time")
-    container = manage.find_container(context, names[0])
+    container = containers.find(context, names[0])
     process = container.config.process
     rows, columns = size(1) if process.tty else (0, 0)
     options = AttachOptions(
@@ -160,5 +159,5 @@ def start(
         rows=rows,
         columns=columns,
     )
-    session = app.launch(context, container.config.project, options)
+    session = sessions.launch(context, container.config.project, options)
     return _stay(session, stdin=options.stdin, detach_keys=detach_keys, sig_proxy=True)

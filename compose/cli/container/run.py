@@ -70,10 +70,10 @@ class DockerCommand(click.Command):
 
 def complete_images(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Return the names of images that begin with what has been typed."""
-    from pycompose.machine import images as catalog
+    from pycompose.machine import images
 
     try:
-        rows = catalog.rows(invocation_of(ctx).context())
+        rows = images.rows(invocation_of(ctx).context())
     except Exception:  # noqa: BLE001 - a shell that asks for completions must never see an error
         return []
     names = {row.repository if row.tag == "latest" else f"{row.repository}:{row.tag}" for row in rows}
@@ -82,10 +82,10 @@ def complete_images(ctx: click.Context, _param: click.Parameter, incomplete: str
 
 def complete_networks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Return the names of networks that begin with what has been typed."""
-    from pycompose.machine import volumes as resources
+    from pycompose.machine import networks
 
     try:
-        names = [row.name for row in resources.networks(invocation_of(ctx).context())]
+        names = [row.name for row in networks.rows(invocation_of(ctx).context())]
     except Exception:  # noqa: BLE001 - as above
         return []
     return sorted(name for name in {*names, "host", "none", "bridge"} if name.startswith(incomplete))
@@ -179,10 +179,10 @@ def _options(
 
 
 def _made(invocation: Invocation, options: AloneOptions) -> Session:
-    from pycompose.client import changes as app
+    from pycompose.machine import run
 
     with invocation.showing("run", kind="quiet" if options.quiet_pull else None) as sink:
-        return app.run_alone(invocation.context(sink), options)
+        return run.run(invocation.context(sink), options)
 
 
 CONTEXT = {"allow_interspersed_args": False}

@@ -52,17 +52,15 @@ class Policy(click.ParamType[dict[str, Any]]):
 @click.pass_obj
 def rename(invocation: Invocation, /, name: str, new: str) -> None:
     """Rename it."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.machine import containers
 
-    app.require_root()
     new = new.removeprefix("/")
     if not _NAME.match(new):
         raise PycomposeError(
             f"container {name}: cannot rename to {new!r}: not a container name",
             hint="at least two letters, digits, _ . and -, starting with a letter or digit",
         )
-    manage.act(invocation.context(), name, "rename", name=new)
+    containers.act(invocation.context(), name, "rename", name=new)
 
 
 @click.command("update", help="Change limits and the restart policy of containers, until they are recreated.")
@@ -84,13 +82,11 @@ def rename(invocation: Invocation, /, name: str, new: str) -> None:
 @click.pass_obj
 def update(invocation: Invocation, /, names: tuple[str, ...], **args: Any) -> None:
     """Change each and print its name."""
-    from pycompose.client import changes as app
-    from pycompose.machine import containers as manage
+    from pycompose.machine import containers
 
-    app.require_root()
     restart = args.pop("restart")
     limits = {key: value for key, value in args.items() if value is not None}
     if not limits and restart is None:
         raise PycomposeError("update: nothing to change", hint="see: pycompose container update --help")
     context = invocation.context()
-    groups.each(names, lambda name: manage.act(context, name, "update", limits=limits, restart=restart))
+    groups.each(names, lambda name: containers.act(context, name, "update", limits=limits, restart=restart))

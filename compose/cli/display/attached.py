@@ -1,11 +1,11 @@
 """An attached `up`: output of the containers on the screen, keys, Ctrl+C once and twice, and the exit code.
 
-    main thread                 app.up, then decisions out of one queue; signals arrive here
+    main thread                 changes.up, then decisions out of one queue; signals arrive here
     "follow" thread             Following: prints lines itself (the terminal's speed is the brake)
-    "stop" / "kill" threads     app.stop, app.kill, so that output goes on meanwhile
+    "stop" / "kill" threads     changes.stop, changes.kill, so that output goes on meanwhile
     "keys" thread               the menu's keys
 
-While app.up runs, the first Ctrl+C interrupts it where it is (KeyboardInterrupt); what it had started is
+While changes.up runs, the first Ctrl+C interrupts it where it is (KeyboardInterrupt); what it had started is
 stopped.
 """
 
@@ -19,7 +19,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pycompose.cli.display.following import Following
 from pycompose.cli.display.handover import Choice
@@ -27,17 +27,18 @@ from pycompose.cli.display.menu import Menu
 from pycompose.cli.display.prefix import LogPrinter, short_name
 from pycompose.cli.display.progress import Renderer, plain_line
 from pycompose.cli.invocation import project_of
-from pycompose.client import changes as app
+from pycompose.client import changes
 from pycompose.client.options import AttachOptions, KillOptions, StopOptions, UpOptions
 from pycompose.client.query_options import FollowOptions, PsOptions
 from pycompose.client.views import Exited
 from pycompose.config.tree import locate
+from pycompose.engine.dataclass import dataclass
 from pycompose.errors import unknown_service
 from pycompose.events import Event, Phase
 
 if TYPE_CHECKING:
-    from pycompose.cli.commands.up import AttachedOptions
     from pycompose.cli.invocation import Invocation
+    from pycompose.client.context import Context
     from pycompose.config.load import Loaded
     from pycompose.model import Service
 
@@ -55,7 +56,44 @@ class Signal(Enum):
 
 
 class Interrupted(BaseException):
-    """Raised in the main thread to leave app.up: by an abort, as Ctrl+C does by KeyboardInterrupt."""
+    """Raised in the main thread to leave changes.up: by an abort, as Ctrl+C does by KeyboardInterrupt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedOptions:
+    """How an attached `up` behaves; `abort_on` is "", "exit" or "failure", `menu` whether there are keys."""
+
+    attach: tuple[str, ...] = ()
+    no_attach: tuple[str, ...] = ()
+    attach_dependencies: bool = False
+    abort_on: str = ""
+    exit_code_from: str = ""
+    timestamps: bool = False
+    colour: bool = True
+    prefix: bool = True
+    menu: bool = False
+
+
+def attached_options(invocation: Invocation, args: dict[str, Any]) -> AttachedOptions:
+    """Return how to stay attached; `--exit-code-from` implies aborting on the first exit."""
+    abort_on = "failure" if args["abort_on_container_failure"] else ""
+    if not abort_on and (args["abort_on_container_exit"] or args["exit_code_from"]):
+        abort_on = "exit"
+    menu = args["menu"]
+    if menu is None:
+        menu = invocation.switch("COMPOSE_MENU", default=True)
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    return AttachedOptions(
+        attach=args["attach"],
+        no_attach=args["no_attach"],
+        attach_dependencies=args["attach_dependencies"],
+        abort_on=abort_on,
+        exit_code_from=args["exit_code_from"],
+        timestamps=args["timestamps"],
+        colour=not args["no_color"] and invocation.colour(sys.stdout),
+        prefix=not args["no_log_prefix"],
+        menu=menu and terminal and invocation.progress in ("auto", "tty") and invocation.ansi != "never",
+    )
 
 
 def attached_services(
@@ -154,10 +192,10 @@ class Attached:
     # ------------------------------------------------------------------ building up
 
     def _start(self) -> None:
-        """Run app.up; an interruption becomes what the queue says next, or the end if nothing has started."""
+        """Run changes.up; an interruption becomes what the queue says next, or the end if nothing has started."""
         try:
             with self._invocation.showing("up") as progress:
-                app.up(self._invocation.context(self._sink(progress)), self._loaded, self._options)
+                changes.up(self._invocation.context(self._sink(progress)), self._loaded, self._options)
         except KeyboardInterrupt:
             if not self._following.running:
                 raise
@@ -193,15 +231,17 @@ class Attached:
 
     def _choices(self) -> list[Choice]:
         """Return the running containers, first those whose terminal or input is open; for the menu's thread."""
+        from pycompose.client import listings, sessions  # noqa: PLC0415 - when something runs
+
         context, name = self._invocation.context(), self._loaded.name
-        found = app.ps(context, name, PsOptions(services=self._shown))
+        found = listings.ps(context, name, PsOptions(services=self._shown))
         found.sort(key=lambda view: view.service not in self._talkative)
         return [
             Choice(
                 label=short_name(view.name, name, view.service, view.number),
                 container=view.name,
                 open=functools.partial(
-                    app.attach, context, name, AttachOptions(service=view.service, index=view.number)
+                    sessions.attach, context, name, AttachOptions(service=view.service, index=view.number)
                 ),
                 advice="" if view.service in self._talkative else self._advice(view.service),
             )
@@ -221,7 +261,7 @@ class Attached:
     # ------------------------------------------------------------------ what the follow thread calls
 
     def _on_followed_exit(self, item: Exited) -> None:
-        """Report an exit; interrupt app.up in the main thread when it is the end of everything."""
+        """Report an exit; interrupt changes.up in the main thread when it is the end of everything."""
         self._stop_expected = self._stop_expected or self._ends_all(item)
         self._queue.put(item)
         main = threading.main_thread().ident
@@ -284,7 +324,7 @@ class Attached:
         else:
             raise KeyboardInterrupt
 
-    def _in_background(self, work: Callable[[app.Context], None]) -> None:
+    def _in_background(self, work: Callable[[Context], None]) -> None:
         def run() -> None:
             try:
                 work(self._invocation.context(self._tell))
@@ -309,19 +349,19 @@ class Attached:
         for thread in list(self._background):
             thread.join()
 
-    def _stop(self, context: app.Context) -> None:
+    def _stop(self, context: Context) -> None:
         options = StopOptions(services=self._options.services, timeout_s=self._options.timeout_s)
-        app.stop(context, self._loaded.name, self._loaded, options)
+        changes.stop(context, self._loaded.name, self._loaded, options)
 
-    def _kill(self, context: app.Context) -> None:
+    def _kill(self, context: Context) -> None:
         options = KillOptions(services=self._options.services)
-        app.kill(context, self._loaded.name, self._loaded, options)
+        changes.kill(context, self._loaded.name, self._loaded, options)
 
     # ------------------------------------------------------------------ signals
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Ctrl+C, SIGTERM and SIGHUP interrupt app.up, later they are messages; SIGUSR1 is an abort."""
+        """Ctrl+C, SIGTERM and SIGHUP interrupt changes.up, later they are messages; SIGUSR1 is an abort."""
         before = {
             number: signal.signal(number, self._on_signal)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import threading
 from typing import IO
 
+from pycompose.cli.display.board import Board, Row
 from pycompose.cli.display.humanize import size
-from pycompose.cli.display.progress import Board, Row
 from pycompose.cli.display.style import clean
 from pycompose.events import Phase
 from rich.console import Console

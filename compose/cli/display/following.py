@@ -1,6 +1,6 @@
-"""The output of an attached `up`, as a thread: what app.follow gives, printed once, until all has ended.
+"""The output of an attached `up`, as a thread: what logs.follow gives, printed once, until all has ended.
 
-app.follow ends when no container is active. While app.up still works that is no end: the next started
+logs.follow ends when no container is active. While changes.up still works that is no end: the next started
 container makes us follow again. Lines that were printed before are counted and skipped, so none is lost or
 shown twice.
 """
@@ -10,13 +10,16 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pycompose.cli.display.humanize import exit_sentence
 from pycompose.cli.display.prefix import LogPrinter
-from pycompose.client import changes as app
 from pycompose.client.query_options import FollowOptions, PsOptions
 from pycompose.client.views import ContainerView, Exited, LogLine, Recreated, Started
 from pycompose.errors import NotRunning
+
+if TYPE_CHECKING:
+    from pycompose.client.context import Context
 
 RUNNING = frozenset({"running", "paused"})
 ATTEMPTS = 3
@@ -31,7 +34,7 @@ class Following:
 
     def __init__(  # noqa: PLR0913, PLR0917 - three callbacks, and what to follow
         self,
-        context: app.Context,
+        context: Context,
         project: str,
         options: FollowOptions,
         monitored: frozenset[str],
@@ -96,7 +99,9 @@ class Following:
 
     def _follow(self) -> None:
         skip = self._printed.copy()
-        for item in app.follow(self._context, self._project, self._options):
+        from pycompose.client import logs  # noqa: PLC0415 - when something runs
+
+        for item in logs.follow(self._context, self._project, self._options):
             if isinstance(item, LogLine):
                 if skip[item.container] > 0:
                     skip[item.container] -= 1
@@ -123,7 +128,9 @@ class Following:
 
     def _watched(self) -> list[ContainerView]:
         options = PsOptions(services=self._options.watched, all=True)
-        return [view for view in app.ps(self._context, self._project, options) if not view.oneoff]
+        from pycompose.client import listings  # noqa: PLC0415 - when something runs
+
+        return [view for view in listings.ps(self._context, self._project, options) if not view.oneoff]
 
     def _settle(self) -> None:
         """Make sure that it is the end: follow what runs nevertheless, report exits that nobody was there to see.

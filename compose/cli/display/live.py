@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import IO
 
-from pycompose.cli.display.progress import Board
+from pycompose.cli.display.board import Board
 from pycompose.events import Event
 
 

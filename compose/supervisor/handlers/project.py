@@ -11,11 +11,11 @@ from pycompose.engine.images.spec import Image
 from pycompose.engine.state import Status
 from pycompose.engine.statefiles import write_json
 from pycompose.events import Event, Phase
-from pycompose.machine.boot import Last, note_change
 from pycompose.model import Project
 from pycompose.policy.plan import AwaitService, Plan, StartContainer
 from pycompose.policy.reconcile import ReconcileOptions, Recreate, orphans, reconcile
 from pycompose.policy.teardown import down_plan, stop_plan
+from pycompose.state.boot import Last, note_change
 from pycompose.supervisor.execute import execute
 from pycompose.supervisor.lifecycle.conditions import SETTLED_S
 from pycompose.supervisor.runtime.container_config import signal_number

@@ -21,13 +21,12 @@ from pycompose.engine.errors import AlreadyExists, EngineError, KeeperLost, Stat
 from pycompose.engine.linux.libc import call
 from pycompose.engine.logs.reader import read_logs
 from pycompose.engine.statefiles import write_json
-from pycompose.machine import boot as comeback
-from pycompose.machine.boot import Last
 from pycompose.model import Health
 from pycompose.policy.health import HealthSpec, make_spec
 from pycompose.policy.ready import KEY as READY
 from pycompose.policy.ready import ready_spec
 from pycompose.policy.sharing import volume_sources
+from pycompose.state.boot import Last, note, note_change
 from pycompose.state.records import (
     RuntimeRecord,
     ServiceRecord,
@@ -330,7 +329,7 @@ class Runtime:
         self._wiring.running(config, runtime)
         if self.project == ALONE and not record.auto_remove:
             with contextlib.suppress(OSError):
-                comeback.note(self.paths, config.id, Last.UP)
+                note(self.paths, config.id, Last.UP)
         return state
 
     def ended(self, config: ContainerConfig, *, stopped: bool) -> None:
@@ -340,7 +339,7 @@ class Runtime:
             record = read_runtime(self.paths, config.id)
             write_runtime(self.paths, config.id, RuntimeRecord(stopped=stopped, restarts=record.restarts))
             if not stopped:
-                comeback.note_change(self.paths, config.id, Last.ENDED)
+                note_change(self.paths, config.id, Last.ENDED)
 
     def check_room(self, container_ids: Iterable[str]) -> None:
         """Make sure that what a start writes can be written, before anybody stops for it. Raises StorageError."""
@@ -362,7 +361,7 @@ class Runtime:
 
     def mark_stopped(self, container_id: str) -> None:
         """Remember that somebody asked for the end, also for the supervisor after this one."""
-        comeback.note_change(self.paths, container_id, Last.STOPPED)
+        note_change(self.paths, container_id, Last.STOPPED)
         record = read_runtime(self.paths, container_id)
         write_runtime(
             self.paths,
@@ -374,7 +373,7 @@ class Runtime:
 
     def mark_wanted(self, container_id: str) -> None:
         """Take back what `mark_stopped` has written."""
-        comeback.note_change(self.paths, container_id, Last.UP)
+        note_change(self.paths, container_id, Last.UP)
         record = read_runtime(self.paths, container_id)
         write_runtime(self.paths, container_id, replace(record, stopped=False))
 

@@ -10,8 +10,9 @@ import struct
 import termios
 from fcntl import ioctl
 
+from pycompose.cli.display.board import Board
 from pycompose.cli.display.console import render
-from pycompose.cli.display.progress import Board, JsonLines, Plain, Quiet, renderer
+from pycompose.cli.display.progress import JsonLines, Plain, Quiet, renderer
 from pycompose.events import Event, Phase
 
 

@@ -6,7 +6,7 @@ import pytest
 from pycompose.cli.groups import label_filters, pairs
 from pycompose.engine.errors import PycomposeError
 from pycompose.machine.inspect_container import NEVER, stamp
-from pycompose.machine.volumes import matches_labels
+from pycompose.machine.rows import matches_labels
 
 
 def test_moments_are_gos() -> None:

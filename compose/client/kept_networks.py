@@ -1,0 +1,68 @@
+"""The networks that `network create` has made: kept on the disk, and made again after a reboot.
+
+Networks live in the kernel and on a tmpfs. What `network create` was asked for is kept in ROOT/networks/NAME.json
+too, so that `external: true` finds the network again. Every command that starts containers looks here first; most
+machines have no such network, so that what makes one is imported when there is one to make.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from pycompose.engine.config import from_json, plain
+from pycompose.engine.statefiles import read_json, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pycompose.engine.paths import StatePaths
+    from pycompose.networking.model import NetworkSpec
+
+
+def _directory(paths: StatePaths) -> Path:
+    return paths.root / "networks"
+
+
+def _file(paths: StatePaths, name: str) -> Path:
+    return _directory(paths) / f"{name}.json"
+
+
+def keep(paths: StatePaths, spec: NetworkSpec) -> None:
+    """Let a network come back after a reboot; raises OSError."""
+    _directory(paths).mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_json(_file(paths, spec.name), plain(spec))
+
+
+def forget(paths: StatePaths, name: str) -> None:
+    """Let a network not come back, if it was to."""
+    _file(paths, name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        _directory(paths).rmdir()
+
+
+def restore(paths: StatePaths, name: str) -> None:
+    """Make a kept network again that has gone with a reboot; nothing for another name. Raises NetworkError."""
+    if paths.network(name).exists():
+        return
+    from pycompose.networking.api import Networking  # noqa: PLC0415 - once after a reboot
+    from pycompose.networking.model import NetworkSpec  # noqa: PLC0415 - as above
+
+    try:
+        spec = from_json(NetworkSpec, read_json(_file(paths, name)))
+    except FileNotFoundError:
+        return
+    with contextlib.closing(Networking(paths)) as networking:
+        networking.ensure_network(spec)
+
+
+def restore_all(paths: StatePaths) -> None:
+    """Make every kept network again that has gone with a reboot. Raises NetworkError."""
+    try:
+        files = sorted(os.listdir(_directory(paths)))
+    except FileNotFoundError:
+        return
+    for file in files:
+        if file.endswith(".json") and not file.startswith("."):  # one that is being written
+            restore(paths, file.removesuffix(".json"))

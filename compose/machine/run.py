@@ -1,0 +1,85 @@
+"""What `pycompose container run` and `create` do: a container outside any compose file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from typing import IO, TYPE_CHECKING
+
+from pycompose.client.sessions import start_oneoff
+from pycompose.client.supervisor import prepare
+from pycompose.engine.dataclass import replace
+from pycompose.engine.errors import PycomposeError
+from pycompose.events import Event, Phase
+from pycompose.state.snapshot import ALONE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pycompose.client.context import Context
+    from pycompose.client.options import AloneOptions
+    from pycompose.client.sessions import Session
+
+
+def run(context: Context, options: AloneOptions) -> Session:
+    """Make, and unless told otherwise start, a container outside any compose file; raises PycomposeError.
+
+    Its warnings go to the sink. Without a start, or detached, the session only has the container's id.
+    """
+    prepare(context, ALONE)
+    # While the supervisor starts.
+    from pycompose.client.images import ensure_images  # noqa: PLC0415
+    from pycompose.machine import run_project  # noqa: PLC0415
+
+    project, loaded = run_project.project_of(
+        options, context.environment, lambda name: _network(context, name)
+    )
+    (service,) = project.services.values()
+    for text in run_project.remarks(service, loaded):
+        context.sink(Event(subject="", text=text, phase=Phase.WARNING))
+    with _in_its_words(service.name):
+        images = ensure_images(context, project, [service.name], options)
+    if options.publish_all:
+        service = run_project.publish_exposed(service, images[service.name])
+        project = replace(project, services={service.name: service})
+    wanted = {"service": service.name, "name": service.name, "await": [], "start": options.start}
+    with _id_file(options.cidfile) as file, _in_its_words(service.name):
+        session = start_oneoff(context, project, images, options, wanted, stdin=service.stdin_open)
+        file.write(session.container)
+    return session
+
+
+def _network(context: Context, text: str) -> str:
+    """Return the name of a network of this name or id prefix; raises NetworkError."""
+    from pycompose.machine import networks  # noqa: PLC0415 - for those who name one
+
+    return networks.find(context, text).name
+
+
+@contextlib.contextmanager
+def _in_its_words(name: str) -> Iterator[None]:
+    """Say "container" in errors about the service that stands for it."""
+    try:
+        yield
+    except PycomposeError as exc:
+        exc.message = exc.message.replace(f"service {name}: ", f"container {name}: ")
+        raise
+
+
+@contextlib.contextmanager
+def _id_file(path: str) -> Iterator[IO[str]]:
+    """Open the new file of `--cidfile`, which an error takes away again; nothing for "". Raises PycomposeError."""
+    if not path:
+        yield io.StringIO()
+        return
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as exc:
+        raise PycomposeError(f"--cidfile {path}: cannot create: {exc.strerror}") from exc
+    with open(fd, "w", encoding="ascii") as file:
+        try:
+            yield file
+        except BaseException:
+            os.unlink(path)
+            raise
