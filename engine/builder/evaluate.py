@@ -36,7 +36,7 @@ class _Evaluation:
     def __init__(self, plan: Plan, inputs: Inputs, resolve: Resolve) -> None:
         self.plan = plan
         self.inputs = inputs
-        self.resolve = resolve
+        self._resolve = resolve
         self.done: dict[int, StageSteps] = {}
         self._under_way: list[int] = []
         self.taken: set[str] = set()
@@ -91,6 +91,10 @@ class _Evaluation:
             unused_arguments=unused,
             undefined=tuple(self.undefined),
         )
+
+    def resolve(self, image: str, platform: str, instruction: Instruction, /) -> BaseImage:
+        """Return what FROM an image starts with."""
+        return self._resolve(image, platform, instruction)
 
     def stage(self, stage: Stage) -> StageSteps:
         """Return the stage's steps, working them out first if need be."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pycompose.engine.builder.dockerfile import Instruction
 from pycompose.engine.builder.instructions import Plan, Stage, error
-from pycompose.engine.builder.steps import Action, Inputs, StageSteps, Step
+from pycompose.engine.builder.steps import Action, BaseImage, Inputs, StageSteps, Step
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import DockerfileError
 from pycompose.engine.images.spec import ImageConfig
@@ -35,6 +35,10 @@ class Surroundings(Protocol):
 
     def stage(self, stage: Stage) -> StageSteps:
         """Return an earlier stage, worked out."""
+        ...
+
+    def resolve(self, image: str, platform: str, instruction: Instruction, /) -> BaseImage:
+        """Return what FROM an image starts with."""
         ...
 
 
