@@ -10,6 +10,7 @@ ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmp
   containers/ID/{config.json,service.json,last,rw/,log/}
   names/NAME                      (a link of the claim)
   base/                           engine/uppers.py
+  docker-init                     engine/init/program.py
 ```
 """
 
@@ -89,6 +90,11 @@ class StatePaths:
     def base(self) -> Path:
         """The lowest layer of every container."""
         return self.root / "base"
+
+    @property
+    def init(self) -> Path:
+        """The first process of containers with `init: true`."""
+        return self.root / "docker-init"
 
     @property
     def networks(self) -> Path:

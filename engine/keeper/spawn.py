@@ -28,14 +28,13 @@ from pycompose.engine.container.child import NO_FD, Launch, host_name, run, run_
 from pycompose.engine.container.layers import make_base, make_uppers
 from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import EngineError, NamespaceError
+from pycompose.engine.init import program
 from pycompose.engine.linux import caps, namespaces, process
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, read_state
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PIPE_BYTES = 1 << 20
-_INIT_NAMES = ("docker-init", "tini-static", "catatonit")
-_INIT_PLACES = ("/usr/libexec/docker", "/usr/local/bin", "/usr/bin", "/bin", "/usr/libexec/podman")
 _NET_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 _IPC_SYSCTLS = frozenset(
     f"kernel.{name}"
@@ -126,19 +125,6 @@ def sysctls(config: ContainerConfig) -> dict[str, str]:
     return wanted
 
 
-def find_init() -> str:
-    """Return the static reaper of this machine for `init: true`; raises EngineError when there is none."""
-    for name in _INIT_NAMES:
-        for place in _INIT_PLACES:
-            path = f"{place}/{name}"
-            if os.access(path, os.X_OK):
-                return path
-    raise EngineError(
-        "init: cannot use: no static init program found",
-        hint="install the package tini or catatonit",
-    )
-
-
 class Launcher:
     """Starts the children of one keeper; owns the descriptors that a start opens until it is done."""
 
@@ -160,8 +146,8 @@ class Launcher:
         try:
             flags, joins, pid_namespace = self._namespaces(config, opened)
             wanted = config.process
-            if wanted.init and pid_namespace is None and flags & namespaces.CLONE_NEWPID:
-                binary = find_init()
+            if wanted.init and wanted.args and pid_namespace is None and flags & namespaces.CLONE_NEWPID:
+                binary = program.install(paths.init)
                 wanted = with_init(wanted)
             else:
                 binary = ""

@@ -15,6 +15,7 @@ import pytest
 
 # Where each thing that a test may ask for comes from on Debian; "" is the kernel, or part of every Debian.
 DEBIAN = {
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "root": "",
     "overlay": "",
     "tmpfs": "",
@@ -28,9 +29,10 @@ DEBIAN = {
     "nft": "nftables",
     "nginx": "nginx",
     "postgres": "postgresql",
+    "qemu-aarch64-static": "qemu-user-static",
     "redis-server": "redis-server",
     "skopeo": "skopeo",
-    "tini": "tini",
+    "x86_64-linux-gnu-gcc": "gcc",
 }
 SEARCH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 

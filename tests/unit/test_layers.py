@@ -96,6 +96,7 @@ KEEPER_SIDE = (
     "pycompose.engine.keeper",
     "pycompose.engine.keeper.spawn",
     "pycompose.engine.container.child",
+    "pycompose.engine.init",
     "pycompose.engine.linux",
     "pycompose.engine.cgroups",
 )

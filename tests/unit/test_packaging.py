@@ -13,7 +13,7 @@ from pycompose.version import VERSION
 
 from tests.support.sources import FOLDERS, REPOSITORY, modules, settings
 
-DATA = (".json", ".typed")
+DATA = (".json", ".typed", ".c", ".sh", ".x86_64", ".aarch64")
 
 
 @pytest.fixture(scope="module")

@@ -298,16 +298,6 @@ def test_sysctls_are_set_inside_only(lab: Lab) -> None:
             lab.keeper.start_container(lab.make("true", sysctls={key: "1"}, namespaces=namespaces))
 
 
-def test_init_reaps_and_passes_the_code(lab: Lab) -> None:
-    """With init: true pid 1 is the reaper and the command its child."""
-    code, text = lab.run("cat /proc/1/comm; echo $$; exit 6", process={"init": True})
-
-    assert code == 6
-    name, pid = text.split()
-    assert name in ("docker-init", "tini-static", "catatonit")
-    assert pid != "1"
-
-
 # What is masked and read-only
 
 
