@@ -1,4 +1,4 @@
-"""The facade: networks, the wires of containers, firewall and ports. Synchronous, usable from any thread.
+"""The facade: networks, the endpoints of containers, firewall. Synchronous, usable from any thread.
 
 Every call is idempotent and leaves, when it fails or the process is killed, files from which the same call
 again, or `cleanup`, gets to a clean end.
@@ -14,10 +14,11 @@ import threading
 from typing import TYPE_CHECKING
 
 from pycompose.engine.batching import Batcher
-from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NetworkError
-from pycompose.networking import bridge, ipam, leases, leftovers, netns, veth
+from pycompose.networking import interfaces, ipam, leases, leftovers, netns
 from pycompose.networking.dns import sockets
+from pycompose.networking.driver import driver_of
+from pycompose.networking.endpoints import connect_all
 from pycompose.networking.firewall import conntrack, forwarding, other_firewalls, rules
 from pycompose.networking.model import (
     EndpointSpec,
@@ -30,7 +31,6 @@ from pycompose.networking.model import (
 from pycompose.networking.netlink import rtnetlink
 from pycompose.networking.netlink.nfnetlink import Netfilter
 from pycompose.networking.records import NetworkRecord, NetworkRecords
-from pycompose.networking.veth import Wire
 
 if TYPE_CHECKING:
     import socket
@@ -49,7 +49,7 @@ class Networking:
     def __init__(self, paths: StatePaths, *, pools: tuple[ipam.AddressPool, ...] | None = None) -> None:
         """`pools` are where subnets come from; by default PYCOMPOSE_ADDRESS_POOLS, else Docker's."""
         self.paths = paths
-        self._registry = NetworkRecords(paths)
+        self._records = NetworkRecords(paths)
         self._lock = threading.Lock()
         self._opened: Netfilter | None = None
         self._udp: dict[str, frozenset[PublishedPort]] = {}
@@ -74,41 +74,43 @@ class Networking:
     # networks
 
     def ensure_network(self, spec: NetworkSpec) -> NetworkState:
-        """Return the network `spec.name`, created with its bridge and forwarding if it is not there.
+        """Return the network `spec.name`, created with what its driver needs if it is not there.
 
-        One that exists is returned as it is (its bridge repaired), whatever its settings: comparing them is
+        One that exists is returned as it is (what is missing repaired), whatever its settings: comparing them is
         the caller's. Raises NetworkError, AddressesExhausted; an external network must exist.
         """
         check_name(spec.name)
-        with self._registry.locked():
-            record = self._registry.load(spec.name)
+        with self._records.locked():
+            record = self._records.load(spec.name)
             if record is None:
                 if spec.external:
                     raise NetworkError(
                         f"network {spec.name}: declared as external, but there is none of that name",
                         hint="start the project that owns it first, or remove `external: true`",
                     )
-                record = NetworkRecord(state=bridge.new_state(spec, self._pools, self._taken()))
-                self._refuse_foreign_bridge(record.state)
-                self._registry.save(record)
-            bridge.ensure(record.state)
-            if not record.state.internal:
+                driver = driver_of(spec)
+                record = NetworkRecord(state=driver.new_state(spec, self._pools, self._taken()))
+                driver.check_conflicts(record.state)
+                self._records.save(record)
+            driver = driver_of(record.state)
+            driver.ensure(record.state)
+            if driver.routed and not record.state.internal:
                 forwarding.enable(self._netfilter(), self.paths.networks, ipv6=bool(record.state.subnet6))
         return record.state
 
     def inspect(self, name: str) -> NetworkState | None:
         """Return the network `name`, None when there is none."""
-        record = self._registry.load(check_name(name))
+        record = self._records.load(check_name(name))
         return record.state if record else None
 
     def list_networks(self, project: str | None = None) -> list[NetworkState]:
         """Return all networks, or those of one project, by name."""
-        states = [record.state for record in self._registry.all()]
+        states = [record.state for record in self._records.all()]
         return [state for state in states if project is None or state.project == project]
 
     def connected(self, name: str) -> frozenset[str]:
         """Return the ids of the containers that are connected to the network `name`."""
-        record = self._registry.load(check_name(name))
+        record = self._records.load(check_name(name))
         return frozenset(record.attachments) if record else frozenset()
 
     def remove_network(self, name: str) -> None:
@@ -116,15 +118,16 @@ class Networking:
 
         Raises NetworkError while a container that exists is connected.
         """
-        with self._registry.locked():
-            record = self._registry.load(check_name(name))
+        with self._records.locked():
+            record = self._records.load(check_name(name))
             if record is None:
                 return
             if living := [key for key in record.attachments if self._alive(key)]:
                 names = ", ".join(sorted(record.attachments[key].lease_key for key in living))
                 raise NetworkError(f"network {name}: remove: has active endpoints: {names}")
-            veth.delete([*(item.veth for item in record.attachments.values()), record.state.bridge])
-            self._registry.delete(name)
+            links = [item.veth for item in record.attachments.values()]
+            rtnetlink.delete_links([*links, *driver_of(record.state).links(record.state)])
+            self._records.delete(name)
             self._restore_forwarding()
 
     # containers
@@ -132,64 +135,64 @@ class Networking:
     def connect(
         self, container_id: str, endpoints: Sequence[EndpointSpec], *, hostname: str = "", dns: bool = False
     ) -> list[EndpointState]:
-        """Give the container a pinned namespace and a wire to each network; return the wires.
+        """Give the container a pinned namespace and an interface on each network; return the endpoints.
 
         The pin is paths.netns(id). With no endpoints there is only loopback. Interfaces are eth0… in the
         order of priority, then network name. With `dns`, `dns_sockets` will be asked for; a new namespace gets
         them on the way. Raises NetworkError; what was done stays for the next call, or for `disconnect`.
         """
-        wires = self._registrations.do((container_id, endpoints))
+        found = self._registrations.do((container_id, endpoints))
         log.debug(
-            "connect %s (%s): %s", container_id[:12], hostname, ", ".join(w.network.name for w in wires)
+            "connect %s (%s): %s", container_id[:12], hostname, ", ".join(one.network.name for one in found)
         )
         pin = self.paths.netns(container_id)
-        pair = veth.connect(pin, wires, functools.partial(sockets.open_here, pin) if dns else None)
+        pair = connect_all(pin, found, functools.partial(sockets.open_here, pin) if dns else None)
         if pair:
             self._unasked[container_id] = pair
-        return [_endpoint(wire) for wire in wires]
+        return found
 
     def disconnect(self, *container_ids: str) -> None:
-        """Remove the wires and the pinned namespaces of containers, if there are any; leases stay.
+        """Remove the interfaces and the pinned namespaces of containers, if there are any; leases stay.
 
         Several at once take hardly longer than one: the kernel waits 15 to 40 ms for readers of what it
         deletes, once per request.
         """
         ours = set(container_ids)
-        records = [record for record in self._registry.all() if ours & record.attachments.keys()]
-        veths = [one.veth for record in records for key, one in record.attachments.items() if key in ours]
-        veth.delete(veths)
+        records = [record for record in self._records.all() if ours & record.attachments.keys()]
+        links = [one.veth for record in records for key, one in record.attachments.items() if key in ours]
+        rtnetlink.delete_links(links)
         for container_id in container_ids:
             for sock in self._unasked.pop(container_id, ()):
                 sock.close()
             netns.remove(self.paths.netns(container_id))
         if not records:
             return
-        with self._registry.locked():
+        with self._records.locked():
             for name in [record.state.name for record in records]:
-                if (record := self._registry.load(name)) is not None:
+                if (record := self._records.load(name)) is not None:
                     for container_id in ours & record.attachments.keys():
                         leases.detach(record, container_id)
-                    self._registry.save(record)
+                    self._records.save(record)
 
     def leave(self, container_id: str, network: str) -> None:
-        """Take a container off one network; its namespace, other wires and the lease stay. No error when it isn't on.
+        """Take a container off one network; its namespace, other interfaces and lease stay. No error when it isn't on.
 
-        The container's default route may go with the wire; the next `connect` sets the one it has then.
+        The container's default route may go with the interface; the next `connect` sets the one it has then.
         """
-        with self._registry.locked():
-            record = self._registry.load(check_name(network))
+        with self._records.locked():
+            record = self._records.load(check_name(network))
             if record is None or container_id not in record.attachments:
                 return
-            veth.delete([record.attachments[container_id].veth])
+            rtnetlink.delete_links([record.attachments[container_id].veth])
             leases.detach(record, container_id)
-            self._registry.save(record)
+            self._records.save(record)
 
     def release(self, lease_key: str, network: str | None = None) -> None:
         """Forget the addresses of a lease key, on one network or on all; not while it is connected."""
-        with self._registry.locked():
-            for record in self._registry.all():
+        with self._records.locked():
+            for record in self._records.all():
                 if network in (None, record.state.name) and leases.release(record, lease_key):
-                    self._registry.save(record)
+                    self._records.save(record)
 
     def dns_sockets(self, container_id: str) -> tuple[socket.socket, socket.socket]:
         """Return UDP and TCP sockets inside the container's namespace: its 127.0.0.11:53.
@@ -208,8 +211,9 @@ class Networking:
         Returns warnings about other firewalls of the machine that will get in the way. Raises NetworkError.
         """
         netfilter = self._netfilter()
-        rules.apply(netfilter, project, networks, published)
-        rules.allow_loopback(networks, published)
+        routed = [state for state in networks if driver_of(state).routed]
+        rules.apply(netfilter, project, routed, published)
+        rules.allow_loopback(routed, published)
         udp = frozenset(port for port in published if port.protocol == "udp")
         if udp - self._udp.get(project, frozenset()):  # looking through all flows takes the kernel 10 ms
             conntrack.forget_stale(netfilter, published)
@@ -229,10 +233,10 @@ class Networking:
         `container_ids` adds containers that had no network (network_mode none). Raises ExceptionGroup.
         """
         try:
-            leftovers.cleanup(self, self._registry, project, container_ids)
+            leftovers.cleanup(self, self._records, project, container_ids)
         finally:
-            with self._registry.locked():
-                self._registry.remove_halves()
+            with self._records.locked():
+                self._records.remove_halves()
                 self._restore_forwarding()
 
     # helpers
@@ -246,42 +250,35 @@ class Networking:
 
     def _restore_forwarding(self) -> None:
         """Stop being a router if the last network is gone; the caller holds the lock."""
-        if not self._registry.all():
+        if not self._records.all():
             forwarding.restore(self._netfilter(), self.paths.networks)
 
     def _taken(self) -> list[ipam.Network]:
         subnets = [
             ipaddress.ip_network(text)
-            for record in self._registry.all()
+            for record in self._records.all()
             for text in (record.state.subnet, record.state.subnet6)
             if text
         ]
         with rtnetlink.Netlink() as kernel:
             return [*subnets, *kernel.routes()]
 
-    @staticmethod
-    def _refuse_foreign_bridge(state: NetworkState) -> None:
-        with rtnetlink.Netlink() as kernel:
-            if kernel.index(state.bridge):
-                raise NetworkError(
-                    f"network {state.name}: create: an interface {state.bridge} exists already",
-                    hint="choose another com.docker.network.bridge.name",
-                )
-
     def _alive(self, container_id: str) -> bool:
         """Tell whether a container's directory or its namespace is there."""
         return self.paths.container(container_id).exists() or netns.is_pinned(self.paths.netns(container_id))
 
-    def _register_all(self, wanted: Sequence[tuple[str, Sequence[EndpointSpec]]]) -> list[list[Wire]]:
+    def _register_all(
+        self, wanted: Sequence[tuple[str, Sequence[EndpointSpec]]]
+    ) -> list[list[EndpointState]]:
         """Write leases and attachments of containers down; nothing is written when one of them can't get theirs."""
         known: dict[str, NetworkRecord] = {}
         changed: dict[str, NetworkRecord] = {}
-        with self._registry.locked():
+        with self._records.locked():
             found = [
                 self._register(container_id, endpoints, known, changed) for container_id, endpoints in wanted
             ]
             for record in changed.values():
-                self._registry.save(record)
+                self._records.save(record)
         return found
 
     def _register(
@@ -290,80 +287,23 @@ class Networking:
         endpoints: Sequence[EndpointSpec],
         known: dict[str, NetworkRecord],
         changed: dict[str, NetworkRecord],
-    ) -> list[Wire]:
+    ) -> list[EndpointState]:
         """Enter one container into the records of its networks: `known` once read, `changed` to be written."""
         ordered = sorted(endpoints, key=lambda spec: (-spec.priority, spec.network))
         records: list[tuple[EndpointSpec, NetworkRecord]] = []
         for spec in ordered:
-            record = known.get(spec.network) or self._registry.load(check_name(spec.network))
+            record = known.get(spec.network) or self._records.load(check_name(spec.network))
             if record is None:
                 raise NetworkError(f"network {spec.network}: connect {container_id[:12]}: no such network")
             known[spec.network] = record
             records.append((spec, record))
-        wires = []
-        for (spec, record), interface in zip(records, _interfaces(container_id, records), strict=True):
+        connected = []
+        for (spec, record), name in zip(records, interfaces.choose_names(container_id, records), strict=True):
             attachment = record.attachments.get(container_id)
             if attachment is None:
                 leases.grant(record, spec, container_id, self._alive)
-                link = veth.veth_name(container_id, record.state.name)
-                attachment = leases.attach(record, container_id, spec, veth=link, interface=interface)
+                link = driver_of(record.state).link_name(container_id, record.state.name)
+                attachment = leases.attach(record, container_id, spec, veth=link, interface=name)
                 changed[spec.network] = record
-            wires.append((spec, Wire(network=record.state, attachment=attachment)))
-        return _with_gateways(wires)
-
-
-def _interfaces(container_id: str, records: Sequence[tuple[EndpointSpec, NetworkRecord]]) -> list[str]:
-    """Return an interface for each endpoint: the one it has, or asks for, or the next free number."""
-    names = []
-    for spec, record in records:
-        old = record.attachments.get(container_id)
-        names.append(old.interface if old else spec.interface_name)
-    used = {name for name in names if name}
-    if len(used) != sum(1 for name in names if name):
-        raise NetworkError(f"container {container_id[:12]}: connect: two networks ask for one interface_name")
-    for place, (spec, record) in enumerate(records):
-        if names[place]:
-            _check_interface(spec, names[place])
-            continue
-        number = 0
-        while (name := f"{record.state.interface_prefix}{number}") in used:
-            number += 1
-        names[place] = name
-        used.add(name)
-    return names
-
-
-def _check_interface(spec: EndpointSpec, name: str) -> None:
-    if len(name) > 15 or name in {"lo", ".", ".."} or any(char in "/:" or char.isspace() for char in name):
-        raise NetworkError(
-            f"network {spec.network}: interface_name {name!r} is not an interface name",
-            hint="15 characters at most, without '/', ':' and blanks",
-        )
-
-
-def _with_gateways(wires: Sequence[tuple[EndpointSpec, Wire]]) -> list[Wire]:
-    """Choose the default gateways: highest gw_priority, then network name; internal networks have none."""
-    ranked = sorted(
-        (place for place, (_spec, wire) in enumerate(wires) if not wire.network.internal),
-        key=lambda place: (-wires[place][0].gw_priority, wires[place][0].network),
-    )
-    result = [wire for _spec, wire in wires]
-    for family in ("gateway", "gateway6"):
-        for place in ranked:
-            if gateway := getattr(result[place].network, family):
-                result[place] = replace(result[place], **{family: gateway})
-                break
-    return result
-
-
-def _endpoint(wire: Wire) -> EndpointState:
-    one = wire.attachment
-    return EndpointState(
-        network=wire.network.name,
-        ip=one.ip,
-        ip6=one.ip6,
-        mac=one.mac,
-        interface=one.interface,
-        gateway=wire.gateway,
-        gateway6=wire.gateway6,
-    )
+            connected.append((spec, EndpointState(network=record.state, attachment=attachment)))
+        return interfaces.choose_gateways(connected)

@@ -1,4 +1,4 @@
-"""One bridge per network: made, repaired, removed; how a network's settings become a NetworkState."""
+"""The bridge driver: how a network's settings become a NetworkState, and the bridge behind it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import NetworkError
-from pycompose.networking import ipam
+from pycompose.networking import ipam, veth
 from pycompose.networking.model import (
     BRIDGE_OPTION,
     DEFAULT_MTU,
@@ -22,7 +22,9 @@ from pycompose.networking.netlink.rtnetlink import Netlink
 from pycompose.networking.netns import write_sysctls
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
+
+    from pycompose.networking.model import EndpointState
 
 # Every bridge of ours is in this link group, so that one firewall rule can name them all, whatever their
 # names.
@@ -30,65 +32,92 @@ LINK_GROUP = 0x70796300
 IFNAMSIZ = 15
 
 
-def new_state(
-    spec: NetworkSpec, pools: Iterable[ipam.AddressPool], taken: Collection[ipam.Network]
-) -> NetworkState:
-    """Return the state of a network that does not exist yet: checked settings, chosen subnets, new id.
+class BridgeDriver:
+    """`driver: bridge`: a bridge for each network, a veth pair for each container on it (veth(4))."""
 
-    `taken` are the subnets of other networks and the routes of the machine. Raises NetworkError.
-    """
-    check_name(spec.name)
-    if spec.driver != "bridge":
-        raise NetworkError(
-            f"network {spec.name}: create: driver {spec.driver!r} is not supported",
-            hint="use driver: bridge, or network_mode: host or none for the service",
+    routed = True
+
+    def new_state(
+        self, spec: NetworkSpec, pools: Iterable[ipam.AddressPool], taken: Collection[ipam.Network]
+    ) -> NetworkState:
+        """Return the state of a network that does not exist yet: checked settings, chosen subnets, new id.
+
+        `taken` are the subnets of other networks and the routes of the machine. Raises NetworkError.
+        """
+        check_name(spec.name)
+        if not spec.enable_ipv4 and not spec.enable_ipv6:
+            raise NetworkError(f"network {spec.name}: create: IPv4 and IPv6 are both disabled")
+        four, six = _blocks(spec, pools, taken)
+        identity = os.urandom(32).hex()
+        return NetworkState(
+            name=spec.name,
+            id=identity,
+            project=spec.project,
+            driver=spec.driver,
+            bridge=_bridge_name(spec, identity),
+            internal=spec.internal,
+            subnet=str(four.subnet) if four else "",
+            ip_range=str(four.ip_range) if four else "",
+            gateway=four.gateway if four else "",
+            subnet6=str(six.subnet) if six else "",
+            ip_range6=str(six.ip_range) if six else "",
+            gateway6=six.gateway if six else "",
+            static=any(pool.subnet and ":" not in pool.subnet for pool in spec.pools),
+            static6=any(":" in pool.subnet for pool in spec.pools),
+            reserved=(four.reserved if four else ()) + (six.reserved if six else ()),
+            mtu=_mtu(spec),
+            isolated_ports=not _switch(spec, "enable_icc"),
+            masquerade=_switch(spec, "enable_ip_masquerade"),
+            host_binding=spec.options.get(BRIDGE_OPTION + "host_binding_ipv4", ""),
+            interface_prefix=spec.options.get("com.docker.network.container_iface_prefix", "eth"),
+            options=dict(spec.options),
+            labels=dict(spec.labels),
+            created_ns=time.time_ns(),
         )
-    if not spec.enable_ipv4 and not spec.enable_ipv6:
-        raise NetworkError(f"network {spec.name}: create: IPv4 and IPv6 are both disabled")
-    four, six = _blocks(spec, pools, taken)
-    identity = os.urandom(32).hex()
-    return NetworkState(
-        name=spec.name,
-        id=identity,
-        project=spec.project,
-        bridge=_bridge_name(spec, identity),
-        internal=spec.internal,
-        subnet=str(four.subnet) if four else "",
-        ip_range=str(four.ip_range) if four else "",
-        gateway=four.gateway if four else "",
-        subnet6=str(six.subnet) if six else "",
-        ip_range6=str(six.ip_range) if six else "",
-        gateway6=six.gateway if six else "",
-        static=any(pool.subnet and ":" not in pool.subnet for pool in spec.pools),
-        static6=any(":" in pool.subnet for pool in spec.pools),
-        reserved=(four.reserved if four else ()) + (six.reserved if six else ()),
-        mtu=_mtu(spec),
-        isolated_ports=not _switch(spec, "enable_icc"),
-        masquerade=_switch(spec, "enable_ip_masquerade"),
-        host_binding=spec.options.get(BRIDGE_OPTION + "host_binding_ipv4", ""),
-        interface_prefix=spec.options.get("com.docker.network.container_iface_prefix", "eth"),
-        options=dict(spec.options),
-        labels=dict(spec.labels),
-        created_ns=time.time_ns(),
-    )
 
+    def ensure(self, state: NetworkState) -> None:
+        """Create the network's bridge, or what is missing of it. Raises NetworkError."""
+        with Netlink() as netlink:
+            batch = netlink.batch()
+            batch.create_bridge(state.bridge, mac=ipam.random_mac(), mtu=state.mtu, group=LINK_GROUP)
+            batch.commit()
+            if state.subnet6:
+                # Without DAD: for two seconds the bridge could not ask for anybody's MAC. We know who has what.
+                settings = {"accept_ra": "0", "accept_dad": "0"}
+                write_sysctls({f"ipv6/conf/{state.bridge}/{key}": value for key, value in settings.items()})
+            batch.set_bridge(state.bridge, alias=alias(state), ipv6=bool(state.subnet6))
+            index = netlink.index(state.bridge)
+            for gateway, subnet in ((state.gateway, state.subnet), (state.gateway6, state.subnet6)):
+                if gateway:
+                    batch.add_address(state.bridge, index, gateway, ipaddress.ip_network(subnet).prefixlen)
+            batch.commit()
 
-def ensure(state: NetworkState) -> None:
-    """Create the network's bridge, or what is missing of it. Raises NetworkError."""
-    with Netlink() as netlink:
-        batch = netlink.batch()
-        batch.create_bridge(state.bridge, mac=ipam.random_mac(), mtu=state.mtu, group=LINK_GROUP)
-        batch.commit()
-        if state.subnet6:
-            # Without DAD: for two seconds the bridge could not ask for anybody's MAC. We know who has what.
-            settings = {"accept_ra": "0", "accept_dad": "0"}
-            write_sysctls({f"ipv6/conf/{state.bridge}/{key}": value for key, value in settings.items()})
-        batch.set_bridge(state.bridge, alias=alias(state), ipv6=bool(state.subnet6))
-        index = netlink.index(state.bridge)
-        for gateway, subnet in ((state.gateway, state.subnet), (state.gateway6, state.subnet6)):
-            if gateway:
-                batch.add_address(state.bridge, index, gateway, ipaddress.ip_network(subnet).prefixlen)
-        batch.commit()
+    def check_conflicts(self, state: NetworkState) -> None:
+        """Raise NetworkError when there is an interface of the bridge's name."""
+        with Netlink() as netlink:
+            if netlink.index(state.bridge):
+                raise NetworkError(
+                    f"network {state.name}: create: an interface {state.bridge} exists already",
+                    hint=f"choose another {BRIDGE_OPTION}name",
+                )
+
+    def links(self, state: NetworkState) -> Sequence[str]:
+        """Return the bridge."""
+        return (state.bridge,)
+
+    def link_name(self, container_id: str, network: str) -> str:
+        """Return the name of the veth's end on the machine."""
+        return veth.host_end(container_id, network)
+
+    def add_interfaces(
+        self, host: Netlink, container: Netlink, netns_fd: int, endpoints: Sequence[EndpointState]
+    ) -> None:
+        """Make a veth pair for each endpoint, or what is missing of it. Raises NetworkError."""
+        veth.create_pairs(host, container, netns_fd, endpoints)
+
+    def announce(self, host: Netlink, container: Netlink, endpoints: Sequence[EndpointState]) -> None:
+        """Let the bridges forward from now on, then tell the neighbours whose the addresses are."""
+        veth.announce(host, container, endpoints)
 
 
 def alias(state: NetworkState) -> str:

@@ -6,8 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from pycompose.engine.errors import PycomposeError
-from pycompose.networking import veth
-from pycompose.networking.netlink.rtnetlink import Netlink
+from pycompose.networking.netlink.rtnetlink import Netlink, delete_links
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ class Remover(Protocol):
     """What the facade can remove."""
 
     def disconnect(self, *container_ids: str) -> None:
-        """Remove the wires and namespaces of containers."""
+        """Remove the interfaces and namespaces of containers."""
 
     def release(self, lease_key: str) -> None:
         """Forget a lease."""
@@ -31,10 +30,8 @@ class Remover(Protocol):
         """Remove a project's rules."""
 
 
-def cleanup(
-    networking: Remover, registry: NetworkRecords, project: str, container_ids: Sequence[str]
-) -> None:
-    """Remove the wires, namespaces, rules, networks and leases of `project`, whose containers are gone.
+def cleanup(networking: Remover, records: NetworkRecords, project: str, container_ids: Sequence[str]) -> None:
+    """Remove the interfaces, namespaces, rules, networks and leases of `project`, whose containers are gone.
 
     Raises ExceptionGroup when something could not be removed; everything else is.
     """
@@ -47,22 +44,22 @@ def cleanup(
             exc.add_note(f"while {what}")
             failures.append(exc)
 
-    records = registry.all()
+    found = records.all()
     ours = {
         container_id
-        for record in records
+        for record in found
         for container_id, attachment in record.attachments.items()
         if _belongs(attachment.lease_key, project)
     }
     attempt("disconnecting", lambda: networking.disconnect(*sorted({*ours, *container_ids})))
     attempt("removing the firewall", lambda: networking.remove_firewall(project))
-    for record in records:
+    for record in found:
         for key in [key for key in record.leases if _belongs(key, project)]:
             attempt(f"releasing {key}", partial(networking.release, key))
         if record.state.project == project:
             name = record.state.name
             attempt(f"removing network {name}", partial(networking.remove_network, name))
-    attempt("removing stray links", lambda: _stray_links(registry, project))
+    attempt("removing stray links", lambda: _stray_links(records, project))
     if failures:
         raise ExceptionGroup(f"project {project}: networks: clean up: something is left behind", failures)
 
@@ -71,11 +68,11 @@ def _belongs(lease_key: str, project: str) -> bool:
     return lease_key.partition("/")[0] == project
 
 
-def _stray_links(registry: NetworkRecords, project: str) -> None:
+def _stray_links(records: NetworkRecords, project: str) -> None:
     """Delete links that carry the project's name but are in no file."""
-    with registry.locked():
-        known = {record.state.bridge for record in registry.all()}
-        known |= {one.veth for record in registry.all() for one in record.attachments.values()}
+    with records.locked():
+        known = {record.state.bridge for record in records.all()}
+        known |= {one.veth for record in records.all() for one in record.attachments.values()}
         with Netlink() as netlink:
             stray = [
                 link.name
@@ -86,4 +83,4 @@ def _stray_links(registry: NetworkRecords, project: str) -> None:
                     or (link.kind == "veth" and link.alias.startswith(f"{project}/"))
                 )
             ]
-        veth.delete(stray)
+        delete_links(stray)

@@ -103,21 +103,11 @@ class EndpointSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointState:
-    """How a container sits on one network; the gateways are "" unless its default route goes there."""
-
-    network: str
-    ip: str = ""
-    ip6: str = ""
-    mac: str = ""
-    interface: str = ""
-    gateway: str = ""
-    gateway6: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """What the network's file remembers of one connected container: enough to remove it."""
+    """What the network's file remembers of one connected container: enough to remove it, or to connect it again.
+
+    `veth` is the machine's link to it, `interface` the name inside.
+    """
 
     lease_key: str
     veth: str
@@ -125,6 +115,16 @@ class Attachment:
     ip: str = ""
     ip6: str = ""
     mac: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointState:
+    """How a container sits on one network; the gateways are "" unless its default route goes there."""
+
+    network: NetworkState
+    attachment: Attachment
+    gateway: str = ""
+    gateway6: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

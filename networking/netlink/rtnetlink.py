@@ -329,6 +329,27 @@ class Batch:
         return results
 
 
+def delete_links(links: Sequence[str]) -> None:
+    """Delete links (of a veth pair, both ends); no error for those that are gone or "". Raises NetworkError.
+
+    Several are put into one link group first, because each request waits for RCU: 10 veths took 190 ms by
+    name and take 20 ms as a group.
+    """
+    names = [name for name in links if name]
+    if not names:
+        return
+    with Netlink() as netlink:
+        batch = netlink.batch()
+        if len(names) == 1:
+            batch.delete_link(names[0])
+        else:
+            group = int.from_bytes(os.urandom(4), "big") >> 1 | 1
+            for name in names:
+                batch.set_group(name, group)
+            batch.delete_group(group)
+        batch.commit()
+
+
 def failed_with(failure: NetworkError | None, code: int) -> bool:
     """Tell whether a request failed with the errno `code`."""
     return failure is not None and isinstance(failure.__cause__, OSError) and failure.__cause__.errno == code

@@ -48,12 +48,12 @@ class Container:
     @property
     def ip(self) -> str:
         """The address on the first network."""
-        return self.endpoints[0].ip
+        return self.endpoints[0].attachment.ip
 
     @property
     def ip6(self) -> str:
         """The IPv6 address on the first network."""
-        return self.endpoints[0].ip6
+        return self.endpoints[0].attachment.ip6
 
     def run(self, action: Callable[[], T]) -> T:
         """Run `action` inside."""

@@ -166,9 +166,14 @@ class Wiring:
         names = {spec.network: spec.aliases for spec in specs}
         return tuple(
             EndpointRecord(
-                network=s.network, ip=s.ip, ip6=s.ip6, mac=s.mac, gateway=s.gateway, names=names[s.network]
+                network=state.network.name,
+                ip=state.attachment.ip,
+                ip6=state.attachment.ip6,
+                mac=state.attachment.mac,
+                gateway=state.gateway,
+                names=names[state.network.name],
             )
-            for s in states
+            for state in states
         )
 
     def rewire(

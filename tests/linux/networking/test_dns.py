@@ -56,7 +56,13 @@ class Names:
             lambda: self.server.serve(container.id, udp, tcp, upstreams=upstreams, ndots_set=ndots_set)
         )
         self.records += [
-            DnsRecord(container_id=container.id, network=one.network, ip=one.ip, ip6=one.ip6, names=names)
+            DnsRecord(
+                container_id=container.id,
+                network=one.network.name,
+                ip=one.attachment.ip,
+                ip6=one.attachment.ip6,
+                names=names,
+            )
             for one in container.endpoints
         ]
         self.server.table = DnsTable(self.records, self.lab.networking.list_networks())

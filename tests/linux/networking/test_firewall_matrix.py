@@ -172,7 +172,7 @@ def test_an_internal_network_is_closed_both_ways(wired_lab: Lab) -> None:
     assert inner.ask(OUTSIDE, 80, wait_s=SILENCE_S) == "silence"
     assert other.ask(inner.ip, 80, wait_s=SILENCE_S) == "silence"
     assert wired_lab.from_outside(lambda: ask(UPLINK, 8080)) == "refused"
-    assert inner.ask(both.endpoints[0].ip, 80) == inner.ip
+    assert inner.ask(both.endpoints[0].attachment.ip, 80) == inner.ip
 
 
 def test_a_stolen_source_address_gets_no_answer(wired_lab: Lab) -> None:

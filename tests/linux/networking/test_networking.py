@@ -175,7 +175,7 @@ def test_driver_options_are_obeyed(empty_lab: Lab) -> None:
     two.serve()
     empty_lab.firewall()
 
-    assert one.endpoints[0].interface == "net0"
+    assert one.endpoints[0].attachment.interface == "net0"
     assert "mtu 1400" in one.run(lambda: ip("link", "show", "net0"))
     assert one.ask(two.ip, 80, wait_s=0.3) == "silence"
     assert any(link["ifname"] == "mybridge" for link in links())
@@ -191,7 +191,7 @@ def test_a_container_gets_interfaces_routes_and_dockers_sysctls(empty_lab: Lab) 
     )
     pin = empty_lab.paths.netns(key)
 
-    assert [(s.network, s.interface, bool(s.gateway)) for s in states] == [
+    assert [(s.network.name, s.attachment.interface, bool(s.gateway)) for s in states] == [
         ("c", "eth0", False),
         ("a", "eth1", False),
         ("b", "wan", True),
@@ -228,7 +228,7 @@ def test_connecting_again_repairs_and_changes_nothing_else(empty_lab: Lab) -> No
     assert empty_lab.networking.connect(container.id, specs) == container.endpoints
     assert container.run(lambda: socket.if_nametoindex("eth0")) == index
     assert f"{container.ip}/16" in addresses(container.pin)["eth0"]
-    assert f"{container.endpoints[1].ip}/16" in addresses(container.pin)["eth1"]
+    assert f"{container.endpoints[1].attachment.ip}/16" in addresses(container.pin)["eth1"]
 
 
 def test_addresses_stay_with_the_service_and_not_with_the_container(empty_lab: Lab) -> None:
@@ -241,12 +241,15 @@ def test_addresses_stay_with_the_service_and_not_with_the_container(empty_lab: L
     (other,) = networking.connect("c" * 64, [endpoint("n", "lab/new/1")])
     (after,) = networking.connect("d" * 64, [endpoint("n")])
 
-    assert (after.ip, after.mac) == (before.ip, before.mac)
-    assert other.ip != before.ip
+    assert (after.attachment.ip, after.attachment.mac) == (before.attachment.ip, before.attachment.mac)
+    assert other.attachment.ip != before.attachment.ip
     networking.disconnect("d" * 64)
     networking.release("lab/web/1")
     (reused,) = networking.connect("e" * 64, [endpoint("n", "lab/later/1")])
-    assert (reused.ip, reused.mac != before.mac) == (before.ip, True)
+    assert (reused.attachment.ip, reused.attachment.mac != before.attachment.mac) == (
+        before.attachment.ip,
+        True,
+    )
 
 
 def test_two_living_containers_can_not_have_one_lease(empty_lab: Lab) -> None:
@@ -269,8 +272,12 @@ def test_fixed_addresses(empty_lab: Lab) -> None:
     )
     (free,) = networking.connect("b" * 64, [endpoint("n", "lab/db/1")])
 
-    assert (fixed.ip, fixed.mac, fixed.gateway) == ("10.5.0.7", "02:aa:bb:cc:dd:ee", "10.5.0.254")
-    assert free.ip == "10.5.0.129"
+    assert (fixed.attachment.ip, fixed.attachment.mac, fixed.gateway) == (
+        "10.5.0.7",
+        "02:aa:bb:cc:dd:ee",
+        "10.5.0.254",
+    )
+    assert free.attachment.ip == "10.5.0.129"
     with pytest.raises(NetworkError, match=r"network n: lease 10\.5\.0\.7: the address is taken"):
         networking.connect("c" * 64, [endpoint("n", "lab/x/1", ipv4_address="10.5.0.7")])
     networking.ensure_network(NetworkSpec(name="auto", project="lab"))
@@ -306,7 +313,7 @@ def test_a_new_owner_of_an_address_announces_itself(empty_lab: Lab) -> None:
         frame = ear.recv(100)
 
     assert frame[:6] == b"\xff" * 6
-    assert frame[22:28].hex(":") == container.endpoints[0].mac
+    assert frame[22:28].hex(":") == container.endpoints[0].attachment.mac
     assert frame[28:32] == frame[38:42] == socket.inet_aton(container.ip)
 
 
@@ -335,7 +342,7 @@ def test_containers_connect_in_parallel(empty_lab: Lab) -> None:
             pool.map(lambda key: networking.connect(key, [endpoint("n", f"lab/s/{int(key, 16)}")]), keys)
         )
 
-    assert len({state[0].ip for state in states}) == 20
+    assert len({state[0].attachment.ip for state in states}) == 20
     assert threading.active_count() < 20
     networking.disconnect(*keys)
 
@@ -376,7 +383,7 @@ def test_a_broken_connect_can_be_finished(empty_lab: Lab) -> None:
 
     assert networking.ensure_network(NetworkSpec(name="n", project="lab")) == state
     (connected,) = networking.connect("a" * 64, [endpoint("n")])
-    assert f"{connected.ip}/16" in addresses(empty_lab.paths.netns("a" * 64))["eth0"]
+    assert f"{connected.attachment.ip}/16" in addresses(empty_lab.paths.netns("a" * 64))["eth0"]
 
 
 def test_another_firewalls_policy_is_reported_with_the_remedy(empty_lab: Lab) -> None:
@@ -467,4 +474,7 @@ def test_a_one_offs_lease_goes_with_it(empty_lab: Lab) -> None:
     networking.disconnect("a" * 64)
     (second,) = networking.connect("b" * 64, [endpoint("n", "lab/job/2/bbbb")])
 
-    assert (second.ip, second.mac != first.mac) == (first.ip, True)
+    assert (second.attachment.ip, second.attachment.mac != first.attachment.mac) == (
+        first.attachment.ip,
+        True,
+    )
