@@ -24,6 +24,7 @@ from pycompose.engine.errors import EngineError, KeeperLost
 from pycompose.engine.keeper import wire
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import ContainerState, read_state
+from pycompose.engine.statedirs import make_directory
 
 OnEvent = Callable[[dict[str, Any]], None]
 Fds = list[int]
@@ -39,6 +40,7 @@ for name, path in (("pycompose", sys.argv[1]), ("pycompose.engine", sys.argv[2])
     module.__path__ = [path]
     sys.modules[name] = module
 from pycompose.engine.keeper.main import main
+from pycompose.engine.statedirs import make_directory
 main(sys.argv[3])
 """
 _LISTENER_FD = 3
@@ -110,7 +112,7 @@ class KeeperClient:
         Raises EngineError as `start` does.
         """
         path = paths.keeper_socket(project)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path.parent)
         if _answers(path):
             raise EngineError(f"keeper of {project}: cannot start: one is running already")
         path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Where everything lies. Every path that pycompose writes is made here.
 
 ```
-ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmpfs, gone with a reboot)
+ROOT (/var/lib/pycompose, 0700, survives a reboot)      RUN (/run/pycompose, 0700, tmpfs, gone with a reboot)
   images/…                        engine/images/store.py   projects/P/{lock,control.sock,keeper.sock,supervisor.json}
   volumes/NAME/{_data,meta.json}                           containers/ID/{state,exit,health,runtime}.json,
                                                              stdout, stderr, hosts, hostname, resolv.conf
@@ -9,9 +9,11 @@ ROOT (/var/lib/pycompose, 0711, survives a reboot)      RUN (/run/pycompose, tmp
   projects/P/containers/ID        (a claim, made first)    networks/NAME.json   (subnet, bridge, leases)
   containers/ID/{config.json,service.json,last,rw/,log/}
   names/NAME                      (a link of the claim)
-  base/                           engine/uppers.py
+  base/                           engine/container/layers.py
   docker-init                     engine/init/program.py
+  networks/NAME.json              (made by hand: they come back after a reboot)
 ```
+All directories are made by engine/statedirs.py: whatever the umask, nobody but their owner gets in.
 """
 
 from __future__ import annotations
@@ -55,6 +57,27 @@ class StatePaths:
             "PYCOMPOSE_RUN": str(self.run),
             "PYCOMPOSE_CGROUP": self.cgroup_parent,
         }
+
+    def rooms(self) -> tuple[Path, ...]:
+        """Return the directories right below the two roots."""
+        return (
+            *(
+                self.images,
+                self.volumes,
+                self.projects,
+                self.containers,
+                self.names,
+                self.base,
+                self.kept_networks,
+            ),
+            *(
+                self.projects_run,
+                self.run / "containers",
+                self.run / "netns",
+                self.run / "files",
+                self.networks,
+            ),
+        )
 
     @property
     def images(self) -> Path:
@@ -100,6 +123,11 @@ class StatePaths:
     def networks(self) -> Path:
         """One JSON file per network that exists."""
         return self.run / "networks"
+
+    @property
+    def kept_networks(self) -> Path:
+        """One JSON file per network that was made by hand."""
+        return self.root / "networks"
 
     def project(self, project: str) -> Path:
         """Return where what survives a reboot of one project lies."""

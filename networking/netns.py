@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pycompose.engine.errors import NetworkError
 from pycompose.engine.linux import libc
+from pycompose.engine.statedirs import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,7 +69,7 @@ def create(pin: Path, setup: Callable[[], T]) -> T:
         libc.call("mount", "/proc/thread-self/ns/net", str(pin), None, MS_BIND, None, path=str(pin))
         return setup()
 
-    pin.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(pin.parent)
     try:
         os.close(os.open(pin, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         return _NamespaceThread(inside).finish()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.config import from_json, plain
 from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import locked, read_json, write_json
 from pycompose.networking.model import Attachment, Lease, NetworkState
 
@@ -40,7 +41,7 @@ class NetworkRecords:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lock of all networks for the block."""
-        self.paths.networks.mkdir(parents=True, exist_ok=True)
+        make_directory(self.paths.networks)
         with locked(self.paths.networks):
             yield
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.config import Mount, MountKind
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import VolumeError
+from pycompose.engine.statedirs import make_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,7 @@ def write_files(directory: Path, files: list[InjectedFile]) -> list[Mount]:
     """Write the files into `directory` (made 0700) and return their mounts; raises VolumeError."""
     mounts = []
     if files:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
     for index, file in enumerate(files):
         path = directory / str(index)
         try:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.config import from_json, plain
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import StateError, VolumeError
+from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import locked, read_json, write_json
 
 if TYPE_CHECKING:
@@ -95,14 +96,14 @@ class VolumeStore:
             )
         directory = self._paths.volume(spec.name)
         try:
-            self._paths.volumes.mkdir(mode=0o711, parents=True, exist_ok=True)
-            directory.mkdir(mode=0o701, exist_ok=True)
+            make_directory(directory)
             with locked(directory):
                 existing = self.get(spec.name)
                 if existing is not None:
                     return existing
-                # Docker's data roots are 0755; the directory above keeps other users of the host out.
-                (directory / "_data").mkdir(mode=0o755, exist_ok=True)
+                make_directory(directory / "_data")
+                # As a container sees it; the directories above keep everybody else out.
+                os.chmod(directory / "_data", 0o755)  # noqa: S103 - see above
                 state = VolumeState(
                     name=spec.name,
                     driver="local",

@@ -149,10 +149,13 @@ class Invocation:
         from pycompose import privileges
         from pycompose.client.context import Context
         from pycompose.engine.paths import StatePaths
+        from pycompose.engine.statedirs import close_to_others
 
         privileges.require_containers()
+        paths = StatePaths.from_environment(self.environment)
+        close_to_others(paths)
         return Context(
-            paths=StatePaths.from_environment(self.environment),
+            paths=paths,
             sink=sink or _ignore,
             environment=dict(self.environment),
             confirm=_confirm,

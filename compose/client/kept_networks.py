@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import from_json, plain
+from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import read_json, write_json
 
 if TYPE_CHECKING:
@@ -21,17 +22,13 @@ if TYPE_CHECKING:
     from pycompose.networking.model import NetworkSpec
 
 
-def _directory(paths: StatePaths) -> Path:
-    return paths.root / "networks"
-
-
 def _file(paths: StatePaths, name: str) -> Path:
-    return _directory(paths) / f"{name}.json"
+    return paths.kept_networks / f"{name}.json"
 
 
 def keep(paths: StatePaths, spec: NetworkSpec) -> None:
     """Let a network come back after a reboot; raises OSError."""
-    _directory(paths).mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(paths.kept_networks)
     write_json(_file(paths, spec.name), plain(spec))
 
 
@@ -39,7 +36,7 @@ def forget(paths: StatePaths, name: str) -> None:
     """Let a network not come back, if it was to."""
     _file(paths, name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        _directory(paths).rmdir()
+        paths.kept_networks.rmdir()
 
 
 def restore(paths: StatePaths, name: str) -> None:
@@ -60,7 +57,7 @@ def restore(paths: StatePaths, name: str) -> None:
 def restore_all(paths: StatePaths) -> None:
     """Make every kept network again that has gone with a reboot. Raises NetworkError."""
     try:
-        files = sorted(os.listdir(_directory(paths)))
+        files = sorted(os.listdir(paths.kept_networks))
     except FileNotFoundError:
         return
     for file in files:

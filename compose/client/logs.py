@@ -169,9 +169,10 @@ class Tail:
     def add(self, container: ObservedContainer, *, since_ns: int | None, lines: int | None) -> None:
         """Follow one more container."""
         from pycompose.engine.logs.follow import LogFollower  # noqa: PLC0415 - only to follow
+        from pycompose.engine.statedirs import make_directory  # noqa: PLC0415 - as above
 
         directory = _log_directory(self._context, container.id)
-        directory.mkdir(mode=0o700, exist_ok=True)
+        make_directory(directory)
         self._followers[container.id] = (container, LogFollower(directory, since_ns=since_ns, tail=lines))
 
     def drop(self, container_id: str) -> list[LogLine]:

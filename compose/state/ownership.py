@@ -10,6 +10,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from pycompose.engine.statedirs import make_directory
 from pycompose.errors import SupervisorError
 from pycompose.ipc.protocol import short_path
 from pycompose.state.snapshot import claims
@@ -30,7 +31,7 @@ def lock(paths: StatePaths, project: str) -> int | None:
     directory = paths.project_run(project)
     deadline = time.monotonic() + LOCK_WAIT_S
     while time.monotonic() < deadline:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         try:
             return lock_now(directory)
         except FileNotFoundError:

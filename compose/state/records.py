@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.config import from_json, plain
 from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import read_json, write_json
 from pycompose.model import Network, Service
 from pycompose.policy.health import HealthSpec
@@ -93,5 +94,5 @@ def read_runtime(paths: StatePaths, container_id: str) -> RuntimeRecord:
 def write_runtime(paths: StatePaths, container_id: str, record: RuntimeRecord) -> None:
     """Write the runtime record (tmpfs: nothing to sync)."""
     directory = paths.container_run(container_id)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory)
     write_json(directory / "runtime.json", plain(record), durable=False)

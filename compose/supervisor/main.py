@@ -24,6 +24,7 @@ from pycompose.engine.errors import PycomposeError, storage_error
 from pycompose.engine.linux.process import close_all_but
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import boot_id, start_ticks
+from pycompose.engine.statedirs import close_to_others, make_directory
 from pycompose.engine.statefiles import write_json
 from pycompose.errors import SupervisorError
 from pycompose.ipc.protocol import PROTOCOL, Message, receive, send, short_path
@@ -264,7 +265,7 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
 
 def _set_up_logging(paths: StatePaths, project: str) -> None:
     directory = paths.project(project)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory)
     logging.basicConfig(
         handlers=[LogFile(directory / "supervisor.log")],
         level=logging.INFO,
@@ -303,6 +304,7 @@ def main() -> int:
         eager = bool(message.get("keeper"))
     os.chdir("/")
     try:
+        close_to_others(paths)
         held = lock(paths, project)
         if held is None:
             _tell(first, {"taken": True})

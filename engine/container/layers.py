@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.errors import EngineError
+from pycompose.engine.statedirs import make_directory
 
 # The last one is made last: where it is, the base is complete.
 _BASE_FILES = (
@@ -33,11 +34,8 @@ def make_base(directory: Path) -> Path:
     """
     if (directory / _BASE_FILES[-1][0]).exists():
         return directory
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o755)
-    for name in _BASE_DIRECTORIES:
-        (directory / name).mkdir(exist_ok=True)
-        (directory / name).chmod(0o755)
+    for path in (directory, *(directory / name for name in _BASE_DIRECTORIES)):
+        make_directory(path).chmod(0o755)
     with contextlib.suppress(FileExistsError):
         (directory / "etc/mtab").symlink_to("/proc/mounts")
     for name, mode in _BASE_FILES:
@@ -51,8 +49,7 @@ def make_uppers(directory: Path, trees: Sequence[RootfsTree]) -> Path:
 
     Raises EngineError when a layer of the image is gone, OSError.
     """
-    rw = directory / "rw"
-    rw.mkdir(mode=0o700, exist_ok=True)
+    rw = make_directory(directory / "rw")
     for number, tree in enumerate(trees):
         own = f"{rw}/{number}"
         if os.path.exists(f"{own}/upper"):
@@ -61,9 +58,8 @@ def make_uppers(directory: Path, trees: Sequence[RootfsTree]) -> Path:
             below = os.stat(tree.lowers[0])
         except OSError as exc:
             raise EngineError(f"image layer {tree.lowers[0]}: cannot use: {exc.strerror}") from exc
-        for made in (own, f"{own}/work", f"{own}/upper"):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(made)
+        for made in ("work", "upper"):
+            make_directory(Path(own, made))
         os.chown(f"{own}/upper", below.st_uid, below.st_gid)
         os.chmod(f"{own}/upper", stat.S_IMODE(below.st_mode))
     return rw

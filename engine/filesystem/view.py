@@ -21,6 +21,7 @@ from pycompose.engine.errors import MountError, StateError
 from pycompose.engine.linux import fs, namespaces
 from pycompose.engine.linux import mounts as m
 from pycompose.engine.state import Status, alive
+from pycompose.engine.statedirs import make_directory
 
 if TYPE_CHECKING:
     from pycompose.engine.config import ContainerConfig
@@ -121,7 +122,7 @@ def _mount_trees(paths: StatePaths, config: ContainerConfig, attach_at: Path) ->
 def _in_private_namespace(
     paths: StatePaths, config: ContainerConfig, clone_trees: Callable[[Path], list[int]]
 ) -> Iterator[list[int]]:
-    paths.run.mkdir(parents=True, exist_ok=True)
+    make_directory(paths.run)
     with tempfile.TemporaryDirectory(prefix=".root-", dir=paths.run) as place:
 
         def enter() -> list[int]:

@@ -29,6 +29,7 @@ from pycompose.engine.images.manifest import (
     verify,
 )
 from pycompose.engine.images.removal import remove_tree
+from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import locked, read_json
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ class ImageLayout:
             self.root,
             *(self.root / name for name in ("blobs/sha256", "layers", "host", "tmp")),
         ):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chmod(self.root, 0o700)
+            make_directory(directory)
         replace_file(self.root / "oci-layout", b'{"imageLayoutVersion": "1.0.0"}', durable=False)
 
     @contextlib.contextmanager

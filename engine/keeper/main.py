@@ -44,6 +44,7 @@ from pycompose.engine.keeper.supervisor_restart import SupervisorRestarter
 from pycompose.engine.linux import caps, process
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, boot_id, read_state
+from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import read_json
 
 LISTENER_FD = 3
@@ -211,7 +212,7 @@ class Keeper:
         earlier = self._ended.get(config.id)
         if earlier is not None:
             earlier.abandon_group()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         (directory / "exit.json").unlink(missing_ok=True)
         with contextlib.ExitStack() as undo:
             copy = Output(self.loop, self._paths.container(config.id) / "log", config.log)

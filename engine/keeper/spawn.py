@@ -32,6 +32,7 @@ from pycompose.engine.init import program
 from pycompose.engine.linux import caps, namespaces, process
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, read_state
+from pycompose.engine.statedirs import make_directory
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PIPE_BYTES = 1 << 20
@@ -289,7 +290,7 @@ class Launcher:
 
     def _directories(self, config: ContainerConfig) -> Path:
         """Make where the rootfs is mounted, and its upper and work directories."""
-        (self._paths.container_run(config.id) / "rootfs").mkdir(exist_ok=True)
+        make_directory(self._paths.container_run(config.id) / "rootfs")
         return make_uppers(self._paths.container(config.id), config.rootfs)
 
 

@@ -11,6 +11,7 @@ from pycompose.engine.config import LogConfig
 from pycompose.engine.keeper.attach import AttachedPipe
 from pycompose.engine.keeper.loop import Loop
 from pycompose.engine.logs.writer import LogWriter
+from pycompose.engine.statedirs import make_directory
 
 TURN_BYTES = 64 * 1024
 # More than what a pipe and a terminal can still hold when their last writer has gone.
@@ -21,7 +22,7 @@ class Output:
     """The readers of one container's streams; `add` them, `finish` when its processes are gone."""
 
     def __init__(self, loop: Loop, directory: Path, config: LogConfig) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         self._loop = loop
         self._log = LogWriter(directory, config)
         self._streams: dict[int, str] = {}

@@ -30,7 +30,7 @@ def main(scratch: Path) -> None:
         data=f"lowerdir=/var/lib,upperdir={scratch}/upper,workdir={scratch}/work",
     )
     mount("run", "/run", "tmpfs", data="mode=0755")
-    for directory, mode in ((Path("/var/lib/pycompose"), 0o711), (Path("/run/pycompose"), 0o755)):
+    for directory, mode in ((Path("/var/lib/pycompose"), 0o755), (Path("/run/pycompose"), 0o755)):
         directory.mkdir(exist_ok=True)
         mount("pycompose", directory, "tmpfs", data=f"mode={mode:04o}")
     os.write(1, b"ready\n")

@@ -56,7 +56,7 @@ def host_paths(private_host: Path, request: pytest.FixtureRequest) -> Iterator[S
     number = next(_numbers)
     top = private_host / f"t{number}"
     paths = StatePaths(root=top / "lib", run=top / "run", cgroup_parent=f"pycompose-t{os.getpid()}-{number}")
-    for directory, mode in ((paths.root, 0o711), (paths.run, 0o755)):
+    for directory, mode in ((paths.root, 0o755), (paths.run, 0o755)):
         directory.mkdir(parents=True)
         mount("pycompose-test", directory, "tmpfs", data=f"mode={mode:04o}")
     watch = Watch(paths=paths)

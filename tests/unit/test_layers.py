@@ -15,6 +15,7 @@ BASICS = (
     "pycompose.engine.dataclass",
     "pycompose.engine.errors",
     "pycompose.engine.paths",
+    "pycompose.engine.statedirs",
     "pycompose.engine.statefiles",
     "pycompose.engine.batching",
     "pycompose.engine.config",
@@ -59,6 +60,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pycompose.engine.dataclass",
         "pycompose.engine.errors",
         "pycompose.engine.paths",
+        "pycompose.engine.statedirs",
     ),
 }
 # Decisions without side effects: same input, same answer, on any machine.

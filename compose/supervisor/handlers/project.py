@@ -9,6 +9,7 @@ from pycompose.engine.config import from_json
 from pycompose.engine.errors import NoSuchContainer, StateError
 from pycompose.engine.images.spec import Image
 from pycompose.engine.state import Status
+from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import write_json
 from pycompose.events import Event, Phase
 from pycompose.model import Project
@@ -78,7 +79,7 @@ class ProjectHandlers:
     def _remember(self, project: Project) -> None:
         managed = self._managed
         directory = managed.paths.project(project.name)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         value = {"directory": project.directory, "files": list(project.files), "name": project.name}
         write_json(directory / "project.json", value, durable=False)
 

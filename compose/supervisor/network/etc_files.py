@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pycompose.engine.statedirs import make_directory
 from pycompose.networking.etc_files import (
     host_network_hosts,
     hostname_text,
@@ -68,7 +69,7 @@ def shared(paths: StatePaths, config: ContainerConfig, other: str) -> None:
 
 def _directory(paths: StatePaths, config: ContainerConfig) -> Path:
     directory = paths.container_run(config.id)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory)
     return directory
 
 

@@ -20,6 +20,7 @@ from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import AlreadyExists, EngineError, KeeperLost, StateError, storage_error
 from pycompose.engine.linux.libc import call
 from pycompose.engine.logs.reader import read_logs
+from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import write_json
 from pycompose.model import Health
 from pycompose.policy.health import HealthSpec, make_spec
@@ -127,7 +128,7 @@ class Runtime:
         self._claim(container_id, name, "" if wanted.beside else wanted.replaces)
         try:
             directory = self.paths.container(container_id)
-            directory.mkdir(mode=0o710, parents=True)
+            make_directory(directory)
             inherited = (
                 {} if wanted.renew_volumes or not wanted.replaces else self._inherited(wanted.replaces)
             )
@@ -211,7 +212,7 @@ class Runtime:
         """Write down that the container is ours, then take its name (from the one it replaces)."""
         try:
             claims = self.paths.project_claims(self.project)
-            claims.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(claims)
             (claims / container_id).write_text(f"{container_id} {name}", encoding="utf-8")
             try:
                 self._take_name(claims / container_id, container_id, name, replaces)
@@ -231,7 +232,7 @@ class Runtime:
 
         The name is another link of the claim. Nothing happens when the container has it already.
         """
-        self.paths.names.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(self.paths.names)
         path = self.paths.names / name
         try:
             os.link(claim, path)
@@ -347,7 +348,7 @@ class Runtime:
             for directory in (self.paths.container(container_id), self.paths.container_run(container_id)):
                 probe = directory / ".room"
                 try:
-                    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    make_directory(directory)
                     fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
                     try:
                         os.posix_fallocate(fd, 0, START_BYTES)
