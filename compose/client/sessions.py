@@ -257,7 +257,7 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
     wanted = {
         "service": service.name,
         "name": name,
-        "await": [[item.service, item.condition.value, item.required] for item in waited],
+        "dependencies": [plain(item) for item in waited],
     }
     return start_oneoff(context, project, images, options, wanted, stdin=options.interactive)
 

@@ -8,7 +8,9 @@ import struct
 from collections import deque
 from typing import TYPE_CHECKING
 
+from pycompose.engine.config import plain
 from pycompose.errors import SupervisorError
+from pycompose.ipc.messages import ErrorMessage, ResultMessage, to_message
 from pycompose.ipc.protocol import Message, receive, send
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pycompose.engine.errors import PycomposeError
+    from pycompose.ipc.messages import Result, SupervisorMessage
 
 
 class Peer:
@@ -42,18 +45,22 @@ class Peer:
         _, uid, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         return int(uid)
 
-    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+    def send(self, message: SupervisorMessage, fds: Sequence[int] = ()) -> None:
         """Send now or queue. The descriptors are closed once they are sent."""
         if self.closed:
             for fd in fds:
                 os.close(fd)
             return
-        self._queue.append((message, list(fds)))
+        self._queue.append((to_message(message), list(fds)))
         self._flush()
 
     def fail(self, error: PycomposeError) -> None:
         """Send an error as the end of the operation."""
-        self.send({"error": error.to_json()})
+        self.send(ErrorMessage(error=error.to_json()))
+
+    def answer(self, result: Result, fds: Sequence[int] = ()) -> None:
+        """Send the result of the operation."""
+        self.send(ResultMessage(result=plain(result)), fds)
 
     def close(self) -> None:
         """Hang up; queued messages are dropped."""

@@ -43,7 +43,7 @@ def run(context: Context, options: AloneOptions) -> Session:
     if options.publish_all:
         service = run_project.publish_exposed(service, images[service.name])
         project = replace(project, services={service.name: service})
-    wanted = {"service": service.name, "name": service.name, "await": [], "start": options.start}
+    wanted = {"service": service.name, "name": service.name, "start": options.start}
     with _id_file(options.cidfile) as file, _in_its_words(service.name):
         session = start_oneoff(context, project, images, options, wanted, stdin=service.stdin_open)
         file.write(session.container)

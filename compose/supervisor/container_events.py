@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from pycompose.ipc.messages import ContainerMessage
 from pycompose.supervisor.logfile import Journal
 
 if TYPE_CHECKING:
@@ -29,11 +30,10 @@ class ContainerEvents:
 
     def publish(self, event: ContainerEvent) -> None:
         """Write an event down, and send it to all subscribers."""
-        value = event.to_json()
         self._recent.append(event)
-        self._journal.append(value)
+        self._journal.append(event.to_json())
         for peer in list(self.subscribers):
-            peer.send({"container": value})
+            peer.send(ContainerMessage(container=event))
 
     def since(self, time_ns: int) -> Iterator[ContainerEvent]:
         """Yield the latest events from `time_ns` on (CLOCK_REALTIME), at most RECENT_EVENTS."""

@@ -6,19 +6,28 @@ don't queue behind an `up` that waits for something: they interrupt it first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any
 
-from pycompose.engine.errors import KeeperLost, PycomposeError, StateError
-from pycompose.ipc.retry import REPEATABLE
+from pycompose.engine.errors import KeeperLost, PycomposeError
+from pycompose.errors import SupervisorError
+from pycompose.ipc import requests
+from pycompose.ipc.messages import session_message
 from pycompose.supervisor.handlers.container import ContainerHandlers
 from pycompose.supervisor.handlers.network import NetworkHandlers
 from pycompose.supervisor.handlers.project import ProjectHandlers
 from pycompose.supervisor.handlers.session import SessionHandlers
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from pycompose.ipc.protocol import Message
+    from pycompose.ipc.requests import SupervisorRequest
     from pycompose.ipc.server import Peer
     from pycompose.supervisor.project import ManagedProject
+
+    # What each takes as its request is in its signature (tests/unit/compose/test_requests.py compares).
+    Handler = Callable[[Peer, Any, list[int]], Awaitable[None]]
 
 
 class Dispatcher:
@@ -30,46 +39,48 @@ class Dispatcher:
         network = NetworkHandlers(managed)
         container = ContainerHandlers(managed)
         self._session = session = SessionHandlers(managed, project)
-        self._handlers = {
-            "apply": project.apply,
-            "down": project.down,
-            "start": project.start,
-            "stop": project.stop,
-            "restart": project.restart,
-            "kill": project.kill,
-            "rm": project.rm,
-            "pause": project.pause,
-            "hold": project.hold,
-            "connect": network.connect,
-            "disconnect": network.disconnect,
-            "neighbours": network.neighbours,
-            "rename": container.rename,
-            "update": container.update,
-            "exec": session.exec,
-            "attach": session.attach,
-            "run": session.run,
-            "launch": session.launch,
-            "rejoin": session.rejoin,
-            "wait": session.wait,
-            "subscribe": session.subscribe,
+        self.handlers: dict[type[SupervisorRequest[Any]], Handler] = {
+            requests.ApplyRequest: project.apply,
+            requests.DownRequest: project.down,
+            requests.StartRequest: project.start,
+            requests.StopRequest: project.stop,
+            requests.RestartRequest: project.restart,
+            requests.KillRequest: project.kill,
+            requests.RemoveRequest: project.rm,
+            requests.PauseRequest: project.pause,
+            requests.HoldRequest: project.hold,
+            requests.ConnectRequest: network.connect,
+            requests.DisconnectRequest: network.disconnect,
+            requests.NeighboursRequest: network.neighbours,
+            requests.RenameRequest: container.rename,
+            requests.UpdateRequest: container.update,
+            requests.ExecRequest: session.exec,
+            requests.AttachRequest: session.attach,
+            requests.RunRequest: session.run,
+            requests.LaunchRequest: session.launch,
+            requests.RejoinRequest: session.rejoin,
+            requests.WaitRequest: session.wait,
+            requests.SubscribeRequest: session.subscribe,
         }
 
     async def handle(self, peer: Peer, message: Message, fds: list[int]) -> None:
-        """Perform the operation of `message`; raises PycomposeError."""
-        handler = self._handlers.get(str(message["op"]))
-        if handler is None:
-            raise StateError(f"control socket: unknown operation {message['op']!r}")
+        """Perform the operation that `message` asks for; raises PycomposeError."""
+        request = requests.request_from_message(message)
         await self._managed.keepers.settled()
         runtime = self._managed.runtime
         losses = runtime.losses
         try:
-            await handler(peer, message, fds)
+            await self.handlers[type(request)](peer, request, fds)
         except PycomposeError as exc:
             # Whatever has failed, it has failed because of that.
-            if runtime.losses != losses and message["op"] in REPEATABLE and not isinstance(exc, KeeperLost):
+            if runtime.losses != losses and request.repeatable and not isinstance(exc, KeeperLost):
                 raise KeeperLost(exc.message, hint=exc.hint) from exc
             raise
 
     def during(self, peer: Peer, message: Message, fds: list[int]) -> None:
-        """Take a message that comes while an operation of the same connection is under way: resize, signal, leave."""
-        self._session.during(peer, message, fds)
+        """Take a message that comes while an operation of the same connection is under way: resize, signal, leave.
+
+        Any other has come too late, from a client that gives up.
+        """
+        with contextlib.suppress(SupervisorError):
+            self._session.during(peer, session_message(message), fds)

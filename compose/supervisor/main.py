@@ -27,6 +27,7 @@ from pycompose.engine.state import boot_id, start_ticks
 from pycompose.engine.statedirs import close_to_others, make_directory
 from pycompose.engine.statefiles import write_json
 from pycompose.errors import SupervisorError
+from pycompose.ipc.messages import HelloMessage
 from pycompose.ipc.protocol import PROTOCOL, Message, receive, send, short_path
 from pycompose.ipc.server import Peer
 from pycompose.networking.api import Networking
@@ -140,7 +141,7 @@ class Supervisor:
         self.peers[peer] = None
         if self._idle is not None:
             self._idle.cancel()
-        peer.send({"hello": PROTOCOL, "pid": os.getpid(), "version": VERSION})
+        peer.send(HelloMessage(hello=PROTOCOL, pid=os.getpid(), version=VERSION))
 
     def _message(self, peer: Peer, message: Message, fds: list[int]) -> None:
         if self.project.finished.is_set():

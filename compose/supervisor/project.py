@@ -32,7 +32,7 @@ from pycompose.version import VERSION
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
@@ -127,7 +127,7 @@ class ManagedProject:
         )
 
     def chosen(
-        self, services: list[str], ids: list[str] | None = None, *, oneoffs: bool = False
+        self, services: Sequence[str], ids: Sequence[str] = (), *, oneoffs: bool = False
     ) -> list[TrackedContainer]:
         """Return the tracked containers of `ids` or of the services, of all for none named."""
         tracked = self.lifecycle.tracked.values()

@@ -5,7 +5,7 @@ Both last as long as the container; the next recreate makes what the compose fil
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.cgroups.base import open_existing
 from pycompose.engine.config import Limits, from_json, plain
@@ -13,12 +13,12 @@ from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NoSuchContainer
 from pycompose.engine.state import Status
 from pycompose.engine.statefiles import write_json
-from pycompose.model import Restart
+from pycompose.ipc.messages import ChangeResult
 from pycompose.state.records import write_service
 from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
-    from pycompose.ipc.protocol import Message
+    from pycompose.ipc.requests import ContainersRequest, RenameRequest, UpdateRequest
     from pycompose.ipc.server import Peer
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.project import ManagedProject
@@ -30,32 +30,30 @@ class ContainerHandlers:
     def __init__(self, managed: ManagedProject) -> None:
         self._managed = managed
 
-    async def rename(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def rename(self, peer: Peer, request: RenameRequest, _: list[int]) -> None:
         """Give a container another name."""
         async with self._managed.exclusive():
-            await self._managed.lifecycle.rename(self._tracked(message), str(message["name"]))
-        peer.send({"result": {}})
+            await self._managed.lifecycle.rename(self._tracked(request), request.name)
+        peer.answer(ChangeResult())
 
-    async def update(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def update(self, peer: Peer, request: UpdateRequest, _: list[int]) -> None:
         """Change limits, of a running container at once, and the restart policy."""
         paths = self._managed.paths
         async with self._managed.exclusive():
-            tracked = self._tracked(message)
-            if message["limits"]:
-                changed = {**plain(tracked.config.limits), **message["limits"]}
+            tracked = self._tracked(request)
+            if limits := plain(request.limits):
+                changed = {**plain(tracked.config.limits), **limits}
                 config = replace(tracked.config, limits=from_json(Limits, changed))
                 if tracked.status in (Status.RUNNING, Status.PAUSED):
-                    wanted = from_json(Limits, message["limits"])
-                    await blocking(self._limit, tracked, wanted)
+                    await blocking(self._limit, tracked, request.limits)
                 path = paths.container(config.id) / "config.json"
                 await blocking(write_json, path, plain(config), durable=False)
                 tracked.config = config
-            if message["restart"]:
-                restart = from_json(Restart, message["restart"])
-                service = replace(tracked.record.service, restart=restart)
+            if request.restart is not None:
+                service = replace(tracked.record.service, restart=request.restart)
                 tracked.record = replace(tracked.record, service=service)
                 await blocking(write_service, paths, tracked.config.id, tracked.record)
-        peer.send({"result": {}})
+        peer.answer(ChangeResult())
 
     def _limit(self, tracked: TrackedContainer, limits: Limits) -> None:
         """Write limits to the control group; memory goes with what swap it has."""
@@ -69,8 +67,8 @@ class ContainerHandlers:
         finally:
             group.close()
 
-    def _tracked(self, message: Message) -> TrackedContainer:
-        (found,) = self._managed.chosen([], message["ids"]) or (None,)
+    def _tracked(self, request: ContainersRequest[Any]) -> TrackedContainer:
+        (found,) = self._managed.chosen((), request.ids) or (None,)
         if found is None:
-            raise NoSuchContainer(f"container {message['ids'][0][:12]}: is gone")
+            raise NoSuchContainer(f"container {request.ids[0][:12]}: is gone")
         return found

@@ -6,17 +6,23 @@ compose file says.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NetworkError, NoSuchContainer
 from pycompose.engine.state import Status
+from pycompose.ipc.messages import ChangeResult
 from pycompose.model import Endpoint, Network
 from pycompose.state.records import ServiceRecord, read_runtime, write_runtime, write_service
 from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
-    from pycompose.ipc.protocol import Message
+    from pycompose.ipc.requests import (
+        ConnectRequest,
+        ContainersRequest,
+        DisconnectRequest,
+        NeighboursRequest,
+    )
     from pycompose.ipc.server import Peer
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.project import ManagedProject
@@ -28,30 +34,30 @@ class NetworkHandlers:
     def __init__(self, managed: ManagedProject) -> None:
         self._managed = managed
 
-    async def connect(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def connect(self, peer: Peer, request: ConnectRequest, _: list[int]) -> None:
         """Put a container on one more network."""
         async with self._managed.exclusive():
-            tracked = self._tracked(message)
-            await self._change(tracked, joined(tracked.name, tracked.record, message))
-        peer.send({"result": {}})
+            tracked = self._tracked(request)
+            await self._change(tracked, joined(tracked.name, tracked.record, request))
+        peer.answer(ChangeResult())
 
-    async def disconnect(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def disconnect(self, peer: Peer, request: DisconnectRequest, _: list[int]) -> None:
         """Take a container off a network."""
         async with self._managed.exclusive():
-            tracked = self._tracked(message)
-            name = str(message["network"])
-            await self._change(tracked, left(tracked.name, tracked.record, name), leaving=name)
-        peer.send({"result": {}})
+            tracked = self._tracked(request)
+            record = left(tracked.name, tracked.record, request.network)
+            await self._change(tracked, record, leaving=request.network)
+        peer.answer(ChangeResult())
 
-    async def neighbours(self, peer: Peer, _: Message, __: list[int]) -> None:
+    async def neighbours(self, peer: Peer, _: NeighboursRequest, __: list[int]) -> None:
         """Look again who of other projects is on our networks."""
         await blocking(self._managed.wiring.refresh_neighbours)
-        peer.send({"result": {}})
+        peer.answer(ChangeResult())
 
-    def _tracked(self, message: Message) -> TrackedContainer:
-        (found,) = self._managed.chosen([], message["ids"]) or (None,)
+    def _tracked(self, request: ContainersRequest[Any]) -> TrackedContainer:
+        (found,) = self._managed.chosen((), request.ids) or (None,)
         if found is None:
-            raise NoSuchContainer(f"container {message['ids'][0][:12]}: is gone")
+            raise NoSuchContainer(f"container {request.ids[0][:12]}: is gone")
         return found
 
     async def _change(self, tracked: TrackedContainer, record: ServiceRecord, *, leaving: str = "") -> None:
@@ -65,9 +71,9 @@ class NetworkHandlers:
         tracked.record = record
 
 
-def joined(container: str, record: ServiceRecord, message: Message) -> ServiceRecord:
+def joined(container: str, record: ServiceRecord, request: ConnectRequest) -> ServiceRecord:
     """Return the record with one more network; raises NetworkError when the container can't be on it."""
-    name = str(message["network"])
+    name = request.network
     if record.service.network_mode:
         raise NetworkError(
             f"container {container}: cannot connect to network {name}: "
@@ -77,9 +83,9 @@ def joined(container: str, record: ServiceRecord, message: Message) -> ServiceRe
         raise NetworkError(f"container {container}: is on network {name} already")
     endpoint = Endpoint(
         network=name,
-        aliases=tuple(message.get("aliases", ())),
-        ipv4_address=str(message.get("ip", "")),
-        ipv6_address=str(message.get("ip6", "")),
+        aliases=request.aliases,
+        ipv4_address=request.ip,
+        ipv6_address=request.ip6,
     )
     service = replace(record.service, networks=(*record.service.networks, endpoint))
     network = Network(key=name, name=name, external=True)

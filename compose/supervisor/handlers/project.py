@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pycompose.engine.config import from_json
 from pycompose.engine.errors import NoSuchContainer, StateError
-from pycompose.engine.images.spec import Image
 from pycompose.engine.state import Status
 from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import write_json
 from pycompose.events import Event, Phase
-from pycompose.model import Project
+from pycompose.ipc.messages import ChangeResult, DownResult, ProgressMessage
+from pycompose.ipc.requests import StartRequest
 from pycompose.policy.plan import AwaitService, Plan, StartContainer
-from pycompose.policy.reconcile import ReconcileOptions, Recreate, orphans, reconcile
+from pycompose.policy.reconcile import ReconcileOptions, orphans, reconcile
 from pycompose.policy.teardown import down_plan, stop_plan
 from pycompose.state.boot import Last, note_change
 from pycompose.supervisor.execute import execute
@@ -27,8 +26,20 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Iterable
 
     from pycompose.events import Sink
-    from pycompose.ipc.protocol import Message
+    from pycompose.ipc.requests import (
+        ApplyRequest,
+        ContainersRequest,
+        DownRequest,
+        HoldRequest,
+        KillRequest,
+        PauseRequest,
+        PlanRequest,
+        RemoveRequest,
+        RestartRequest,
+        StopRequest,
+    )
     from pycompose.ipc.server import Peer
+    from pycompose.model import Project
     from pycompose.policy.observed import Observed, ObservedContainer
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.operations import Operations
@@ -41,40 +52,39 @@ class ProjectHandlers:
     def __init__(self, managed: ManagedProject) -> None:
         self._managed = managed
 
-    async def apply(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def apply(self, peer: Peer, request: ApplyRequest, _: list[int]) -> None:
         """`up`, `create`, `scale`: make the project what it says."""
-        project = from_json(Project, message["project"])
-        images = {key: from_json(Image, value) for key, value in message["images"].items()}
+        project = request.project
         sink = sink_of(peer)
         async with self._managed.exclusive(interruptible=True):
-            if not message.get("dry_run"):
+            if not request.dry_run:
                 self._managed.keepers.want()
                 await blocking(self._remember, project)
-            if not message.get("dry_run") and message.get("start", True):
-                wanted = set(message["services"])
+            if not request.dry_run and request.start:
+                wanted = set(request.services)
                 kept = [t for t in self._managed.lifecycle.tracked.values() if t.service in wanted]
                 await asyncio.gather(*(self._managed.lifecycle.keep(t) for t in kept if not t.record.oneoff))
             observed = await self._managed.observe()
-            options = _reconcile_options(message, images)
-            if not message.get("ignore_orphans") and not options.remove_orphans:
+            options = _reconcile_options(request)
+            if not request.ignore_orphans and not request.remove_orphans:
                 _warn_about_orphans(sink, project, observed)
             plan = reconcile(project, observed, options)
             _tell_running(sink, plan, observed, options)
-            await self._walk(plan, self._managed.operations(sink, project, images), message)
+            await self._walk(plan, self._managed.operations(sink, project, request.images), request)
         # A crash of the machine finds the new containers on disk; nobody has to wait for it.
         self._managed.tasks.start(blocking(self._managed.runtime.sync))
-        if message.get("wait") and not message.get("dry_run"):
-            await self._wait_ready(sink, options.services, message.get("wait_timeout_s"))
-        peer.send({"result": {}})
+        if request.wait and not request.dry_run:
+            await self._wait_ready(sink, options.services, request.wait_timeout_s)
+        peer.answer(ChangeResult())
 
     @staticmethod
-    async def _walk(plan: Plan, operations: Operations, message: Message) -> None:
+    async def _walk(plan: Plan, operations: Operations, request: PlanRequest[Any]) -> None:
         """Perform the plan; with `dry_run` only say what would be done."""
-        if message.get("dry_run"):
+        if request.dry_run:
             for node in plan.nodes:
                 operations.rehearse(node)
         else:
-            await execute(plan, operations.perform, parallel=message.get("parallel"))
+            await execute(plan, operations.perform, parallel=request.parallel)
 
     def _remember(self, project: Project) -> None:
         managed = self._managed
@@ -108,38 +118,38 @@ class ProjectHandlers:
             text = "Healthy" if tracked.record.health or tracked.status is Status.RUNNING else "Exited"
             sink(Event(subject=f"Container {tracked.name}", text=text, phase=Phase.DONE))
 
-    async def down(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def down(self, peer: Peer, request: DownRequest, _: list[int]) -> None:
         """Stop and remove containers and networks, with `volumes` the data too; end when nothing is left."""
         managed = self._managed
-        project = from_json(Project, message["project"]) if message.get("project") else None
+        project = request.project
         sink = sink_of(peer)
         async with self._managed.exclusive(interrupts=True):
             observed = await self._managed.observe()
-            chosen = _taken_down(observed, project, message)
-            chosen += [container for container in self._overdue(observed, message) if container not in chosen]
-            networks = [] if message["services"] else await blocking(self._networks_of, project)
+            chosen = _taken_down(observed, request)
+            chosen += [container for container in self._overdue(observed, request) if container not in chosen]
+            networks = [] if request.services else await blocking(self._networks_of, project)
             stays = [container for container in observed.containers if container not in chosen]
-            volumes = await blocking(self._volumes_of, project, stays) if message.get("volumes") else []
+            volumes = await blocking(self._volumes_of, project, stays) if request.volumes else []
             plan = down_plan(
                 observed,
                 containers=chosen,
                 networks=networks,
                 volumes=volumes,
-                timeout_s=message.get("timeout_s"),
-                anonymous_volumes=bool(message.get("volumes")),
+                timeout_s=request.timeout_s,
+                anonymous_volumes=request.volumes,
             )
-            await self._walk(plan, self._managed.operations(sink, project), message)
+            await self._walk(plan, self._managed.operations(sink, project), request)
             nothing_left = not managed.lifecycle.tracked
             if nothing_left:
                 await blocking(managed.wiring.remove_all)
-        peer.send({"result": {"nothing": not plan, "ends": managed.finish_after_down()}})
+        peer.answer(DownResult(nothing=not plan, ends=managed.finish_after_down()))
 
-    def _overdue(self, observed: Observed, message: Message) -> list[ObservedContainer]:
+    def _overdue(self, observed: Observed, request: DownRequest) -> list[ObservedContainer]:
         """Return what `run --rm` has made and could not remove: a disk was full, or somebody was killed."""
         tracked = self._managed.lifecycle.tracked
         return [
             container
-            for container in _selected(observed, message, oneoff=True)
+            for container in _selected(observed, request, oneoff=True)
             if container.oneoff
             and not container.running
             and container.id in tracked
@@ -167,28 +177,28 @@ class ProjectHandlers:
             found = [volume for volume in found if volume.anonymous or volume.name in own]
         return [volume.name for volume in found if volume.name not in used]
 
-    async def start(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def start(self, peer: Peer, request: StartRequest, _: list[int]) -> None:
         """Start what exists, dependencies first."""
         sink = sink_of(peer)
         async with self._managed.exclusive(interruptible=True):
-            chosen = await self.start_chosen(sink, message)
-        if message.get("wait"):
+            chosen = await self.start_chosen(sink, request)
+        if request.wait:
             services = dict.fromkeys(container.service for container in chosen)
-            await self._wait_ready(sink, services, message.get("wait_timeout_s"))
-        peer.send({"result": {}})
+            await self._wait_ready(sink, services, request.wait_timeout_s)
+        peer.answer(ChangeResult())
 
-    async def start_chosen(self, sink: Sink, message: Message) -> list[ObservedContainer]:
-        """Start what a message chooses, and return it; the caller keeps others out (`exclusive`)."""
+    async def start_chosen(self, sink: Sink, request: StartRequest) -> list[ObservedContainer]:
+        """Start what a request chooses, and return it; the caller keeps others out (`exclusive`)."""
         observed = await self._managed.observe()
-        chosen = _selected(observed, message, oneoff=False)
-        if not chosen and message["services"]:
-            raise NoSuchContainer(f"service {message['services'][0]} has no container to start")
-        alone = bool(message.get("ids"))  # named as containers, they are nobody's dependants
+        chosen = _selected(observed, request, oneoff=False)
+        if not chosen and request.services:
+            raise NoSuchContainer(f"service {request.services[0]} has no container to start")
+        alone = bool(request.ids)  # named as containers, they are nobody's dependants
         if not alone:
             chosen = self._with_dependencies(observed, chosen)
         services = set() if alone else {container.service for container in chosen}
         plan = self._start_plan([container for container in chosen if not container.running], services)
-        await self._walk(plan, self._managed.operations(sink), message)
+        await self._walk(plan, self._managed.operations(sink), request)
         return chosen
 
     def _with_dependencies(
@@ -233,28 +243,28 @@ class ProjectHandlers:
             starts.setdefault(container.service, []).append(number)
         return plan
 
-    async def stop(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def stop(self, peer: Peer, request: StopRequest, _: list[int]) -> None:
         """Stop containers, dependants first. What `returns` does so with the machine: nobody has stopped it."""
         async with self._managed.exclusive(interrupts=True):
-            chosen = _selected(await self._managed.observe(), message, oneoff=False)
-            plan = stop_plan(chosen, timeout_s=message.get("timeout_s"))
-            await self._walk(plan, self._managed.operations(sink_of(peer)), message)
-            for container in chosen if message.get("returns") else ():
+            chosen = _selected(await self._managed.observe(), request, oneoff=False)
+            plan = stop_plan(chosen, timeout_s=request.timeout_s)
+            await self._walk(plan, self._managed.operations(sink_of(peer)), request)
+            for container in chosen if request.returns else ():
                 await blocking(note_change, self._managed.paths, container.id, Last.UP)
-        peer.send({"result": {}})
+        peer.answer(ChangeResult())
 
-    async def restart(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def restart(self, peer: Peer, request: RestartRequest, _: list[int]) -> None:
         """Stop in reverse order, start in order; dependants that declared `restart: true` too."""
         sink = sink_of(peer)
         async with self._managed.exclusive(interrupts=True):
             observed = await self._managed.observe()
-            chosen = _selected(observed, message, oneoff=False)
-            if not message.get("no_deps"):
+            chosen = _selected(observed, request, oneoff=False)
+            if not request.no_deps:
                 chosen = self._with_restarting_dependants(observed, chosen)
             await blocking(self._managed.runtime.check_room, [container.id for container in chosen])
             operations = self._managed.operations(_quiet(sink))
             async with self._managed.lifecycle.returning([container.id for container in chosen]):
-                await execute(stop_plan(chosen, timeout_s=message.get("timeout_s")), operations.perform)
+                await execute(stop_plan(chosen, timeout_s=request.timeout_s), operations.perform)
                 for container in chosen:
                     sink(Event(subject=f"Container {container.name}", text="Restarting", phase=Phase.WORKING))
                 services = {container.service for container in chosen}
@@ -263,7 +273,7 @@ class ProjectHandlers:
                 sink(Event(subject=f"Container {container.name}", text="Started", phase=Phase.DONE))
                 if container.id in self._managed.lifecycle.tracked:
                     self._managed.lifecycle.restarted(self._managed.lifecycle.tracked[container.id])
-        peer.send({"result": {}})
+        peer.answer(ChangeResult())
 
     def _with_restarting_dependants(
         self, observed: Observed, chosen: list[ObservedContainer]
@@ -288,14 +298,14 @@ class ProjectHandlers:
             if c.service in services and not c.oneoff and (c in chosen or c.running)
         ]
 
-    async def kill(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def kill(self, peer: Peer, request: KillRequest, _: list[int]) -> None:
         """Send a signal to all containers at once; doesn't wait for an operation that stops them gently."""
-        number = signal_number(str(message["signal"]))
+        number = signal_number(request.signal)
         sink = sink_of(peer)
         self._managed.interrupt()
         running = [
             tracked
-            for tracked in self._managed.chosen(message["services"], message.get("ids"), oneoffs=True)
+            for tracked in self._managed.chosen(request.services, request.ids, oneoffs=True)
             if tracked.active
         ]
 
@@ -305,43 +315,40 @@ class ProjectHandlers:
             sink(Event(subject=f"Container {tracked.name}", text="Killed", phase=Phase.DONE))
 
         await _all(kill(tracked) for tracked in running)
-        peer.send({"result": {"nothing": not running}})
+        peer.answer(ChangeResult(nothing=not running))
 
-    async def rm(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def rm(self, peer: Peer, request: RemoveRequest, _: list[int]) -> None:
         """Remove stopped containers, with `stop` running ones too."""
-        async with self._managed.exclusive(interrupts=bool(message.get("stop"))):
-            chosen = _selected(await self._managed.observe(), message, oneoff=False)
-            if not message.get("stop"):
+        async with self._managed.exclusive(interrupts=request.stop):
+            chosen = _selected(await self._managed.observe(), request, oneoff=False)
+            if not request.stop:
                 chosen = [container for container in chosen if not container.running]
-            plan = stop_plan(
-                chosen, timeout_s=message.get("timeout_s"), remove=True, volumes=bool(message.get("volumes"))
-            )
-            await self._walk(plan, self._managed.operations(sink_of(peer)), message)
-        peer.send({"result": {"nothing": not chosen}})
+            plan = stop_plan(chosen, timeout_s=request.timeout_s, remove=True, volumes=request.volumes)
+            await self._walk(plan, self._managed.operations(sink_of(peer)), request)
+        peer.answer(ChangeResult(nothing=not chosen))
 
-    async def pause(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def pause(self, peer: Peer, request: PauseRequest, _: list[int]) -> None:
         """Freeze or thaw."""
         lifecycle = self._managed.lifecycle
-        pause = bool(message["pause"])
         sink = sink_of(peer)
         async with self._managed.exclusive():
-            for tracked in self._managed.chosen(message["services"], message.get("ids")):
-                if tracked.status is (Status.RUNNING if pause else Status.PAUSED):
-                    await (lifecycle.pause(tracked) if pause else lifecycle.unpause(tracked))
-                    text = "Paused" if pause else "Unpaused"
+            for tracked in self._managed.chosen(request.services, request.ids):
+                if tracked.status is (Status.RUNNING if request.pause else Status.PAUSED):
+                    await (lifecycle.pause(tracked) if request.pause else lifecycle.unpause(tracked))
+                    text = "Paused" if request.pause else "Unpaused"
                     sink(Event(subject=f"Container {tracked.name}", text=text, phase=Phase.DONE))
-        peer.send({"result": {}})
+        peer.answer(ChangeResult())
 
-    async def hold(self, peer: Peer, _message: Message, _: list[int]) -> None:
+    async def hold(self, peer: Peer, _request: HoldRequest, _: list[int]) -> None:
         """Keep everybody else from changing the project until the client hangs up, which cancels this."""
         async with self._managed.exclusive():
-            peer.send({"result": {}})
+            peer.answer(ChangeResult())
             await asyncio.Event().wait()
 
 
 def sink_of(peer: Peer) -> Sink:
     """Return the sink that sends events to a client."""
-    return lambda event: peer.send({"event": event.to_json()})
+    return lambda event: peer.send(ProgressMessage(event=event))
 
 
 def _quiet(sink: Sink) -> Sink:
@@ -365,46 +372,48 @@ def _stop_order(containers: Iterable[ObservedContainer]) -> list[ObservedContain
     return [by_id[container_id] for container_id in dict.fromkeys(ids)]
 
 
-def _selected(observed: Observed, message: Message, *, oneoff: bool) -> list[ObservedContainer]:
+def _selected(
+    observed: Observed, request: ContainersRequest[Any], *, oneoff: bool
+) -> list[ObservedContainer]:
     """Return the containers of the named ids, else of the named services (of all, for none named)."""
-    services, ids = message["services"], message.get("ids")
-    if ids:
-        return [container for container in observed.containers if container.id in ids]
+    if request.ids:
+        return [container for container in observed.containers if container.id in request.ids]
     return [
         container
         for container in observed.containers
-        if (oneoff or not container.oneoff) and (not services or container.service in services)
+        if (oneoff or not container.oneoff)
+        and (not request.services or container.service in request.services)
     ]
 
 
-def _taken_down(observed: Observed, project: Project | None, message: Message) -> list[ObservedContainer]:
+def _taken_down(observed: Observed, request: DownRequest) -> list[ObservedContainer]:
     """Return the containers that `down` is about, as in Compose.
 
     What a profile switches off stays. Orphans of an earlier compose file, and what `run` has made, stay unless they
     are asked for.
     """
-    everybody = bool(message.get("remove_orphans"))
-    chosen = _selected(observed, message, oneoff=everybody)
-    if project is None or message["services"]:
+    chosen = _selected(observed, request, oneoff=request.remove_orphans)
+    project = request.project
+    if project is None or request.services:
         return chosen
-    gone = set() if everybody else {container.id for container in orphans(project, observed)}
+    gone = set() if request.remove_orphans else {container.id for container in orphans(project, observed)}
     off = project.disabled_services
     return [c for c in chosen if c.id not in gone and (c.oneoff or c.service not in off)]
 
 
-def _reconcile_options(message: Message, images: dict[str, Image]) -> ReconcileOptions:
+def _reconcile_options(request: ApplyRequest) -> ReconcileOptions:
     return ReconcileOptions(
-        services=tuple(message["services"]),
-        named=frozenset(message["named"]),
-        images={key: image.id for key, image in images.items()},
-        recreate=Recreate(message["recreate"]),
-        recreate_dependencies=Recreate(message["recreate_dependencies"]),
-        renew_volumes=bool(message.get("renew_volumes")),
-        stale_volumes=frozenset(message.get("stale_volumes", ())),
-        forced=frozenset(message["forced"]) if "forced" in message else None,
-        remove_orphans=bool(message.get("remove_orphans")),
-        start=bool(message.get("start", True)),
-        timeout_s=message.get("timeout_s"),
+        services=request.services,
+        named=frozenset(request.named),
+        images={key: image.id for key, image in request.images.items()},
+        recreate=request.recreate,
+        recreate_dependencies=request.recreate_dependencies,
+        renew_volumes=request.renew_volumes,
+        stale_volumes=frozenset(request.stale_volumes),
+        forced=None if request.forced is None else frozenset(request.forced),
+        remove_orphans=request.remove_orphans,
+        start=request.start,
+        timeout_s=request.timeout_s,
     )
 
 

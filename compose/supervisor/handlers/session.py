@@ -7,15 +7,27 @@ import contextlib
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pycompose.engine.client import AttachedStreams
-from pycompose.engine.config import from_json
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
-from pycompose.engine.images.spec import Image
 from pycompose.engine.state import Status
-from pycompose.model import Condition, Project
+from pycompose.ipc.messages import (
+    ChangeResult,
+    ContainerMessage,
+    ExecResult,
+    ExitMessage,
+    LeaveMessage,
+    ResizeMessage,
+    SessionResult,
+    SignalMessage,
+    StoppedContainer,
+    StoppedMessage,
+    SubscribedMessage,
+)
+from pycompose.ipc.requests import StartRequest
+from pycompose.model import Condition
 from pycompose.policy.plan import AwaitService, Node
 from pycompose.supervisor.handlers.project import ProjectHandlers, sink_of
 from pycompose.supervisor.lifecycle.exec import exec_process
@@ -23,8 +35,20 @@ from pycompose.supervisor.runtime.mounts import ensure_volume
 from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
-    from pycompose.ipc.protocol import Message
+    from collections.abc import Iterable
+
+    from pycompose.ipc.messages import SessionMessage
+    from pycompose.ipc.requests import (
+        AttachRequest,
+        ExecRequest,
+        LaunchRequest,
+        RejoinRequest,
+        RunRequest,
+        SubscribeRequest,
+        WaitRequest,
+    )
     from pycompose.ipc.server import Peer
+    from pycompose.model import Dependency
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.operations import Operations
     from pycompose.supervisor.project import ManagedProject
@@ -40,7 +64,7 @@ class Target:
 
     id: str
     container: bool
-    pending: list[Message] = field(default_factory=list)
+    pending: list[SessionMessage] = field(default_factory=list)
 
 
 class SessionHandlers:
@@ -51,7 +75,7 @@ class SessionHandlers:
         self._handlers = handlers
         self._targets: dict[Peer, Target] = {}
 
-    def during(self, peer: Peer, message: Message, fds: list[int]) -> None:
+    def during(self, peer: Peer, message: SessionMessage, fds: list[int]) -> None:
         """Take a message that comes while an operation of the same connection is under way: resize, signal, leave.
 
         Who leaves hands over the terminal, so that the command doesn't lose it (SIGHUP) but goes on unheard.
@@ -59,7 +83,7 @@ class SessionHandlers:
         target = self._targets.get(peer)
         if target is None:
             return
-        if "leave" in message:
+        if isinstance(message, LeaveMessage):
             for fd in fds:
                 self._listen(os.dup(fd))
             return
@@ -83,92 +107,86 @@ class SessionHandlers:
 
         loop.add_reader(fd, readable)
 
-    async def _forward(self, target: Target, message: Message) -> None:
+    async def _forward(self, target: Target, message: SessionMessage) -> None:
         keeper = self._managed.runtime.keeper
         with contextlib.suppress(PycomposeError):
-            if "resize" in message:
-                rows, columns = message["resize"]
-                await blocking(keeper.resize, target.id, int(rows), int(columns))
-            elif "signal" in message:
-                send = keeper.signal if target.container else keeper.signal_exec
-                await blocking(send, target.id, int(message["signal"]))
+            match message:
+                case ResizeMessage(resize=(rows, columns)):
+                    await blocking(keeper.resize, target.id, rows, columns)
+                case SignalMessage(signal=number):
+                    send = keeper.signal if target.container else keeper.signal_exec
+                    await blocking(send, target.id, number)
 
-    async def exec(self, peer: Peer, message: Message, fds: list[int]) -> None:
+    async def exec(self, peer: Peer, request: ExecRequest, fds: list[int]) -> None:
         """Start a command in a running container; its exit code follows unless it is detached."""
         target = self._targets[peer] = Target(id="", container=False)
         try:
-            tracked = self._managed.replica(
-                str(message["service"]), int(message["index"]), str(message.get("id", ""))
-            )
+            tracked = self._managed.replica(request.service, request.index, request.id)
             process = exec_process(
                 tracked.config,
-                message["args"],
-                user=message["user"],
-                cwd=message["cwd"],
-                environment=message["env"],
-                privileged=message["privileged"],
-                tty=message["tty"],
+                request.args,
+                user=request.user,
+                cwd=request.cwd,
+                environment=request.env,
+                privileged=request.privileged,
+                tty=request.tty,
             )
-            stdin, stdout, stderr = (fds.pop(0) if present else None for present in message["fds"])
+            stdin, stdout, stderr = (fds.pop(0) if present else None for present in request.fds)
             try:
                 started, ended = await self._managed.execs.start(
-                    tracked.config.id, process, (stdin, stdout, stderr), (message["rows"], message["columns"])
+                    tracked.config.id, process, (stdin, stdout, stderr), (request.rows, request.columns)
                 )
             finally:
                 fds.extend(fd for fd in (stdin, stdout, stderr) if fd is not None)
             terminal = [] if started.terminal is None else [started.terminal]
-            peer.send({"result": {"container": tracked.config.id, "pid": started.pid}}, terminal)
+            peer.answer(ExecResult(container=tracked.config.id, pid=started.pid), terminal)
             target.id = started.id
             for pending in target.pending:
                 await self._forward(target, pending)
-            if not message["detach"]:
-                peer.send({"exit": await ended})
+            if not request.detach:
+                peer.send(ExitMessage(exit=await ended))
         finally:
             self._targets.pop(peer, None)
 
-    async def attach(self, peer: Peer, message: Message, fds: list[int]) -> None:
+    async def attach(self, peer: Peer, request: AttachRequest, fds: list[int]) -> None:
         """Pass on the output of process 1 from now on, hand out its terminal or input, then its exit code."""
-        tracked = self._managed.replica(
-            str(message["service"]), int(message["index"]), str(message.get("id", ""))
-        )
-        stdout, stderr = _outputs(message, fds)
+        tracked = self._managed.replica(request.service, request.index, request.id)
+        stdout, stderr = _outputs(request.fds, fds)
         try:
             keeper = self._managed.runtime.keeper
             attached = await blocking(keeper.attach, tracked.config.id, stdout=stdout, stderr=stderr)
             _close(fds)
             self._hand_out(peer, tracked, attached)
             await tracked.ended.wait()
-            peer.send({"exit": tracked.exit_code})
+            peer.send(ExitMessage(exit=tracked.exit_code))
         finally:
             self._targets.pop(peer, None)
 
     def _hand_out(self, peer: Peer, tracked: TrackedContainer, attached: AttachedStreams) -> None:
         ends = {"terminal": attached.terminal, "stdin": attached.stdin}
-        result = {
-            "container": tracked.config.id,
-            "name": tracked.name,
-            "tty": tracked.config.process.tty,
-            "streams": [name for name, fd in ends.items() if fd is not None],
-        }
+        result = SessionResult(
+            container=tracked.config.id,
+            name=tracked.name,
+            tty=tracked.config.process.tty,
+            streams=tuple(name for name, fd in ends.items() if fd is not None),
+        )
         self._targets[peer] = Target(id=tracked.config.id, container=True)
-        peer.send({"result": result}, [fd for fd in ends.values() if fd is not None])
+        peer.answer(result, [fd for fd in ends.values() if fd is not None])
 
-    async def run(self, peer: Peer, message: Message, fds: list[int]) -> None:
+    async def run(self, peer: Peer, request: RunRequest, fds: list[int]) -> None:
         """Make and start a one-off container; stay connected to it unless it is detached."""
-        project = from_json(Project, message["project"])
-        images = {key: from_json(Image, value) for key, value in message["images"].items()}
-        operations = self._managed.operations(sink_of(peer), project, images)
-        await self._await(operations, message["await"])
-        tracked = await self._create(operations, project, message)
+        operations = self._managed.operations(sink_of(peer), request.project, request.images)
+        await self._await(operations, request.dependencies)
+        tracked = await self._create(operations, request)
         attached = AttachedStreams()
-        if not message.get("start", True):
+        if not request.start:
             self._hand_out(peer, tracked, attached)
             self._targets.pop(peer, None)
             return
         try:
             keeper = self._managed.runtime.keeper
             if fds:
-                stdout, stderr = _outputs(message, fds)
+                stdout, stderr = _outputs(request.fds, fds)
                 await blocking(
                     keeper.attach,
                     tracked.config.id,
@@ -176,12 +194,12 @@ class SessionHandlers:
                     stderr=stderr,
                     patient=True,
                     early=True,
-                    rows=int(message["rows"]),
-                    columns=int(message["columns"]),
+                    rows=request.rows,
+                    columns=request.columns,
                 )
                 _close(fds)
             await self._managed.lifecycle.start(tracked)
-            if not message["detach"]:
+            if not request.detach:
                 attached = await self._ends(tracked)
         except BaseException:
             if not tracked.active:
@@ -189,20 +207,20 @@ class SessionHandlers:
                 await self._managed.auto_remove.wait(tracked.config.id)
             raise
         self._hand_out(peer, tracked, attached)
-        if message["detach"]:
+        if request.detach:
             self._targets.pop(peer, None)
             return
         await self._join(peer, tracked)
 
-    async def launch(self, peer: Peer, message: Message, fds: list[int]) -> None:
+    async def launch(self, peer: Peer, request: LaunchRequest, fds: list[int]) -> None:
         """Start a container that exists, unless it runs, and stay connected to it (`container start --attach`)."""
-        container_id = str(message["id"])
+        container_id = request.id
         async with self._managed.exclusive(interruptible=True):
             await self._managed.keepers.need()
             tracked = self._managed.lifecycle.tracked.get(container_id)
             if tracked is None:
                 raise NoSuchContainer(f"container {container_id[:12]}: has been removed meanwhile")
-            stdout, stderr = _outputs(message, fds)
+            stdout, stderr = _outputs(request.fds, fds)
             runs = tracked.status in (Status.RUNNING, Status.PAUSED)
             attached = await blocking(
                 self._managed.runtime.keeper.attach,
@@ -211,35 +229,37 @@ class SessionHandlers:
                 stderr=stderr,
                 patient=not runs,
                 early=not runs,
-                rows=int(message["rows"]),
-                columns=int(message["columns"]),
+                rows=request.rows,
+                columns=request.columns,
             )
             _close(fds)
             if not runs:
-                chosen = {"services": [], "ids": [container_id]}
-                await self._handlers.start_chosen(sink_of(peer), chosen)
+                await self._handlers.start_chosen(sink_of(peer), StartRequest(ids=(request.id,)))
                 attached = (
-                    await self._ends(tracked, alone=tracked.record.oneoff) if message["stdin"] else attached
+                    await self._ends(tracked, alone=tracked.record.oneoff) if request.stdin else attached
                 )
         self._hand_out(peer, tracked, attached)
         await self._join(peer, tracked)
 
-    async def _await(self, operations: Operations, conditions: list[list[Any]]) -> None:
+    async def _await(self, operations: Operations, dependencies: Iterable[Dependency]) -> None:
         """Wait for what the service depends on; raises DependencyFailed."""
         never = asyncio.Event()
         nodes = [
             Node(
                 number=number,
-                operation=AwaitService(service=service, condition=Condition(condition), required=required),
+                operation=AwaitService(
+                    service=needed.service, condition=needed.condition, required=needed.required
+                ),
                 cause="run",
             )
-            for number, (service, condition, required) in enumerate(conditions, 1)
-            if condition != Condition.STARTED.value
+            for number, needed in enumerate(dependencies, 1)
+            if needed.condition is not Condition.STARTED
         ]
         await asyncio.gather(*(operations.perform(node, never) for node in nodes))
 
-    async def _create(self, operations: Operations, project: Project, message: Message) -> TrackedContainer:
-        service = project.services[str(message["service"])]
+    async def _create(self, operations: Operations, request: RunRequest) -> TrackedContainer:
+        project = request.project
+        service = project.services[request.service]
         async with self._managed.exclusive():
             await self._managed.keepers.need()
             for endpoint in service.networks:
@@ -249,7 +269,7 @@ class SessionHandlers:
                     volume = project.volumes[mount.source]
                     await blocking(ensure_volume, self._managed.paths, project, volume)
             return await operations.create_oneoff(
-                service, name=str(message["name"]), auto_remove=bool(message["remove"]), publish=True
+                service, name=request.name, auto_remove=request.remove, publish=True
             )
 
     async def _ends(self, tracked: TrackedContainer, *, alone: bool = True) -> AttachedStreams:
@@ -279,58 +299,52 @@ class SessionHandlers:
         try:
             await tracked.ended.wait()
             await self._managed.auto_remove.wait(tracked.config.id)
-            peer.send({"exit": tracked.exit_code})
+            peer.send(ExitMessage(exit=tracked.exit_code))
         finally:
             self._targets.pop(peer, None)
 
-    async def rejoin(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def rejoin(self, peer: Peer, request: RejoinRequest, _: list[int]) -> None:
         """Go on waiting for a container where an earlier supervisor has died; its output never stopped."""
-        container_id = str(message["container"])
+        container_id = request.container
         tracked = self._managed.lifecycle.tracked.get(container_id)
         if tracked is None:
             raise NoSuchContainer(f"container {container_id[:12]}: ended, and was removed, meanwhile")
         self._targets[peer] = Target(id=container_id, container=True)
         await self._join(peer, tracked)
 
-    async def wait(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def wait(self, peer: Peer, request: WaitRequest, _: list[int]) -> None:
         """Tell each container of the services as it stops."""
-        services = message["services"]
-        chosen = self._managed.chosen(services, message.get("ids"))
-        if services and not chosen:
-            raise NoSuchContainer(f"service {services[0]}: no container exists", hint="see `pycompose ps -a`")
+        chosen = self._managed.chosen(request.services, request.ids)
+        if request.services and not chosen:
+            raise NoSuchContainer(
+                f"service {request.services[0]}: no container exists", hint="see `pycompose ps -a`"
+            )
 
         async def one(tracked: TrackedContainer) -> None:
             await tracked.ended.wait()
-            peer.send(
-                {
-                    "waited": {
-                        "id": tracked.config.id,
-                        "name": tracked.name,
-                        "service": tracked.service,
-                        "code": tracked.exit_code,
-                    }
-                }
+            stopped = StoppedContainer(
+                id=tracked.config.id, name=tracked.name, service=tracked.service, code=tracked.exit_code
             )
+            peer.send(StoppedMessage(waited=stopped))
 
         await asyncio.gather(*(one(tracked) for tracked in chosen))
-        peer.send({"result": {}})
+        peer.answer(ChangeResult())
 
-    async def subscribe(self, peer: Peer, message: Message, _: list[int]) -> None:
+    async def subscribe(self, peer: Peer, request: SubscribeRequest, _: list[int]) -> None:
         """Send every container event until the client goes away, first those that it has missed since `since_ns`."""
         events = self._managed.events
         events.subscribers.add(peer)
         active = {t.config.id: t.active for t in self._managed.lifecycle.tracked.values()}
-        peer.send({"subscribed": active, "time_ns": time.time_ns()})
-        since_ns = message.get("since_ns")
-        for event in events.since(since_ns) if since_ns else ():
-            peer.send({"container": event.to_json()})
+        peer.send(SubscribedMessage(subscribed=active, time_ns=time.time_ns()))
+        for event in events.since(request.since_ns) if request.since_ns else ():
+            peer.send(ContainerMessage(container=event))
         await asyncio.Event().wait()
 
 
-def _outputs(message: Message, fds: list[int]) -> tuple[int | None, int | None]:
+def _outputs(present: Iterable[bool], fds: list[int]) -> tuple[int | None, int | None]:
     """Return the client's ends for stdout and stderr, as far as they came with a message."""
     waiting = iter(fds)
-    _, stdout, stderr = (next(waiting) if there else None for there in message["fds"])
+    _, stdout, stderr = (next(waiting) if there else None for there in present)
     return stdout, stderr
 
 

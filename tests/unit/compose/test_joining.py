@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pycompose.engine.errors import NetworkError
+from pycompose.ipc.requests import ConnectRequest
 from pycompose.model import Endpoint, Network, Service
 from pycompose.state.records import ServiceRecord
 from pycompose.supervisor.handlers.network import joined, left
@@ -16,7 +17,9 @@ RECORD = ServiceRecord(
 
 def test_joining_adds_a_foreign_network() -> None:
     """By its name on the machine, external, with the names and address that were asked for."""
-    record = joined("web-1", RECORD, {"network": "late", "aliases": ["a"], "ip": "10.0.0.9", "ip6": ""})
+    request = ConnectRequest(network="late", aliases=("a",), ip="10.0.0.9")
+
+    record = joined("web-1", RECORD, request)
 
     assert record.networks["late"] == Network(key="late", name="late", external=True)
     assert record.service.networks[-1] == Endpoint(network="late", aliases=("a",), ipv4_address="10.0.0.9")
@@ -25,7 +28,7 @@ def test_joining_adds_a_foreign_network() -> None:
 
 def test_leaving_undoes_joining() -> None:
     """Also of a network that the compose file has put it on, whatever its key there."""
-    assert left("web-1", joined("web-1", RECORD, {"network": "late"}), "late") == RECORD
+    assert left("web-1", joined("web-1", RECORD, ConnectRequest(network="late")), "late") == RECORD
     alone = left("web-1", RECORD, "demo_default")
     assert (alone.networks, alone.service.networks) == ({}, ())
 
@@ -33,8 +36,12 @@ def test_leaving_undoes_joining() -> None:
 def test_what_cannot_be() -> None:
     """Twice on one network, off one it isn't on, on any with a network_mode."""
     with pytest.raises(NetworkError, match="already"):
-        joined("web-1", RECORD, {"network": "demo_default"})
+        joined("web-1", RECORD, ConnectRequest(network="demo_default"))
     with pytest.raises(NetworkError, match="is not on"):
         left("web-1", RECORD, "late")
     with pytest.raises(NetworkError, match="network_mode is host"):
-        joined("web-1", ServiceRecord(service=Service(name="web", network_mode="host")), {"network": "late"})
+        joined(
+            "web-1",
+            ServiceRecord(service=Service(name="web", network_mode="host")),
+            ConnectRequest(network="late"),
+        )
