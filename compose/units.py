@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import struct
-from decimal import Decimal
 
 _BYTES = re.compile(
     r"(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?) ?(?P<unit>[kmgtp]?)(?:i?b)?\Z",
@@ -42,6 +41,8 @@ def parse_bytes(text: str | float) -> int:
     found = _BYTES.match(text)
     if not found:
         raise ValueError(f"invalid size: {text!r}")
+    from decimal import Decimal  # noqa: PLC0415 - few files have any, and the import takes 2 ms
+
     size = Decimal(found["number"]) * 1024 ** _POWERS[found["unit"].lower()]
     if size >= _INT64:
         raise ValueError(f"invalid size: {text[:60]!r} is too large")
@@ -57,6 +58,8 @@ def parse_duration_ns(text: str) -> int:
         body = body[1:]
     if body == "0":
         return 0
+    from decimal import Decimal  # noqa: PLC0415 - as above
+
     total, position = 0, 0
     while position < len(body):
         found = _DURATION_PART.match(body, position)
@@ -108,6 +111,8 @@ def format_float(value: float) -> str:
         return "NaN"
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"
+    from decimal import Decimal  # noqa: PLC0415 - as above
+
     exact = Decimal(repr(value))
     if not exact:
         return "-0" if repr(value)[0] == "-" else "0"
