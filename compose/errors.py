@@ -24,8 +24,21 @@ class Location:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigWarning:
+    """One thing to say about the compose files, and where it comes from."""
+
+    text: str
+    location: Location
+
+
 class ConfigError(PycomposeError):
-    """Something in a compose file or its environment: `compose.yaml:12:7: services.web.ports[0]: …`."""
+    """Something in a compose file or its environment: `compose.yaml:12:7: services.web.ports[0]: …`.
+
+    `warnings` are what the load had to say before: an unset variable is often the explanation.
+    """
+
+    warnings: tuple[ConfigWarning, ...] = ()
 
     def __init__(self, message: str, *, location: Location | None = None, hint: str | None = None) -> None:
         self.location = location or Location()

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 import struct
+from decimal import Decimal
 
+_DIGITS = "[0-9]+(?:_[0-9]+)*"
 _BYTES = re.compile(
-    r"(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?) ?(?P<unit>[kmgtp]?)(?:i?b)?\Z",
+    rf"(?P<number>[-+]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:e[-+]?[0-9]{{1,3}})?)"
+    r" ?(?:(?P<unit>[kmgtp])(?:i?b)?|b)?\Z",
     re.ASCII | re.IGNORECASE,
 )
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
@@ -34,16 +37,17 @@ _INT64 = 2**63
 def parse_bytes(text: str | float) -> int:
     """Return bytes for "1.5g", "64M", "10kb", "1024" or 1024 (base 1024). Raises ValueError.
 
-    -1 is unlimited, and only a number may be negative.
+    The text is what Go's ParseFloat reads, without its hexadecimal numbers. -1 is unlimited, and only a number may
+    be negative.
     """
     if isinstance(text, (int, float)):
         return int(text)
     found = _BYTES.match(text)
     if not found:
         raise ValueError(f"invalid size: {text!r}")
-    from decimal import Decimal  # noqa: PLC0415 - few files have any, and the import takes 2 ms
-
-    size = Decimal(found["number"]) * 1024 ** _POWERS[found["unit"].lower()]
+    size = Decimal(found["number"].replace("_", "")) * 1024 ** _POWERS[(found["unit"] or "").lower()]
+    if size < 0:
+        raise ValueError(f"invalid size: {text!r} is negative")
     if size >= _INT64:
         raise ValueError(f"invalid size: {text[:60]!r} is too large")
     return int(size)
@@ -58,8 +62,6 @@ def parse_duration_ns(text: str) -> int:
         body = body[1:]
     if body == "0":
         return 0
-    from decimal import Decimal  # noqa: PLC0415 - as above
-
     total, position = 0, 0
     while position < len(body):
         found = _DURATION_PART.match(body, position)
@@ -111,8 +113,6 @@ def format_float(value: float) -> str:
         return "NaN"
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"
-    from decimal import Decimal  # noqa: PLC0415 - as above
-
     exact = Decimal(repr(value))
     if not exact:
         return "-0" if repr(value)[0] == "-" else "0"

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from pycompose.cli.display import style
-from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pycompose.client.context import Context
     from pycompose.config.load import Loaded
     from pycompose.config.options import LoadOptions
+    from pycompose.errors import ConfigWarning
     from pycompose.events import Event
     from pycompose.model import Project
 
@@ -81,7 +82,7 @@ class Invocation:
 
     def load_options(self, services: tuple[str, ...] = ()) -> LoadOptions:
         """Return what the loader needs to find and read the compose files."""
-        from pycompose.config.options import LoadOptions
+        from pycompose.config.options import LoadOptions, working_directory
 
         environment = dict(self.environment)
         if self.compatibility:
@@ -94,25 +95,25 @@ class Invocation:
             env_files=self.env_files or None,
             all_resources=self.all_resources,
             environment=environment,
-            working_dir=os.getcwd(),
+            working_dir=working_directory(environment),
             services=services,
         )
 
-    def load(self, services: tuple[str, ...] = ()) -> Loaded:
+    def load(self, services: tuple[str, ...] = (), *, require_env_files: bool = True) -> Loaded:
         """Read the compose files and show the loader's warnings. Raises ConfigError.
 
         `services` activate their profiles; what they don't need is disabled.
         """
         from pycompose.config.load import load
 
-        loaded = load(self.load_options(services))
+        loaded = load(replace(self.load_options(services), require_env_files=require_env_files))
         self.project_environment = loaded.environment
-        self.show_warnings(loaded)
+        self.show_warnings(loaded.warnings)
         return loaded
 
-    def show_warnings(self, loaded: Loaded) -> None:
+    def show_warnings(self, warnings: Iterable[ConfigWarning]) -> None:
         """Print what the loader has to say, a line each."""
-        for warning in loaded.warnings:
+        for warning in warnings:
             place = str(warning.location)
             self.warn(f"{place}: {warning.text}" if place else warning.text)
 
@@ -125,7 +126,7 @@ class Invocation:
 
         name = self.project_name or self.environment.get("COMPOSE_PROJECT_NAME") or None
         try:
-            loaded = self.load()
+            loaded = self.load(require_env_files=False)
         except ConfigError:
             if name is None:
                 raise

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
+from pycompose.config.options import working_directory
 from pycompose.engine.errors import ExecError
 from pycompose.ipc import spawn
 from pycompose.ipc.client import Connection, Launch, connect_or_start
@@ -29,7 +29,7 @@ def prepare(context: Context, project_name: str | None = None) -> None:
     if spawn.waiting:
         _prepared.append(Launch(spawn.waiting.pop()))
         return
-    here = os.getcwd()
+    here = working_directory(context.environment)
     for name in projects(context.paths):
         if not context.paths.control_socket(name).exists():
             continue

@@ -212,8 +212,8 @@ ATTRIBUTES: dict[str, dict[str, Row]] = {
     },
     "dependency": {
         "condition":           ("required @condition",      "str"),
-        "restart":             ("boolean|string",           "bool"),
-        "required":            ("boolean",                  "bool?"),
+        "restart":             ("boolean|string",           "bool",       "cast:bool"),
+        "required":            ("boolean",                  "bool?",      "cast:bool"),
     },
     "deploy": {
         "mode":                ("string",                   "str"),
@@ -371,7 +371,7 @@ ATTRIBUTES: dict[str, dict[str, Row]] = {
     "mount_bind": {
         "selinux":             ("'z','Z'",                  "str"),
         "propagation":         ("string",                   "str"),
-        "create_host_path":    ("boolean|string",           "bool"),
+        "create_host_path":    ("boolean|string",           "bool?"),
         "recursive":           ("@recursion",               "str"),
     },
     "mount_volume": {
@@ -422,7 +422,7 @@ ATTRIBUTES: dict[str, dict[str, Row]] = {
     "ipam": {
         "driver":              ("string",                   "str"),
         "config":              ("[@pool]",                  "[pool]",     "merge:pools"),
-        "options":             ("{string}+",                "",           "unique:name"),
+        "options":             ("{string}+",                "options",    "unique:name"),
     },
     "pool": {
         "subnet":              ("string",                   "str"),

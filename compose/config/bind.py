@@ -10,6 +10,7 @@ from pycompose.config.attributes import ATTRIBUTES
 from pycompose.config.bind_parts import (
     depends_on,
     endpoints,
+    exposed,
     file_references,
     health,
     hooks,
@@ -80,6 +81,7 @@ def service(name: str, node: Map) -> Service:
         "links": links(node.get("links")),
         "external_links": links(node.get("external_links")),
         "ports": ports(node.get("ports")),
+        "expose": exposed(node.get("expose")),
         "volumes": mounts(node.get("volumes")),
         "secrets": file_references(node.get("secrets"), "/run/secrets/"),
         "configs": file_references(node.get("configs"), "/"),

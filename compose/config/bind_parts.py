@@ -66,6 +66,20 @@ def ports(entries: Any) -> tuple[Port, ...]:
     return tuple(out)
 
 
+def exposed(entries: Any) -> tuple[str, ...]:
+    """Return the exposed ports, one by one: `3000-3002/udp` is `3000/udp`, `3001/udp`, `3002/udp`."""
+    out = []
+    for entry in entries or ():
+        text, slash, protocol = entry.partition("/")
+        try:
+            first, last = port_range(text, "exposed port")
+        except ValueError:
+            out.append(entry)
+            continue
+        out += [f"{port}{slash}{protocol}" for port in range(first, last + 1)]
+    return tuple(out)
+
+
 def mounts(entries: Any) -> tuple[ServiceVolume, ...]:
     """Return the mounts of `volumes:`."""
     return tuple(_mount(entry) for entry in entries or ())
@@ -81,7 +95,7 @@ def _mount(entry: Map) -> ServiceVolume:
         read_only=entry.get("read_only", False),
         subpath=volume.get("subpath") or image.get("subpath") or "",
         nocopy=volume.get("nocopy", False),
-        create_host_path=bind.get("create_host_path", False),
+        create_host_path=bind.get("create_host_path", True),
         propagation=bind.get("propagation", ""),
         recursive=bind.get("recursive", ""),
         selinux=bind.get("selinux", ""),

@@ -69,6 +69,12 @@ def _watch_path(node: Any) -> str | None:
     return "a path must not be empty" if node == "" else None
 
 
+def _bind_source(node: Any) -> str | None:
+    if isinstance(node, dict) and node.get("type") == "bind" and node.get("source") is None:
+        return "a bind mount needs a source: the path on this machine"
+    return None
+
+
 def _device_request(node: Any) -> str | None:
     if isinstance(node, dict) and "count" in node and "device_ids" in node:
         return '"count" and "device_ids" exclude each other'
@@ -84,5 +90,6 @@ _RULES: Trie[Check] = compile_table(
         "services.*.develop.watch.[].path": _watch_path,
         "services.*.gpus.[]": _device_request,
         "services.*.ports.[].host_ip": _host_ip,
+        "services.*.volumes.[]": _bind_source,
     }
 )

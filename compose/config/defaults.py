@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pycompose.config.canonical import made
-from pycompose.config.syntax.mounts import clean
+from pycompose.config.syntax.mounts import clean, split_colons
 from pycompose.config.tree import Map, marks
 
 NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
@@ -35,8 +35,8 @@ def resolve_bare(root: Map, environment: Mapping[str, str]) -> None:
                     items[index] = f"{item}={environment[item]}"
 
 
-def normalize(root: Map, name: str, environment: Mapping[str, str]) -> Map:
-    """Make the model explicit, in place, and return it."""
+def normalize(root: Map, name: str, environment: Mapping[str, str] | None) -> Map:
+    """Make the model explicit, in place, and return it; without `environment` bare variables stay bare."""
     networks = root.get("networks") or Map()
     uses_default = False
     for service in (root.get("services") or {}).values():
@@ -62,7 +62,7 @@ def _default_network(service: Map) -> bool:
     return "default" in service["networks"]
 
 
-def _service(service: Map, environment: Mapping[str, str]) -> None:
+def _service(service: Map, environment: Mapping[str, str] | None) -> None:
     if service.get("pull_policy") == "if_not_present":
         service["pull_policy"] = "missing"
     build = service.get("build")
@@ -71,9 +71,9 @@ def _service(service: Map, environment: Mapping[str, str]) -> None:
             build["context"] = "."
         if build.get("dockerfile") is None and build.get("dockerfile_inline") is None:
             build["dockerfile"] = "Dockerfile"
-        if build.get("args"):
+        if build.get("args") and environment is not None:
             build["args"] = _resolved(build["args"], environment, keep=False)
-    if service.get("environment"):
+    if service.get("environment") and environment is not None:
         service["environment"] = _resolved(service["environment"], environment, keep=True)
     for volume in service.get("volumes") or ():
         if isinstance(volume, dict) and isinstance(volume.get("target"), str):
@@ -110,7 +110,7 @@ def _dependencies(service: Map) -> None:
     """Add what links, shared namespaces and volumes_from imply."""
     implied: dict[str, tuple[bool, Any]] = {}
     for index, link in enumerate(service.get("links") or ()):
-        parts = link.split(":")
+        parts = split_colons(link)
         implied.setdefault(parts[0] if len(parts) == 2 else link, (True, marks(service["links"], index)[1]))
     for namespace in NAMESPACES:
         reference = service.get(namespace)
@@ -118,7 +118,7 @@ def _dependencies(service: Map) -> None:
             implied.setdefault(reference.removeprefix("service:"), (True, marks(service, namespace)[1]))
     for index, source in enumerate(service.get("volumes_from") or ()):
         if not source.startswith("container:"):
-            implied.setdefault(source.split(":")[0], (False, marks(service["volumes_from"], index)[1]))
+            implied.setdefault(split_colons(source)[0], (False, marks(service["volumes_from"], index)[1]))
     if not implied:
         return
     depends_on = service.get("depends_on") or Map()

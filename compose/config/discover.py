@@ -72,11 +72,14 @@ def project_name(options: LoadOptions) -> str:
 
 
 def name_of(
-    options: LoadOptions, found: ProjectSource, names: list[tuple[str, Location]] | None = None
+    options: LoadOptions,
+    found: ProjectSource,
+    names: list[tuple[str, Location]] | None = None,
+    warnings: Warnings | None = None,
 ) -> str:
     """Return -p, COMPOSE_PROJECT_NAME, `name:` of the last file that has one, or the directory's name.
 
-    `names` are the `name:` values when the files are parsed already.
+    `names` are the `name:` values when the files are parsed already. `warnings` hears of a name that is a link's.
     """
     imperative = options.project_name or found.environment.get("COMPOSE_PROJECT_NAME")
     if imperative:
@@ -92,7 +95,10 @@ def name_of(
             name = normalize_name(name)
         if name:
             return name
-    name = normalize_name(os.path.basename(found.directory))
+    base = os.path.basename(found.directory)
+    name = normalize_name(base)
+    if warnings and os.path.basename(os.path.realpath(found.directory)) != base:
+        warnings.add(f'the directory is a symbolic link: using its name "{name}" for the project', Location())
     if not name:
         raise ConfigError(
             f"project name must not be empty: nothing usable in {found.directory!r}",

@@ -17,11 +17,16 @@ FORMATS = ("", "raw")
 
 
 def fold_environment(
-    root: Map, environment: Mapping[str, str], working_dir: str, warnings: Warnings | None = None
+    root: Map,
+    environment: Mapping[str, str],
+    working_dir: str,
+    warnings: Warnings | None = None,
+    *,
+    required: bool = True,
 ) -> None:
     """Replace `env_file` by what the files say, in place; `environment:` wins, a later file beats an earlier one.
 
-    Raises ConfigError for a missing required file and for what a file contains.
+    Raises ConfigError for a missing file that is required, and for what a file contains.
     """
     for name, service in root["services"].items():
         own: Map = service.get("environment") or Map()
@@ -32,7 +37,7 @@ def fold_environment(
         for index, entry in enumerate(service.get("env_file", ())):
             where = locate(root, ("services", name, "env_file", index))
             known = {**{key: value for key, value in own.items() if value is not None}, **environment}
-            text, shown = _read(entry, working_dir, where)
+            text, shown = _read(entry, working_dir, where, required=required)
             if entry.get("format") == "raw":
                 merged.update(dotenv.parse_raw(text, shown, known.get))
             else:
@@ -44,7 +49,7 @@ def fold_environment(
             _insert(service, "environment", out)
 
 
-def _read(entry: Map, working_dir: str, where: Location) -> tuple[str, str]:
+def _read(entry: Map, working_dir: str, where: Location, *, required: bool) -> tuple[str, str]:
     """Return the text of an env file and its name as messages show it."""
     path = os.path.join(working_dir, entry.get("path", ""))
     shown = display(path, working_dir)
@@ -54,7 +59,7 @@ def _read(entry: Map, working_dir: str, where: Location) -> tuple[str, str]:
             f"unsupported env_file format {kind!r}", location=where, hint="the only other format is raw"
         )
     if not os.path.exists(path):
-        if not entry.get("required", True):
+        if not (required and entry.get("required", True)):
             return "", shown
         raise ConfigError(
             f"env file {shown} not found",

@@ -16,21 +16,20 @@ REMOTE_PREFIXES = ("https://", "http://", "git://", "ssh://", "git@", "github.co
 def read_bytes(path: str, shown: str, *, where: Location | None = None, what: str = "file") -> bytes:
     """Return the content of `path`, of standard input for "-". Raises ConfigError naming `shown`, at `where`."""
     place = where or Location(shown)
+    name = f"{what} {shown}" if where else f"the {what}"
     if path == "-":
         return sys.stdin.buffer.read()
     try:
         # O_NONBLOCK: opening a FIFO that nobody writes to must not hang.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise _cannot(what, shown, error, place) from None
+        raise _cannot(name, error, place) from None
     except ValueError:
-        raise ConfigError(
-            f"cannot read {what} {shown!r}: the name contains a NUL byte", location=place
-        ) from None
+        raise ConfigError(f"cannot read {name!r}: the name contains a NUL byte", location=place) from None
     try:
-        return _content(descriptor, f"{what} {shown}", place)
+        return _content(descriptor, name, place)
     except OSError as error:
-        raise _cannot(what, shown, error, place) from None
+        raise _cannot(name, error, place) from None
     finally:
         os.close(descriptor)
 
@@ -67,11 +66,10 @@ def read_text(path: str, shown: str, *, where: Location | None = None, what: str
 
 
 def display(path: str, working_dir: str) -> str:
-    """Return a path as messages show it: relative when it is below the working directory."""
+    """Return a path as messages show it: relative when it is below the working directory, which isn't the root."""
     if path == "-":
         return "<stdin>"
-    prefix = working_dir.rstrip("/") + "/"
-    return path.removeprefix(prefix)
+    return path.removeprefix(f"{working_dir}/")
 
 
 def is_remote(path: str) -> bool:
@@ -89,6 +87,6 @@ def refuse_remote(path: str, where: Location | None = None) -> None:
         )
 
 
-def _cannot(what: str, shown: str, error: OSError, place: Location) -> ConfigError:
+def _cannot(name: str, error: OSError, place: Location) -> ConfigError:
     reason = (error.strerror or str(error)).lower()
-    return ConfigError(f"cannot read {what} {shown}: {reason}", location=place)
+    return ConfigError(f"cannot read {name}: {reason}", location=place)

@@ -10,7 +10,7 @@ from pycompose.config.files import display, read_text, refuse_remote
 from pycompose.config.merge import merge
 from pycompose.config.paths import expand_user
 from pycompose.config.syntax import dotenv
-from pycompose.config.tree import Map, Path, marks
+from pycompose.config.tree import Map, Path, clone, marks
 from pycompose.config.tree import location as place
 from pycompose.config.unique import reset
 from pycompose.config.warnings import Warnings
@@ -48,12 +48,14 @@ def apply_include(root: Map, scope: Scope, file: str, resets: list[Path], load: 
     where = place(root.at.get("include", (None, None))[1], ("include",))
     if not isinstance(entries, list):
         raise ConfigError("include is not a list", location=where, hint="include: [path/compose.yaml]")
+    imported: dict[tuple[str, str], tuple[Any, str]] = {}
     for index, entry in enumerate(entries):
         mark = marks(entries, index)[1]
         location = place(mark, ("include", index))
         inner, paths = _scope(entry, scope, file, location)
-        imported = load(inner, paths)
-        _import(imported, root, resets)
+        model = load(inner, paths)
+        _refuse_clash(model, imported, display(paths[0], scope.directory), location)
+        _import(model, root, resets)
 
 
 def _scope(entry: Any, scope: Scope, file: str, where: Location) -> tuple[Scope, tuple[str, ...]]:
@@ -119,6 +121,28 @@ def _environment(files: list[str], directory: str, scope: Scope, where: Location
     for key, value in merged.items():
         environment.setdefault(key, value)
     return environment
+
+
+def _refuse_clash(
+    model: Map, imported: dict[tuple[str, str], tuple[Any, str]], file: str, where: Location
+) -> None:
+    """Raise ConfigError for what two included models define differently; leave out what they define alike.
+
+    `imported` is what came before, with its file, and takes up what is new.
+    """
+    for kind in RESOURCES:
+        resources = model.get(kind) or Map()
+        for name in list(resources):
+            before = imported.setdefault((kind, name), (clone(resources[name]), file))
+            if before[1] == file:
+                continue
+            if before[0] != resources[name]:
+                raise ConfigError(
+                    f"{kind[:-1]} {name} is defined differently by {before[1]} and by {file}",
+                    location=where,
+                    hint="give one of them another name",
+                )
+            del resources[name]
 
 
 def _import(source: Map, target: Map, resets: list[Path]) -> None:

@@ -95,10 +95,7 @@ class _Interpolator:
 
     def _scalar(self, text: str, path: Path, casts: Trie[Cast] | None) -> Any:
         def on_unset(name: str) -> None:
-            where = locate(self._root, path)
-            self._warnings.add(
-                f'the "{name}" variable is not set: using an empty string', where, once=f"unset:{name}"
-            )
+            self._warnings.unset(name, locate(self._root, path))
 
         try:
             value = substitute(text, self._lookup, on_unset)

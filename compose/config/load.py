@@ -3,14 +3,14 @@
 files      discover     which files, directory, name, variables
 per document:
   text     source       YAML with places                       interpolate   ${…}, casts
-  extends               bases merged in                         unique.reset  !reset, !override
-  include               other models merged in                  merge         onto the documents before
+  include               other models merged in                  extends       bases merged in
+  unique.reset          !reset, !override                       merge         onto the documents before
   unique                redefined list items                    schema        types, unknown keys
   canonical             short forms → long forms
 per model:
   defaults.set_defaults, checks, paths
 the whole:
-  defaults.normalize → marshal → select (profiles) → rules → envfiles → select (services, unused) → bind
+  defaults.normalize → marshal → select (profiles) → consistency → select (services) → envfiles → select (unused) → bind
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from pycompose.config.tree import Map, Seq, clone, locate, location, path_at, re
 from pycompose.config.unique import enforce_unique, reset
 from pycompose.config.unsupported import warn_dropped_command, warn_unsupported
 from pycompose.config.validate import describe, validate
-from pycompose.config.warnings import ConfigWarning, Warnings
+from pycompose.config.warnings import Warnings
 from pycompose.engine.dataclass import dataclass, field, replace
-from pycompose.errors import ConfigError, ConfigErrors, Location
+from pycompose.errors import ConfigError, ConfigErrors, ConfigWarning, Location
 
 if TYPE_CHECKING:
     from pycompose.model import Project
@@ -97,22 +97,19 @@ class Loaded:
 
 
 def load(options: LoadOptions) -> Loaded:
-    """Load a project. Raises ConfigError, ConfigErrors for several findings at once."""
+    """Load a project. Raises ConfigError, ConfigErrors for several findings at once; both have the warnings."""
     warnings = Warnings()
-    found = find_project(options, warnings)
-    if not found.files:
-        raise ConfigError(
-            "no configuration file provided: not found",
-            hint="create compose.yaml, or name a file with -f",
-        )
-    session = _Loader(options=options, found=found, warnings=warnings)
     try:
-        with _no_collection():
-            return session.run()
-    except ConfigErrors as errors:
-        raise ConfigErrors([session.placed(error) for error in errors.errors]) from None
+        found = find_project(options, warnings)
+        if not found.files:
+            raise ConfigError(
+                "no configuration file provided: not found",
+                hint="create compose.yaml, or name a file with -f",
+            )
+        return _Loader(options=options, found=found, warnings=warnings).load()
     except ConfigError as error:
-        raise session.placed(error) from None
+        error.warnings = warnings.all()
+        raise
 
 
 def load_tree(tree: Map, options: LoadOptions) -> Loaded:
@@ -146,10 +143,20 @@ class _Loader:
     documents: dict[str, list[Document]] = field(default_factory=dict)
     bases: dict[tuple[str, str, int], tuple[Scope, ExtendedFile]] = field(default_factory=dict)
 
+    def load(self) -> Loaded:
+        """Go through the phases. Raises ConfigError as users understand it."""
+        try:
+            with _no_collection():
+                return self.run()
+        except ConfigErrors as errors:
+            raise ConfigErrors([self._explained(error) for error in errors.errors]) from None
+        except ConfigError as error:
+            raise self._explained(error) from None
+
     def run(self) -> Loaded:
         """Go through the phases of the whole."""
         options, found = self.options, self.found
-        name = name_of(options, found, self._names())
+        name = name_of(options, found, self._names(), self.warnings)
         environment = {**found.environment, "COMPOSE_PROJECT_NAME": name}
         home = options.environment.get("HOME", "")
         scope = Scope(found.directory, found.directory, environment, home, warnings=self.warnings)
@@ -157,7 +164,7 @@ class _Loader:
         if not root:
             raise ConfigError("empty compose file", location=Location(self._shown(found.files[0])))
         if options.normalize:
-            root = normalize(root, name, environment)
+            root = normalize(root, name, environment if options.interpolate else None)
         if options.normalize or options.interpolate:
             root["name"] = name
         profiles = options.profiles or tuple(_split(environment.get("COMPOSE_PROFILES", "")))
@@ -191,15 +198,28 @@ class _Loader:
         if options.consistency:
             check_consistency(tree, disabled)
         warn_unsupported(tree, self.warnings)
-        if options.resolve_env:
-            fold_environment(tree, environment, directory, self.warnings)
-        fold_labels(tree, directory)
         tree["services"], disabled = select(tree["services"], disabled, options.services)
+        if options.resolve_env:
+            fold_environment(tree, environment, directory, self.warnings, required=options.require_env_files)
+        fold_labels(tree, directory)
         if not options.all_resources:
             drop_unused(tree)
         return disabled
 
-    def placed(self, error: ConfigError) -> ConfigError:
+    def _explained(self, error: ConfigError) -> ConfigError:
+        """Return the error with the variables that have no value where it is, which are usually its cause."""
+        found = self._placed(error)
+        names = self.warnings.unset_at(error.location)
+        if not names:
+            return found
+        listed = ", ".join(f'"{name}"' for name in names)
+        hint = (
+            f"the variable {listed} is not set" if len(names) == 1 else f"the variables {listed} are not set"
+        )
+        hint = f"{hint}; {found.hint}" if found.hint else hint
+        return type(found)(found.reason, location=found.location, hint=hint)
+
+    def _placed(self, error: ConfigError) -> ConfigError:
         """Return the error with its path as in the file it is in: what a service extends has another name there."""
         place = error.location
         for document in self._documents_of(place.file):
@@ -225,7 +245,8 @@ class _Loader:
         check(root)
         if self.options.resolve_paths or scope.including:
             resolve_paths(root, Base(scope.base, scope.home))
-        resolve_bare(root, scope.environment)
+        if self.options.interpolate:
+            resolve_bare(root, scope.environment)
         return root
 
     def _document(self, root: Map, document: Document, file: str, scope: Scope) -> Map:
@@ -236,9 +257,9 @@ class _Loader:
         def load_base(path: str, where: Location) -> ExtendedFile:
             return self._base(path, where, scope)
 
-        apply_extends(tree, shown, document.resets, load_base)
         reset(root, document.resets)
         apply_include(tree, scope, file, document.resets, self.model)
+        apply_extends(tree, shown, document.resets, load_base)
         merged = enforce_unique(merge(root, tree))
         validate(merged)
         if merged.pop("version", None) is not None:

@@ -258,7 +258,7 @@ def _hosts(value: Any) -> Any:
             host, separator, address = item.partition("=" if "=" in item else ":")
             if not separator:
                 raise ValueError(f"invalid host {item!r}: HOST=ADDRESS or HOST:ADDRESS")
-            found.setdefault(host, []).append(_bare(address))
+            found.setdefault(host, []).extend(_bare(one) for one in address.split(","))
     else:
         for key, item in value.items():
             addresses = item if isinstance(item, list) else [item]

@@ -8,12 +8,26 @@ from collections.abc import Mapping
 from pycompose.engine.dataclass import dataclass, field
 
 
+def working_directory(environment: Mapping[str, str]) -> str:
+    """Return the working directory as the shell names it: `$PWD` where that is the same directory, else getcwd(3).
+
+    A project in a symlinked directory has the link's name, whatever the link leads to today (as Go's os.Getwd).
+    """
+    here = os.getcwd()
+    named = os.path.normpath(environment.get("PWD") or here)
+    try:
+        return named if named.startswith("/") and os.path.samefile(named, here) else here
+    except OSError:
+        return here
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
     """The global flags of the command line, and the switches of `config`.
 
     `files` as -f ("-" is standard input); `env_files` None means `.env`; `environment` is the process environment;
-    `services` named on the command line activate their profiles and select what is loaded.
+    `services` named on the command line activate their profiles and select what is loaded. Without
+    `require_env_files` a missing `env_file` of a service is none: containers that exist have theirs.
     """
 
     files: tuple[str, ...] = ()
@@ -22,11 +36,12 @@ class LoadOptions:
     profiles: tuple[str, ...] = ()
     env_files: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    working_dir: str = field(default_factory=os.getcwd)
+    working_dir: str = field(default_factory=lambda: working_directory(os.environ))
     services: tuple[str, ...] = ()
     interpolate: bool = True
     normalize: bool = True
     resolve_paths: bool = True
     consistency: bool = True
     resolve_env: bool = True
+    require_env_files: bool = True
     all_resources: bool = False

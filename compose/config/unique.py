@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pycompose.config.patterns import Trie, compile_rules
-from pycompose.config.syntax.mounts import parse_uncleaned
+from pycompose.config.syntax.mounts import parse_uncleaned, split_colons
 from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.errors import SchemaError
 
@@ -69,7 +69,7 @@ def _volume(item: Any) -> object:
 
 def _device(item: Any) -> object:
     if isinstance(item, str):
-        parts = item.split(":")
+        parts = split_colons(item)
         return parts[1] if len(parts) > 1 else parts[0]
     target = item.get("target") if isinstance(item, dict) else None
     if not isinstance(target, str):

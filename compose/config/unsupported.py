@@ -18,8 +18,8 @@ SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
 
 def warn_unsupported(root: Map, warnings: Warnings) -> None:
-    """Add a warning for each kind of setting in the marshalled services that does nothing."""
-    _walk(root, root["services"], ("services",), _RULES, warnings)
+    """Add a warning for each kind of setting in the marshalled model that does nothing."""
+    _walk(root, root, (), _RULES, warnings)
 
 
 def _walk(root: Map, node: Any, path: Path, rules: Trie[Reason], warnings: Warnings) -> None:
@@ -52,24 +52,25 @@ def _mount(mount: Any) -> str | None:
 
 _RULES: Trie[Reason] = compile_table(
     {
-        "*.build.isolation": WINDOWS,
-        "*.build.provenance": "has no effect: builds make no attestations",
-        "*.build.sbom": "has no effect: builds make no attestations",
-        "*.cpu_count": WINDOWS,
-        "*.cpu_percent": WINDOWS,
-        "*.credential_spec": WINDOWS,
-        "*.deploy.endpoint_mode": SWARM,
-        "*.deploy.labels": SWARM,
-        "*.deploy.mode": SWARM,
-        "*.deploy.placement": SWARM,
-        "*.deploy.resources.reservations.cpus": SWARM,
-        "*.deploy.resources.reservations.generic_resources": SWARM,
-        "*.deploy.rollback_config": SWARM,
-        "*.gpus": "has no effect: nothing sets GPUs up here; give their device files with devices",
-        "*.isolation": WINDOWS,
-        "*.runtime": "has no effect: pycompose is the runtime",
-        "*.use_api_socket": "has no effect: there is no Docker daemon",
-        "*.volumes.[]": _mount,
+        "networks.*.ipam.options": "has no effect: the one driver for addresses takes no options",
+        "services.*.build.isolation": WINDOWS,
+        "services.*.build.provenance": "has no effect: builds make no attestations",
+        "services.*.build.sbom": "has no effect: builds make no attestations",
+        "services.*.cpu_count": WINDOWS,
+        "services.*.cpu_percent": WINDOWS,
+        "services.*.credential_spec": WINDOWS,
+        "services.*.deploy.endpoint_mode": SWARM,
+        "services.*.deploy.labels": SWARM,
+        "services.*.deploy.mode": SWARM,
+        "services.*.deploy.placement": SWARM,
+        "services.*.deploy.resources.reservations.cpus": SWARM,
+        "services.*.deploy.resources.reservations.generic_resources": SWARM,
+        "services.*.deploy.rollback_config": SWARM,
+        "services.*.gpus": "has no effect: nothing sets GPUs up here; give their device files with devices",
+        "services.*.isolation": WINDOWS,
+        "services.*.runtime": "has no effect: pycompose is the runtime",
+        "services.*.use_api_socket": "has no effect: there is no Docker daemon",
+        "services.*.volumes.[]": _mount,
     }
 )
 

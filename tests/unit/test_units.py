@@ -20,6 +20,7 @@ from pycompose.units import (
     (
         ("1024", 1024), ("64M", 64 << 20), ("1.5g", 3 << 29), ("10kb", 10240), ("5 kib", 5120), ("1T", 1 << 40),
         (".5k", 512), ("1e3", 1000), ("5b", 5), (7, 7), (-1, -1),
+        ("+1m", 1 << 20), ("-0", 0), ("1_000", 1000), ("1.m", 1 << 20),
     ),
 )  # fmt: skip
 def test_sizes(text: str | int, size: int) -> None:
@@ -27,7 +28,9 @@ def test_sizes(text: str | int, size: int) -> None:
     assert parse_bytes(text) == size
 
 
-@pytest.mark.parametrize("text", ("", "m", "-1", "5 . 5", "5kbb", "1x", " 5", "9" * 30, "1e999"))
+@pytest.mark.parametrize(
+    "text", ("", "m", "-1", "5 . 5", "5kbb", "5ib", "1__0", "1x", " 5", "9" * 30, "1e999")
+)
 def test_sizes_that_are_none(text: str) -> None:
     """Negative sizes are numbers only; what doesn't fit 64 bits is refused."""
     with pytest.raises(ValueError, match="invalid size"):

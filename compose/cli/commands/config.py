@@ -50,14 +50,16 @@ LISTS: dict[str, Lister] = {
 WHOLE = frozenset({"services", "volumes", "networks", "models", "profiles", "environment", "variables"})
 
 
-def hashes(loaded: Loaded, wanted: str, *, interpolated: bool) -> list[str]:
-    """Return "service hash" lines for `*` or a comma-separated list.
+def hashes(loaded: Loaded, wanted: str, *, interpolated: bool, resolve_env: bool) -> list[str]:
+    """Return "service hash" lines for `*` or a comma-separated list; `resolve_env` reads their env files first.
 
-    Raises UnknownService, and SchemaError for what isn't valid without interpolation.
+    Raises UnknownService, ConfigError for an env file, and SchemaError for what isn't valid without interpolation.
     """
+    from pycompose.config.envfiles import fold_environment  # noqa: PLC0415 - only for this list
     from pycompose.config.hashing import service_hash  # noqa: PLC0415 - only for this list
     from pycompose.config.marshal import marshal  # noqa: PLC0415
     from pycompose.config.select import split_by_profiles  # noqa: PLC0415
+    from pycompose.config.tree import Map  # noqa: PLC0415
 
     if interpolated:
         services = loaded.tree["services"]
@@ -67,6 +69,9 @@ def hashes(loaded: Loaded, wanted: str, *, interpolated: bool) -> list[str]:
     for name in names:
         if name not in services:
             raise unknown_service(name, services)
+    if interpolated and resolve_env:
+        chosen = Map({name: services[name] for name in names})
+        fold_environment(Map({"services": chosen}), loaded.environment, loaded.directory)
     return [f"{name} {service_hash(services[name])}" for name in names]
 
 
@@ -138,10 +143,12 @@ def command(invocation: Invocation, /, **args: Any) -> None:
         normalize=not args["no_normalize"] and args["listed"] != "variables",
         resolve_paths=not args["no_path_resolution"],
         consistency=not args["no_consistency"],
-        resolve_env=not args["no_env_resolution"],
+        # Lists are made without the services' env files, which may be missing; hashes read what they need.
+        resolve_env=not (args["no_env_resolution"] or args["hashed"])
+        and args["listed"] in (None, "environment"),
     )
     loaded = load(options)
-    invocation.show_warnings(loaded)
+    invocation.show_warnings(loaded.warnings)
     text = _text(loaded, args)
     if args["output"]:
         with open(args["output"], "w", encoding="utf-8") as file:
@@ -181,7 +188,12 @@ def _text(loaded: Loaded, args: dict[str, Any]) -> str:
     if args["listed"]:
         return "".join(f"{line}\n" for line in LISTS[args["listed"]](loaded))
     if args["hashed"]:
-        lines = hashes(loaded, args["hashed"], interpolated=not args["no_interpolate"])
+        lines = hashes(
+            loaded,
+            args["hashed"],
+            interpolated=not args["no_interpolate"],
+            resolve_env=not args["no_env_resolution"],
+        )
         return "".join(f"{line}\n" for line in lines)
     if args["resolve"] or args["lock"]:
         # The JSON of an interpolated project always has a name.

@@ -25,7 +25,7 @@ def parse_uncleaned(text: str) -> dict[str, Any]:
         raise ValueError("empty volume")
     if len(text) <= 2:
         return {"type": "volume", "target": text}
-    sections = _sections(text)
+    sections = split_colons(text, drives=True)
     if "" in sections:
         raise ValueError(f"volume {text!r} has an empty section between colons")
     if len(sections) > 3:
@@ -79,11 +79,17 @@ def _is_drive(text: str) -> bool:
     return len(text) > 1 and text[0].isalpha() and text[1] == ":"
 
 
-def _sections(text: str) -> list[str]:
-    """Split at colons, but not at the colon of a Windows drive."""
-    sections, start = [], 0
+def split_colons(text: str, *, drives: bool = False) -> list[str]:
+    """Split at colons, but not inside of `${…}`, nor with `drives` at the colon of a Windows drive."""
+    sections, start, braces = [], 0, 0
     for position, character in enumerate(text):
-        if character == ":" and not (position - start == 1 and text[start].isalpha()):
+        if character == "{" and (braces or text[position - 1 : position] == "$"):
+            braces += 1
+        elif character == "}" and braces:
+            braces -= 1
+        elif character == ":" and not braces:
+            if drives and position - start == 1 and text[start].isalpha():
+                continue
             sections.append(text[start:position])
             start = position + 1
     sections.append(text[start:])
@@ -92,7 +98,7 @@ def _sections(text: str) -> list[str]:
 
 def parse_device(text: str) -> dict[str, Any]:
     """Return the long form of `SRC[:DST[:PERMISSIONS]]`. Raises ValueError."""
-    parts = text.split(":")
+    parts = split_colons(text)
     if len(parts) > 3:
         raise ValueError(f"invalid device {text!r}: SOURCE[:TARGET[:PERMISSIONS]]")
     source = parts[0]

@@ -248,10 +248,7 @@ class SessionHandlers:
             Node(
                 number=number,
                 operation=AwaitService(
-                    service=needed.service,
-                    condition=needed.condition,
-                    required=needed.required,
-                    containers=tuple(t.name for t in operations.lifecycle.of_service(needed.service)),
+                    service=needed.service, condition=needed.condition, required=needed.required
                 ),
                 cause="run",
             )

@@ -90,12 +90,21 @@ def test_unused_volumes(scene: Scene) -> None:
 
 
 def test_missing_bind(scene: Scene) -> None:
-    """A missing folder must fail in the long form, unless it may be made."""
-    bind = "volumes: [{type: bind, source: ./not-here, target: /x%s}]"
-    assert "not-here" in scene.up(service(bind % ", bind: {create_host_path: false}"), code=1).stderr
-    assert not (scene.folder / "not-here").exists()
-    scene.up(service(bind % ", bind: {create_host_path: true}"))
-    assert (scene.folder / "not-here").is_dir()
+    """A missing folder must be made, unless the long form says that it may not."""
+    bind = "volumes: [{type: bind, source: ./%s, target: /x%s}]"
+    assert "n0" in scene.up(service(bind % ("n0", ", bind: {create_host_path: false}")), code=1).stderr
+    assert not (scene.folder / "n0").exists()
+    for number, more in enumerate(("", ", read_only: true", ", bind: {create_host_path: true}"), start=1):
+        scene.up(service(bind % (f"n{number}", more)))
+        assert (scene.folder / f"n{number}").is_dir()
+
+
+@pytest.mark.parametrize("more", ("bind: {}", "bind: {propagation: rprivate}"))
+def test_missing_bind_with_other_options(scene: Scene, more: str) -> None:
+    """A missing folder must be made where `bind:` doesn't speak of it, as newer versions of Compose do."""
+    code = scene.differs("create-host-path", docker=1, pycompose=0)
+    scene.up(service(f"volumes: [{{type: bind, source: ./not-here, target: /x, {more}}}]"), code=code)
+    assert (scene.folder / "not-here").is_dir() == (code == 0)
 
 
 def test_relative_to_the_file(scene: Scene) -> None:

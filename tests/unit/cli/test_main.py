@@ -11,8 +11,7 @@ import click
 import pytest
 from pycompose.cli import errors
 from pycompose.cli.invocation import Invocation, checked_name
-from pycompose.cli.main import cli, main
-from pycompose.commands import COMMANDS
+from pycompose.cli.main import COMMANDS, cli, main
 from pycompose.engine.errors import ExecError, PycomposeError
 from pycompose.errors import ConfigErrors, Location, SchemaError
 
@@ -36,7 +35,7 @@ def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_exists_and_explains_its_flags(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    module = importlib.import_module(COMMANDS[name].module)
+    module = importlib.import_module(COMMANDS[name][0])
 
     assert isinstance(module.command, click.Command)
     assert main([name, "--help"]) == 0
@@ -60,6 +59,9 @@ def test_every_command_exists_and_explains_its_flags(name: str, capsys: pytest.C
         (["up", "--wait", "--attach", "web"], "--wait and --attach: cannot be combined"),
         (["up", "-d", "--abort-on-container-exit"], "cannot be combined"),
         (["up", "--wait-timeout", "-1", "--wait"], "not in the range"),
+        (["stop", "-t", "soon"], "'soon' is not a number of seconds"),
+        (["up", "--wait-timeout", "x"], "'x' is not a number of seconds"),
+        (["exec", "--index", "x", "web", "ls"], "'x' is not a whole number"),
         (["ps", "--filter", "name=x"], "cannot filter by 'name'"),
         (["logs", "--tail", "many"], "not a number of lines"),
         (["-p", "Demo", "ps"], "project name 'Demo'"),

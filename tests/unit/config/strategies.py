@@ -146,7 +146,7 @@ VOLUME = st.one_of(
                 consistency=picked("cached"),
                 bind=some(
                     propagation=picked("rslave", "private"),
-                    create_host_path=BOOL,
+                    create_host_path=picked(True, "true", "$YES"),  # false: newer/create-host-path-false
                     selinux=picked("z", "Z"),
                     recursive=picked("enabled", "disabled", "readonly"),
                 ),
@@ -415,7 +415,6 @@ NETWORK = some(
     ipam=some(
         driver=picked("default"),
         config=listed({"subnet": "10.5.0.0/16", "gateway": "10.5.0.1"}, {"subnet": "fd00::/64"}),
-        options=picked({"a": "b"}),
     ),
 )
 VOLUME_DEFINITION = some(

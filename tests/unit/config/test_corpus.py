@@ -25,6 +25,7 @@ UNSTABLE = {
     "interpolation/keys-are-not-interpolated": "`$` is doubled in keys too, where nothing halves it",
     "render/numbers-in-extensions": "a negative zero is printed as -0, which is an integer",
     "service/devices-odd": "a device without a target is printed without one, which is refused",
+    "service/several-addresses-of-a-host": "a comma separates addresses in a line, which is how hosts are printed",
     "service/extra-hosts-odd": "a host without addresses is printed as no host",
     "mixed/a-number-and-a-later-text": "ports are printed as text, and are the same then",
     "mixed/empty-targets-of-secrets-and-configs": "an empty target is printed as none",

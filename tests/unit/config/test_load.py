@@ -46,6 +46,36 @@ def test_the_name_of_a_project(
     assert load(options).name == name
 
 
+@pytest.mark.parametrize(
+    ("pwd", "name"),
+    (
+        ("{root}/current", "current"),
+        ("{root}/releases/../current/.", "current"),
+        ("{root}/other", "v10"),
+        ("{root}/nothing", "v10"),
+        ("current", "v10"),
+        ("", "v10"),
+    ),
+)
+def test_the_shell_names_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pwd: str, name: str
+) -> None:
+    """A link to the directory is its name as long as it leads there: releases change, volumes stay."""
+    folder = tmp_path / "releases" / "v1.0"
+    write(folder, {"compose.yaml": "services: {a: {image: x, volumes: ['./d:/d']}}"})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "current").symlink_to("releases/v1.0")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PWD", pwd.format(root=tmp_path))
+
+    loaded = load(LoadOptions())
+
+    assert loaded.name == name
+    assert loaded.project.services["a"].volumes[0].source == f"{loaded.directory}/d"
+    assert Path(loaded.directory).name == {"v10": "v1.0"}.get(name, name)
+    assert ["symbolic link" in warning.text for warning in loaded.warnings] == [True] * (name == "current")
+
+
 def test_variables_of_dotenv_configure_the_load(tmp_path: Path) -> None:
     """COMPOSE_FILE and COMPOSE_PROFILES may stand in `.env`; the process environment wins."""
     write(
@@ -106,6 +136,65 @@ def test_an_unset_variable_is_warned_about_once(tmp_path: Path) -> None:
     assert [(str(warning.location), warning.text) for warning in loaded.warnings] == [
         ("0.yaml:1:36", 'the "V" variable is not set: using an empty string')
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    (
+        ("services: {a: {image: '$I', ports: ['$P:x']}}", 'the variable "P" is not set'),
+        ("services: {a: {image: x, volumes: ['$A$B:/t']}}", 'the variables "A", "B" are not set'),
+        ("services: {b: {image: '$V'}, a: {image: $I}}", 'the variable "V" is not set; add image: or build:'),
+        ("services: {b: {image: '$V'}, a: {image: 5}}", "put it in quotes"),
+    ),
+)
+def test_the_variable_behind_an_error_is_named(tmp_path: Path, text: str, hint: str) -> None:
+    """The one that stands where the error is; all unset ones are warned about although the load fails."""
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, text)
+
+    assert (caught.value.hint or "").startswith(hint)
+    assert all(
+        warning.text.endswith("is not set: using an empty string") for warning in caught.value.warnings
+    )
+    assert len(caught.value.warnings) == text.count("$")
+
+
+@pytest.mark.parametrize("missing", ("a.env", "/nowhere/a.env"))
+def test_a_missing_file_is_named_once(tmp_path: Path, missing: str) -> None:
+    """With its directory, when it is none below this one."""
+    for options in ({"files": (missing,)}, {"env_files": (missing,)}):
+        write(tmp_path, {"compose.yaml": ONE})
+        with pytest.raises(ConfigError) as caught:
+            load_files(tmp_path, **options)
+        assert str(caught.value).count(missing) == 1
+        assert str(caught.value).startswith(f"{missing}: cannot read the ")
+
+
+def test_env_files_of_other_services_may_be_missing(tmp_path: Path) -> None:
+    """Whoever names a service needs its files and those of what it depends on; existing containers need none."""
+    text = (
+        "services: {a: {image: x, env_file: a.env}, b: {image: x}, "
+        "c: {image: x, env_file: c.env, depends_on: [b]}}"
+    )
+    write(tmp_path, {"c.env": "C=1"})
+
+    assert load_text(tmp_path, text, services=("c",)).project.services["c"].environment == {"C": "1"}
+    assert load_text(tmp_path, text, require_env_files=False).project.services["a"].environment == {}
+    with pytest.raises(ConfigError, match=r"services\.a\.env_file\[0\]: env file a.env not found"):
+        load_text(tmp_path, text)
+
+
+def test_exposed_ranges_are_ports(tmp_path: Path) -> None:
+    """Each port of a range is exposed; what is no port stays as it is."""
+    text = "services: {a: {image: x, expose: [80, 3000-3002/udp, '${P:-x}']}}"
+
+    assert load_text(tmp_path, text).project.services["a"].expose == (
+        "80",
+        "3000/udp",
+        "3001/udp",
+        "3002/udp",
+        "x",
+    )
 
 
 def test_what_has_no_effect_is_said_once(tmp_path: Path) -> None:
