@@ -22,11 +22,12 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 from pycompose.cli.main import main as command_line
+from pycompose.commands import COMMANDS, NEVER
 from pycompose.engine.keeper.wire import receive_fds
 from pycompose.engine.linux.process import close_all_but, set_name, set_parent_death_signal
 from pycompose.engine.paths import StatePaths
 from pycompose.entry import GARBAGE
-from pycompose.handover import INT_BYTES, PACKET_BYTES, QUICK, REQUEST, SOCKET, STARTED, identity
+from pycompose.handover import INT_BYTES, PACKET_BYTES, REQUEST, SOCKET, STARTED, identity
 from pycompose.state.snapshot import claims
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ QUIET_MS = 3
 LONG_MS = 60
 BUSY = b"busy"
 DESCRIPTORS = 5
-# What the commands of handover.QUICK load on their way; tests/e2e/test_forkserver.py tells when one is missing.
+# What commands load on their way: those that are handed over, their use cases, and what these import late.
+# tests/e2e/test_forkserver.py tells when one is missing.
 MODULES = (
-    *(f"pycompose.cli.commands.{name}" for name in sorted(QUICK - {"inspect"})),  # it loads the networking, 20 MB
-    "pycompose.cli.display.progress", "pycompose.cli.display.terminal", "pycompose.client.changes",
-    "pycompose.client.context", "pycompose.client.events", "pycompose.client.images",
-    "pycompose.client.listings", "pycompose.client.logs", "pycompose.client.oneoff",
-    "pycompose.client.sessions", "pycompose.client.stats", "pycompose.client.top", "pycompose.client.wait",
-    "pycompose.config.bind", "pycompose.config.hashing", "pycompose.config.load", "pycompose.config.render",
+    *(row.module for row in COMMANDS.values() if row.handed_over != NEVER),
+    *sorted({row.use_case for row in COMMANDS.values() if row.use_case}),
+    "pycompose.cli.display.progress", "pycompose.cli.display.terminal",
+    "pycompose.client.context", "pycompose.client.images", "pycompose.client.oneoff", "pycompose.config.bind",
+    "pycompose.config.hashing", "pycompose.config.load", "pycompose.config.render",
     "pycompose.engine.cgroups.stats", "pycompose.engine.images.gc", "pycompose.engine.images.host",
     "pycompose.engine.paths", "pycompose.ipc.retry", "pycompose.machine.images", "pycompose.privileges",
     "pycompose.state.records", "pycompose.state.snapshot", "pycompose.volumes.store",

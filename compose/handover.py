@@ -25,6 +25,8 @@ import os
 import resource
 import sys
 
+from pycompose.commands import ALWAYS, COMMANDS, DETACHED, DETACHING, NEVER, WITHOUT_TERMINAL
+
 SOCKET = "commands.sock"
 SWITCH = "PYCOMPOSE_FORKSERVER"
 STARTED = b"started"
@@ -36,18 +38,11 @@ INT_BYTES = 4
 _RIGHTS_BYTES = 64
 _KILLED = 128 + 9
 
-# Commands that are over soon, or only show what others do. Those with a load of their own stay where the caller's
-# limits and priorities are, and those that take a terminal over where that terminal is.
-QUICK = frozenset((
-    "config", "create", "down", "events", "exec", "graph", "images", "inspect", "kill", "logs", "ls", "pause", "port",
-    "ps", "restart", "rm", "scale", "start", "stats", "stop", "top", "unpause", "up", "version", "volumes", "wait",
-))  # fmt: skip
 # Global flags whose value is the next word.
 _WITH_VALUE = frozenset((
     "-f", "--file", "-p", "--project-name", "--project-directory", "--workdir", "--profile", "--env-file",
     "--progress", "--ansi", "--parallel",
 ))  # fmt: skip
-_DETACHED = frozenset(("-d", "--detach", "--wait", "--no-start"))
 _LIMITS = range(16)  # RLIM_NLIMITS, setrlimit(2)
 _NAMESPACES = ("mnt", "net", "pid", "user", "uts", "ipc", "cgroup")
 _PASSED_ON = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
@@ -57,7 +52,7 @@ _HARMLESS = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 
 
 def suits(arguments: list[str]) -> bool:
-    """Tell whether a command can be given away: its name is known and it doesn't need the caller's terminal."""
+    """Tell whether a command can be given away, by the table of commands and for the environment it runs in."""
     if os.environ.get(SWITCH) == "0":
         return False
     if any(name.startswith(_DECISIVE) and name not in _HARMLESS for name in os.environ):
@@ -70,11 +65,13 @@ def suits(arguments: list[str]) -> bool:
             break
     else:
         return False
-    if word == "up":
-        return not _DETACHED.isdisjoint(arguments)
-    if word == "exec":
+    command = COMMANDS.get(word)
+    handed_over = command.handed_over if command else NEVER
+    if handed_over == DETACHED:
+        return not DETACHING.isdisjoint(arguments)
+    if handed_over == WITHOUT_TERMINAL:
         return not os.isatty(0)
-    return word in QUICK
+    return handed_over == ALWAYS
 
 
 def identity() -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import struct
-from decimal import Decimal
 
 _DIGITS = "[0-9]+(?:_[0-9]+)*"
 _BYTES = re.compile(
@@ -45,6 +44,8 @@ def parse_bytes(text: str | float) -> int:
     found = _BYTES.match(text)
     if not found:
         raise ValueError(f"invalid size: {text!r}")
+    from decimal import Decimal  # noqa: PLC0415 - few files have any, and the import takes 2 ms
+
     size = Decimal(found["number"].replace("_", "")) * 1024 ** _POWERS[(found["unit"] or "").lower()]
     if size < 0:
         raise ValueError(f"invalid size: {text!r} is negative")
@@ -62,6 +63,8 @@ def parse_duration_ns(text: str) -> int:
         body = body[1:]
     if body == "0":
         return 0
+    from decimal import Decimal  # noqa: PLC0415 - as above
+
     total, position = 0, 0
     while position < len(body):
         found = _DURATION_PART.match(body, position)
@@ -113,6 +116,8 @@ def format_float(value: float) -> str:
         return "NaN"
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"
+    from decimal import Decimal  # noqa: PLC0415 - as above
+
     exact = Decimal(repr(value))
     if not exact:
         return "-0" if repr(value)[0] == "-" else "0"

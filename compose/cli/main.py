@@ -1,4 +1,4 @@
-"""The entry point: global flags, the table of commands, the place where errors become text and codes.
+"""The command line: global flags, the commands of the table, the place where errors become text and codes.
 
 A command's module is imported only when that command is asked for.
 """
@@ -18,55 +18,8 @@ import click
 from pycompose.cli.errors import exit_code, quiet_stdout, report, report_json
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.switches import plain_switches
+from pycompose.commands import COMMANDS
 
-# name -> (module with a click command called `command`, one line for --help), in the order of --help.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "up": ("pycompose.cli.commands.up", "Create and start containers"),
-    "down": ("pycompose.cli.commands.down", "Stop and remove containers and networks"),
-    "ps": ("pycompose.cli.commands.ps", "List containers"),
-    "logs": ("pycompose.cli.commands.logs", "View output from containers"),
-    "exec": ("pycompose.cli.commands.exec", "Execute a command in a running container"),
-    "run": ("pycompose.cli.commands.run", "Run a one-off command on a service"),
-    "attach": ("pycompose.cli.commands.attach", "Attach standard streams to a service's running container"),
-    "start": ("pycompose.cli.commands.start", "Start services"),
-    "stop": ("pycompose.cli.commands.stop", "Stop services"),
-    "restart": ("pycompose.cli.commands.restart", "Restart services"),
-    "kill": ("pycompose.cli.commands.kill", "Force stop services"),
-    "rm": ("pycompose.cli.commands.rm", "Remove stopped service containers"),
-    "create": ("pycompose.cli.commands.create", "Create containers for services"),
-    "scale": ("pycompose.cli.commands.scale", "Scale services"),
-    "pause": ("pycompose.cli.commands.pause", "Pause services"),
-    "unpause": ("pycompose.cli.commands.unpause", "Unpause services"),
-    "port": ("pycompose.cli.commands.port", "Print the public address of a container port"),
-    "cp": ("pycompose.cli.commands.cp", "Copy files between containers and the host"),
-    "export": ("pycompose.cli.commands.export", "Export a container's file system as a tar archive"),
-    "commit": ("pycompose.cli.commands.commit", "Create an image from a container's changes"),
-    "pull": ("pycompose.cli.commands.pull", "Pull service images"),
-    "push": ("pycompose.cli.commands.push", "Push service images"),
-    "images": ("pycompose.cli.commands.images", "List images used by the created containers"),
-    "top": ("pycompose.cli.commands.top", "Display the running processes"),
-    "stats": ("pycompose.cli.commands.stats", "Display a live stream of what the containers use"),
-    "events": ("pycompose.cli.commands.events", "Receive real time events from containers"),
-    "wait": ("pycompose.cli.commands.wait", "Block until containers of the services stop"),
-    "volumes": ("pycompose.cli.commands.volumes", "List volumes"),
-    "graph": ("pycompose.cli.commands.graph", "Show what depends on what"),
-    "config": (
-        "pycompose.cli.commands.config",
-        "Parse, resolve and render the compose file in canonical format",
-    ),
-    "ls": ("pycompose.cli.commands.ls", "List projects"),
-    "container": ("pycompose.cli.container.group", "Manage containers"),
-    "volume": ("pycompose.cli.commands.volume", "Manage volumes"),
-    "network": ("pycompose.cli.commands.network", "Manage networks"),
-    "system": ("pycompose.cli.commands.system", "Look after the machine"),
-    "inspect": ("pycompose.cli.commands.inspect", "Show all about containers, images, volumes or networks"),
-    "systemd": ("pycompose.cli.commands.systemd", "Bring a project up with the machine"),
-    "image": ("pycompose.cli.commands.image", "Manage images"),
-    "login": ("pycompose.cli.commands.login", "Log in to a registry"),
-    "logout": ("pycompose.cli.commands.logout", "Log out from a registry"),
-    "completion": ("pycompose.cli.commands.completion", "Print the script for shell completion"),
-    "version": ("pycompose.cli.commands.version", "Show the version"),
-}
 SIGPIPE_EXIT = 141
 INTERRUPTED_EXIT = 130
 
@@ -84,10 +37,10 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import the command's module, None when there is no such command."""
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
+        row = COMMANDS.get(cmd_name)
+        if row is None:
             return None
-        command = importlib.import_module(entry[0]).command
+        command = importlib.import_module(row.module).command
         assert isinstance(command, click.Command)  # noqa: S101 - what the table promises
         return command
 
@@ -108,15 +61,15 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl([(name, row.help) for name, row in COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         """Complete command names and global flags without importing the commands."""
         from click.shell_completion import CompletionItem
 
         names = [
-            CompletionItem(name, help=text)
-            for name, (_, text) in COMMANDS.items()
+            CompletionItem(name, help=row.help)
+            for name, row in COMMANDS.items()
             if name.startswith(incomplete)
         ]
         return names + click.Command.shell_complete(self, ctx, incomplete)
@@ -179,7 +132,7 @@ def cli(ctx: click.Context, /, **params: Any) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code (cli.md 3: usage errors are 1, as in Compose)."""
+    """Run the command line and return the exit code (usage errors are 1, as in Compose)."""
     invocation = Invocation()
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _open_missing_streams()

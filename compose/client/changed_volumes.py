@@ -1,4 +1,4 @@
-"""Volumes that exist but aren't what the compose file says: warned of, and made anew when somebody says so."""
+"""Volumes that exist but aren't what the compose file says: warned of, and asked about before their data is lost."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import VolumeInUse
 from pycompose.events import Event, Phase
-from pycompose.labels import CONFIG_HASH, PROJECT
+from pycompose.labels import PROJECT
+from pycompose.policy.resources import changed_volumes, volumes_of
 from pycompose.state.users import volume_users
+from pycompose.state.volumes import made_from
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
@@ -15,51 +17,47 @@ if TYPE_CHECKING:
 
     from pycompose.client.context import Context
     from pycompose.model import Project, Volume
+    from pycompose.volumes.store import VolumeState
 
 
-def stale_volumes(context: Context, project: Project, services: Iterable[str], *, yes: bool) -> list[str]:
-    """Return the keys of the services' volumes whose data is to be given up for what the file says now.
+def expendable_volumes(
+    context: Context, project: Project, services: Iterable[str], *, yes: bool
+) -> list[str]:
+    """Return the keys of the services' volumes whose data may be lost for what the file says now.
 
     Asks for each, unless `yes`. Warns of volumes that aren't the project's. Raises VolumeInUse when containers of
     other projects use one.
     """
-    used = {
-        volume.source
-        for name in services
-        for volume in project.services[name].volumes
-        if volume.kind == "volume" and volume.source
-    }
+    chosen = [project.services[name] for name in services]
+    store = VolumeStore(context.paths)
+    declared = [project.volumes[key] for key in sorted(volumes_of(chosen))]
+    found = [state for item in declared if not item.external and (state := store.get(item.name)) is not None]
+    for state in found:
+        _warn_of_stranger(context, project, state)
     doomed = []
-    for key in sorted(used):
-        volume = project.volumes[key]
-        if not volume.external and _differs(context, project, volume):
-            question = (
-                f'Volume "{volume.name}" exists but doesn\'t match configuration in compose file. '
-                "Recreate (data will be lost)?"
-            )
-            if yes or context.confirm(question):
-                _refuse_shared(context, project, volume)
-                doomed.append(key)
+    for volume in changed_volumes(project, chosen, {state.name: made_from(state) for state in found}):
+        question = (
+            f'Volume "{volume.name}" exists but doesn\'t match configuration in compose file. '
+            "Recreate (data will be lost)?"
+        )
+        if yes or context.confirm(question):
+            _refuse_shared(context, project, volume)
+            doomed.append(volume.key)
     return doomed
 
 
-def _differs(context: Context, project: Project, volume: Volume) -> bool:
-    """Tell whether the project made the volume from another configuration; warn when somebody else made it."""
-    state = VolumeStore(context.paths).get(volume.name)
-    if state is None:
-        return False
+def _warn_of_stranger(context: Context, project: Project, state: VolumeState) -> None:
+    """Warn of a volume that somebody else has made."""
     maker = state.labels.get(PROJECT)
-    if maker != project.name:
-        how = (
-            "was not created by pycompose"
-            if maker is None
-            else f'was created for project "{maker}" (expected "{project.name}")'
-        )
-        text = (
-            f'volume "{volume.name}" already exists but {how}. Use `external: true` to use an existing volume'
-        )
-        context.sink(Event(subject="", text=text, phase=Phase.WARNING))
-    return state.labels.get(CONFIG_HASH, volume.hash) != volume.hash
+    if maker == project.name:
+        return
+    how = (
+        "was not created by pycompose"
+        if maker is None
+        else f'was created for project "{maker}" (expected "{project.name}")'
+    )
+    text = f'volume "{state.name}" already exists but {how}. Use `external: true` to use an existing volume'
+    context.sink(Event(subject="", text=text, phase=Phase.WARNING))
 
 
 def _refuse_shared(context: Context, project: Project, volume: Volume) -> None:

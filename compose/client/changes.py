@@ -97,9 +97,9 @@ def _apply(context: Context, project: Project, options: CreateOptions, extra: di
         **extra,
     }
     if project.volumes:
-        from pycompose.client.changed_volumes import stale_volumes  # noqa: PLC0415 - for projects that have volumes
+        from pycompose.client.changed_volumes import expendable_volumes  # noqa: PLC0415 - for projects that have volumes
 
-        message["stale_volumes"] = stale_volumes(context, project, chosen, yes=options.yes)
+        message["expendable_volumes"] = expendable_volumes(context, project, chosen, yes=options.yes)
 
     forces = "force" in (message["recreate"], message["recreate_dependencies"])
     before = claims(context.paths, project.name) if forces else []

@@ -71,7 +71,7 @@ class ApplyRequest(PlanRequest[ChangeResult]):
     recreate: Recreate = Recreate.DIVERGED
     recreate_dependencies: Recreate = Recreate.DIVERGED
     renew_volumes: bool = False
-    stale_volumes: tuple[str, ...] = ()
+    expendable_volumes: tuple[str, ...] = ()
     forced: tuple[str, ...] | None = None
     remove_orphans: bool = False
     ignore_orphans: bool = False

@@ -13,18 +13,29 @@ if TYPE_CHECKING:
 
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.state import ContainerState
+    from pycompose.model import Dependency, Project, Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedContainer:
     """One container as its files and /proc show it. `runtime` is what the supervisor noted (ports, endpoints).
 
-    `active` is the supervisor's own word that it runs or will: while it starts again the files say neither.
+    The rest is the supervisor's own word, and has its defaults where nobody has asked it. `active`: it runs or will;
+    while it starts again the files say neither. `stopped`: somebody wanted it to stop, `stopping`: it has been told,
+    and has not ended. `runs` counts its starts by this supervisor. `definition` is the service that it was made from,
+    `takes_over` the id of the container whose ports and names it is to get when it is ready. `auto_remove`: it goes
+    when it has ended.
     """
 
     config: ContainerConfig
     state: ContainerState
     active: bool = False
+    stopped: bool = False
+    stopping: bool = False
+    runs: int = 0
+    definition: Service | None = None
+    takes_over: str = ""
+    auto_remove: bool = False
     health: dict[str, Any] = field(default_factory=dict)
     runtime: dict[str, Any] = field(default_factory=dict)
 
@@ -81,22 +92,35 @@ class ObservedContainer:
             item.split(":", 1)[0] for item in self.config.labels.get(DEPENDS_ON, "").split(",") if item
         )
 
+    @property
+    def depends_on(self) -> tuple[Dependency, ...]:
+        """What it depends on, by its definition."""
+        return self.definition.depends_on if self.definition is not None else ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """A project as it is.
 
-    `networks` maps names → the hash that each was made from, "" when nobody knows. `broken` are ids that were
-    claimed but never got a configuration (a killed `up`).
+    `networks` and `volumes` map names → the hash that each was made from, "" when nobody knows. `broken` are ids that
+    were claimed but never got a configuration (a killed `up`). `hooks_done` are the keys of `pre_start` hooks that have
+    succeeded (startup.hook_key).
     """
 
     project: str
     containers: tuple[ObservedContainer, ...] = ()
     networks: Mapping[str, str] = field(default_factory=dict)
-    volumes: frozenset[str] = frozenset()
+    volumes: Mapping[str, str] = field(default_factory=dict)
     broken: tuple[str, ...] = ()
+    hooks_done: frozenset[str] = frozenset()
 
     def of_service(self, service: str) -> list[ObservedContainer]:
         """Return the service's containers (no one-offs) by number."""
         found = [item for item in self.containers if item.service == service and not item.oneoff]
         return sorted(found, key=lambda item: (item.number, item.config.created_ns))
+
+
+def orphans(project: Project, observed: Observed) -> list[ObservedContainer]:
+    """Return the containers whose service the project no longer has (disabled ones count as had)."""
+    known = {*project.services, *project.disabled_services}
+    return [item for item in observed.containers if item.service not in known and not item.oneoff]

@@ -2,12 +2,17 @@
 
     [] -> #1 CreateNetwork demo_default, not found
     [1] -> #2 CreateContainer demo-web-1, no existing container
-    [2] -> #3 StartContainer demo-web-1, created
+    [2] -> #3 RunInitContainer demo-web-pre-start-0, has not succeeded yet
+    [2,3] -> #4 StartContainer demo-web-1, created by #2
 
-The reconciler makes plans, execute.py walks them; `--dry-run` and the tests print them.
+Whoever makes a plan has decided: supervisor/execute.py walks it, supervisor/operations.py does what each operation says
+or, with `--dry-run`, only tells it. A new operation is a class here, a member of `Operation`, and a case wherever mypy
+then finds one missing (`assert_never`).
 """
 
 from __future__ import annotations
+
+from typing import assert_never
 
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.model import Condition
@@ -20,11 +25,6 @@ class CreateNetwork:
     key: str
     name: str
 
-    @property
-    def label(self) -> str:
-        """The name a person knows it by."""
-        return self.name
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveNetwork:
@@ -32,11 +32,6 @@ class RemoveNetwork:
 
     name: str
     optional: bool = True
-
-    @property
-    def label(self) -> str:
-        """The name a person knows it by."""
-        return self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,22 +41,12 @@ class CreateVolume:
     key: str
     name: str
 
-    @property
-    def label(self) -> str:
-        """The name a person knows it by."""
-        return self.name
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveVolume:
     """Remove the volume of this name and its data."""
 
     name: str
-
-    @property
-    def label(self) -> str:
-        """The name a person knows it by."""
-        return self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,25 +63,50 @@ class CreateContainer:
     beside: str = ""
     renew_volumes: bool = False
 
-    @property
-    def label(self) -> str:
-        """The name a person knows it by."""
-        return self.name
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInitContainer:
+    """Run a `pre_start` hook of a service to its end, for the container that waits for it (as in StartContainer).
+
+    The init container is named after `name`.
+    """
+
+    service: str
+    number: int
+    index: int
+    name: str
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartContainer:
-    """Start the newest container of a service and number; `id` is "" when the plan itself creates it."""
+    """Start a container; `id` is "" for the one of this service and number that the plan itself creates."""
 
     service: str
     number: int
     name: str
     id: str = ""
 
-    @property
-    def label(self) -> str:
-        """The name a person knows it by."""
-        return self.name
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartFirst:
+    """Start a replacement while the old container still runs, and lead ports and names to it when it is ready.
+
+    When that fails the new one is removed, and the old one has not noticed.
+    """
+
+    service: str
+    number: int
+    name: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepContainer:
+    """Let a container that runs go on: somebody wanted it to stop, but it has not been told yet."""
+
+    id: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,24 +117,18 @@ class RenameContainer:
     number: int
     name: str
 
-    @property
-    def label(self) -> str:
-        """The name a person knows it by."""
-        return self.name
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwaitService:
-    """Wait until every container of the service has reached the condition; `required` False only warns."""
+    """Wait until every container of the service has reached the condition; `required` False only warns.
+
+    `containers` are the names of those that there will be by then.
+    """
 
     service: str
     condition: Condition
     required: bool = True
-
-    @property
-    def label(self) -> str:
-        """The name a person knows it by."""
-        return f"{self.service} {self.condition.value}"
+    containers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,11 +139,6 @@ class StopContainer:
     name: str
     service: str
     timeout_s: float | None = None
-
-    @property
-    def label(self) -> str:
-        """The name a person knows it by."""
-        return self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,11 +151,6 @@ class RemoveContainer:
     volumes: bool = False
     replaced: bool = False
 
-    @property
-    def label(self) -> str:
-        """The name a person knows it by."""
-        return self.name
-
 
 Operation = (
     CreateNetwork
@@ -164,12 +158,39 @@ Operation = (
     | CreateVolume
     | RemoveVolume
     | CreateContainer
+    | RunInitContainer
     | StartContainer
+    | StartFirst
+    | KeepContainer
     | RenameContainer
     | AwaitService
     | StopContainer
     | RemoveContainer
 )
+
+
+def label(operation: Operation) -> str:
+    """Return the name a person knows it by: that of what it is about."""
+    if isinstance(operation, AwaitService):
+        return f"{operation.service} {operation.condition.value}"
+    return operation.name
+
+
+def touched(operation: Operation) -> str:
+    """Return the id of the container that was there before and that the operation is about, "" without one."""
+    match operation:
+        case RunInitContainer() | StartContainer() | StartFirst() | KeepContainer():
+            return operation.id
+        case StopContainer() | RemoveContainer():
+            return operation.id
+        case CreateContainer():
+            return operation.replaces
+        case CreateNetwork() | RemoveNetwork() | CreateVolume() | RemoveVolume():
+            return ""
+        case RenameContainer() | AwaitService():
+            return ""
+        case _:
+            assert_never(operation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +205,7 @@ class Node:
     def __str__(self) -> str:
         after = ",".join(map(str, self.after))
         kind = type(self.operation).__name__
-        return f"[{after}] -> #{self.number} {kind} {self.operation.label}, {self.cause}"
+        return f"[{after}] -> #{self.number} {kind} {label(self.operation)}, {self.cause}"
 
 
 @dataclass(slots=True)

@@ -8,28 +8,35 @@ A replacement is created before the old container is stopped, so that bad input 
 from __future__ import annotations
 
 from enum import Enum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass, field
-from pycompose.model import Condition, Dependency, Network, Project, Service, Volume
+from pycompose.policy.observed import orphans
 from pycompose.policy.plan import (
-    AwaitService,
     CreateContainer,
     CreateNetwork,
     CreateVolume,
+    KeepContainer,
     Plan,
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
     RenameContainer,
     StartContainer,
+    StartFirst,
     StopContainer,
+    touched,
 )
+from pycompose.policy.replicas import can_start_first, choose, container_name, diverged
+from pycompose.policy.resources import changed, networks_of, volumes_of
 from pycompose.policy.sharing import joined_services
+from pycompose.policy.startup import Startup, start_existing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pycompose.model import Network, Project, Service, Volume
     from pycompose.policy.observed import Observed, ObservedContainer
 
 
@@ -47,8 +54,9 @@ class ReconcileOptions:
 
     `services` are those in scope, in dependency order; `named` those the user named (all of them when he named
     none). `images` maps service → image id. `start` False only creates. `timeout_s` overrides grace periods.
-    `stale_volumes` are the keys of volumes to be made anew, without their data. `forced` are the ids of the containers
-    that FORCE is about, None for all: when a process has died and the command is repeated, it leaves what is new.
+    `expendable` are the keys of volumes whose data may be lost when they have changed. `forced` are the ids of the
+    containers that FORCE is about, None for all: when a process has died and the command is repeated, it leaves what
+    is new.
     """
 
     services: tuple[str, ...]
@@ -57,34 +65,35 @@ class ReconcileOptions:
     recreate: Recreate = Recreate.DIVERGED
     recreate_dependencies: Recreate = Recreate.DIVERGED
     renew_volumes: bool = False
-    stale_volumes: frozenset[str] = frozenset()
+    expendable: frozenset[str] = frozenset()
     forced: frozenset[str] | None = None
     remove_orphans: bool = False
     start: bool = True
-    wait_for_dependencies: bool = True
     timeout_s: float | None = None
-
-
-def container_name(project: Project, service: Service, number: int) -> str:
-    """Return the name of a replica: `container_name`, or project-service-number."""
-    return service.container_name or f"{project.name}-{service.name}-{number}"
 
 
 def reconcile(project: Project, observed: Observed, options: ReconcileOptions) -> Plan:
     """Return the plan that makes `observed` what `project` says, for the services in scope."""
-    return _Planner(project, observed, options).plan()
+    plan = Plan()
+    startup = Startup(plan, project, scope=options.services, hooks_done=observed.hooks_done)
+    return _Planner(project, observed, options, plan, startup).plan()
 
 
 @dataclass(slots=True)
 class _Planner:
+    """`networks` and `volumes` map the keys of those that are made → their nodes; `remade` had been there before.
+
+    `created` maps service → the nodes that create its containers, `stopped` container id → the node that stops it.
+    `gone` are the nodes after which the orphans' ports and names are free.
+    """
+
     project: Project
     observed: Observed
     options: ReconcileOptions
-    result: Plan = field(default_factory=Plan)
+    result: Plan
+    startup: Startup
     networks: dict[str, int] = field(default_factory=dict)
     volumes: dict[str, int] = field(default_factory=dict)
-    started: dict[str, list[int]] = field(default_factory=dict)
-    waits: dict[tuple[str, Condition, bool], int] = field(default_factory=dict)
     recreated: set[str] = field(default_factory=set)
     stopped: dict[str, int] = field(default_factory=dict)
     remade: set[str] = field(default_factory=set)
@@ -97,7 +106,8 @@ class _Planner:
         ]
         if self.options.remove_orphans:
             self.gone = self._remove_orphans()
-        self._resources(services)
+        self._networks(services)
+        self._volumes(services)
         for service in services:
             self._service(service)
         self._start_again()
@@ -114,37 +124,34 @@ class _Planner:
                 self._remove(container, "a one-off that has ended")
         return found
 
-    def _resources(self, services: Iterable[Service]) -> None:
-        services = list(services)
-        used = {endpoint.network for service in services for endpoint in service.networks}
-        for key in sorted(used):
+    # ------------------------------------------------------------------ networks and volumes
+
+    def _networks(self, services: Iterable[Service]) -> None:
+        """Make the networks that aren't there, and anew those that aren't what the file says."""
+        for key in sorted(networks_of(services)):
             network = self.project.networks[key]
-            if network.name not in self.observed.networks:
+            made_from = self.observed.networks.get(network.name)
+            if made_from is None:
                 cause = "external" if network.external else "not found"
                 self.networks[key] = self.result.add(CreateNetwork(key=key, name=network.name), cause)
-            elif self._network_changed(network):
+            elif changed(network, made_from):
                 self.networks[key] = self._replace_network(network)
-        used = {v.source for service in services for v in service.volumes if v.kind == "volume" and v.source}
-        for key in sorted(used):
+
+    def _volumes(self, services: Iterable[Service]) -> None:
+        """Make the volumes that aren't there, and anew those that have changed and whose data may be lost."""
+        for key in sorted(volumes_of(services)):
             volume = self.project.volumes[key]
-            if volume.name not in self.observed.volumes:
+            made_from = self.observed.volumes.get(volume.name)
+            if made_from is None:
                 cause = "external" if volume.external else "not found"
                 self.volumes[key] = self.result.add(CreateVolume(key=key, name=volume.name), cause)
-            elif key in self.options.stale_volumes:
+            elif changed(volume, made_from) and key in self.options.expendable:
                 self.volumes[key] = self._replace_volume(volume)
-
-    def _network_changed(self, network: Network) -> bool:
-        made_from = self.observed.networks[network.name]
-        return not network.external and made_from not in ("", network.hash)
 
     def _replace_network(self, network: Network) -> int:
         """Make a network anew; everybody on it has to leave it first, and is started again afterwards."""
         self.remade.add(network.key)
-        users = [
-            service
-            for service in self.project.services.values()
-            if any(endpoint.network == network.key for endpoint in service.networks)
-        ]
+        users = [s for s in self.project.services.values() if network.key in networks_of([s])]
         stops = self._stop_all(users, f"network {network.name} changed")
         remove = self.result.add(
             RemoveNetwork(name=network.name, optional=False), "configuration changed", *stops
@@ -155,11 +162,7 @@ class _Planner:
 
     def _replace_volume(self, volume: Volume) -> int:
         """Make a volume anew, without its data; who uses it is stopped before and recreated afterwards."""
-        users = [
-            service
-            for service in self.project.services.values()
-            if any(v.kind == "volume" and v.source == volume.key for v in service.volumes)
-        ]
+        users = [s for s in self.project.services.values() if volume.key in volumes_of([s])]
         stops = self._stop_all(users, f"volume {volume.name} changed")
         remove = self.result.add(RemoveVolume(name=volume.name), "configuration changed", *stops)
         create = CreateVolume(key=volume.key, name=volume.name)
@@ -173,6 +176,8 @@ class _Planner:
             for container in self.observed.of_service(service.name)
             if container.running
         ]
+
+    # ------------------------------------------------------------------ stopping for the sake of others
 
     def _stop(self, container: ObservedContainer, cause: str, *after: int) -> int:
         """Add the stop of a container, once."""
@@ -199,30 +204,24 @@ class _Planner:
 
     def _start_again(self) -> None:
         """Start what was stopped for the sake of others and has not been replaced."""
-        removed = {
-            getattr(n.operation, "id", "")
-            for n in self.result.nodes
-            if isinstance(n.operation, RemoveContainer)
-        }
-        started = {
-            getattr(n.operation, "id", "")
-            for n in self.result.nodes
-            if isinstance(n.operation, StartContainer)
+        settled = {
+            touched(node.operation)
+            for node in self.result.nodes
+            if isinstance(node.operation, RemoveContainer | StartContainer | StartFirst)
         }
         for container in self.observed.containers:
             stop = self.stopped.get(container.id)
             service = self.project.services.get(container.service)
-            if stop is None or service is None or container.id in removed | started or not self.options.start:
+            if stop is None or service is None or container.id in settled or not self.options.start:
                 continue
-            operation = StartContainer(
-                service=service.name, number=container.number, name=container.name, id=container.id
-            )
             networks = (self.networks.get(endpoint.network, 0) for endpoint in service.networks)
-            self.result.add(operation, f"stopped by #{stop}", stop, *networks, *self._conditions(service))
+            self._start_existing(service, container, f"stopped by #{stop}", stop, *networks)
+
+    # ------------------------------------------------------------------ containers
 
     def _service(self, service: Service) -> None:
         existing = self.observed.of_service(service.name)
-        keep, surplus = self._choose(service, existing)
+        keep, surplus = choose(existing, service.replicas, lambda c: self._must_recreate(service, c))
         # A replacement that was cut off has left two of one number, which need the same: one goes first.
         removed = {c.id: self._remove(c, "scaled down") for c in surplus}
         numbers = {c.number for c in keep}
@@ -234,47 +233,20 @@ class _Planner:
             *(number for other in joined_services(service) for number in self.created.get(other, ())),
         ]
         starts: list[int] = []
-        free = iter(n for n in range(1, service.replicas + len(existing) + 1) if n not in numbers)
+        names = {container.number: container.name for container in keep}
         for container in keep:
             cause = self._must_recreate(service, container)
             if cause:
+                names[container.number] = container_name(self.project, service, container.number)
                 starts += self._replace(service, container, cause, resources)
-            elif self.options.start and not container.running:
-                operation = StartContainer(
-                    service=service.name, number=container.number, name=container.name, id=container.id
-                )
-                starts.append(
-                    self.result.add(
-                        operation, container.state.status.value, *resources, *self._conditions(service)
-                    )
-                )
-        for _ in range(service.replicas - len(keep)):
-            number = next(free)
+            elif self.options.start:
+                starts += self._revive(service, container, resources)
+        free = (n for n in range(1, service.replicas + len(existing) + 1) if n not in numbers)
+        for number in islice(free, service.replicas - len(keep)):
+            names[number] = container_name(self.project, service, number)
             starts += self._create(service, number, resources)
-        self.started[service.name] = starts
-
-    def _choose(
-        self, service: Service, existing: list[ObservedContainer]
-    ) -> tuple[list[ObservedContainer], list[ObservedContainer]]:
-        """Split into those to keep and those too many; up-to-date, running and low-numbered ones are kept first."""
-        ranked = sorted(
-            existing,
-            key=lambda c: (
-                c.half_way and c.replaces in {other.id for other in existing},
-                bool(self._must_recreate(service, c)),
-                not c.running,
-                c.number,
-                c.config.created_ns,
-            ),
-        )
-        kept: list[ObservedContainer] = []
-        numbers: set[int] = set()
-        for container in ranked:
-            if len(kept) < service.replicas and container.number not in numbers:
-                kept.append(container)
-                numbers.add(container.number)
-        surplus = [container for container in existing if container not in kept]
-        return sorted(kept, key=lambda c: c.number), sorted(surplus, key=lambda c: -c.number)
+        self.startup.started[service.name] = starts
+        self.startup.names[service.name] = tuple(names[number] for number in sorted(names))
 
     def _must_recreate(self, service: Service, container: ObservedContainer) -> str:
         """Return why the container has to be replaced, or ""."""
@@ -284,11 +256,9 @@ class _Planner:
             return ""
         if policy is Recreate.FORCE and (self.options.forced is None or container.id in self.options.forced):
             return "recreation was asked for"
-        if container.config_hash != service.hash:
-            return "configuration changed"
-        image = self.options.images.get(service.name)
-        if image and container.config.image_id and container.config.image_id != image:
-            return "image changed"
+        cause = diverged(service, container, self.options.images.get(service.name, ""))
+        if cause:
+            return cause
         for endpoint in service.networks:
             if endpoint.network in self.networks and endpoint.network not in self.remade:
                 return f"network {self.project.networks[endpoint.network].name} is new"
@@ -300,17 +270,35 @@ class _Planner:
                 return f"{other}, whose namespace or volumes it shares, is recreated"
         return ""
 
+    def _revive(self, service: Service, container: ObservedContainer, resources: list[int]) -> list[int]:
+        """Have a container run that stays what it is; return the node of its start, if it takes one."""
+        if not container.running:
+            return [self._start_existing(service, container, container.state.status.value, *resources)]
+        if container.id in self.stopped:
+            return []  # `_start_again` knows
+        if container.stopping:
+            stop = self._stop(container, "its stop was cut off")
+            return [self._start_existing(service, container, f"stopped by #{stop}", stop, *resources)]
+        if container.stopped:
+            self.result.add(KeepContainer(id=container.id, name=container.name), "wanted again")
+        return []
+
+    def _start_existing(self, service: Service, container: ObservedContainer, cause: str, *after: int) -> int:
+        hooks_of = None if container.runs else container.definition or service
+        return self.startup.add(service, start_existing(container), cause, *after, hooks_of=hooks_of)
+
     def _replace(
         self, service: Service, old: ObservedContainer, cause: str, resources: list[int]
     ) -> list[int]:
         self.recreated.add(service.name)
-        if self._starts_first(service, old):
+        if self.options.start and old.id not in self.stopped and can_start_first(service, old):
             return self._replace_beside(service, old, cause, resources)
+        name = container_name(self.project, service, old.number)
         create = self.result.add(
             CreateContainer(
                 service=service.name,
                 number=old.number,
-                name=container_name(self.project, service, old.number),
+                name=name,
                 replaces=old.id,
                 renew_volumes=self.options.renew_volumes,
             ),
@@ -327,21 +315,10 @@ class _Planner:
         last = self.result.add(remove, f"replaced by #{create}", create, last)
         return self._start(service, old.number, last)
 
-    def _starts_first(self, service: Service, old: ObservedContainer) -> bool:
-        """Tell whether the new container is to run before the old one stops, and can: not with the same address."""
-        return (
-            service.update_order == "start-first"
-            and self.options.start
-            and old.running
-            and old.id not in self.stopped
-            and not service.mac_address
-            and not any(e.ipv4_address or e.ipv6_address or e.mac_address for e in service.networks)
-        )
-
     def _replace_beside(
         self, service: Service, old: ObservedContainer, cause: str, resources: list[int]
     ) -> list[int]:
-        """Replace a running container by one that starts first (takeover.py)."""
+        """Replace a running container by one that starts first (lifecycle/start_first.py)."""
         name = container_name(self.project, service, old.number)
         create = self.result.add(
             CreateContainer(
@@ -356,10 +333,9 @@ class _Planner:
             *resources,
         )
         self.created.setdefault(service.name, []).append(create)
-        start = self._start(service, old.number, create)
-        stop = self._stop(
-            old, f"replaced by #{create}", *start, *self._stop_dependants(service.name, start[0])
-        )
+        operation = StartFirst(service=service.name, number=old.number, name=name)
+        start = self.startup.add(service, operation, f"created by #{create}", create, hooks_of=service)
+        stop = self._stop(old, f"replaced by #{create}", start, *self._stop_dependants(service.name, start))
         remove = self.result.add(
             RemoveContainer(id=old.id, name=old.name, service=service.name, replaced=True),
             f"replaced by #{create}",
@@ -380,50 +356,9 @@ class _Planner:
             return []
         name = container_name(self.project, service, number)
         operation = StartContainer(service=service.name, number=number, name=name)
-        return [self.result.add(operation, f"created by #{after}", after, *self._conditions(service))]
-
-    def _conditions(self, service: Service) -> list[int]:
-        """Return the nodes that a start of the service waits for."""
-        if not self.options.wait_for_dependencies:
-            return []
-        nodes: list[int] = []
-        for dependency in service.depends_on:
-            target = self.project.services.get(dependency.service)
-            if target is None or dependency.service not in self.options.services:
-                continue
-            starts = self.started.get(dependency.service, [])
-            if dependency.condition is Condition.STARTED and not dependency.required:
-                continue
-            if dependency.condition is Condition.STARTED:
-                nodes += starts
-                continue
-            nodes.append(self._wait(dependency, starts))
-        return nodes
-
-    def _wait(self, dependency: Dependency, starts: list[int]) -> int:
-        key = (dependency.service, dependency.condition, dependency.required)
-        if key not in self.waits:
-            operation = AwaitService(
-                service=dependency.service, condition=dependency.condition, required=dependency.required
-            )
-            self.waits[key] = self.result.add(operation, "a dependant needs it", *starts)
-        return self.waits[key]
+        return [self.startup.add(service, operation, f"created by #{after}", after, hooks_of=service)]
 
     def _remove(self, container: ObservedContainer, cause: str) -> int:
-        last = 0
-        if container.running:
-            stop = StopContainer(
-                id=container.id,
-                name=container.name,
-                service=container.service,
-                timeout_s=self.options.timeout_s,
-            )
-            last = self.result.add(stop, cause)
+        last = self._stop(container, cause) if container.running else 0
         remove = RemoveContainer(id=container.id, name=container.name, service=container.service)
         return self.result.add(remove, cause, last)
-
-
-def orphans(project: Project, observed: Observed) -> list[ObservedContainer]:
-    """Return the containers whose service the project no longer has (disabled ones count as had)."""
-    known = {*project.services, *project.disabled_services}
-    return [item for item in observed.containers if item.service not in known and not item.oneoff]

@@ -24,9 +24,7 @@ def stop_plan(
     Order comes from the containers' own labels, so it works without the compose file.
     """
     plan = Plan()
-    by_service: dict[str, list[ObservedContainer]] = {}
-    for container in containers:
-        by_service.setdefault(container.service, []).append(container)
+    by_service = _by_service(containers)
     stops: dict[str, list[int]] = {}
     for service in _dependants_first(by_service):
         dependants = [
@@ -51,6 +49,19 @@ def stop_plan(
                 plan.add(operation, "asked for", last, *([] if last else dependants))
         stops[service] = numbers or dependants
     return plan
+
+
+def stop_order(containers: Iterable[ObservedContainer]) -> list[ObservedContainer]:
+    """Return containers so that dependants come first."""
+    by_service = _by_service(containers)
+    return [container for service in _dependants_first(by_service) for container in by_service[service]]
+
+
+def _by_service(containers: Iterable[ObservedContainer]) -> dict[str, list[ObservedContainer]]:
+    found: dict[str, list[ObservedContainer]] = {}
+    for container in containers:
+        found.setdefault(container.service, []).append(container)
+    return found
 
 
 def _dependants_first(by_service: Mapping[str, list[ObservedContainer]]) -> list[str]:

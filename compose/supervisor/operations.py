@@ -1,9 +1,10 @@
-"""What each operation of a plan does, and what people are told about it (Compose's words)."""
+"""What each operation of a plan does, and what people are told about it. Nothing is decided here."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import secrets
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import KeeperLost, NetworkError, PycomposeError, StateError
@@ -14,16 +15,23 @@ from pycompose.policy.plan import (
     CreateContainer,
     CreateNetwork,
     CreateVolume,
+    KeepContainer,
     Node,
+    Operation,
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
     RenameContainer,
+    RunInitContainer,
     StartContainer,
+    StartFirst,
     StopContainer,
+    touched,
 )
 from pycompose.policy.sharing import joined_modes
-from pycompose.supervisor.init_containers import InitContainers
+from pycompose.policy.startup import hook_key
+from pycompose.state.hooks import note_hook_done
+from pycompose.supervisor.init_containers import failure, init_service
 from pycompose.supervisor.lifecycle.conditions import DependencyFailed
 from pycompose.supervisor.lifecycle.start_first import Takeover
 from pycompose.supervisor.runtime.containers import NewContainer, Runtime
@@ -42,16 +50,53 @@ if TYPE_CHECKING:
     from pycompose.supervisor.network.wiring import Wiring
 
 CONDITION_DONE = {Condition.STARTED: "Started", Condition.HEALTHY: "Healthy", Condition.COMPLETED: "Exited"}
-REHEARSED = {
-    "CreateNetwork": ("Creating", "Created"),
-    "CreateVolume": ("Creating", "Created"),
-    "RemoveNetwork": ("Removing", "Removed"),
-    "RemoveVolume": ("Removing", "Removed"),
-    "CreateContainer": ("Creating", "Created"),
-    "StartContainer": ("Starting", "Started"),
-    "StopContainer": ("Stopping", "Stopped"),
-    "RemoveContainer": ("Removing", "Removed"),
-}
+
+
+class Told(NamedTuple):
+    """What people are told about an operation: of whom, before it, and when it is done; "" is nothing."""
+
+    subject: str
+    working: str
+    done: str
+
+
+def told(operation: Operation) -> list[Told]:
+    """Return what people are told about an operation (Compose's words)."""
+    kind, working, done = _words(operation)
+    names = operation.containers if isinstance(operation, AwaitService) else (operation.name,)
+    return [Told(f"{kind} {name}", working, done) for name in names]
+
+
+def _words(operation: Operation) -> tuple[str, str, str]:
+    match operation:
+        case CreateNetwork():
+            return "Network", "Creating", "Created"
+        case RemoveNetwork():
+            return "Network", "Removing", "Removed"
+        case CreateVolume():
+            return "Volume", "Creating", "Created"
+        case RemoveVolume():
+            return "Volume", "Removing", "Removed"
+        case CreateContainer() if operation.replaces:
+            return "Container", "Recreate", "Recreated"
+        case CreateContainer():
+            return "Container", "Creating", "Created"
+        case RunInitContainer():
+            return "Container", "Running", "Exited"
+        case StartContainer() | StartFirst():
+            return "Container", "Starting", "Started"
+        case KeepContainer():
+            return "Container", "", "Running"
+        case AwaitService():
+            return "Container", "Waiting", CONDITION_DONE[operation.condition]
+        case StopContainer():
+            return "Container", "Stopping", "Stopped"
+        case RemoveContainer() if not operation.replaced:
+            return "Container", "Removing", "Removed"
+        case RemoveContainer() | RenameContainer():
+            return "Container", "", ""
+        case _:
+            assert_never(operation)
 
 
 @dataclass(slots=True)
@@ -69,7 +114,7 @@ class Operations:
     project: Project | None = None
     images: dict[str, Image] = field(default_factory=dict)
     created: dict[tuple[str, int], str] = field(default_factory=dict)
-    once: dict[str, asyncio.Lock] = field(default_factory=dict)
+    noting: asyncio.Lock = field(default_factory=asyncio.Lock)
     losses: int = 0
 
     async def perform(self, node: Node, abort: asyncio.Event) -> None:
@@ -77,41 +122,37 @@ class Operations:
         operation = node.operation
         match operation:
             case CreateNetwork():
-                await self._step(f"Network {operation.name}", "Creat", self._create_network(operation))
+                await self._step(operation, self._create_network(operation))
             case CreateVolume():
-                await self._step(f"Volume {operation.name}", "Creat", self._create_volume(operation))
+                await self._step(operation, self._create_volume(operation))
             case RemoveNetwork():
                 await self._remove_network(operation)
             case RemoveVolume():
-                await self._step(f"Volume {operation.name}", "Remov", self._remove_volume(operation))
+                await self._step(operation, self._remove_volume(operation))
             case CreateContainer():
-                await self._create(operation)
-            case StartContainer():
+                await self._step(operation, self._create(operation))
+            case RunInitContainer():
+                await self._step(operation, self._run_init_container(operation))
+            case StartContainer() | StartFirst():
                 await self._start(operation, abort)
+            case KeepContainer():
+                await self._step(operation, self._keep(operation))
             case RenameContainer():
-                await self._rename(operation)
+                await self._step(operation, self._rename(operation))
             case AwaitService():
                 await self._await(operation, abort)
             case StopContainer():
-                await self._stop(operation)
+                await self._step(operation, self._stop(operation))
             case RemoveContainer():
-                await self._remove(operation)
+                await self._step(operation, self.remove(operation.id, volumes=operation.volumes))
+            case _:
+                assert_never(operation)
 
     def rehearse(self, node: Node) -> None:
         """Tell what performing the node would tell, with its cause."""
-        operation = node.operation
-        kind = "Container"
-        match operation:
-            case CreateNetwork() | RemoveNetwork():
-                kind = "Network"
-            case CreateVolume() | RemoveVolume():
-                kind = "Volume"
-            case AwaitService() | RenameContainer():
-                return
-        recreates = isinstance(operation, CreateContainer) and operation.replaces
-        working, done = ("Recreate", "Recreated") if recreates else REHEARSED[type(operation).__name__]
-        self._tell(f"{kind} {operation.label}", working, Phase.WORKING)
-        self._tell(f"{kind} {operation.label}", done, Phase.DONE, f"({node.cause})")
+        for step in told(node.operation):
+            self._tell(step.subject, step.working, Phase.WORKING)
+            self._tell(step.subject, step.done, Phase.DONE, f"({node.cause})")
 
     # ------------------------------------------------------------------ networks and volumes
 
@@ -124,16 +165,18 @@ class Operations:
         await blocking(ensure_volume, self.runtime.paths, project, project.volumes[operation.key])
 
     async def _remove_network(self, operation: RemoveNetwork) -> None:
-        subject = f"Network {operation.name}"
-        self._tell(subject, "Removing", Phase.WORKING)
+        work = blocking(self.wiring.remove_network, operation.name)
+        if not operation.optional:
+            await self._step(operation, work)
+            return
+        (step,) = told(operation)
+        self._tell(step.subject, step.working, Phase.WORKING)
         try:
-            await blocking(self.wiring.remove_network, operation.name)
+            await work
         except NetworkError as exc:
-            if not operation.optional:
-                raise
-            self._tell(subject, "Resource is still in use", Phase.WARNING, str(exc))
+            self._tell(step.subject, "Resource is still in use", Phase.WARNING, str(exc))
         else:
-            self._tell(subject, "Removed", Phase.DONE)
+            self._tell(step.subject, step.done, Phase.DONE)
 
     async def _remove_volume(self, operation: RemoveVolume) -> None:
         await blocking(VolumeStore(self.runtime.paths).remove, operation.name)
@@ -143,29 +186,21 @@ class Operations:
     async def _create(self, operation: CreateContainer) -> None:
         project = self._project()
         service = project.services[operation.service]
-        subject = f"Container {operation.name}"
-        verb = "Recreat" if operation.replaces else "Creat"
-        self._tell(subject, "Recreate" if operation.replaces else "Creating", Phase.WORKING)
-        try:
-            wanted = NewContainer(
-                project=project,
-                service=service,
-                image=self.images[service.name],
-                number=operation.number,
-                name=operation.beside or operation.name,
-                replaces=operation.replaces,
-                beside=bool(operation.beside),
-                renew_volumes=operation.renew_volumes,
-                joined=self._joined(service),
-                resolve_image=self.mounted_image,
-            )
-            config, record = await blocking(self.runtime.create, wanted)
-        except PycomposeError as exc:
-            self._fail(subject, exc)
-            raise
+        wanted = NewContainer(
+            project=project,
+            service=service,
+            image=self.images[service.name],
+            number=operation.number,
+            name=operation.beside or operation.name,
+            replaces=operation.replaces,
+            beside=bool(operation.beside),
+            renew_volumes=operation.renew_volumes,
+            joined=self._joined(service),
+            resolve_image=self.mounted_image,
+        )
+        config, record = await blocking(self.runtime.create, wanted)
         self.lifecycle.add(config, record)
         self.created[operation.service, operation.number] = config.id
-        self._tell(subject, f"{verb}ed", Phase.DONE)
 
     async def create_oneoff(
         self, service: Service, *, name: str, auto_remove: bool, publish: bool, image: Image | None = None
@@ -209,10 +244,27 @@ class Operations:
             found[mode] = target.config.id
         return found
 
-    async def _start(self, operation: StartContainer, abort: asyncio.Event) -> None:
-        container_id = operation.id or self.created.get((operation.service, operation.number), "")
-        tracked = self._tracked(container_id, operation.name)
-        await self.lifecycle.keep(tracked)
+    async def _run_init_container(self, operation: RunInitContainer) -> None:
+        service = self._tracked(operation).record.service
+        hook = service.pre_start[operation.index]
+        name = f"{operation.name}-{secrets.token_hex(3)}"
+        image = self.mounted_image(hook.image) if hook.image else None
+        await self.need_keeper()
+        tracked = await self.create_oneoff(
+            init_service(service, hook), name=name, auto_remove=False, publish=False, image=image
+        )
+        await self.lifecycle.start(tracked)
+        await tracked.ended.wait()
+        if tracked.exit_code != 0:
+            lines = await blocking(self.runtime.last_lines, tracked.config.id, 10)
+            raise failure(service, operation.index, name=name, exit_code=tracked.exit_code, lines=lines)
+        await self.remove(tracked.config.id, volumes=False)
+        async with self.noting:
+            key = hook_key(service, operation.index)
+            await blocking(note_hook_done, self.runtime.paths, self.runtime.project, key)
+
+    async def _start(self, operation: StartContainer | StartFirst, abort: asyncio.Event) -> None:
+        tracked = self._tracked(operation)
         if tracked.active:
             self._tell(f"Container {tracked.name}", "Running", Phase.DONE)
             return
@@ -221,55 +273,43 @@ class Operations:
             if service.secrets or service.configs:
                 await blocking(self.runtime.restore_files, self.project, service, tracked.config.id)
         await self.need_keeper()
-        if self.project is not None and tracked.run == 0 and tracked.record.service.pre_start:
-            await InitContainers(self, self.project).run(tracked)
-        if tracked.record.takes_over:
+        if isinstance(operation, StartFirst):
             start = Takeover(self.lifecycle, self.runtime).run(tracked, abort)
         else:
             start = self.lifecycle.start(tracked)
-        await self._step(f"Container {operation.name}", "Start", start)
+        await self._step(operation, start)
+
+    async def _keep(self, operation: KeepContainer) -> None:
+        tracked = self.lifecycle.tracked.get(operation.id)
+        if tracked is not None:
+            await self.lifecycle.keep(tracked)
 
     async def _rename(self, operation: RenameContainer) -> None:
-        container_id = self.created[operation.service, operation.number]
-        tracked = self._tracked(container_id, operation.name)
-        await self.lifecycle.rename(tracked, operation.name)
+        await self.lifecycle.rename(self._tracked(operation), operation.name)
 
     async def _await(self, operation: AwaitService, abort: asyncio.Event) -> None:
-        subjects = [f"Container {t.name}" for t in self.lifecycle.of_service(operation.service)]
-        for subject in subjects:
-            self._tell(subject, "Waiting", Phase.WORKING)
+        steps = told(operation)
+        for step in steps:
+            self._tell(step.subject, step.working, Phase.WORKING)
         try:
             await self.lifecycle.conditions.wait_for(operation.service, operation.condition, abort)
         except DependencyFailed as exc:
-            if not operation.required:
-                for subject in subjects:
-                    self._tell(subject, "Skipped", Phase.WARNING, f"optional dependency: {exc}")
-                return
-            for subject in subjects:
-                self._fail(subject, exc)
-            raise DependencyFailed(f"dependency failed to start: {exc}", hint=exc.hint) from exc
+            for step in steps:
+                if operation.required:
+                    self._fail(step.subject, exc)
+                else:
+                    self._tell(step.subject, "Skipped", Phase.WARNING, f"optional dependency: {exc}")
+            if operation.required:
+                raise DependencyFailed(f"dependency failed to start: {exc}", hint=exc.hint) from exc
+            return
         if not abort.is_set():
-            for subject in subjects:
-                self._tell(subject, CONDITION_DONE[operation.condition], Phase.DONE)
+            for step in steps:
+                self._tell(step.subject, step.done, Phase.DONE)
 
     async def _stop(self, operation: StopContainer) -> None:
         tracked = self.lifecycle.tracked.get(operation.id)
         if tracked is not None:
-            await self._step(
-                f"Container {operation.name}", "Stopp", self.lifecycle.stop(tracked, operation.timeout_s)
-            )
-
-    async def _remove(self, operation: RemoveContainer) -> None:
-        subject = f"Container {operation.name}"
-        if not operation.replaced:
-            self._tell(subject, "Removing", Phase.WORKING)
-        try:
-            await self.remove(operation.id, volumes=operation.volumes)
-        except PycomposeError as exc:
-            self._fail(subject, exc)
-            raise
-        if not operation.replaced:
-            self._tell(subject, "Removed", Phase.DONE)
+            await self.lifecycle.stop(tracked, operation.timeout_s)
 
     async def remove(self, container_id: str, *, volumes: bool) -> None:
         """Remove a container that doesn't run."""
@@ -291,23 +331,28 @@ class Operations:
             raise StateError("plan: needs the compose file", hint="run the command where the compose file is")
         return self.project
 
-    def _tracked(self, container_id: str, name: str) -> TrackedContainer:
+    def _tracked(
+        self, operation: RunInitContainer | StartContainer | StartFirst | RenameContainer
+    ) -> TrackedContainer:
+        """Return the container that an operation is about: one that was there, or that the plan has created."""
+        container_id = touched(operation) or self.created.get((operation.service, operation.number), "")
         tracked = self.lifecycle.tracked.get(container_id)
         if tracked is None:
             raise StateError(
-                f"container {name}: gone while it was to be started", hint="run the command again"
+                f"container {operation.name}: gone while it was to be started", hint="run the command again"
             )
         return tracked
 
-    async def _step(self, subject: str, stem: str, work: Awaitable[None]) -> None:
-        """Run `work` between "Starting" and "Started" (the stem is "Start"), or "Error"."""
-        self._tell(subject, f"{stem}ing", Phase.WORKING)
+    async def _step(self, operation: Operation, work: Awaitable[None]) -> None:
+        """Run `work` between "Starting" and "Started", or "Error"."""
+        (step,) = told(operation)
+        self._tell(step.subject, step.working, Phase.WORKING)
         try:
             await work
         except PycomposeError as exc:
-            self._fail(subject, exc)
+            self._fail(step.subject, exc)
             raise
-        self._tell(subject, f"{stem}ed", Phase.DONE)
+        self._tell(step.subject, step.done, Phase.DONE)
 
     def _fail(self, subject: str, exc: PycomposeError) -> None:
         """Tell of a failure, unless the keeper has died meanwhile: who has asked is told of that, and asks again."""
@@ -315,4 +360,5 @@ class Operations:
             self._tell(subject, "Error", Phase.ERROR, str(exc))
 
     def _tell(self, subject: str, text: str, phase: Phase, details: str = "") -> None:
-        self.sink(Event(subject=subject, text=text, phase=phase, details=details))
+        if text:
+            self.sink(Event(subject=subject, text=text, phase=phase, details=details))

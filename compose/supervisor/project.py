@@ -15,7 +15,9 @@ from pycompose.engine.state import Status
 from pycompose.events import ContainerEvent
 from pycompose.networking.api import Networking
 from pycompose.policy.observed import Observed
+from pycompose.state.hooks import hooks_done
 from pycompose.state.snapshot import observe_containers
+from pycompose.state.volumes import volume_hashes
 from pycompose.supervisor.adoption import Adoption
 from pycompose.supervisor.auto_remove import AutoRemove
 from pycompose.supervisor.container_events import ContainerEvents
@@ -29,7 +31,6 @@ from pycompose.supervisor.stdio import StdioCopies
 from pycompose.supervisor.tasks import BackgroundTasks
 from pycompose.supervisor.threads import blocking
 from pycompose.version import VERSION
-from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths
     from pycompose.events import Sink
     from pycompose.model import Project
+    from pycompose.policy.observed import ObservedContainer
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
 
 log = logging.getLogger("pycompose.supervisor")
@@ -115,15 +117,15 @@ class ManagedProject:
         """Return a snapshot of the project."""
         containers, broken = await blocking(observe_containers, self.paths, self.name)
         # Looked at in one go, after the files: who is between two runs now is active.
-        active = {key for key, tracked in self.lifecycle.tracked.items() if tracked.active}
-        containers = [replace(c, active=True) if c.id in active else c for c in containers]
-        volumes = {volume.name for volume in await blocking(VolumeStore(self.paths).all)}
+        tracked = self.lifecycle.tracked
+        containers = [_as_tracked(c, tracked[c.id]) if c.id in tracked else c for c in containers]
         return Observed(
             project=self.name,
             containers=tuple(containers),
             networks=await blocking(self.wiring.network_hashes),
-            volumes=frozenset(volumes),
+            volumes=await blocking(volume_hashes, self.paths),
             broken=tuple(broken),
+            hooks_done=await blocking(hooks_done, self.paths, self.name),
         )
 
     def chosen(
@@ -230,3 +232,17 @@ class ManagedProject:
                 attributes=attributes,
             )
         )
+
+
+def _as_tracked(container: ObservedContainer, tracked: TrackedContainer) -> ObservedContainer:
+    """Return what the files tell of a container, and what only the supervisor knows."""
+    return replace(
+        container,
+        active=tracked.active,
+        stopped=tracked.stopped,
+        stopping=tracked.stopping,
+        runs=tracked.run,
+        definition=tracked.record.service,
+        takes_over=tracked.record.takes_over,
+        auto_remove=tracked.record.auto_remove,
+    )

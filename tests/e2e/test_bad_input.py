@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.support.scenario import Host, Result
 
+SETUP = Path(__file__).parents[2] / "setup"
 # name -> (compose file or None, what stderr has to match)
 BAD: dict[str, tuple[str | None, str]] = {
     "no compose file": (None, r"error: .*no .*(compose|configuration) file.*\nhint: "),
@@ -72,18 +75,47 @@ def test_bad_input_is_explained(host: Host, case: str) -> None:
         host.run("-p", "demo", "down").ok()
 
 
-def test_root_is_asked_for(host: Host) -> None:
-    """Without root there is one clear line, before anything is tried."""
-    project = host.project({"compose.yaml": "services: {web: {image: host}}"})
-    # The interpreter may lie in a folder that only root can read: keep that one capability.
-    drop = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=+dac_override"]
-    result = host.command(
-        [*drop, "--ambient-caps=+dac_override", "pycompose", "up", "-d"], cwd=project
-    ).exited(1)
+# A user who is nobody here. The interpreter may lie in a folder that only root can read: that one capability stays.
+NOBODY = (
+    "setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=+dac_override",
+    "--ambient-caps=+dac_override",
+)  # fmt: skip
 
-    first, *_rest = result.stderr.splitlines()
-    assert re.match(r"error: .*root", first)
+
+@pytest.mark.parametrize(
+    "arguments",
+    (
+        "up -d", "down", "ls", "ps", "logs", "images", "stats --no-stream", "volumes", "inspect web", "top",
+        "port web 80", "events --until 0s", "container ls", "image ls", "volume ls", "network ls",
+        "system df", "exec web true",
+    ),
+)  # fmt: skip
+def test_root_is_asked_for(host: Host, arguments: str) -> None:
+    """Without root there is one clear line: no path of ours that can't be opened, and no table that looks empty."""
+    project = host.project({"compose.yaml": "services: {web: {image: host}}"})
+    result = host.command([*NOBODY, "pycompose", *arguments.split()], cwd=project).exited(1)
+
+    assert re.fullmatch(r"error: pycompose: needs root: user 1000 .*\nhint: .*sudo\n", result.stderr)
     well_formed(result)
+
+
+@pytest.mark.parametrize("arguments", ("config -q", "version", "graph", "--help"))
+def test_root_is_not_asked_for_without_need(host: Host, arguments: str) -> None:
+    """What touches no container is for everybody."""
+    project = host.project({"compose.yaml": "services: {web: {image: host}}"})
+    host.command([*NOBODY, "pycompose", *arguments.split()], cwd=project).ok()
+
+
+def test_the_demo_asks_for_root_first(host: Host, tmp_path: Path) -> None:
+    """Before it installs anything; here is no sudo to ask."""
+    folder = host.project({"setup": SETUP.read_text(encoding="utf-8")})
+    for name in ("sh", "id", "dirname"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    demo = ["env", f"PATH={tmp_path}", str(tmp_path / "sh"), "setup", "demo"]
+    result = host.command([*NOBODY, *demo], cwd=folder).exited(1)
+
+    assert "needs root, or sudo" in result.stderr
+    assert os.listdir(folder) == ["setup"]
 
 
 @pytest.mark.parametrize(

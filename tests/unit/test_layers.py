@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pycompose.cli": (
         "pycompose.cli",
         "pycompose.client",
+        "pycompose.commands",
         "pycompose.machine",
         "pycompose.config",
         "pycompose.errors",

@@ -12,8 +12,11 @@ from pycompose.engine.statefiles import write_json
 from pycompose.events import Event, Phase
 from pycompose.ipc.messages import ChangeResult, DownResult, ProgressMessage
 from pycompose.ipc.requests import StartRequest
-from pycompose.policy.plan import AwaitService, Plan, StartContainer
-from pycompose.policy.reconcile import ReconcileOptions, orphans, reconcile
+from pycompose.policy.observed import orphans
+from pycompose.policy.plan import touched
+from pycompose.policy.reconcile import ReconcileOptions, reconcile
+from pycompose.policy.selection import selected, taken_down, with_dependencies, with_restarting_dependants
+from pycompose.policy.startup import start_plan
 from pycompose.policy.teardown import down_plan, stop_plan
 from pycompose.state.boot import Last, note_change
 from pycompose.supervisor.execute import execute
@@ -23,12 +26,11 @@ from pycompose.supervisor.threads import blocking
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Iterable
+    from collections.abc import Awaitable, Iterable
 
     from pycompose.events import Sink
     from pycompose.ipc.requests import (
         ApplyRequest,
-        ContainersRequest,
         DownRequest,
         HoldRequest,
         KillRequest,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from pycompose.ipc.server import Peer
     from pycompose.model import Project
     from pycompose.policy.observed import Observed, ObservedContainer
+    from pycompose.policy.plan import Plan
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.operations import Operations
     from pycompose.supervisor.project import ManagedProject
@@ -60,10 +63,6 @@ class ProjectHandlers:
             if not request.dry_run:
                 self._managed.keepers.want()
                 await blocking(self._remember, project)
-            if not request.dry_run and request.start:
-                wanted = set(request.services)
-                kept = [t for t in self._managed.lifecycle.tracked.values() if t.service in wanted]
-                await asyncio.gather(*(self._managed.lifecycle.keep(t) for t in kept if not t.record.oneoff))
             observed = await self._managed.observe()
             options = _reconcile_options(request)
             if not request.ignore_orphans and not request.remove_orphans:
@@ -125,8 +124,7 @@ class ProjectHandlers:
         sink = sink_of(peer)
         async with self._managed.exclusive(interrupts=True):
             observed = await self._managed.observe()
-            chosen = _taken_down(observed, request)
-            chosen += [container for container in self._overdue(observed, request) if container not in chosen]
+            chosen = taken_down(observed, project, request.services, remove_orphans=request.remove_orphans)
             networks = [] if request.services else await blocking(self._networks_of, project)
             stays = [container for container in observed.containers if container not in chosen]
             volumes = await blocking(self._volumes_of, project, stays) if request.volumes else []
@@ -143,18 +141,6 @@ class ProjectHandlers:
             if nothing_left:
                 await blocking(managed.wiring.remove_all)
         peer.answer(DownResult(nothing=not plan, ends=managed.finish_after_down()))
-
-    def _overdue(self, observed: Observed, request: DownRequest) -> list[ObservedContainer]:
-        """Return what `run --rm` has made and could not remove: a disk was full, or somebody was killed."""
-        tracked = self._managed.lifecycle.tracked
-        return [
-            container
-            for container in _selected(observed, request, oneoff=True)
-            if container.oneoff
-            and not container.running
-            and container.id in tracked
-            and tracked[container.id].record.auto_remove
-        ]
 
     def _networks_of(self, project: Project | None) -> list[str]:
         names = list(self._managed.wiring.own_networks())
@@ -190,63 +176,21 @@ class ProjectHandlers:
     async def start_chosen(self, sink: Sink, request: StartRequest) -> list[ObservedContainer]:
         """Start what a request chooses, and return it; the caller keeps others out (`exclusive`)."""
         observed = await self._managed.observe()
-        chosen = _selected(observed, request, oneoff=False)
+        chosen = selected(observed, request.services, request.ids)
         if not chosen and request.services:
             raise NoSuchContainer(f"service {request.services[0]} has no container to start")
         alone = bool(request.ids)  # named as containers, they are nobody's dependants
         if not alone:
-            chosen = self._with_dependencies(observed, chosen)
+            chosen = with_dependencies(observed, chosen)
         services = set() if alone else {container.service for container in chosen}
-        plan = self._start_plan([container for container in chosen if not container.running], services)
+        plan = start_plan(chosen, services)
         await self._walk(plan, self._managed.operations(sink), request)
         return chosen
-
-    def _with_dependencies(
-        self, observed: Observed, chosen: list[ObservedContainer]
-    ) -> list[ObservedContainer]:
-        """Return the chosen containers and those of the services that they depend on, as far as there are any."""
-        tracked = self._managed.lifecycle.tracked
-        services = {container.service for container in chosen}
-        new = services
-        while new:
-            wanted = {
-                dependency.service
-                for container in observed.containers
-                if container.service in new and container.id in tracked
-                for dependency in tracked[container.id].record.service.depends_on
-            }
-            new = wanted - services
-            services |= new
-        return [c for c in observed.containers if c in chosen or (c.service in services and not c.oneoff)]
-
-    def _start_plan(self, containers: Iterable[ObservedContainer], services: Collection[str]) -> Plan:
-        """Return the plan that starts existing containers, each after the conditions of its record.
-
-        Only dependencies in `services` are waited for: nobody would start others.
-        """
-        tracked = self._managed.lifecycle.tracked
-        plan = Plan()
-        starts: dict[str, list[int]] = {}
-        for container in reversed(_stop_order(containers)):
-            after: list[int] = []
-            for dependency in tracked[container.id].record.service.depends_on:
-                if dependency.service not in services:
-                    continue
-                operation = AwaitService(
-                    service=dependency.service, condition=dependency.condition, required=dependency.required
-                )
-                after.append(plan.add(operation, "a dependant needs it", *starts.get(dependency.service, [])))
-            start = StartContainer(
-                service=container.service, number=container.number, name=container.name, id=container.id
-            )
-            number = plan.add(start, container.state.status.value, *after)
-            starts.setdefault(container.service, []).append(number)
-        return plan
 
     async def stop(self, peer: Peer, request: StopRequest, _: list[int]) -> None:
         """Stop containers, dependants first. What `returns` does so with the machine: nobody has stopped it."""
         async with self._managed.exclusive(interrupts=True):
-            chosen = _selected(await self._managed.observe(), request, oneoff=False)
+            chosen = selected(await self._managed.observe(), request.services, request.ids)
             plan = stop_plan(chosen, timeout_s=request.timeout_s)
             await self._walk(plan, self._managed.operations(sink_of(peer)), request)
             for container in chosen if request.returns else ():
@@ -258,9 +202,9 @@ class ProjectHandlers:
         sink = sink_of(peer)
         async with self._managed.exclusive(interrupts=True):
             observed = await self._managed.observe()
-            chosen = _selected(observed, request, oneoff=False)
+            chosen = selected(observed, request.services, request.ids)
             if not request.no_deps:
-                chosen = self._with_restarting_dependants(observed, chosen)
+                chosen = with_restarting_dependants(observed, chosen)
             await blocking(self._managed.runtime.check_room, [container.id for container in chosen])
             operations = self._managed.operations(_quiet(sink))
             async with self._managed.lifecycle.returning([container.id for container in chosen]):
@@ -268,35 +212,12 @@ class ProjectHandlers:
                 for container in chosen:
                     sink(Event(subject=f"Container {container.name}", text="Restarting", phase=Phase.WORKING))
                 services = {container.service for container in chosen}
-                await execute(self._start_plan(chosen, services), operations.perform)
+                await execute(start_plan(chosen, services, stopped=True), operations.perform)
             for container in chosen:
                 sink(Event(subject=f"Container {container.name}", text="Started", phase=Phase.DONE))
                 if container.id in self._managed.lifecycle.tracked:
                     self._managed.lifecycle.restarted(self._managed.lifecycle.tracked[container.id])
         peer.answer(ChangeResult())
-
-    def _with_restarting_dependants(
-        self, observed: Observed, chosen: list[ObservedContainer]
-    ) -> list[ObservedContainer]:
-        tracked = self._managed.lifecycle.tracked
-        services = {container.service for container in chosen}
-        grown = True
-        while grown:
-            grown = False
-            for container in observed.containers:
-                wants = tracked[container.id].record.service.depends_on if container.id in tracked else ()
-                if (
-                    container.running
-                    and container.service not in services
-                    and any(dependency.restart and dependency.service in services for dependency in wants)
-                ):
-                    services.add(container.service)
-                    grown = True
-        return [
-            c
-            for c in observed.containers
-            if c.service in services and not c.oneoff and (c in chosen or c.running)
-        ]
 
     async def kill(self, peer: Peer, request: KillRequest, _: list[int]) -> None:
         """Send a signal to all containers at once; doesn't wait for an operation that stops them gently."""
@@ -320,7 +241,7 @@ class ProjectHandlers:
     async def rm(self, peer: Peer, request: RemoveRequest, _: list[int]) -> None:
         """Remove stopped containers, with `stop` running ones too."""
         async with self._managed.exclusive(interrupts=request.stop):
-            chosen = _selected(await self._managed.observe(), request, oneoff=False)
+            chosen = selected(await self._managed.observe(), request.services, request.ids)
             if not request.stop:
                 chosen = [container for container in chosen if not container.running]
             plan = stop_plan(chosen, timeout_s=request.timeout_s, remove=True, volumes=request.volumes)
@@ -364,43 +285,6 @@ async def _all(work: Iterable[Awaitable[None]]) -> None:
             raise result
 
 
-def _stop_order(containers: Iterable[ObservedContainer]) -> list[ObservedContainer]:
-    """Return containers so that dependants come first."""
-    by_id = {container.id: container for container in containers}
-    plan = stop_plan(by_id.values(), remove=True)
-    ids = [getattr(node.operation, "id", "") for node in plan.nodes]
-    return [by_id[container_id] for container_id in dict.fromkeys(ids)]
-
-
-def _selected(
-    observed: Observed, request: ContainersRequest[Any], *, oneoff: bool
-) -> list[ObservedContainer]:
-    """Return the containers of the named ids, else of the named services (of all, for none named)."""
-    if request.ids:
-        return [container for container in observed.containers if container.id in request.ids]
-    return [
-        container
-        for container in observed.containers
-        if (oneoff or not container.oneoff)
-        and (not request.services or container.service in request.services)
-    ]
-
-
-def _taken_down(observed: Observed, request: DownRequest) -> list[ObservedContainer]:
-    """Return the containers that `down` is about, as in Compose.
-
-    What a profile switches off stays. Orphans of an earlier compose file, and what `run` has made, stay unless they
-    are asked for.
-    """
-    chosen = _selected(observed, request, oneoff=request.remove_orphans)
-    project = request.project
-    if project is None or request.services:
-        return chosen
-    gone = set() if request.remove_orphans else {container.id for container in orphans(project, observed)}
-    off = project.disabled_services
-    return [c for c in chosen if c.id not in gone and (c.oneoff or c.service not in off)]
-
-
 def _reconcile_options(request: ApplyRequest) -> ReconcileOptions:
     return ReconcileOptions(
         services=request.services,
@@ -409,7 +293,7 @@ def _reconcile_options(request: ApplyRequest) -> ReconcileOptions:
         recreate=request.recreate,
         recreate_dependencies=request.recreate_dependencies,
         renew_volumes=request.renew_volumes,
-        stale_volumes=frozenset(request.stale_volumes),
+        expendable=frozenset(request.expendable_volumes),
         forced=None if request.forced is None else frozenset(request.forced),
         remove_orphans=request.remove_orphans,
         start=request.start,
@@ -430,11 +314,9 @@ def _warn_about_orphans(sink: Sink, project: Project, observed: Observed) -> Non
 
 def _tell_running(sink: Sink, plan: Plan, observed: Observed, options: ReconcileOptions) -> None:
     """Say "Running" for what is left alone."""
-    touched = {
-        getattr(node.operation, "id", "") or getattr(node.operation, "replaces", "") for node in plan.nodes
-    }
+    changes = {touched(node.operation) for node in plan.nodes}
     for container in observed.containers:
         if container.oneoff or container.service not in options.services:
             continue
-        if container.running and container.id not in touched:
+        if container.running and container.id not in changes:
             sink(Event(subject=f"Container {container.name}", text="Running", phase=Phase.DONE))

@@ -248,7 +248,10 @@ class SessionHandlers:
             Node(
                 number=number,
                 operation=AwaitService(
-                    service=needed.service, condition=needed.condition, required=needed.required
+                    service=needed.service,
+                    condition=needed.condition,
+                    required=needed.required,
+                    containers=tuple(t.name for t in operations.lifecycle.of_service(needed.service)),
                 ),
                 cause="run",
             )

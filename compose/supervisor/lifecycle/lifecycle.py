@@ -173,13 +173,8 @@ class Lifecycle:
             await self._end(tracked, timeout_s)
 
     async def keep(self, tracked: TrackedContainer) -> None:
-        """Take back that a container was to stop: its stop was cut off, and now it is wanted again.
-
-        One that has got its signal already ends; the caller's plan then starts it.
-        """
-        if tracked.active and tracked.stopping:
-            await self.stop(tracked, None)
-        elif tracked.active and tracked.stopped:
+        """Take back that a container was to stop, which has not got its signal: it is wanted again."""
+        if tracked.active and tracked.stopped:
             tracked.stopped = False
             await blocking(self._runtime.mark_wanted, tracked.config.id)
 

@@ -11,7 +11,8 @@ import click
 import pytest
 from pycompose.cli import errors
 from pycompose.cli.invocation import Invocation, checked_name
-from pycompose.cli.main import COMMANDS, cli, main
+from pycompose.cli.main import cli, main
+from pycompose.commands import COMMANDS
 from pycompose.engine.errors import ExecError, PycomposeError
 from pycompose.errors import ConfigErrors, Location, SchemaError
 
@@ -35,7 +36,7 @@ def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_exists_and_explains_its_flags(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    module = importlib.import_module(COMMANDS[name][0])
+    module = importlib.import_module(COMMANDS[name].module)
 
     assert isinstance(module.command, click.Command)
     assert main([name, "--help"]) == 0

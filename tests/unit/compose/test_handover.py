@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from pycompose import handover
-from pycompose.cli.main import COMMANDS
 
 
 @pytest.mark.parametrize(
@@ -97,11 +96,6 @@ def test_a_terminal_keeps_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
         os.dup2(saved, 0)
         for fd in (saved, ours, theirs):
             os.close(fd)
-
-
-def test_all_are_commands() -> None:
-    """The table names commands that exist."""
-    assert set(COMMANDS) >= handover.QUICK
 
 
 def test_nobody_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]) -> None:

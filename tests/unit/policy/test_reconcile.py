@@ -1,53 +1,20 @@
-"""Every decision of `up` and `down` as the text of its plan."""
+"""Every decision of `up` as the text of its plan."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pycompose.engine.config import ContainerConfig, Process, RootfsTree
+import pytest
 from pycompose.engine.dataclass import replace
-from pycompose.engine.state import ContainerState, Status
-from pycompose.labels import CONFIG_HASH, DEPENDS_ON, NUMBER, REPLACE, SERVICE
-from pycompose.model import Condition, Dependency, Endpoint, Network, Project, Service, ServiceVolume, Volume
-from pycompose.policy.observed import Observed, ObservedContainer
+from pycompose.engine.state import Status
+from pycompose.labels import REPLACE
+from pycompose.model import Condition, Dependency, Endpoint, Network, Project, ServiceVolume, Volume
+from pycompose.policy.observed import Observed
 from pycompose.policy.reconcile import ReconcileOptions, Recreate, reconcile
-from pycompose.policy.teardown import down_plan, stop_plan
+
+from tests.unit.policy.examples import container, observed, project, service
 
 NEEDS_WEB = Dependency(service="web", condition=Condition.STARTED)
-
-
-def service(name: str, **changes: Any) -> Service:
-    return replace(
-        Service(name=name, image="host", hash=f"{name}-1", networks=(Endpoint(network="default"),)), **changes
-    )
-
-
-def project(*services: Service, volumes: dict[str, Volume] | None = None) -> Project:
-    return Project(
-        name="demo",
-        directory="/srv/demo",
-        services={item.name: item for item in services},
-        networks={"default": Network(key="default", name="demo_default")},
-        volumes=volumes or {},
-    )
-
-
-def container(
-    name: str, number: int = 1, *, hash_: str = "", status: Status = Status.RUNNING, depends: str = ""
-) -> ObservedContainer:
-    config = ContainerConfig(
-        id=f"{name}{number}".ljust(64, "0"),
-        name=f"demo-{name}-{number}",
-        project="demo",
-        rootfs=(RootfsTree(lowers=("/x",)),),
-        process=Process(args=("true",)),
-        labels={SERVICE: name, NUMBER: str(number), CONFIG_HASH: hash_ or f"{name}-1", DEPENDS_ON: depends},
-    )
-    return ObservedContainer(config=config, state=ContainerState(id=config.id, status=status))
-
-
-def observed(*containers: ObservedContainer, networks: tuple[str, ...] = ("demo_default",)) -> Observed:
-    return Observed(project="demo", containers=containers, networks=dict.fromkeys(networks, ""))
 
 
 def plan(wanted: Project, there: Observed, **options: Any) -> str:
@@ -171,35 +138,6 @@ def test_orphans_go_only_when_asked() -> None:
     assert "RemoveContainer demo-old-1, orphan" in plan(project(service("web")), there, remove_orphans=True)
 
 
-def test_down_stops_dependants_first_then_networks_then_volumes() -> None:
-    """The order is the containers' own."""
-    there = replace(
-        observed(container("db"), container("web", depends="db:service_started:false")),
-        volumes=frozenset({"demo_data"}),
-    )
-    text = str(
-        down_plan(
-            there, containers=there.containers, networks=["demo_default", "gone"], volumes=["demo_data"]
-        )
-    )
-
-    assert text == (
-        "[] -> #1 StopContainer demo-web-1, asked for\n"
-        "[1] -> #2 RemoveContainer demo-web-1, asked for\n"
-        "[1] -> #3 StopContainer demo-db-1, asked for\n"
-        "[3] -> #4 RemoveContainer demo-db-1, asked for\n"
-        "[2,4] -> #5 RemoveNetwork demo_default, asked for\n"
-        "[2,4] -> #6 RemoveVolume demo_data, asked for\n"
-    )
-
-
-def test_a_cycle_in_labels_still_stops_everything() -> None:
-    """Labels can say anything; nothing may be left running."""
-    there = observed(container("a", depends="b:x:false"), container("b", depends="a:x:false"))
-
-    assert str(stop_plan(there.containers)).count("StopContainer") == 2
-
-
 def test_a_changed_network_is_made_anew_without_its_users() -> None:
     """They leave it, it is replaced, they are started on it."""
     wanted = replace(
@@ -213,6 +151,24 @@ def test_a_changed_network_is_made_anew_without_its_users() -> None:
         "[1] -> #2 RemoveNetwork demo_default, configuration changed\n"
         "[2] -> #3 CreateNetwork demo_default, replaces #2\n"
         "[1,3] -> #4 StartContainer demo-web-1, stopped by #1\n"
+    )
+
+
+def test_one_that_is_stopped_for_two_reasons_is_stopped_once() -> None:
+    """It leaves its network, and is scaled down."""
+    wanted = replace(
+        project(service("web")),
+        networks={"default": Network(key="default", name="demo_default", hash="new")},
+    )
+    there = replace(observed(container("web", 1), container("web", 2)), networks={"demo_default": "old"})
+
+    assert plan(wanted, there) == (
+        "[] -> #1 StopContainer demo-web-1, network demo_default changed\n"
+        "[] -> #2 StopContainer demo-web-2, network demo_default changed\n"
+        "[1,2] -> #3 RemoveNetwork demo_default, configuration changed\n"
+        "[3] -> #4 CreateNetwork demo_default, replaces #3\n"
+        "[2] -> #5 RemoveContainer demo-web-2, scaled down\n"
+        "[1,4] -> #6 StartContainer demo-web-1, stopped by #1\n"
     )
 
 
@@ -240,7 +196,7 @@ def test_a_service_may_start_first() -> None:
 
     assert plan(wanted, there) == (
         "[] -> #1 CreateContainer demo-web-1, configuration changed\n"
-        "[1] -> #2 StartContainer demo-web-1, created by #1\n"
+        "[1] -> #2 StartFirst demo-web-1, created by #1\n"
         "[2] -> #3 StopContainer demo-web-1, replaced by #1\n"
         "[3] -> #4 RemoveContainer demo-web-1, replaced by #1\n"
         "[4] -> #5 RenameContainer demo-web-1, replaced #4\n"
@@ -261,23 +217,22 @@ def test_half_of_a_replacement_goes_before_the_next_one() -> None:
         f"[] -> #1 StopContainer {half.name}, scaled down\n"
         f"[1] -> #2 RemoveContainer {half.name}, scaled down\n"
         "[2] -> #3 CreateContainer demo-web-1, configuration changed\n"
-        "[3] -> #4 StartContainer demo-web-1, created by #3\n"
+        "[3] -> #4 StartFirst demo-web-1, created by #3\n"
         "[4] -> #5 StopContainer demo-web-1, replaced by #3\n"
         "[5] -> #6 RemoveContainer demo-web-1, replaced by #3\n"
         "[6] -> #7 RenameContainer demo-web-1, replaced #6\n"
     )
 
 
-def test_a_stale_volume_is_made_anew_between_stop_and_create() -> None:
-    """Only who uses it is replaced."""
+def test_a_changed_volume_is_made_anew_between_stop_and_create_if_its_data_may_be_lost() -> None:
+    """Only who uses it is replaced; without a word from the user it stays as it is."""
     data = (ServiceVolume(kind="volume", source="data", target="/data"),)
-    wanted = project(
-        service("db", volumes=data), service("web"), volumes={"data": Volume(key="data", name="demo_data")}
-    )
-    there = replace(observed(container("db"), container("web")), volumes=frozenset({"demo_data"}))
+    volumes = {"data": Volume(key="data", name="demo_data", hash="new")}
+    wanted = project(service("db", volumes=data), service("web"), volumes=volumes)
+    there = replace(observed(container("db"), container("web")), volumes={"demo_data": "old"})
 
     assert plan(wanted, there) == ""
-    assert plan(wanted, there, stale_volumes=frozenset({"data"})) == (
+    assert plan(wanted, there, expendable=frozenset({"data"})) == (
         "[] -> #1 StopContainer demo-db-1, volume demo_data changed\n"
         "[1] -> #2 RemoveVolume demo_data, configuration changed\n"
         "[2] -> #3 CreateVolume demo_data, replaces #2\n"
@@ -285,6 +240,110 @@ def test_a_stale_volume_is_made_anew_between_stop_and_create() -> None:
         "[1,4] -> #5 RemoveContainer demo-db-1, replaced by #4\n"
         "[5] -> #6 StartContainer demo-db-1, created by #5\n"
     )
+
+
+@pytest.mark.parametrize("made_from", ("new", ""))
+def test_a_volume_that_has_not_changed_keeps_its_data(made_from: str) -> None:
+    """Whatever may be lost: it was made from this, or nobody knows from what."""
+    data = (ServiceVolume(kind="volume", source="data", target="/data"),)
+    volumes = {"data": Volume(key="data", name="demo_data", hash="new")}
+    there = replace(observed(container("db")), volumes={"demo_data": made_from})
+
+    assert (
+        plan(project(service("db", volumes=data), volumes=volumes), there, expendable=frozenset({"data"}))
+        == ""
+    )
+
+
+def test_external_networks_and_volumes_are_never_made_anew() -> None:
+    """Whatever their hash."""
+    data = (ServiceVolume(kind="volume", source="data", target="/data"),)
+    wanted = replace(
+        project(
+            service("db", volumes=data),
+            volumes={"data": Volume(key="data", name="demo_data", hash="new", external=True)},
+        ),
+        networks={"default": Network(key="default", name="demo_default", hash="new", external=True)},
+    )
+    there = replace(observed(container("db")), networks={"demo_default": "old"}, volumes={"demo_data": "old"})
+
+    assert plan(wanted, there, expendable=frozenset({"data"})) == ""
+
+
+def test_a_stop_that_was_cut_off_is_finished_and_the_container_started_again() -> None:
+    """It has got its signal: it ends, and would not come back by itself."""
+    ending = replace(container("db"), active=True, stopped=True, stopping=True)
+    wanted = project(service("db"), service("web", depends_on=(Dependency(service="db"),)))
+
+    assert plan(wanted, observed(ending)) == (
+        "[] -> #1 StopContainer demo-db-1, its stop was cut off\n"
+        "[1] -> #2 StartContainer demo-db-1, stopped by #1\n"
+        "[] -> #3 CreateContainer demo-web-1, no existing container\n"
+        "[2,3] -> #4 StartContainer demo-web-1, created by #3\n"
+    )
+
+
+def test_a_container_that_was_to_stop_and_runs_is_kept() -> None:
+    """Its stop was cut off before the signal, or it has survived a `kill`: now it is wanted again."""
+    stopped = replace(container("db"), active=True, stopped=True)
+
+    assert plan(project(service("db")), observed(stopped)) == (
+        "[] -> #1 KeepContainer demo-db-1, wanted again\n"
+    )
+
+
+def test_create_leaves_what_was_to_stop() -> None:
+    """It starts nothing, and keeps nothing running."""
+    there = observed(replace(container("db"), stopped=True), replace(container("web"), stopping=True))
+
+    assert plan(project(service("db"), service("web")), there, start=False) == ""
+
+
+def test_one_that_ends_is_not_replaced_by_one_that_starts_first() -> None:
+    """There would be nobody to lead away from."""
+    there = observed(replace(container("web", hash_="old"), stopped=True, stopping=True))
+    text = plan(project(service("web", update_order="start-first")), there)
+
+    assert text == (
+        "[] -> #1 CreateContainer demo-web-1, configuration changed\n"
+        "[1] -> #2 StopContainer demo-web-1, replaced by #1\n"
+        "[1,2] -> #3 RemoveContainer demo-web-1, replaced by #1\n"
+        "[3] -> #4 StartContainer demo-web-1, created by #3\n"
+    )
+
+
+def test_of_two_replicas_the_one_that_ends_is_scaled_down() -> None:
+    """As if it had ended already."""
+    there = observed(replace(container("web", 1), stopped=True, stopping=True), container("web", 2))
+
+    assert plan(project(service("web")), there) == (
+        "[] -> #1 StopContainer demo-web-1, scaled down\n[1] -> #2 RemoveContainer demo-web-1, scaled down\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    (
+        Endpoint(network="default", ipv4_address="10.0.0.2"),
+        Endpoint(network="default", ipv6_address="fd00::2"),
+        Endpoint(network="default", mac_address="02:00:00:00:00:02"),
+    ),
+    ids=["ipv4", "ipv6", "mac"],
+)
+def test_a_fixed_address_cannot_start_first(endpoint: Endpoint) -> None:
+    """Both would have it."""
+    there = observed(container("web", hash_="old"))
+    text = plan(project(service("web", update_order="start-first", networks=(endpoint,))), there)
+
+    assert "StartFirst" not in text
+    assert "[3] -> #4 StartContainer demo-web-1" in text
+
+
+def test_one_that_was_to_take_over_still_does() -> None:
+    """A start that was cut off: what it was made to replace is gone, or is led away from now."""
+    there = observed(replace(container("web", status=Status.CREATED), takes_over="f" * 64))
+
+    assert plan(project(service("web")), there) == "[] -> #1 StartFirst demo-web-1, created\n"
 
 
 def test_of_two_with_one_number_the_other_goes_before_one_starts() -> None:

@@ -1,0 +1,151 @@
+"""What comes before a container starts: the conditions of `depends_on`, and its init containers (`pre_start`).
+
+An init container that has succeeded for a definition of the service isn't run again, unless the hook says
+`per_replica`. Those of one service run one after the other, in the order of the hooks for each replica.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycompose.engine.dataclass import dataclass, field
+from pycompose.model import Condition
+from pycompose.policy.plan import AwaitService, Plan, RunInitContainer, StartContainer, StartFirst
+from pycompose.policy.teardown import stop_order
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from pycompose.model import Dependency, Project, Service
+    from pycompose.policy.observed import ObservedContainer
+
+
+def hook_key(service: Service, index: int) -> str:
+    """Return how a `pre_start` hook that has succeeded is remembered (`hooks.json`)."""
+    return f"{service.name}/{service.hash}/{index}"
+
+
+def start_existing(container: ObservedContainer) -> StartContainer | StartFirst:
+    """Return the start of a container: one that was to take over from another still has to."""
+    kind = StartFirst if container.takes_over else StartContainer
+    return kind(service=container.service, number=container.number, name=container.name, id=container.id)
+
+
+@dataclass(slots=True)
+class Startup:
+    """Adds starts to `plan`. Conditions of the services in `scope` are waited for: nobody would start others.
+
+    `hooks_done` are the keys of hooks that needn't run again. For each service that is done, `started` has the nodes
+    after which its containers run, and `names` what these are called.
+    """
+
+    plan: Plan
+    project: Project
+    scope: Collection[str]
+    hooks_done: Collection[str] = ()
+    started: dict[str, list[int]] = field(default_factory=dict)
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    waits: dict[tuple[str, Condition, bool], int] = field(default_factory=dict)
+    once: dict[str, int] = field(default_factory=dict)
+    last_hook: dict[str, int] = field(default_factory=dict)
+
+    def add(
+        self,
+        service: Service,
+        start: StartContainer | StartFirst,
+        cause: str,
+        *after: int,
+        hooks_of: Service | None,
+    ) -> int:
+        """Add the start of a container, return its number. It waits for the `pre_start` of `hooks_of`."""
+        after = (*after, *self._conditions(service))
+        hooks = self._init_containers(hooks_of, start, after) if hooks_of is not None else []
+        return self.plan.add(start, cause, *after, *hooks)
+
+    def _conditions(self, service: Service) -> list[int]:
+        """Return the nodes that a start of the service waits for."""
+        nodes: list[int] = []
+        for dependency in service.depends_on:
+            if dependency.service not in self.project.services or dependency.service not in self.scope:
+                continue
+            if dependency.condition is not Condition.STARTED:
+                nodes.append(self._wait(dependency))
+            elif dependency.required:
+                nodes += self.started.get(dependency.service, [])
+        return nodes
+
+    def _wait(self, dependency: Dependency) -> int:
+        """Return the node that waits for a dependency: one for all dependants."""
+        key = (dependency.service, dependency.condition, dependency.required)
+        if key not in self.waits:
+            operation = AwaitService(
+                service=dependency.service,
+                condition=dependency.condition,
+                required=dependency.required,
+                containers=self.names.get(dependency.service, ()),
+            )
+            starts = self.started.get(dependency.service, [])
+            self.waits[key] = self.plan.add(operation, "a dependant needs it", *starts)
+        return self.waits[key]
+
+    def _init_containers(
+        self, service: Service, start: StartContainer | StartFirst, after: tuple[int, ...]
+    ) -> list[int]:
+        """Add the hooks that the first start of a container needs; return the nodes that it waits for."""
+        needed: list[int] = []
+        for index, hook in enumerate(service.pre_start):
+            key = hook_key(service, index)
+            if hook.per_replica:
+                cause = "for each replica"
+            elif key in self.once:
+                needed.append(self.once[key])
+                continue
+            elif key in self.hooks_done:
+                continue
+            else:
+                cause = "has not succeeded yet"
+            operation = RunInitContainer(
+                service=service.name,
+                number=start.number,
+                index=index,
+                name=f"{self.project.name}-{service.name}-pre-start-{index}",
+                id=start.id,
+            )
+            last = self.last_hook.get(service.name, 0)
+            node = self.plan.add(operation, cause, *after, *needed[-1:], last)
+            self.last_hook[service.name] = node
+            needed.append(node)
+            if not hook.per_replica:
+                self.once[key] = node
+        return needed
+
+
+def start_plan(
+    containers: Iterable[ObservedContainer], services: Collection[str], *, stopped: bool = False
+) -> Plan:
+    """Return the plan that starts those of existing containers that don't run, each after what it depends on.
+
+    Only dependencies in `services` are waited for: nobody would start others. `stopped` tells that all will have been
+    stopped by then.
+    """
+    plan = Plan()
+    starts: dict[str, list[int]] = {}
+    names: dict[str, list[str]] = {}
+    containers = list(containers)
+    for container in sorted(containers, key=lambda c: c.number):
+        names.setdefault(container.service, []).append(container.name)
+    for container in reversed(stop_order(c for c in containers if stopped or not c.running)):
+        after: list[int] = []
+        for dependency in container.depends_on:
+            if dependency.service not in services:
+                continue
+            operation = AwaitService(
+                service=dependency.service,
+                condition=dependency.condition,
+                required=dependency.required,
+                containers=tuple(names.get(dependency.service, ())),
+            )
+            after.append(plan.add(operation, "a dependant needs it", *starts.get(dependency.service, [])))
+        number = plan.add(start_existing(container), container.state.status.value, *after)
+        starts.setdefault(container.service, []).append(number)
+    return plan

@@ -1,0 +1,168 @@
+"""What a policy is: rules by name, and what they mean for each number of a machine.
+
+For one call the rules are asked in their order, the first whose conditions hold decides, the default where none
+does. A call that no rule names gets the default too, up to the last number that any rule names; behind that are the
+calls that are younger than the policy, and these don't exist (ENOSYS): a libc tries the older one then, where EPERM
+would be taken for an answer. runc does the same (libcontainer/seccomp/patchbpf).
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, NamedTuple
+
+from pycompose.engine.dataclass import dataclass
+from pycompose.engine.seccomp.machines import (
+    AUDIT_X86_64,
+    PRIVATE_NUMBERS,
+    X32_BIT,
+    Abi,
+    multiplexed,
+    numbers,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# linux/seccomp.h; the lower 16 bits are data.
+KILL_THREAD = 0x00000000
+KILL_PROCESS = 0x80000000
+TRAP = 0x00030000
+ERRNO = 0x00050000
+TRACE = 0x7FF00000
+LOG = 0x7FFC0000
+ALLOW = 0x7FFF0000
+REFUSE = ERRNO | errno.EPERM
+MISSING = ERRNO | errno.ENOSYS
+# Actions that let a call happen, with somebody watching or not.
+_PERMISSIVE = (ALLOW, LOG, TRACE)
+_ACTION_MASK = 0xFFFF0000
+
+WHOLE = 0xFFFFFFFFFFFFFFFF
+# The kernel reads 32 bits of an `int`: a condition that refuses a value must not be deceived by the upper ones.
+INT = 0xFFFFFFFF
+LAST_NUMBER = 0xFFFFFFFF
+
+
+class Condition(NamedTuple):
+    """`argument` (0 to 5) AND `mask`, compared with `value`; operators are EQ, NE, LT, LE, GT, GE, unsigned."""
+
+    argument: int
+    operator: str
+    value: int
+    mask: int = WHOLE
+
+
+class Rule(NamedTuple):
+    """Calls by name, what happens, and the conditions that must all hold."""
+
+    names: tuple[str, ...]
+    action: int
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Rules for the ways into the kernel of one machine; any other way in ends the process.
+
+    `flags` are SECCOMP_FILTER_FLAG_* of seccomp(2).
+    """
+
+    default: int
+    rules: tuple[Rule, ...]
+    abis: tuple[Abi, ...]
+    flags: int = 0
+
+
+class Choice(NamedTuple):
+    """One step of a decision: `action` when all conditions hold, else the next one."""
+
+    conditions: tuple[Condition, ...]
+    action: int
+
+
+Decision = tuple[Choice, ...]  # the last one has no conditions
+
+
+class Range(NamedTuple):
+    """From this number on, up to the next range, the same is decided."""
+
+    first: int
+    decision: Decision
+    narrow: bool = False
+
+
+def always(action: int) -> Decision:
+    """Return the decision that asks nothing."""
+    return (Choice((), action),)
+
+
+def audits(policy: Policy) -> list[int]:
+    """Return the architectures that the filter tells apart."""
+    return list(dict.fromkeys(abi.audit for abi in policy.abis))
+
+
+def ranges(policy: Policy, audit: int) -> list[Range]:
+    """Return what is decided for all 2³² numbers of an architecture, equal neighbours made one."""
+    found: list[Range] = []
+    for abi in sorted((abi for abi in policy.abis if abi.audit == audit), key=lambda abi: abi.bit):
+        found += _ranges(policy, abi)
+    if audit == AUDIT_X86_64 and not any(abi.bit for abi in policy.abis):
+        # The last number is what a tracer writes to have a call left out; it is none of x32.
+        found += [Range(X32_BIT, always(KILL_PROCESS)), Range(LAST_NUMBER, always(_beyond(policy)))]
+    return [one for index, one in enumerate(found) if not index or one[1:] != found[index - 1][1:]]
+
+
+def _ranges(policy: Policy, abi: Abi) -> Iterator[Range]:
+    decided = decisions(policy, abi)
+    known = numbers(abi)
+    ordinary = [known[name] for rule in policy.rules for name in rule.names if name in known]
+    last = max((number for number in ordinary if number & ~abi.bit < PRIVATE_NUMBERS), default=-1)
+    free = abi.bit
+    for number in sorted(decided):
+        if number > free:
+            yield from _gap(policy, free, number, last)
+        yield Range(number, decided[number], abi.narrow)
+        free = number + 1
+    yield from _gap(policy, free, LAST_NUMBER, last)
+
+
+def _gap(policy: Policy, first: int, end: int, last: int) -> Iterator[Range]:
+    """Yield the ranges of numbers that no rule names."""
+    if first <= last:
+        yield Range(first, always(policy.default))
+    if last + 1 < end:
+        yield Range(max(first, last + 1), always(_beyond(policy)))
+
+
+def _beyond(policy: Policy) -> int:
+    return policy.default if policy.default & _ACTION_MASK in _PERMISSIVE else MISSING
+
+
+def decisions(policy: Policy, abi: Abi) -> dict[int, Decision]:
+    """Return what is decided for each number that a rule names."""
+    known = numbers(abi)
+    found: dict[int, list[Choice]] = {}
+    for rule in policy.rules:
+        for name in rule.names:
+            if name in known:
+                found.setdefault(known[name], []).append(Choice(rule.conditions, rule.action))
+            shared = multiplexed(abi, name)
+            if shared is not None:
+                # What the call's own arguments are stands in memory, where a filter can't look.
+                number, which = shared
+                found.setdefault(number, []).append(Choice((Condition(0, "EQ", which),), rule.action))
+    return {number: _decision(choices, policy.default) for number, choices in found.items()}
+
+
+def _decision(choices: list[Choice], default: int) -> Decision:
+    steps: list[Choice] = []
+    for choice in choices:
+        steps.append(choice)
+        if not choice.conditions:
+            break
+    else:
+        steps.append(Choice((), default))
+    while len(steps) > 1 and steps[-2].action == steps[-1].action:
+        del steps[-2]
+    return tuple(steps)

@@ -1,0 +1,183 @@
+"""What a start waits for: conditions and init containers, as the text of the plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pycompose.engine.dataclass import replace
+from pycompose.engine.state import Status
+from pycompose.model import Condition, Dependency, Hook, Project
+from pycompose.policy.observed import Observed, ObservedContainer
+from pycompose.policy.plan import AwaitService
+from pycompose.policy.reconcile import ReconcileOptions, Recreate, reconcile
+from pycompose.policy.startup import start_plan
+
+from tests.unit.policy.examples import container, observed, project, service
+
+ONCE = Hook(command=("migrate",))
+EACH = Hook(command=("prepare",), per_replica=True)
+HEALTHY = Dependency(service="db", condition=Condition.HEALTHY)
+
+
+def plan(wanted: Project, there: Observed, **options: Any) -> str:
+    return str(reconcile(wanted, there, ReconcileOptions(services=tuple(wanted.services), **options)))
+
+
+def exited(name: str, number: int = 1, **changes: Any) -> ObservedContainer:
+    return replace(container(name, number, status=Status.EXITED), **changes)
+
+
+# ---------------------------------------------------------------------- init containers
+
+
+def test_init_containers_run_in_order_before_the_start() -> None:
+    """Each after the one before it."""
+    assert plan(project(service("db", pre_start=(ONCE, ONCE))), observed()) == (
+        "[] -> #1 CreateContainer demo-db-1, no existing container\n"
+        "[1] -> #2 RunInitContainer demo-db-pre-start-0, has not succeeded yet\n"
+        "[1,2] -> #3 RunInitContainer demo-db-pre-start-1, has not succeeded yet\n"
+        "[1,2,3] -> #4 StartContainer demo-db-1, created by #1\n"
+    )
+
+
+def test_what_runs_once_runs_before_all_replicas() -> None:
+    """And what runs for each of them runs for one after the other."""
+    assert plan(project(service("db", replicas=2, pre_start=(ONCE, EACH))), observed()) == (
+        "[] -> #1 CreateContainer demo-db-1, no existing container\n"
+        "[1] -> #2 RunInitContainer demo-db-pre-start-0, has not succeeded yet\n"
+        "[1,2] -> #3 RunInitContainer demo-db-pre-start-1, for each replica\n"
+        "[1,2,3] -> #4 StartContainer demo-db-1, created by #1\n"
+        "[] -> #5 CreateContainer demo-db-2, no existing container\n"
+        "[2,3,5] -> #6 RunInitContainer demo-db-pre-start-1, for each replica\n"
+        "[2,5,6] -> #7 StartContainer demo-db-2, created by #5\n"
+    )
+
+
+def test_what_has_succeeded_is_not_run_again() -> None:
+    """For the same definition of the service; what runs for each replica runs for a new one."""
+    wanted = project(service("db", pre_start=(ONCE, EACH)))
+    there = replace(observed(), hooks_done=frozenset({"db/db-1/0", "db/db-1/1"}))
+
+    assert plan(wanted, there) == (
+        "[] -> #1 CreateContainer demo-db-1, no existing container\n"
+        "[1] -> #2 RunInitContainer demo-db-pre-start-1, for each replica\n"
+        "[1,2] -> #3 StartContainer demo-db-1, created by #1\n"
+    )
+
+
+def test_another_definition_needs_its_hooks() -> None:
+    """They run before the old container is stopped where the new one starts first, else when it has gone."""
+    wanted = project(service("db", hash="db-2", pre_start=(ONCE,)))
+    there = replace(observed(container("db")), hooks_done=frozenset({"db/db-1/0"}))
+
+    assert plan(wanted, there) == (
+        "[] -> #1 CreateContainer demo-db-1, configuration changed\n"
+        "[1] -> #2 StopContainer demo-db-1, replaced by #1\n"
+        "[1,2] -> #3 RemoveContainer demo-db-1, replaced by #1\n"
+        "[3] -> #4 RunInitContainer demo-db-pre-start-0, has not succeeded yet\n"
+        "[3,4] -> #5 StartContainer demo-db-1, created by #3\n"
+    )
+    (first,) = wanted.services.values()
+    assert plan(project(replace(first, update_order="start-first")), there) == (
+        "[] -> #1 CreateContainer demo-db-1, configuration changed\n"
+        "[1] -> #2 RunInitContainer demo-db-pre-start-0, has not succeeded yet\n"
+        "[1,2] -> #3 StartFirst demo-db-1, created by #1\n"
+        "[3] -> #4 StopContainer demo-db-1, replaced by #1\n"
+        "[4] -> #5 RemoveContainer demo-db-1, replaced by #1\n"
+        "[5] -> #6 RenameContainer demo-db-1, replaced #5\n"
+    )
+
+
+def test_init_containers_wait_for_what_the_service_depends_on() -> None:
+    """A migration needs its database."""
+    wanted = project(service("db"), service("web", depends_on=(HEALTHY,), pre_start=(ONCE,)))
+
+    assert plan(wanted, observed(container("db"))) == (
+        "[] -> #1 CreateContainer demo-web-1, no existing container\n"
+        "[] -> #2 AwaitService db service_healthy, a dependant needs it\n"
+        "[1,2] -> #3 RunInitContainer demo-web-pre-start-0, has not succeeded yet\n"
+        "[1,2,3] -> #4 StartContainer demo-web-1, created by #1\n"
+    )
+
+
+def test_a_container_that_has_run_needs_no_hook() -> None:
+    """One that was created and never started does, for what it was made from."""
+    (first,) = (wanted := project(service("db", pre_start=(EACH,)))).services.values()
+
+    assert plan(wanted, observed(exited("db", runs=1))) == "[] -> #1 StartContainer demo-db-1, exited\n"
+    created = replace(exited("db"), definition=replace(first, pre_start=(EACH, EACH), hash="older"))
+    text = plan(wanted, observed(created), recreate=Recreate.NEVER)
+    assert text.count("RunInitContainer") == 2
+
+
+def test_what_is_only_created_runs_no_hook() -> None:
+    """`create` starts nothing."""
+    assert plan(project(service("db", pre_start=(ONCE,))), observed(), start=False) == (
+        "[] -> #1 CreateContainer demo-db-1, no existing container\n"
+    )
+
+
+# ---------------------------------------------------------------------- conditions
+
+
+def test_a_wait_names_the_containers_that_there_will_be() -> None:
+    """Those that stay and those that are made."""
+    wanted = project(service("db", replicas=2), service("web", depends_on=(HEALTHY,)))
+    made = reconcile(wanted, observed(container("db", 2)), ReconcileOptions(services=("db", "web")))
+    waits = [node.operation for node in made.nodes if isinstance(node.operation, AwaitService)]
+
+    assert [wait.containers for wait in waits] == [("demo-db-1", "demo-db-2")]
+
+
+def test_only_what_is_in_scope_is_waited_for() -> None:
+    """Nobody would start the others (`--no-deps`), and an optional one that merely starts is no reason to wait."""
+    optional = Dependency(service="cache", required=False)
+    wanted = project(service("db"), service("cache"), service("web", depends_on=(HEALTHY, optional)))
+
+    assert str(reconcile(wanted, observed(), ReconcileOptions(services=("web",)))) == (
+        "[] -> #1 CreateContainer demo-web-1, no existing container\n"
+        "[1] -> #2 StartContainer demo-web-1, created by #1\n"
+    )
+    assert plan(project(service("cache"), service("web", depends_on=(optional,))), observed()).splitlines()[
+        2:
+    ] == [
+        "[] -> #3 CreateContainer demo-web-1, no existing container",
+        "[3] -> #4 StartContainer demo-web-1, created by #3",
+    ]
+
+
+# ---------------------------------------------------------------------- start
+
+
+def test_start_begins_with_what_is_depended_on() -> None:
+    """What runs already is waited for all the same, and isn't started."""
+    web = replace(
+        container("web", status=Status.EXITED, depends="db:service_healthy:false"),
+        definition=service("web", depends_on=(HEALTHY,)),
+    )
+
+    assert str(start_plan([web, exited("db")], {"db", "web"})) == (
+        "[] -> #1 StartContainer demo-db-1, exited\n"
+        "[1] -> #2 AwaitService db service_healthy, a dependant needs it\n"
+        "[2] -> #3 StartContainer demo-web-1, exited\n"
+    )
+    assert str(start_plan([web, container("db")], {"db", "web"})) == (
+        "[] -> #1 AwaitService db service_healthy, a dependant needs it\n"
+        "[1] -> #2 StartContainer demo-web-1, exited\n"
+    )
+    assert str(start_plan([web], set())) == "[] -> #1 StartContainer demo-web-1, exited\n"
+
+
+def test_what_will_have_been_stopped_is_started() -> None:
+    """`restart` makes its plan while everything runs."""
+    assert str(start_plan([container("db")], {"db"})) == ""
+    assert str(start_plan([container("db")], {"db"}, stopped=True)) == (
+        "[] -> #1 StartContainer demo-db-1, running\n"
+    )
+
+
+def test_start_of_one_that_was_to_take_over() -> None:
+    """It still leads ports and names to itself."""
+    half = exited("web", takes_over="f" * 64)
+
+    assert str(start_plan([half], {"web"})) == "[] -> #1 StartFirst demo-web-1, exited\n"
