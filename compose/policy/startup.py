@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.model import Condition
 from pycompose.policy.plan import AwaitService, Plan, RunInitContainer, StartContainer, StartFirst
-from pycompose.policy.teardown import stop_order
+from pycompose.policy.teardown import stop_order, stop_plan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -120,22 +120,38 @@ class Startup:
         return needed
 
 
-def start_plan(
-    containers: Iterable[ObservedContainer], services: Collection[str], *, stopped: bool = False
-) -> Plan:
+def start_plan(containers: Collection[ObservedContainer], services: Collection[str]) -> Plan:
     """Return the plan that starts those of existing containers that don't run, each after what it depends on.
 
-    Only dependencies in `services` are waited for: nobody would start others. `stopped` tells that all will have been
-    stopped by then.
+    Only dependencies in `services` are waited for: nobody would start others.
     """
     plan = Plan()
-    starts: dict[str, list[int]] = {}
+    _start_in_order(plan, containers, [c for c in containers if not c.running], services)
+    return plan
+
+
+def restart_plan(containers: Collection[ObservedContainer], timeout_s: float | None = None) -> Plan:
+    """Return the plan that stops containers, dependants first, and then starts all, what they depend on first."""
+    plan = stop_plan(containers, timeout_s=timeout_s)
+    stops = [node.number for node in plan.nodes]
+    _start_in_order(plan, containers, containers, {container.service for container in containers}, *stops)
+    return plan
+
+
+def _start_in_order(
+    plan: Plan,
+    containers: Iterable[ObservedContainer],
+    starting: Iterable[ObservedContainer],
+    services: Collection[str],
+    *after: int,
+) -> None:
+    """Add the starts of some of the `containers`."""
     names: dict[str, list[str]] = {}
-    containers = list(containers)
     for container in sorted(containers, key=lambda c: c.number):
         names.setdefault(container.service, []).append(container.name)
-    for container in reversed(stop_order(c for c in containers if stopped or not c.running)):
-        after: list[int] = []
+    starts: dict[str, list[int]] = {}
+    for container in reversed(stop_order(starting)):
+        waits: list[int] = []
         for dependency in container.depends_on:
             if dependency.service not in services:
                 continue
@@ -145,7 +161,7 @@ def start_plan(
                 required=dependency.required,
                 containers=tuple(names.get(dependency.service, ())),
             )
-            after.append(plan.add(operation, "a dependant needs it", *starts.get(dependency.service, [])))
-        number = plan.add(start_existing(container), container.state.status.value, *after)
+            started = starts.get(dependency.service, [])
+            waits.append(plan.add(operation, "a dependant needs it", *after, *started))
+        number = plan.add(start_existing(container), container.state.status.value, *after, *waits)
         starts.setdefault(container.service, []).append(number)
-    return plan

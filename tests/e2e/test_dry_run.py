@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.support.scenario import eventually
 
 if TYPE_CHECKING:
@@ -54,7 +56,9 @@ def write(project: Path, text: str) -> None:
 
 def steps(result: Result) -> Counter[tuple[str, str]]:
     """Return what was told to be done or to be left alone, of whom, and how many times."""
-    events: list[dict[str, Any]] = [json.loads(line) for line in result.ok().stderr.splitlines()]
+    events: list[dict[str, Any]] = [
+        json.loads(line) for line in result.ok().stderr.splitlines() if line.startswith("{")
+    ]
     return Counter((event["id"], event["text"]) for event in events if event.get("status") == "Done")
 
 
@@ -161,3 +165,42 @@ services:
         == Counter({("Container demo-db-1", "Stopped"): 1, ("Container demo-db-1", "Started"): 1})
     )
     assert running == ["demo-db-1"]
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    (
+        (("restart",), {"demo-db-1": "Started", "demo-web-1": "Started", "demo-idle-1": "Started"}),
+        (("kill",), {"demo-db-1": "Killed", "demo-web-1": "Killed"}),
+        (("pause",), {"demo-db-1": "Paused", "demo-web-1": "Paused"}),
+        (("stop",), {"demo-db-1": "Stopped", "demo-web-1": "Stopped"}),
+        (("start",), {"demo-idle-1": "Started"}),
+        (("rm", "-f"), {"demo-idle-1": "Removed"}),
+    ),
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_nothing_is_changed_and_all_is_told(
+    busy: Host, command: tuple[str, ...], told: dict[str, str]
+) -> None:
+    """What a command does to containers that are there already, by the state and the start of each."""
+    text = "\n".join(
+        [
+            "services:",
+            *(f"  {name}: {{image: busybox, command: sleep 1000}}" for name in ("db", "web", "idle")),
+        ]
+    )
+    project = busy.project({"compose.yaml": f"{text}\n"})
+    busy.run("up", "-d", cwd=project).ok()
+    busy.run("kill", "idle", cwd=project).ok()
+
+    def there() -> list[str]:
+        names = ("demo-db-1", "demo-web-1", "demo-idle-1")
+        return busy.run("inspect", *names, "--format", "{{.Id}} {{json .State}}").ok().stdout.splitlines()
+
+    before = there()
+    announced = steps(busy.run("--dry-run", "--progress", "json", *command, cwd=project))
+    after = there()
+    busy.run("down", "-t0", cwd=project).ok()
+
+    assert after == before
+    assert announced == Counter((f"Container {name}", text) for name, text in told.items())

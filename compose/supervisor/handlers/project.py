@@ -16,7 +16,7 @@ from pycompose.policy.observed import orphans
 from pycompose.policy.plan import touched
 from pycompose.policy.reconcile import ReconcileOptions, reconcile
 from pycompose.policy.selection import selected, taken_down, with_dependencies, with_restarting_dependants
-from pycompose.policy.startup import start_plan
+from pycompose.policy.startup import restart_plan, start_plan
 from pycompose.policy.teardown import down_plan, stop_plan
 from pycompose.state.boot import Last, note_change
 from pycompose.supervisor.execute import execute
@@ -206,24 +206,32 @@ class ProjectHandlers:
             if not request.no_deps:
                 chosen = with_restarting_dependants(observed, chosen)
             await blocking(self._managed.runtime.check_room, [container.id for container in chosen])
-            operations = self._managed.operations(_quiet(sink))
-            async with self._managed.lifecycle.returning([container.id for container in chosen]):
-                await execute(stop_plan(chosen, timeout_s=request.timeout_s), operations.perform)
-                for container in chosen:
-                    sink(Event(subject=f"Container {container.name}", text="Restarting", phase=Phase.WORKING))
-                services = {container.service for container in chosen}
-                await execute(start_plan(chosen, services, stopped=True), operations.perform)
+            for container in chosen:
+                sink(Event(subject=f"Container {container.name}", text="Restarting", phase=Phase.WORKING))
+            if not request.dry_run:
+                await self._restart(chosen, request, sink)
             for container in chosen:
                 sink(Event(subject=f"Container {container.name}", text="Started", phase=Phase.DONE))
-                if container.id in self._managed.lifecycle.tracked:
-                    self._managed.lifecycle.restarted(self._managed.lifecycle.tracked[container.id])
         peer.answer(ChangeResult())
+
+    async def _restart(self, chosen: list[ObservedContainer], request: RestartRequest, sink: Sink) -> None:
+        managed = self._managed
+        ids = [container.id for container in chosen]
+        operations = managed.operations(_quiet(sink))
+        async with managed.lifecycle.returning(ids):
+            await execute(
+                restart_plan(chosen, request.timeout_s), operations.perform, parallel=request.parallel
+            )
+        for container_id in ids:
+            if container_id in managed.lifecycle.tracked:
+                managed.lifecycle.restarted(managed.lifecycle.tracked[container_id])
 
     async def kill(self, peer: Peer, request: KillRequest, _: list[int]) -> None:
         """Send a signal to all containers at once; doesn't wait for an operation that stops them gently."""
         number = signal_number(request.signal)
         sink = sink_of(peer)
-        self._managed.interrupt()
+        if not request.dry_run:
+            self._managed.interrupt()
         running = [
             tracked
             for tracked in self._managed.chosen(request.services, request.ids, oneoffs=True)
@@ -232,7 +240,8 @@ class ProjectHandlers:
 
         async def kill(tracked: TrackedContainer) -> None:
             sink(Event(subject=f"Container {tracked.name}", text="Killing", phase=Phase.WORKING))
-            await self._managed.lifecycle.signal(tracked, number)
+            if not request.dry_run:
+                await self._managed.lifecycle.signal(tracked, number)
             sink(Event(subject=f"Container {tracked.name}", text="Killed", phase=Phase.DONE))
 
         await _all(kill(tracked) for tracked in running)
@@ -255,7 +264,8 @@ class ProjectHandlers:
         async with self._managed.exclusive():
             for tracked in self._managed.chosen(request.services, request.ids):
                 if tracked.status is (Status.RUNNING if request.pause else Status.PAUSED):
-                    await (lifecycle.pause(tracked) if request.pause else lifecycle.unpause(tracked))
+                    if not request.dry_run:
+                        await (lifecycle.pause(tracked) if request.pause else lifecycle.unpause(tracked))
                     text = "Paused" if request.pause else "Unpaused"
                     sink(Event(subject=f"Container {tracked.name}", text=text, phase=Phase.DONE))
         peer.answer(ChangeResult())

@@ -10,7 +10,7 @@ from pycompose.model import Condition, Dependency, Hook, Project
 from pycompose.policy.observed import Observed, ObservedContainer
 from pycompose.policy.plan import AwaitService
 from pycompose.policy.reconcile import ReconcileOptions, Recreate, reconcile
-from pycompose.policy.startup import start_plan
+from pycompose.policy.startup import restart_plan, start_plan
 
 from tests.unit.policy.examples import container, observed, project, service
 
@@ -168,11 +168,19 @@ def test_start_begins_with_what_is_depended_on() -> None:
     assert str(start_plan([web], set())) == "[] -> #1 StartContainer demo-web-1, exited\n"
 
 
-def test_what_will_have_been_stopped_is_started() -> None:
-    """`restart` makes its plan while everything runs."""
-    assert str(start_plan([container("db")], {"db"})) == ""
-    assert str(start_plan([container("db")], {"db"}, stopped=True)) == (
-        "[] -> #1 StartContainer demo-db-1, running\n"
+def test_a_restart_stops_all_before_it_starts_any() -> None:
+    """Dependants stop first and start last; what didn't run is started too."""
+    web = replace(
+        container("web", depends="db:service_healthy:false"), definition=service("web", depends_on=(HEALTHY,))
+    )
+
+    assert str(restart_plan([container("db"), web, exited("job")])) == (
+        "[] -> #1 StopContainer demo-web-1, asked for\n"
+        "[1] -> #2 StopContainer demo-db-1, asked for\n"
+        "[1,2] -> #3 StartContainer demo-db-1, running\n"
+        "[1,2,3] -> #4 AwaitService db service_healthy, a dependant needs it\n"
+        "[1,2,4] -> #5 StartContainer demo-web-1, running\n"
+        "[1,2] -> #6 StartContainer demo-job-1, exited\n"
     )
 
 
