@@ -49,7 +49,7 @@ def moment_ns(text: str, now_ns: int) -> int:
     return int(dt.datetime.fromisoformat(text).timestamp()) * 10**9 + nanoseconds
 
 
-class Moment(click.ParamType[int]):
+class TimestampType(click.ParamType[int]):
     """A point in time, see `moment_ns`."""
 
     name = "time"
@@ -68,7 +68,7 @@ class Moment(click.ParamType[int]):
             )
 
 
-class Scale(click.ParamType[tuple[str, int]]):
+class ScaleType(click.ParamType[tuple[str, int]]):
     """SERVICE=NUM."""
 
     name = "service=num"

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from pycompose.cli.commands.up import refuse
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import Scale, dry_run_option, image_flags, recreate_flags, services_argument
+from pycompose.cli.options import ScaleType, dry_run_option, image_flags, recreate_flags, services_argument
 from pycompose.client.options import CreateOptions
 
 
@@ -15,7 +15,7 @@ from pycompose.client.options import CreateOptions
 @services_argument()
 @image_flags()
 @recreate_flags()
-@click.option("--scale", type=Scale(), multiple=True, metavar="SERVICE=NUM", help="Number of containers.")
+@click.option("--scale", type=ScaleType(), multiple=True, metavar="SERVICE=NUM", help="Number of containers.")
 @click.option("-y", "--yes", is_flag=True, help="Answer every question with yes.")
 @dry_run_option()
 @click.pass_obj

@@ -11,7 +11,7 @@ from pycompose.cli.display.format import dumps
 from pycompose.cli.display.humanize import NS, moment
 from pycompose.cli.display.style import clean
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import Moment, dry_run_option, services_argument
+from pycompose.cli.options import TimestampType, dry_run_option, services_argument
 from pycompose.client.query_options import EventsOptions
 
 if TYPE_CHECKING:
@@ -41,8 +41,10 @@ def fields(view: EventView) -> dict[str, Any]:
 @click.command(help="Receive real time events from containers.")
 @services_argument()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@click.option("--since", type=Moment(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m).")
-@click.option("--until", type=Moment(), default=0, help="Up to this time.")
+@click.option(
+    "--since", type=TimestampType(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m)."
+)
+@click.option("--until", type=TimestampType(), default=0, help="Up to this time.")
 @dry_run_option()
 @click.pass_obj
 def command(

@@ -12,7 +12,7 @@ from pycompose.client.options import ExecOptions
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
-    from pycompose.cli.display.terminal import Session
+    from pycompose.cli.display.terminal import ConnectedProcess
 
 
 @click.command(
@@ -80,7 +80,7 @@ def command(  # noqa: PLR0913 - one parameter per flag
     return converse(session, detach_keys)
 
 
-def converse(session: Session, detach_keys: str) -> int:
+def converse(session: ConnectedProcess, detach_keys: str) -> int:
     """Stay with a command until it ends, return its exit code; leaving it is an error, as for Compose."""
     from pycompose.cli.display.terminal import DETACHED, LEFT, Interaction  # noqa: PLC0415
 

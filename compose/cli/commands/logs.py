@@ -7,7 +7,7 @@ import sys
 import click
 from pycompose.cli.display.prefix import LogPrinter
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import Moment, dry_run_option, services_argument
+from pycompose.cli.options import TimestampType, dry_run_option, services_argument
 from pycompose.client.query_options import LogsOptions
 from pycompose.engine.errors import PycomposeError
 
@@ -29,8 +29,10 @@ def tail_lines(text: str) -> int | None:
 @click.option("--index", type=click.IntRange(min=0), default=0, metavar="N", help="Only this replica.")
 @click.option("--no-color", is_flag=True, help="Without colours.")
 @click.option("--no-log-prefix", is_flag=True, help="Without the containers' names.")
-@click.option("--since", type=Moment(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m).")
-@click.option("--until", type=Moment(), default=0, help="Up to this time.")
+@click.option(
+    "--since", type=TimestampType(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m)."
+)
+@click.option("--until", type=TimestampType(), default=0, help="Up to this time.")
 @click.option("-n", "--tail", default="all", metavar="N", help="The last N lines of each container.")
 @click.option("-t", "--timestamps", is_flag=True, help="With time stamps.")
 @dry_run_option()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import Scale, dry_run_option
+from pycompose.cli.options import ScaleType, dry_run_option
 from pycompose.client.options import ScaleOptions
 
 
 @click.command(help="Scale services.")
-@click.argument("scale", nargs=-1, required=True, type=Scale(), metavar="SERVICE=NUM...")
+@click.argument("scale", nargs=-1, required=True, type=ScaleType(), metavar="SERVICE=NUM...")
 @click.option("--no-deps", is_flag=True, help="Without what the services depend on.")
 @dry_run_option()
 @click.pass_obj

@@ -12,7 +12,7 @@ from pycompose.cli.display import humanize, table
 from pycompose.cli.display.format import Layout, dumps, parse, show
 from pycompose.cli.display.style import clean
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import Moment, format_option
+from pycompose.cli.options import TimestampType, format_option
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
@@ -104,8 +104,10 @@ def info(invocation: Invocation, /, *, template: str) -> None:
 
 
 @command.command("events", help="Receive real time events from the containers of all projects.")
-@click.option("--since", type=Moment(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m).")
-@click.option("--until", type=Moment(), default=0, help="Up to this time.")
+@click.option(
+    "--since", type=TimestampType(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m)."
+)
+@click.option("--until", type=TimestampType(), default=0, help="Up to this time.")
 @groups.filter_option("container, event, image, service, type.", short=True)
 @groups.template_option_as("--format")
 @click.pass_obj

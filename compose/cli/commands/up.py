@@ -8,7 +8,7 @@ from typing import Any
 import click
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import (
-    Scale,
+    ScaleType,
     complete_services,
     dry_run_option,
     image_flags,
@@ -57,7 +57,7 @@ def refuse(args: dict[str, Any]) -> None:
 @click.option("-V", "--renew-anon-volumes", is_flag=True, help="Anonymous volumes start empty again.")
 @click.option("--no-deps", is_flag=True, help="Without what the services depend on.")
 @click.option("--no-start", is_flag=True, help="Create only.")
-@click.option("--scale", type=Scale(), multiple=True, metavar="SERVICE=NUM", help="Number of containers.")
+@click.option("--scale", type=ScaleType(), multiple=True, metavar="SERVICE=NUM", help="Number of containers.")
 @timeout_option()
 @click.option("--timestamps", is_flag=True, help="Output with time stamps.")
 @click.option("--no-color", is_flag=True, help="Output without colours.")
@@ -95,9 +95,9 @@ def command(invocation: Invocation, /, **args: Any) -> int:
         with invocation.showing("up") as sink:
             changes.up(invocation.context(sink), loaded, options)
         return 0
-    from pycompose.cli.display.attached import Attached, attached_options  # noqa: PLC0415 - only when attached
+    from pycompose.cli.display.attached import AttachedUp, attached_options  # noqa: PLC0415 - only when attached
 
-    return Attached(invocation, loaded, options, attached_options(invocation, args), started_ns).run()
+    return AttachedUp(invocation, loaded, options, attached_options(invocation, args), started_ns).run()
 
 
 def up_options(invocation: Invocation, args: dict[str, Any]) -> UpOptions:

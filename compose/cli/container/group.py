@@ -18,7 +18,7 @@ from pycompose.cli.display import humanize
 from pycompose.cli.display.format import Layout, show
 from pycompose.cli.display.prefix import LogPrinter
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import Moment, detach_keys_option, format_option, timeout_option
+from pycompose.cli.options import TimestampType, detach_keys_option, format_option, timeout_option
 
 LS = Layout(
     columns=("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"),
@@ -208,8 +208,10 @@ def prune(invocation: Invocation, /, *, filters: tuple[str, ...], force: bool) -
 @command.command("logs", help="View the output of a container.")
 @click.argument("name")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
-@click.option("--since", type=Moment(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m).")
-@click.option("--until", type=Moment(), default=0, help="Up to this time.")
+@click.option(
+    "--since", type=TimestampType(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m)."
+)
+@click.option("--until", type=TimestampType(), default=0, help="Up to this time.")
 @click.option("-n", "--tail", default="all", metavar="N", help="The last N lines.")
 @click.option("-t", "--timestamps", is_flag=True, help="With time stamps.")
 @click.pass_obj

@@ -21,7 +21,7 @@ from pycompose.client.query_options import StatsOptions, TopOptions
 from pycompose.engine.errors import PycomposeError, StateError
 
 if TYPE_CHECKING:
-    from pycompose.cli.display.terminal import Session
+    from pycompose.cli.display.terminal import ConnectedProcess
 
 OWN = 2  # the columns of `pycompose top` that tell services apart
 
@@ -116,7 +116,7 @@ def attach(invocation: Invocation, /, name: str, *, detach_keys: str, no_stdin: 
     return _stay(session, stdin=not no_stdin, detach_keys=detach_keys, sig_proxy=sig_proxy)
 
 
-def _stay(session: Session, *, stdin: bool, detach_keys: str, sig_proxy: bool) -> int:
+def _stay(session: ConnectedProcess, *, stdin: bool, detach_keys: str, sig_proxy: bool) -> int:
     """Join the session and the caller's streams until it ends or is left; return its exit code, 0 when left."""
     from pycompose.cli.display.terminal import DETACHED, FORWARDED, Interaction
 

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from pycompose.cli.container.update import Policy
+from pycompose.cli.container.update import RestartPolicyType
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import detach_keys_option, invocation_of
 from pycompose.engine.errors import PycomposeError
 from pycompose.machine.run_flags import FLAGS, REPEATED
 
 if TYPE_CHECKING:
-    from pycompose.cli.display.terminal import Session
+    from pycompose.cli.display.terminal import ConnectedProcess
     from pycompose.client.options import AloneOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -139,7 +139,7 @@ def _flags() -> list[Callable[[F], F]]:
         click.option("--pull", type=click.Choice(["always", "missing", "never"]), default="missing",
                      help="When to pull the image."),
         click.option("-q", "--quiet", is_flag=True, help="Pull without progress."),
-        click.option("--restart", type=Policy(), help="no, always, unless-stopped, on-failure[:N]."),
+        click.option("--restart", type=RestartPolicyType(), help="no, always, unless-stopped, on-failure[:N]."),
         click.option("--rm", "remove", is_flag=True, help="Remove the container when it has ended."),
         click.option("--ulimit", "ulimits", **many, metavar="NAME=SOFT[:HARD]", help="A resource limit."),
         click.option("-v", "--volume", "volumes", **many, metavar="SOURCE:TARGET", help="Mount this."),
@@ -178,7 +178,7 @@ def _options(
     )
 
 
-def _made(invocation: Invocation, options: AloneOptions) -> Session:
+def _made(invocation: Invocation, options: AloneOptions) -> ConnectedProcess:
     from pycompose.machine import run
 
     with invocation.showing("run", kind="quiet" if options.quiet_pull else None) as sink:

@@ -17,7 +17,7 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
 _POLICY = re.compile(r"(no|always|unless-stopped|on-failure)(?::(\d+))?\Z")
 
 
-class Bytes(click.ParamType[int]):
+class BytesType(click.ParamType[int]):
     """A size: 64m, 1g, bytes, or -1."""
 
     name = "bytes"
@@ -30,7 +30,7 @@ class Bytes(click.ParamType[int]):
             self.fail(f"{value!r} is no size; use 64m, 1g or bytes", param, ctx)
 
 
-class Policy(click.ParamType[dict[str, Any]]):
+class RestartPolicyType(click.ParamType[dict[str, Any]]):
     """A restart policy."""
 
     name = "policy"
@@ -74,11 +74,11 @@ def rename(invocation: Invocation, /, name: str, new: str) -> None:
 @click.option("--cpus", type=click.FloatRange(min=0), metavar="N", help="Number of CPUs.")
 @click.option("--cpuset-cpus", "cpuset", metavar="LIST", help="These CPUs (0-2,4).")
 @click.option("--cpuset-mems", metavar="LIST", help="These memory nodes (0-1).")
-@click.option("-m", "--memory", "memory_bytes", type=Bytes(), help="Memory limit.")
-@click.option("--memory-reservation", "memory_reservation_bytes", type=Bytes(), help="Soft memory limit.")
-@click.option("--memory-swap", "memory_swap_bytes", type=Bytes(), help="Memory plus swap, -1: no limit.")
+@click.option("-m", "--memory", "memory_bytes", type=BytesType(), help="Memory limit.")
+@click.option("--memory-reservation", "memory_reservation_bytes", type=BytesType(), help="Soft memory limit.")
+@click.option("--memory-swap", "memory_swap_bytes", type=BytesType(), help="Memory plus swap, -1: no limit.")
 @click.option("--pids-limit", "pids", type=int, metavar="N", help="Most processes, -1: no limit.")
-@click.option("--restart", type=Policy(), help="no, always, unless-stopped, on-failure[:N].")
+@click.option("--restart", type=RestartPolicyType(), help="no, always, unless-stopped, on-failure[:N].")
 @click.pass_obj
 def update(invocation: Invocation, /, names: tuple[str, ...], **args: Any) -> None:
     """Change each and print its name."""

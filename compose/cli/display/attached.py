@@ -1,7 +1,7 @@
 """An attached `up`: output of the containers on the screen, keys, Ctrl+C once and twice, and the exit code.
 
     main thread                 changes.up, then decisions out of one queue; signals arrive here
-    "follow" thread             Following: prints lines itself (the terminal's speed is the brake)
+    "follow" thread             OutputFollower: prints lines itself (the terminal's speed is the brake)
     "stop" / "kill" threads     changes.stop, changes.kill, so that output goes on meanwhile
     "keys" thread               the menu's keys
 
@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from pycompose.cli.display.following import Following
-from pycompose.cli.display.handover import Choice
+from pycompose.cli.display.foreground import AttachTarget
 from pycompose.cli.display.menu import Menu
+from pycompose.cli.display.output_follower import OutputFollower
 from pycompose.cli.display.prefix import LogPrinter, short_name
 from pycompose.cli.display.progress import Renderer, plain_line
 from pycompose.cli.invocation import project_of
@@ -125,7 +125,7 @@ def expected_names(services: dict[str, Service], shown: tuple[str, ...], scale: 
     return sorted(names)
 
 
-class Attached:
+class AttachedUp:
     """One attached `up`."""
 
     def __init__(
@@ -165,8 +165,8 @@ class Attached:
         self._menu = None
         if attached.menu:
             offered = bool(self._talkative)
-            self._menu = Menu(self._printer, detach, choices=self._choices, offered=offered)
-        self._following = Following(
+            self._menu = Menu(self._printer, detach, targets=self._targets, offered=offered)
+        self._follower = OutputFollower(
             invocation.context(),
             loaded.name,
             FollowOptions(services=shown, watched=options.services, since_ns=started_ns),
@@ -186,7 +186,7 @@ class Attached:
             self._start()
             self._starting = False
             self._attach()
-            self._following.complete()
+            self._follower.complete()
             return self._decide()
 
     # ------------------------------------------------------------------ building up
@@ -197,7 +197,7 @@ class Attached:
             with self._invocation.showing("up") as progress:
                 changes.up(self._invocation.context(self._sink(progress)), self._loaded, self._options)
         except KeyboardInterrupt:
-            if not self._following.running:
+            if not self._follower.running:
                 raise
             self._queue.put(Signal.INTERRUPT)
         except Interrupted:
@@ -207,29 +207,29 @@ class Attached:
         """Show events until the first container starts; from then on the screen belongs to the output."""
 
         def take(event: Event) -> None:
-            if not self._following.running:
+            if not self._follower.running:
                 progress(event)
             if event.subject.startswith("Container ") and event.text in _STARTED:
                 progress.finish()
                 self._attach()
-                self._following.look()
+                self._follower.look()
                 return
-            if self._following.running and event.phase in (Phase.WARNING, Phase.ERROR):
+            if self._follower.running and event.phase in (Phase.WARNING, Phase.ERROR):
                 self._tell(event)
 
         return take
 
     def _attach(self) -> None:
-        if self._following.running:
+        if self._follower.running:
             return
         if self._names:
             self._printer.text(f"Attaching to {', '.join(self._names)}")
             self._printer.expect(self._names)
         if self._menu is not None:
             self._menu.show()
-        self._following.start()
+        self._follower.start()
 
-    def _choices(self) -> list[Choice]:
+    def _targets(self) -> list[AttachTarget]:
         """Return the running containers, first those whose terminal or input is open; for the menu's thread."""
         from pycompose.client import listings, sessions  # noqa: PLC0415 - when something runs
 
@@ -237,7 +237,7 @@ class Attached:
         found = listings.ps(context, name, PsOptions(services=self._shown))
         found.sort(key=lambda view: view.service not in self._talkative)
         return [
-            Choice(
+            AttachTarget(
                 label=short_name(view.name, name, view.service, view.number),
                 container=view.name,
                 open=functools.partial(

@@ -10,7 +10,7 @@ from pycompose.events import Event, Phase
 
 
 @dataclass(slots=True)
-class Row:
+class ProgressRow:
     """One resource of the live view. Times are of the caller's monotonic clock, in seconds."""
 
     subject: str
@@ -21,7 +21,7 @@ class Row:
     details: str = ""
     current: int = 0
     total: int = 0
-    children: dict[str, Row] = field(default_factory=dict)
+    children: dict[str, ProgressRow] = field(default_factory=dict)
 
     def take(self, event: Event, now_s: float) -> None:
         """Bring the row up to date."""
@@ -37,12 +37,12 @@ class Row:
         return (self.ended_s if self.ended_s is not None else now_s) - self.begun_s
 
 
-class Board:
+class ProgressBoard:
     """The live view's memory: rows in order of appearance, layers below their image; pure but the clock."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, ProgressRow] = {}
 
     def take(self, event: Event) -> None:
         """Put the event into its row."""
@@ -51,11 +51,11 @@ class Board:
         if event.parent:
             parent = rows.get(event.parent)
             if parent is None:
-                parent = rows[event.parent] = Row(event.parent, "", Phase.WORKING, now)
+                parent = rows[event.parent] = ProgressRow(event.parent, "", Phase.WORKING, now)
             rows = parent.children
         row = rows.get(event.subject)
         if row is None:
-            row = rows[event.subject] = Row(event.subject, event.text, event.phase, now)
+            row = rows[event.subject] = ProgressRow(event.subject, event.text, event.phase, now)
         row.take(event, now)
 
     def done(self) -> int:

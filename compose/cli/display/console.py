@@ -1,4 +1,4 @@
-"""The only module that imports rich: it draws the rows of a progress Board on a terminal.
+"""The only module that imports rich: it draws the rows of a progress ProgressBoard on a terminal.
 
 [+] up 3/4
  ✔ Network demo_default   Created   0.1s
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import IO
 
-from pycompose.cli.display.board import Board, Row
+from pycompose.cli.display.board import ProgressBoard, ProgressRow
 from pycompose.cli.display.humanize import size
 from pycompose.cli.display.style import clean
 from pycompose.events import Phase
@@ -27,7 +27,7 @@ _MARKS = {Phase.DONE: ("✔", "green"), Phase.WARNING: ("!", "yellow"), Phase.ER
 
 def draw(
     stream: IO[str],
-    board: Board,
+    board: ProgressBoard,
     lock: threading.Lock,
     done: threading.Event,
     *,
@@ -48,7 +48,7 @@ def draw(
             tick += 1
 
 
-def render(board: Board, *, title: str, columns: int, rows: int | None, tick: int) -> Text:
+def render(board: ProgressBoard, *, title: str, columns: int, rows: int | None, tick: int) -> Text:
     """Return the view as text of at most `columns` cells and `rows` lines (None is unlimited); pure."""
     now = board.now()
     total = len(board.rows)
@@ -73,7 +73,7 @@ def render(board: Board, *, title: str, columns: int, rows: int | None, tick: in
     return out
 
 
-def _line(row: Row, width: int, now_s: float, tick: int, *, indent: int) -> Text:
+def _line(row: ProgressRow, width: int, now_s: float, tick: int, *, indent: int) -> Text:
     mark, style = _MARKS.get(row.phase, (SPINNER[tick % len(SPINNER)], "cyan"))
     line = Text(" " * indent)
     line.append(mark, style=style)

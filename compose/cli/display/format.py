@@ -11,7 +11,7 @@ from pycompose.engine.dataclass import dataclass
 
 if TYPE_CHECKING:
     from pycompose.cli.gotemplate.template import Template
-    from pycompose.cli.gotemplate.values import Record
+    from pycompose.cli.gotemplate.values import GoStruct
 
 Fields = Mapping[str, Any]
 
@@ -22,7 +22,7 @@ def dumps(value: object) -> str:
 
 
 def parse(text: str) -> Template:
-    """Return the template. Raises TemplateSyntaxError."""
+    """Return the template. Raises GoTemplateSyntaxError."""
     from pycompose.cli.gotemplate.template import parse as read  # noqa: PLC0415 - few commands are given one
 
     return read(text)
@@ -32,13 +32,13 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else dumps(value)
 
 
-def _record(row: Fields, hidden: frozenset[str]) -> Record:
+def _record(row: Fields, hidden: frozenset[str]) -> GoStruct:
     """Return a row as templates see it: with docker's method `Label`."""
-    from pycompose.cli.gotemplate.values import Record  # noqa: PLC0415 - as above
+    from pycompose.cli.gotemplate.values import GoStruct  # noqa: PLC0415 - as above
 
     pairs = (item.partition("=") for item in str(row.get("Labels", "")).split(",") if item)
     labels = {key: value for key, _, value in pairs}
-    return Record(row, {"Label": lambda name: labels.get(name, "")}, hidden)
+    return GoStruct(row, {"Label": lambda name: labels.get(name, "")}, hidden)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

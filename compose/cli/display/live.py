@@ -9,18 +9,18 @@ from __future__ import annotations
 import threading
 from typing import IO
 
-from pycompose.cli.display.board import Board
+from pycompose.cli.display.board import ProgressBoard
 from pycompose.events import Event
 
 
 class LiveView:
-    """A renderer that redraws the rows of a Board in place."""
+    """A renderer that redraws the rows of a ProgressBoard in place."""
 
     def __init__(self, stream: IO[str], *, title: str, colour: bool) -> None:
         self._stream = stream
         self._title = title
         self._colour = colour
-        self._board = Board()
+        self._board = ProgressBoard()
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._thread: threading.Thread | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from pycompose.cli.display import style
-from pycompose.cli.display.handover import Choice, Handover
+from pycompose.cli.display.foreground import AttachTarget, Foreground
 from pycompose.cli.display.prefix import LogPrinter
 from pycompose.cli.display.terminal import raw_mode
 
@@ -32,7 +32,7 @@ def line(notice: str = "", keys: Sequence[tuple[str, str]] = KEYS) -> str:
 class Menu:
     """Reads keys and calls `on_detach` for `d`; a context manager that leaves the terminal as it was.
 
-    The line is there between `show` and `hide`: not while progress is drawn, nor while everything stops. `choices`
+    The line is there between `show` and `hide`: not while progress is drawn, nor while everything stops. `targets`
     tells whom the key `a` can hand the terminal to, and why not; with `offered` the line has that key.
     """
 
@@ -41,19 +41,19 @@ class Menu:
         printer: LogPrinter,
         on_detach: Callable[[], None],
         *,
-        choices: Callable[[], Sequence[Choice]] = tuple,
+        targets: Callable[[], Sequence[AttachTarget]] = tuple,
         offered: bool = False,
         source: int = 0,
         screen: int = 1,
     ) -> None:
         self._printer = printer
         self._on_detach = on_detach
-        self._find_choices = choices
-        self._choosing: Sequence[Choice] = ()
+        self._find_targets = targets
+        self._choosing: Sequence[AttachTarget] = ()
         self._keys = (KEYS[0], ATTACH, *KEYS[1:]) if offered else KEYS
         self._source = source
         self._shown = False
-        self._handover = Handover(printer, source, screen)
+        self._foreground = Foreground(printer, source, screen)
         self._stack = contextlib.ExitStack()
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._run, name="keys", daemon=True)
@@ -72,16 +72,16 @@ class Menu:
     def hide(self) -> None:
         """Take the line away, and the screen back from whom it was handed to."""
         self._shown = False
-        self._handover.leave()
+        self._foreground.leave()
         self._printer.footer("")
 
     def resized(self) -> None:
         """Take note that the screen has another size; for a signal handler."""
-        self._handover.resized()
+        self._foreground.resized()
 
     def __exit__(self, *_: object) -> None:
         """Give the keyboard back."""
-        self._handover.leave()
+        self._foreground.leave()
         os.write(self._wake_write, b"x")
         self._thread.join()
         self.hide()
@@ -111,8 +111,8 @@ class Menu:
         if not self._choosing:
             return self._keys
         numbered = [
-            (str(number + 1), f"{choice.label} (no input)" if choice.advice else choice.label)
-            for number, choice in enumerate(self._choosing)
+            (str(number + 1), f"{target.label} (no input)" if target.advice else target.label)
+            for number, target in enumerate(self._choosing)
         ]
         return (*numbered, ("esc", "Back"))
 
@@ -125,26 +125,26 @@ class Menu:
         elif key in (b"\r", b"\n"):
             self._printer.text("")
         elif key == b"a" and self._shown:
-            return self._attach(self._find_choices()[:MOST_CHOICES])
+            return self._attach(self._find_targets()[:MOST_CHOICES])
         return NO_WATCH if key == b"w" else ""
 
-    def _attach(self, choices: Sequence[Choice]) -> str:
-        if not choices:
+    def _attach(self, targets: Sequence[AttachTarget]) -> str:
+        if not targets:
             return NOTHING_RUNS
-        able = [choice for choice in choices if not choice.advice]
-        if len(able) == 1 or len(choices) == 1:
-            return self._hand_over((able or choices)[0])
-        self._choosing = choices
+        able = [target for target in targets if not target.advice]
+        if len(able) == 1 or len(targets) == 1:
+            return self._to_foreground((able or targets)[0])
+        self._choosing = targets
         return ""
 
-    def _hand_over(self, choice: Choice) -> str:
-        if not choice.advice:
-            return self._handover.run(choice)
-        self._printer.text(choice.advice)  # longer than the line below the output may be
+    def _to_foreground(self, target: AttachTarget) -> str:
+        if not target.advice:
+            return self._foreground.run(target)
+        self._printer.text(target.advice)  # longer than the line below the output may be
         return ""
 
     def _choose(self, key: bytes) -> str:
-        choices, self._choosing = self._choosing, ()
-        if key.isdigit() and 1 <= int(key) <= len(choices):
-            return self._hand_over(choices[int(key) - 1])
+        targets, self._choosing = self._choosing, ()
+        if key.isdigit() and 1 <= int(key) <= len(targets):
+            return self._to_foreground(targets[int(key) - 1])
         return ""

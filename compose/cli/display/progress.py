@@ -27,7 +27,7 @@ class Renderer(Protocol):
         ...
 
 
-class Quiet:
+class QuietRenderer:
     """Shows only what went wrong or needs attention."""
 
     def __init__(self, inner: Renderer | None = None) -> None:
@@ -42,7 +42,7 @@ class Quiet:
         """Do nothing."""
 
 
-class Plain:
+class PlainRenderer:
     """One line per step: ` Container demo-web-1 Started`. Byte counts alone make no new line."""
 
     def __init__(self, stream: IO[str], *, dry_run: bool = False, colour: bool = False) -> None:
@@ -77,7 +77,7 @@ def plain_line(event: Event) -> str:
     return style.clean(" ".join(word for word in words if word))
 
 
-class JsonLines:
+class JsonRenderer:
     """One JSON object per event, with the keys of Compose."""
 
     def __init__(self, stream: IO[str], *, dry_run: bool = False) -> None:
@@ -113,11 +113,11 @@ def renderer(
     if kind == "auto":
         kind = "tty" if style.is_terminal(stream) else "plain"
     if kind in ("quiet", "none"):
-        return Quiet(Plain(stream, dry_run=dry_run, colour=colour))
+        return QuietRenderer(PlainRenderer(stream, dry_run=dry_run, colour=colour))
     if kind == "json":
-        return JsonLines(stream, dry_run=dry_run)
+        return JsonRenderer(stream, dry_run=dry_run)
     if kind == "tty" and not dry_run:
         from pycompose.cli.display.live import LiveView  # noqa: PLC0415 - rich only on a terminal
 
         return LiveView(stream, title=title, colour=colour)
-    return Plain(stream, dry_run=dry_run, colour=colour)
+    return PlainRenderer(stream, dry_run=dry_run, colour=colour)

@@ -1,6 +1,6 @@
 """The user's terminal and a process in a container, joined: raw mode, sizes, keys, signals, copies.
 
-Raw mode is undone on every way out, also by a signal that ends us. The session (app.Session) gives
+Raw mode is undone on every way out, also by a signal that ends us. The session (app.ConnectedProcess) gives
 descriptors: up to three pipes, and `terminal` (the master of a pty) for what is typed and, where there is no
 pipe for its output, for that too.
 """
@@ -30,7 +30,7 @@ STUCK_S = 0.2
 LEFT = "read escape sequence"
 
 
-class Session(Protocol):
+class ConnectedProcess(Protocol):
     """A process in a container, as app.exec_, app.run and app.attach give it."""
 
     container: str
@@ -204,7 +204,7 @@ class InputPump:
     def __init__(
         self,
         source: int,
-        session: Session,
+        session: ConnectedProcess,
         keys: bytes,
         on_detach: Callable[[], None],
         *,
@@ -263,7 +263,7 @@ class Interaction:
 
     def __init__(  # noqa: PLR0913 - the ends of a session, and the ways to leave it
         self,
-        session: Session,
+        session: ConnectedProcess,
         *,
         stdin: int | None = 0,
         stdout: int = 1,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pycompose.engine.errors import PycomposeError
 
 
-class TemplateError(PycomposeError):
+class GoTemplateError(PycomposeError):
     """A template that cannot be read (`offset` says where), or asks for something that isn't there."""
 
     def __init__(self, source: str, offset: int, reason: str, *, hint: str | None = None) -> None:
         super().__init__(f"--format: template parsing error: {place(source, offset)}: {reason}", hint=hint)
 
 
-class TemplateSyntaxError(TemplateError):
+class GoTemplateSyntaxError(GoTemplateError):
     """A template that cannot be read; `inspect` and its likes end with 64 then, as docker's do."""
 
     exit_code = 64

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pycompose.cli.gotemplate.errors import CallError, TemplateError
+from pycompose.cli.gotemplate.errors import CallError, GoTemplateError
 from pycompose.cli.gotemplate.functions import Function
-from pycompose.cli.gotemplate.parser import Action, Block, Command, Jump, Node, Operand, Pipe, Text
+from pycompose.cli.gotemplate.parser import (
+    ActionNode,
+    BranchNode,
+    CommandNode,
+    JumpNode,
+    Node,
+    Operand,
+    PipeNode,
+    TextNode,
+)
 from pycompose.cli.gotemplate.printing import PLAIN, WIDEST, formatted, text
-from pycompose.cli.gotemplate.values import NO_VALUE, MissingFieldError, Record, field, truth, type_name
+from pycompose.cli.gotemplate.values import NO_VALUE, GoStruct, MissingFieldError, field, truth, type_name
 
 _NOTHING = object()  # no value comes down the pipe
 EXPECTED = {"string": str, "int": int}
@@ -25,28 +34,28 @@ class Evaluation:
         self._out: list[str] = []
 
     def run(self, nodes: Sequence[Node]) -> str:
-        """Return the text. Raises TemplateError for what the data doesn't have, or a function doesn't take."""
+        """Return the text. Raises GoTemplateError for what the data doesn't have, or a function doesn't take."""
         self._walk(nodes, self._variables[0][1])
         return "".join(self._out)
 
     def _walk(self, nodes: Sequence[Node], dot: Any) -> str:
         """Print the nodes; return "break" or "continue" where one of them says so."""
         for node in nodes:
-            if isinstance(node, Text):
+            if isinstance(node, TextNode):
                 self._out.append(node.text)
-            elif isinstance(node, Action):
+            elif isinstance(node, ActionNode):
                 value = self._pipe(node.pipe, dot)
                 if not node.pipe.declared:
                     self._out.append(text(value))
-            elif isinstance(node, Jump):
+            elif isinstance(node, JumpNode):
                 return node.word
-            elif word := self._block(node, dot):
+            elif word := self._branch(node, dot):
                 return word
         return ""
 
     # ------------------------------------------------------------------ blocks
 
-    def _block(self, node: Block, dot: Any) -> str:
+    def _branch(self, node: BranchNode, dot: Any) -> str:
         known = len(self._variables)
         try:
             if node.word == "range":
@@ -58,7 +67,7 @@ class Evaluation:
         finally:
             del self._variables[known:]
 
-    def _range(self, node: Block, dot: Any) -> str:
+    def _range(self, node: BranchNode, dot: Any) -> str:
         value = self._pipe(node.pipe, dot, declare=False)
         turns = 0
         for key, item in self._items(node, value):
@@ -73,8 +82,8 @@ class Evaluation:
                 break
         return "" if turns else self._walk(node.other, dot)
 
-    def _items(self, node: Block, value: Any) -> Iterator[tuple[Any, Any]]:
-        """Yield keys or positions, and what is there. Raises TemplateError for what has no parts."""
+    def _items(self, node: BranchNode, value: Any) -> Iterator[tuple[Any, Any]]:
+        """Yield keys or positions, and what is there. Raises GoTemplateError for what has no parts."""
         if isinstance(value, Mapping):
             yield from sorted(value.items())
         elif isinstance(value, (list, tuple)):
@@ -100,7 +109,7 @@ class Evaluation:
 
     # ------------------------------------------------------------------ pipes
 
-    def _pipe(self, pipe: Pipe, dot: Any, *, declare: bool = True) -> Any:
+    def _pipe(self, pipe: PipeNode, dot: Any, *, declare: bool = True) -> Any:
         value: Any = _NOTHING
         for command in pipe.commands:
             value = self._command(command, dot, value)
@@ -108,7 +117,7 @@ class Evaluation:
             self._set(name, value, assigns=pipe.assigns)
         return value
 
-    def _command(self, command: Command, dot: Any, last: Any) -> Any:
+    def _command(self, command: CommandNode, dot: Any, last: Any) -> Any:
         first, *rest = command.operands
         if first.kind == "function":
             return self._fields(first, self._call(first, command, dot, last))
@@ -116,7 +125,7 @@ class Evaluation:
             raise self._error(first.at, first, "nil is not a command")
         if not rest and last is _NOTHING:
             return self._operand(first, dot)
-        if first.kind == "field" and len(first.names) == 1 and isinstance(dot, Record):
+        if first.kind == "field" and len(first.names) == 1 and isinstance(dot, GoStruct):
             method = dot.methods.get(first.names[0])
             if method is not None:
                 arguments = [self._operand(operand, dot) for operand in rest]
@@ -144,9 +153,9 @@ class Evaluation:
         elif operand.kind == "pipe":
             value = self._pipe(operand.value, dot)
         elif operand.kind == "function":
-            value = self._call(operand, Command((operand,)), dot, _NOTHING)
+            value = self._call(operand, CommandNode((operand,)), dot, _NOTHING)
         else:
-            if operand.names and isinstance(dot, Record) and operand.names[0] in dot.methods:
+            if operand.names and isinstance(dot, GoStruct) and operand.names[0] in dot.methods:
                 self._method(operand, dot.methods[operand.names[0]], ())
             value = dot
         return self._fields(operand, value)
@@ -167,7 +176,7 @@ class Evaluation:
 
     # ------------------------------------------------------------------ calls
 
-    def _call(self, first: Operand, command: Command, dot: Any, last: Any) -> Any:
+    def _call(self, first: Operand, command: CommandNode, dot: Any, last: Any) -> Any:
         name, function = first.value, self._functions[first.value]
         operands = command.operands[1:]
         count = len(operands) + (last is not _NOTHING)
@@ -198,8 +207,8 @@ class Evaluation:
                 return value
         return value if last is _NOTHING else last
 
-    def _checked(self, value: Any, takes: str, where: Operand | Command) -> Any:
-        """Return an argument for a parameter. Raises TemplateError when it is of another type."""
+    def _checked(self, value: Any, takes: str, where: Operand | CommandNode) -> Any:
+        """Return an argument for a parameter. Raises GoTemplateError when it is of another type."""
         if takes == "any":
             return None if value is NO_VALUE else value
         if takes == "strings":
@@ -215,11 +224,13 @@ class Evaluation:
 
     # ------------------------------------------------------------------ errors
 
-    def _words(self, part: Operand | Command) -> str:
+    def _words(self, part: Operand | CommandNode) -> str:
         return self._source[part.start : part.end].strip()
 
-    def _error(self, at: int, part: Operand | Command, reason: str, hint: str | None = None) -> TemplateError:
-        return TemplateError(self._source, at, f"<{self._words(part)}>: {reason}", hint=hint)
+    def _error(
+        self, at: int, part: Operand | CommandNode, reason: str, hint: str | None = None
+    ) -> GoTemplateError:
+        return GoTemplateError(self._source, at, f"<{self._words(part)}>: {reason}", hint=hint)
 
 
 def _key(name: str) -> str:

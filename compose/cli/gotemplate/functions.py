@@ -9,7 +9,7 @@ from typing import Any
 
 from pycompose.cli.gotemplate.errors import CallError
 from pycompose.cli.gotemplate.printing import PLAIN, WIDEST, formatted, sprint, sprintf, sprintln
-from pycompose.cli.gotemplate.values import NO_VALUE, AbsentList, Record, Table, shaped, truth, type_name
+from pycompose.cli.gotemplate.values import NO_VALUE, GoMap, GoStruct, NilSlice, shaped, truth, type_name
 from pycompose.engine.dataclass import dataclass
 
 
@@ -24,11 +24,11 @@ class Function:
 
 def dumps(value: object) -> str:
     """Return a value as JSON on one line, as Go's encoder spaces it; the keys of maps and rows are sorted."""
-    if isinstance(value, Record):
+    if isinstance(value, GoStruct):
         value = {key: value[key] for key in sorted(value) if key not in value.hidden}
-    elif isinstance(value, Table):
+    elif isinstance(value, GoMap):
         value = None if value.absent else dict(sorted(value.items()))
-    elif value is NO_VALUE or isinstance(value, AbsentList):
+    elif value is NO_VALUE or isinstance(value, NilSlice):
         value = None
     elif isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -83,8 +83,8 @@ def _item(value: Any, key: Any) -> Any:
     if isinstance(value, Mapping):
         if not isinstance(key, str):
             raise CallError(f"value has type {type_name(key)}; should be string")
-        zero = value.zero if isinstance(value, Table) else NO_VALUE
-        if isinstance(value, Table) or key not in value:
+        zero = value.zero if isinstance(value, GoMap) else NO_VALUE
+        if isinstance(value, GoMap) or key not in value:
             return value.get(key, zero)
         return shaped(value, key)
     if not isinstance(value, (str, list, tuple)):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from pycompose.cli.gotemplate.errors import TemplateSyntaxError
+from pycompose.cli.gotemplate.errors import GoTemplateSyntaxError
 
 SPACE = " \t\r\n"
 MAX_INT = 2**63 - 1
@@ -49,7 +49,7 @@ class Token(NamedTuple):
 
 
 def lex(source: str, literal: Callable[[str], str] = str) -> Iterator[Token]:
-    """Yield the words, with `literal` applied to the text between actions. Raises TemplateSyntaxError."""
+    """Yield the words, with `literal` applied to the text between actions. Raises GoTemplateSyntaxError."""
     position = 0
     trim = False
     while True:
@@ -81,12 +81,12 @@ def _comment(source: str, start: int, body: int) -> tuple[int, bool]:
     """Return where the comment's action ends, and whether the text behind it is trimmed."""
     end = source.find("*/", body)
     if end < 0:
-        raise TemplateSyntaxError(source, start, "unclosed comment")
+        raise GoTemplateSyntaxError(source, start, "unclosed comment")
     end += len("*/")
     for delimiter in ("}}", *(f"{space}-}}}}" for space in SPACE)):
         if source.startswith(delimiter, end):
             return end + len(delimiter), len(delimiter) > len("}}")
-    raise TemplateSyntaxError(source, end, "comment ends before closing delimiter")
+    raise GoTemplateSyntaxError(source, end, "comment ends before closing delimiter")
 
 
 def _action(source: str, start: int, position: int) -> Iterator[Token]:
@@ -103,12 +103,12 @@ def _action(source: str, start: int, position: int) -> Iterator[Token]:
             yield Token("close", "}}", position, position + 2)
             return
         if position == len(source):
-            raise TemplateSyntaxError(source, start, "unclosed action")
+            raise GoTemplateSyntaxError(source, start, "unclosed action")
         match = _WORD.match(source, position)
         if match is None or match.lastgroup is None:
             char = source[position]
             reason = _UNCLOSED.get(char, f"unexpected {_quoted(char)}")
-            raise TemplateSyntaxError(source, position, reason)
+            raise GoTemplateSyntaxError(source, position, reason)
         position = match.end()
         token = Token(match.lastgroup, match[0], match.start(), position, spaced)
         _check_end(source, token)
@@ -116,12 +116,12 @@ def _action(source: str, start: int, position: int) -> Iterator[Token]:
 
 
 def _check_end(source: str, token: Token) -> None:
-    """Raise TemplateSyntaxError for a name that goes on with a character no name has."""
+    """Raise GoTemplateSyntaxError for a name that goes on with a character no name has."""
     after = source[token.end : token.end + 1]
     if token.kind not in ("field", "word", "variable") or not after or after in _TERMINATORS:
         return
     if not (source.startswith("}}", token.end) or (token.kind == "variable" and after == "=")):
-        raise TemplateSyntaxError(source, token.end, f"bad character {_quoted(after)}")
+        raise GoTemplateSyntaxError(source, token.end, f"bad character {_quoted(after)}")
 
 
 def _quoted(text: str) -> str:
@@ -129,7 +129,7 @@ def _quoted(text: str) -> str:
 
 
 def constant(source: str, token: Token) -> str | int | float:
-    """Return the value of a string, character or number. Raises TemplateSyntaxError."""
+    """Return the value of a string, character or number. Raises GoTemplateSyntaxError."""
     if token.kind == "raw":
         return token.text[1:-1]
     try:
@@ -140,7 +140,7 @@ def constant(source: str, token: Token) -> str | int | float:
         return _number(token.text)
     except (ValueError, OverflowError, TypeError):  # TypeError: more than one character
         what = {"string": "string", "char": "character constant"}.get(token.kind, "number syntax")
-        raise TemplateSyntaxError(source, token.start, f"bad {what}: {token.text}") from None
+        raise GoTemplateSyntaxError(source, token.start, f"bad {what}: {token.text}") from None
 
 
 def _number(text: str) -> int | float:

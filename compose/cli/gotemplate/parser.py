@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, NoReturn
 
-from pycompose.cli.gotemplate.errors import TemplateSyntaxError
+from pycompose.cli.gotemplate.errors import GoTemplateSyntaxError
 from pycompose.cli.gotemplate.lexer import Token, constant, lex
 from pycompose.engine.dataclass import dataclass
 
@@ -20,7 +20,7 @@ VALUES = {"true": True, "false": False}
 class Operand:
     """One thing: kind dot, nil, constant, field, variable, function or pipe, and the fields asked of it.
 
-    `value` is the constant, the name of the variable or function, or the Pipe. `start` and `end` are its place in
+    `value` is the constant, the name of the variable or function, or the PipeNode. `start` and `end` are its place in
     the source, `at` is where errors point.
     """
 
@@ -33,7 +33,7 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandNode:
     """Operands side by side: the first is what is called, or the only one."""
 
     operands: tuple[Operand, ...]
@@ -50,50 +50,50 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Pipe:
+class PipeNode:
     """Commands, each given the result of the one before; `declared` variables get the last (`assigns`: old ones)."""
 
-    commands: tuple[Command, ...]
+    commands: tuple[CommandNode, ...]
     declared: tuple[str, ...] = ()
     assigns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextNode:
     """What is printed as it is."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class ActionNode:
     """A pipe whose result is printed."""
 
-    pipe: Pipe
+    pipe: PipeNode
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class BranchNode:
     """if, with or range: a pipe that decides whether `body` or `other` comes, or how often."""
 
     word: str
-    pipe: Pipe
+    pipe: PipeNode
     body: tuple[Node, ...]
     other: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Jump:
+class JumpNode:
     """break or continue."""
 
     word: str
 
 
-Node = Text | Action | Block | Jump
+Node = TextNode | ActionNode | BranchNode | JumpNode
 
 
 def parse(source: str, functions: Collection[str], literal: Callable[[str], str] = str) -> tuple[Node, ...]:
-    """Return the template's tree; `literal` is applied to the text between actions. Raises TemplateSyntaxError."""
+    """Return the template's tree; `literal` is applied to the text between actions. Raises GoTemplateSyntaxError."""
     return _Parser(source, functions, literal).template()
 
 
@@ -131,7 +131,7 @@ class _Parser:
         return token.kind == kind and (not text or token.text == text)
 
     def _fail(self, token: Token, reason: str, hint: str | None = None) -> NoReturn:
-        raise TemplateSyntaxError(self._source, token.start, reason, hint=hint)
+        raise GoTemplateSyntaxError(self._source, token.start, reason, hint=hint)
 
     def _unexpected(self, token: Token, context: str) -> NoReturn:
         shown = "end of action" if token.kind == "close" else f'"{token.text}"'
@@ -153,7 +153,7 @@ class _Parser:
                 return tuple(found), "", token
             if token.kind == "text":
                 if token.text:
-                    found.append(Text(token.text))
+                    found.append(TextNode(token.text))
                 continue
             word = self._peek().text if self._is("word") else ""
             if word in ("else", "end"):
@@ -162,7 +162,7 @@ class _Parser:
 
     def _node(self, token: Token, word: str) -> Node:
         if word in BLOCKS:
-            return self._block(token)
+            return self._branch(token)
         if word in FOREIGN:
             self._fail(
                 token, f"{word} cannot be used here", hint="one template, without parts that have names"
@@ -172,10 +172,10 @@ class _Parser:
                 self._fail(self._take(), f"{{{{{word}}}}} outside {{{{range}}}}")
             self._take()
             self._take()
-            return Jump(word)
-        return Action(self._pipe("command", "close"))
+            return JumpNode(word)
+        return ActionNode(self._pipe("command", "close"))
 
-    def _block(self, token: Token) -> Block:
+    def _branch(self, token: Token) -> BranchNode:
         """Return if, with or range, whose word has been taken, with all that belongs to it."""
         word = token.text
         self._deeper(token)
@@ -189,7 +189,7 @@ class _Parser:
         other: tuple[Node, ...] = ()
         if end == "else":
             if word != "range" and self._is("word", word):
-                other = (self._block(self._take()),)  # takes the {{end}} of both
+                other = (self._branch(self._take()),)  # takes the {{end}} of both
                 end = "done"
             else:
                 self._close(last, "else")
@@ -202,7 +202,7 @@ class _Parser:
             self._close(last, "end")
         del self._variables[known:]
         self._depth -= 1
-        return Block(word, pipe, body, other)
+        return BranchNode(word, pipe, body, other)
 
     def _close(self, token: Token, context: str) -> None:
         if not self._is("close"):
@@ -211,10 +211,10 @@ class _Parser:
 
     # ------------------------------------------------------------------ pipes
 
-    def _pipe(self, context: str, end: str) -> Pipe:
+    def _pipe(self, context: str, end: str) -> PipeNode:
         """Return a pipeline up to `end` (close, or the sign that ends a parenthesis), which is taken too."""
         declared, assigns = self._declarations(context)
-        commands: list[Command] = []
+        commands: list[CommandNode] = []
         while True:
             token = self._peek()
             if token.kind == end or (end == ")" and self._is("sign", ")")):
@@ -230,7 +230,7 @@ class _Parser:
         if not commands:
             self._fail(token, f"missing value for {context}")
         self._variables += () if assigns else declared
-        return Pipe(tuple(commands), declared, assigns)
+        return PipeNode(tuple(commands), declared, assigns)
 
     def _declarations(self, context: str) -> tuple[tuple[str, ...], bool]:
         """Take `$x :=`, `$x =` or, in a range, `$i, $x :=` where they stand."""
@@ -257,7 +257,7 @@ class _Parser:
         if name not in self._variables:
             self._fail(token, f'undefined variable "{name}"')
 
-    def _command(self, *, first: bool) -> Command:
+    def _command(self, *, first: bool) -> CommandNode:
         operands = [self._operand()]
         while True:
             token = self._peek()
@@ -270,8 +270,8 @@ class _Parser:
                 self._unexpected(token, "operand")
             operands.append(self._operand())
         if not first and operands[0].kind in ("dot", "nil", "constant"):
-            raise TemplateSyntaxError(self._source, operands[0].start, "non executable command in pipeline")
-        return Command(tuple(operands))
+            raise GoTemplateSyntaxError(self._source, operands[0].start, "non executable command in pipeline")
+        return CommandNode(tuple(operands))
 
     def _operand(self) -> Operand:
         token = self._take()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pycompose.cli.gotemplate.values import NO_VALUE, Table, shaped, type_name
+from pycompose.cli.gotemplate.values import NO_VALUE, GoMap, shaped, type_name
 from pycompose.engine.dataclass import dataclass, replace
 
 # Go refuses more as a width ("tooLarge" in fmt/print.go); neither padding nor loops are for a machine's memory.
@@ -152,7 +152,7 @@ def formatted(value: Any, verb: Verb) -> str:
 
 
 def _object(value: Mapping[str, Any], verb: Verb) -> str:
-    if isinstance(value, Table):
+    if isinstance(value, GoMap):
         return f"map[{' '.join(_entries(value, verb, sorted(value)))}]"
     parts = {key: shaped(value, key) for key in value}
     if "+" in verb.flags or "#" in verb.flags:

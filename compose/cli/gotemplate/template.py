@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pycompose.cli.gotemplate.errors import TemplateError
+from pycompose.cli.gotemplate.errors import GoTemplateError
 from pycompose.cli.gotemplate.evaluator import Evaluation
 from pycompose.cli.gotemplate.functions import FUNCTIONS, HEADER_FUNCTIONS
-from pycompose.cli.gotemplate.parser import Action, Block, Node, Pipe
+from pycompose.cli.gotemplate.parser import ActionNode, BranchNode, Node, PipeNode
 from pycompose.cli.gotemplate.parser import parse as tree
-from pycompose.cli.gotemplate.values import Record
+from pycompose.cli.gotemplate.values import GoStruct
 from pycompose.engine.dataclass import dataclass
 
 
@@ -22,7 +22,7 @@ class Template:
     nodes: tuple[Node, ...]
 
     def render(self, data: Any) -> str:
-        """Return the template filled with `data`. Raises TemplateError for what it asks and isn't there."""
+        """Return the template filled with `data`. Raises GoTemplateError for what it asks and isn't there."""
         return Evaluation(self.source, FUNCTIONS, data).run(self.nodes)
 
     def headers(self, titles: Mapping[str, str]) -> str:
@@ -32,17 +32,17 @@ class Template:
         """
         names = dict.fromkeys(_names(self.nodes))
         known = {name: titles.get(name, name.upper()) for name in names}
-        row = Record(known, {"Label": str})
+        row = GoStruct(known, {"Label": str})
         try:
             return Evaluation(self.source, HEADER_FUNCTIONS, row).run(self.nodes)
-        except TemplateError:
+        except GoTemplateError:
             return " ".join(known.values())
 
 
 def parse(text: str, *, escapes: bool = False) -> Template:
     r"""Return a template; with `escapes`, \t and \n outside actions stand for what they do in Go's strings.
 
-    Raises TemplateSyntaxError.
+    Raises GoTemplateSyntaxError.
     """
     return Template(text, tree(text, FUNCTIONS, _unescaped if escapes else str))
 
@@ -55,14 +55,14 @@ def _names(nodes: tuple[Node, ...]) -> list[str]:
     """Return the first names of the fields that are asked for, in order."""
     found: list[str] = []
     for node in nodes:
-        if isinstance(node, (Action, Block)):
+        if isinstance(node, (ActionNode, BranchNode)):
             found += _of_pipe(node.pipe)
-        if isinstance(node, Block):
+        if isinstance(node, BranchNode):
             found += _names(node.body) + _names(node.other)
     return found
 
 
-def _of_pipe(pipe: Pipe) -> list[str]:
+def _of_pipe(pipe: PipeNode) -> list[str]:
     found: list[str] = []
     for command in pipe.commands:
         for operand in command.operands:

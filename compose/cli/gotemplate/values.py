@@ -23,7 +23,7 @@ class NoValue:
 NO_VALUE = NoValue()
 
 
-class Table(dict[str, Any]):
+class GoMap(dict[str, Any]):
     """A Go map: `zero` is what `index` gives for a missing key; `absent` is a nil map."""
 
     def __init__(self, content: Mapping[str, Any] | None, zero: object) -> None:
@@ -32,11 +32,11 @@ class Table(dict[str, Any]):
         self.absent = content is None
 
 
-class AbsentList(list[Any]):
+class NilSlice(list[Any]):
     """A nil slice: empty, and null in JSON."""
 
 
-class Record(dict[str, Any]):
+class GoStruct(dict[str, Any]):
     """A row of a table: `methods` are called with arguments, `hidden` fields are not part of its JSON."""
 
     def __init__(
@@ -90,7 +90,7 @@ class MissingFieldError(CallError):
 
 def field(value: Any, name: str) -> Any:
     """Return a field of an object. Raises MissingFieldError for an object without it, CallError for anything else."""
-    if isinstance(value, Table):
+    if isinstance(value, GoMap):
         return value.get(name, NO_VALUE)
     if not isinstance(value, Mapping):
         raise CallError(f"can't evaluate field {name} in type {type_name(value)}")
@@ -108,8 +108,8 @@ def shaped(owner: Mapping[str, Any], name: str) -> Any:
     value = owner[name]
     is_map = name in MAPS or (name == "Config" and "Type" in owner)  # the options of a log driver
     if is_map and (value is None or isinstance(value, Mapping)):
-        return Table(value, MAPS.get(name, ""))
-    return AbsentList() if value is None and name in LISTS else value
+        return GoMap(value, MAPS.get(name, ""))
+    return NilSlice() if value is None and name in LISTS else value
 
 
 def truth(value: Any) -> bool:

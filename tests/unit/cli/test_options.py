@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 import pytest
-from pycompose.cli.options import Scale, moment_ns, seconds
+from pycompose.cli.options import ScaleType, moment_ns, seconds
 
 NOW = 2_000_000_000 * 10**9
 
@@ -46,10 +46,10 @@ def test_bad_moments(text: str) -> None:
 
 
 def test_scale() -> None:
-    assert Scale().convert("web=3", None, None) == ("web", 3)
+    assert ScaleType().convert("web=3", None, None) == ("web", 3)
 
 
 @pytest.mark.parametrize("text", ("web", "web=", "=3", "web=-1", "web=x", "web=²"))
 def test_bad_scale(text: str) -> None:
     with pytest.raises(click.BadParameter, match="SERVICE=NUM"):
-        Scale().convert(text, None, None)
+        ScaleType().convert(text, None, None)

@@ -10,9 +10,9 @@ import struct
 import termios
 from fcntl import ioctl
 
-from pycompose.cli.display.board import Board
+from pycompose.cli.display.board import ProgressBoard
 from pycompose.cli.display.console import render
-from pycompose.cli.display.progress import JsonLines, Plain, Quiet, renderer
+from pycompose.cli.display.progress import JsonRenderer, PlainRenderer, QuietRenderer, renderer
 from pycompose.events import Event, Phase
 
 
@@ -32,7 +32,7 @@ class Clock:
 
 def test_plain_lines() -> None:
     out = io.StringIO()
-    show = Plain(out)
+    show = PlainRenderer(out)
     show(event("Container demo-web-1", "Starting"))
     show(event("Container demo-web-1", "Starting"))
     show(event("Container demo-web-1", "Started", Phase.DONE))
@@ -47,7 +47,7 @@ def test_plain_lines() -> None:
 
 def test_bytes_alone_make_no_plain_line() -> None:
     out = io.StringIO()
-    show = Plain(out)
+    show = PlainRenderer(out)
     for current in range(0, 100, 10):
         show(
             event(
@@ -60,7 +60,7 @@ def test_bytes_alone_make_no_plain_line() -> None:
 
 def test_a_hostile_name_cannot_act_on_the_terminal() -> None:
     out = io.StringIO()
-    Plain(out)(event("Container \x1b[2J", "Starting"))
+    PlainRenderer(out)(event("Container \x1b[2J", "Starting"))
 
     assert "\x1b" not in out.getvalue()
 
@@ -74,7 +74,7 @@ def test_dry_run_says_so() -> None:
 
 def test_json_lines() -> None:
     out = io.StringIO()
-    show = JsonLines(out)
+    show = JsonRenderer(out)
     show(event("layer", "Downloading", current=25, total=100, parent="Image x"))
     show(event("Container demo-web-1", "Started", Phase.DONE))
 
@@ -94,16 +94,16 @@ def test_quiet_lets_warnings_through() -> None:
     show(event("Network demo_default", "Resource is still in use", Phase.WARNING))
 
     assert out.getvalue() == " Network demo_default Resource is still in use\n"
-    assert isinstance(show, Quiet)
+    assert isinstance(show, QuietRenderer)
 
 
 def test_auto_is_plain_on_a_pipe() -> None:
-    assert isinstance(renderer("auto", io.StringIO()), Plain)
+    assert isinstance(renderer("auto", io.StringIO()), PlainRenderer)
 
 
-def board() -> tuple[Board, Clock]:
+def board() -> tuple[ProgressBoard, Clock]:
     clock = Clock()
-    made = Board(clock)
+    made = ProgressBoard(clock)
     made.take(event("Network demo_default", "Creating"))
     clock.now = 0.1
     made.take(event("Network demo_default", "Created", Phase.DONE))
@@ -134,7 +134,7 @@ def test_the_view_keeps_to_the_screen() -> None:
 
 
 def test_layers_are_shown_below_their_image_while_it_works() -> None:
-    made = Board(Clock())
+    made = ProgressBoard(Clock())
     made.take(event("abc", "Downloading", parent="Image x", current=50, total=100))
     shown = render(made, title="pull", columns=80, rows=None, tick=0).plain
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycompose.cli.gotemplate.errors import TemplateError, TemplateSyntaxError
+from pycompose.cli.gotemplate.errors import GoTemplateError, GoTemplateSyntaxError
 from pycompose.cli.gotemplate.lexer import lex, unquote
 from pycompose.cli.gotemplate.printing import quoted, sprintf
 from pycompose.cli.gotemplate.template import parse
-from pycompose.cli.gotemplate.values import Record
+from pycompose.cli.gotemplate.values import GoStruct
 
 DATA: dict[str, Any] = {
     "Name": "web",
@@ -42,7 +42,7 @@ JSON = st.recursive(
 def test_any_text_is_rendered_or_refused(text: str) -> None:
     """Whatever somebody types, the only exception is the one that is shown as two lines."""
     for source in (text, "{{" + text + "}}"):
-        with contextlib.suppress(TemplateError):
+        with contextlib.suppress(GoTemplateError):
             parse(source).render(DATA)
 
 
@@ -51,11 +51,11 @@ def test_any_words_are_rendered_or_refused(words: list[str], spaced: bool) -> No
     """The same for what looks like a template."""
     source = (" " if spaced else "").join(words)
     for template in (source, "{{ " + source + " }}"):
-        with contextlib.suppress(TemplateError):
+        with contextlib.suppress(GoTemplateError):
             read = parse(template)
             read.headers({})
             read.render(DATA)
-            read.render(Record(DATA, {"Label": str}))
+            read.render(GoStruct(DATA, {"Label": str}))
 
 
 @given(
@@ -72,7 +72,7 @@ def test_any_value_is_printed_or_refused(function: str, value: Any) -> None:
         "{{.}}",
         "{{.x.y}}",
     ):
-        with contextlib.suppress(TemplateError):
+        with contextlib.suppress(GoTemplateError):
             parse(template).render(value)
 
 
@@ -93,7 +93,7 @@ def test_strings_come_back(text: str) -> None:
 @given(st.text())
 def test_words_tile_the_template(text: str) -> None:
     """No word overlaps another, and none is lost but white space and comments."""
-    with contextlib.suppress(TemplateSyntaxError):
+    with contextlib.suppress(GoTemplateSyntaxError):
         position = 0
         for token in lex(text):
             assert token.start >= position
@@ -124,7 +124,7 @@ def test_text_is_printed_as_it_is(text: str) -> None:
 )
 def test_mistakes(template: str, message: str, hint: str) -> None:
     """The place, the words, and what to do."""
-    with pytest.raises(TemplateError) as caught:
+    with pytest.raises(GoTemplateError) as caught:
         parse(template).render(DATA)
 
     assert str(caught.value) == f"--format: template parsing error: {message}"
@@ -133,12 +133,12 @@ def test_mistakes(template: str, message: str, hint: str) -> None:
 
 def test_a_row_has_methods_and_hidden_fields() -> None:
     """`{{.Label "x"}}` calls; JSON is sorted and leaves out what only templates see."""
-    row = Record({"B": "1", "A": "2", "Secret": "3"}, {"Label": str.upper}, frozenset({"Secret"}))
+    row = GoStruct({"B": "1", "A": "2", "Secret": "3"}, {"Label": str.upper}, frozenset({"Secret"}))
 
     assert (
         parse('{{.Label "x"}}{{"y" | .Label}} {{.Secret}} {{json .}}').render(row) == 'XY 3 {"A":"2","B":"1"}'
     )
-    with pytest.raises(TemplateError, match="wrong number of args for Label: want 1 got 0"):
+    with pytest.raises(GoTemplateError, match="wrong number of args for Label: want 1 got 0"):
         parse("{{.Label}}").render(row)
 
 

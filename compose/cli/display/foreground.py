@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Callable
 
 from pycompose.cli.display.prefix import LogPrinter
-from pycompose.cli.display.terminal import DETACH_KEYS, Interaction, Session, line_mode
+from pycompose.cli.display.terminal import DETACH_KEYS, ConnectedProcess, Interaction, line_mode
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import PycomposeError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class AttachTarget:
     """A container: its short name for people, its name, and what connects us to it.
 
     `advice` is for one that can't be talked to: what to do about that.
@@ -20,11 +20,11 @@ class Choice:
 
     label: str
     container: str
-    open: Callable[[], Session]
+    open: Callable[[], ConnectedProcess]
     advice: str = ""
 
 
-class Handover:
+class Foreground:
     """Gives the screen to one container at a time; `leave` and `resized` may come from other threads and signals."""
 
     def __init__(self, printer: LogPrinter, source: int, screen: int = 1) -> None:
@@ -34,22 +34,22 @@ class Handover:
         self._interaction: Interaction | None = None
         self._left = False
 
-    def run(self, choice: Choice) -> str:
+    def run(self, target: AttachTarget) -> str:
         """Talk to the container until it ends or the user returns; return what there is to say about it.
 
         Output of the others waits meanwhile. With a terminal ctrl-p ctrl-q returns, with a pipe the end of input.
         """
         try:
-            session = choice.open()
+            session = target.open()
         except PycomposeError as exc:
             return str(exc)
         if session.terminal is None and session.stdin is None:
             session.close()
-            return f"{choice.label} has neither a terminal nor an input"
+            return f"{target.label} has neither a terminal nor an input"
         keys = DETACH_KEYS if session.tty else ""
         how = keys.replace(",", " ") if keys else "ctrl-d"
         self._printer.hold(
-            choice.container, f"Attached to {choice.label}. {how} returns to the output of all."
+            target.container, f"Attached to {target.label}. {how} returns to the output of all."
         )
         try:
             with contextlib.nullcontext() if session.tty else line_mode(self._source):

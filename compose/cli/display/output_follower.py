@@ -25,7 +25,7 @@ RUNNING = frozenset({"running", "paused"})
 ATTEMPTS = 3
 
 
-class Following:
+class OutputFollower:
     """Prints lines and exits; tells `on_exit` each exit and `on_end` the end (with what failed, or None).
 
     Exits are those of the services in `monitored`; of others nobody is told. `stopping` waits for a stop that is under
@@ -135,7 +135,7 @@ class Following:
     def _settle(self) -> None:
         """Make sure that it is the end: follow what runs nevertheless, report exits that nobody was there to see.
 
-        Raises NotRunning when containers run and following them ends at once: who would tell us has gone.
+        Raises NotRunning when containers run and output_follower them ends at once: who would tell us has gone.
         """
         for _ in range(ATTEMPTS):
             if not any(view.state in RUNNING for view in self._watched()):
