@@ -87,7 +87,8 @@ class Rlimit:
 class Process:
     """A process inside the container: pid 1, an exec, a health probe.
 
-    `env` holds "KEY=value" in order; the engine adds PATH, HOSTNAME, HOME and TERM by engine.md 1.7's rule.
+    `env` holds "KEY=value" in order; the engine adds PATH, HOSTNAME, HOME and TERM as Docker does
+    (moby container/container.go `CreateDaemonEnvironment`; HOME is runc's).
     `capabilities` are names without CAP_. `init` puts a reaper as pid 1 before `args`.
     """
 

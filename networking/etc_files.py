@@ -1,4 +1,4 @@
-"""The text of /etc/hosts, /etc/hostname and /etc/resolv.conf (engine.md 1.7), and changing them in place.
+"""The text of /etc/hosts, /etc/hostname and /etc/resolv.conf (hosts(5), resolv.conf(5)), and changing them in place.
 
 The files are bind-mounted into the container, so a new version must keep the inode.
 """

@@ -1,4 +1,4 @@
-"""Filling an empty volume from the image's directory, as Docker does for named and anonymous volumes (engine.md 5.6).
+"""Filling an empty volume from the image's directory, as Docker does for named and anonymous volumes.
 
 Databases and web images rely on it: content, owners, modes and extended attributes of the directory at the mount
 target appear in the volume before its first use.

@@ -1,9 +1,9 @@
-"""What the command line asks of the use cases in app.py: one frozen dataclass per command.
+"""What the command line asks of the use cases: one frozen dataclass per command.
 
 The fields mirror Docker Compose's flags (reference: its 2.40 `--help`). Durations are seconds as float,
 moments are CLOCK_REALTIME nanoseconds, `services` is the selection by name, () meaning all of them.
 
-What only looks is in lookups.py, and offered here too.
+What only looks is in query_options.py, and offered here too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the use cases in app.py give back: plain facts, in machine units.
+"""What the use cases give back: plain facts, in machine units.
 
 How they look is the command line's affair.
 

@@ -1,8 +1,8 @@
 """Desired and observed in, a plan out: pure, so that every decision can be read as text and tested as data.
 
-The rules are Docker Compose's (compose-spec.md 11): recreate when the configuration hash, the image, a network, a
-volume or the container whose namespace is shared has changed; start what is merely stopped; leave the rest alone.
-A replacement is created before the old container is stopped, so that bad input loses nothing.
+The rules are Docker Compose's (docker/compose pkg/compose, `reconcile`): recreate when the configuration hash, the
+image, a network, a volume or the container whose namespace is shared has changed; start what is merely stopped; leave
+the rest alone. A replacement is created before the old container is stopped, so that bad input loses nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """When a container that ended is started again: a pure machine over Docker's rules.
 
-engine.md 7.3: back-off 100 ms, doubled up to 60 s, reset after a run of at least 10 s; `on-failure[:n]`;
-`deploy.restart_policy` with delay, max_attempts and window; a manual stop cancels.
+moby restartmanager/restartmanager.go: back-off 100 ms, doubled up to 60 s, reset after a run of at least 10 s;
+`on-failure[:n]`; `deploy.restart_policy` with delay, max_attempts and window; a manual stop cancels.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The child, from clone to execve: what happens in which order is what keeps the image's program inside.
 
 Nothing is imported here after pivot_root: an import would look into the image. Errors leave as errno,
-operation and path (engine/failure.py). `run_container` becomes pid 1 of a container, `run_exec` a further
+operation and path (child_error.py). `run_container` becomes pid 1 of a container, `run_exec` a further
 process in it.
 """
 

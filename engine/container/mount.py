@@ -1,4 +1,4 @@
-"""Carrying out the mounts of engine/rootfs.py inside the child, every one on a descriptor.
+"""Carrying out the mounts of rootfs.py inside the child, every one on a descriptor.
 
 A target is resolved once, inside the root, and what was resolved is what gets mounted on: no name is looked
 up twice, so nothing that changes a shared volume meanwhile can lead a mount elsewhere (CVE-2021-30465).

@@ -1,6 +1,6 @@
 """What is mounted in a container, as data: which filesystem or bind goes where, when, with which flags.
 
-Nothing here touches the system; engine/mounting.py carries it out inside the child. Types, flags and order
+Nothing here touches the system; mount.py carries it out inside the child. Types, flags and order
 are Docker's (engine defaults of moby, runtime-spec config-linux.md "Default Filesystems").
 """
 

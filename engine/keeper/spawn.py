@@ -1,7 +1,7 @@
 """The keeper's side of one start: what the child needs is gathered here, then it is cloned.
 
 ```
-child (engine/init.py)                       keeper
+child (engine/container/child.py)            keeper
                                              clone3, straight into the cgroup2 group
 mounts …, the v1 groups
 {"terminal"} + master                   -->

@@ -7,7 +7,7 @@ DIRECTORY/container.log, container.log.1 (older), …
 ```
 That is the format of Kubernetes' CRI logs: one record per physical line, a header of fixed width, any bytes
 but newline behind it. Stamps are UTC; all lines of one read share theirs, and the next read's is greater,
-whatever the clock does. Reading: logread.py.
+whatever the clock does. Reading: reader.py.
 """
 
 from __future__ import annotations

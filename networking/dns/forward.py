@@ -1,4 +1,4 @@
-"""Asking other servers what the table doesn't know (engine.md 4.3).
+"""Asking other servers what the table doesn't know.
 
 From the container's own namespace, so that its route, its firewall and its source address count; from the
 machine's for servers on the machine's loopback, and where the container has no way to the server's address

@@ -1,4 +1,4 @@
-"""Which names a container can see: pure. The server swaps the table as a whole (engine.md 4.3)."""
+"""Which names a container can see, as Docker's DNS server has it: pure. The server swaps the table as a whole."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.requires import DEBIAN
-from tests.support.sources import REPOSITORY
+from tests.support.sources import REPOSITORY, modules
 
 README = REPOSITORY / "README.md"
 SETUP = REPOSITORY / "setup"
@@ -18,6 +18,14 @@ DOCUMENTS = [
     *(REPOSITORY / name for name in ("README.md", "CHANGELOG.md", "HACKING.md")),
     *REPOSITORY.glob("examples/*/README.md"),
 ]
+# Documents of the Compose, OCI runtime and OCI image specifications.
+SPECIFICATIONS = frozenset(
+    {
+        "04-version-and-name.md", "05-services.md", "09-secrets.md", "11-extension.md", "12-interpolation.md",
+        "13-merge.md", "build.md", "deploy.md", "develop.md",
+        "config-linux.md", "config.md", "descriptor.md", "image-index.md", "image-layout.md", "layer.md", "manifest.md",
+    }
+)  # fmt: skip
 PYCOMPOSE = Path(sysconfig.get_path("scripts"), "pycompose")
 
 
@@ -96,3 +104,15 @@ def test_commands_in_documents_exist(document: Path) -> None:
         if verb != "exec":  # what follows belongs to the command inside
             for flag in (word for word in rest if word.startswith("-")):
                 assert re.search(rf"(?<![\w-]){flag}(?![\w-])", done.stdout), f"{line}: no {flag} in its help"
+
+
+def test_files_that_comments_name_exist() -> None:
+    """A reader can follow what the source says of other modules; documents are those of a specification, or ours."""
+    found = [*modules().values(), *REPOSITORY.glob("tests/**/*.py"), *REPOSITORY.glob("*.md")]
+    files = [f"/{path.relative_to(REPOSITORY)}" for path in found]
+    gone = []
+    for module, path in modules().items():
+        text = path.read_text(encoding="utf-8")
+        named = set(re.findall(r"(?<![\w.])[\w/]+\.py\b|[\w/-]+\.md\b", text)) - SPECIFICATIONS
+        gone += [f"{module}: {n}" for n in sorted(named) if not any(file.endswith(f"/{n}") for file in files)]
+    assert gone == []

@@ -54,6 +54,18 @@ def test_every_folder_with_modules_is_a_package() -> None:
     assert bare == set()
 
 
+def test_every_pattern_of_package_data_matches_a_file() -> None:
+    """A pattern that matches nothing is a file that was forgotten, or a line that is."""
+    idle = [
+        f"{package}: {pattern}"
+        for package, patterns in settings()["tool"]["setuptools"]["package-data"].items()
+        for pattern in patterns
+        if not list(modules()[package].parent.glob(pattern))
+    ]
+
+    assert idle == []
+
+
 def test_the_wheel_holds_every_module_and_data_file(wheel: zipfile.Path) -> None:
     """Module by module, under its import name."""
     expected = set()

@@ -41,7 +41,7 @@ _EXCLUSIVE = (
 
 
 def refuse(args: dict[str, Any]) -> None:
-    """Raise PycomposeError for flags that contradict each other (cli.md 3)."""
+    """Raise PycomposeError for flags that contradict each other, as Docker Compose does."""
     for left, right in _EXCLUSIVE:
         if args.get(left) and args.get(right):
             names = [f"--{name.replace('_', '-')}" for name in (left, right)]

@@ -179,7 +179,7 @@ class AttachedUp:
         )
 
     def run(self) -> int:
-        """Create, start, show, and return the exit code (cli.md 3)."""
+        """Create, start, show, and return the exit code."""
         with self._signals(), contextlib.ExitStack() as stack:
             if self._menu is not None:
                 stack.enter_context(self._menu)

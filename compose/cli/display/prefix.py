@@ -1,4 +1,4 @@
-"""Container output on the screen: `web-1  | GET /`, aligned, coloured by first appearance (cli.md 4).
+"""Container output on the screen: `web-1  | GET /`, aligned, coloured by first appearance.
 
 Output goes through as the bytes it is: people want their programs' colours. Only the prefix is ours.
 """

@@ -1,6 +1,6 @@
 """The containers of one project while they live: exits, restarts, health, and everybody who waits for them.
 
-All of it runs on the supervisor's event loop; what blocks is done by runtime.py on threads. State is a claim here too:
+All of it runs on the supervisor's event loop; what blocks is done by runtime/ on threads. State is a claim here too:
 `adopt` builds it from the files of containers that an earlier supervisor left running.
 """
 

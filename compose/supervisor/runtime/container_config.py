@@ -1,6 +1,6 @@
 """From a service and its image to the container the engine is given: every rule of `docker run` that is only data.
 
-No side effects: directories, addresses and volumes are made by runtime.py, which passes what it made as `Parts`.
+No side effects: directories, addresses and volumes are made by containers.py, which passes what it made as `Parts`.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def merge_environment(image: tuple[str, ...], service: dict[str, str | None]) ->
 
 
 def capabilities(service: Service) -> tuple[str, ...]:
-    """Return the capability names after `cap_drop`, then `cap_add` (engine.md 1.5); raises EngineError on a typo."""
+    """Return the capability names after `cap_drop`, then `cap_add` (moby oci/caps); raises EngineError on a typo."""
     if service.privileged:
         return tuple(CAPABILITIES)
     result = list(DEFAULT_CAPABILITIES)

@@ -1,4 +1,7 @@
-"""A layer tar becomes a directory that overlayfs can use as a lower layer: the rules of engine.md 5.3.
+"""A layer tar becomes a directory that overlayfs can use as a lower layer.
+
+The rules are those of the image specification (opencontainers/image-spec layer.md: whiteouts, opaque directories,
+hard links), and what Docker does where it is silent.
 
 Nothing outside the layer's own directory is ever opened (tree.py). What needs the layers below (implied
 parents, hard links to lower files, whiteouts that hide nothing) is collected in a Report and settled by

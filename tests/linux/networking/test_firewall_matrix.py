@@ -1,4 +1,4 @@
-"""Who reaches whom: the matrix of engine.md 4.5, with br_netfilter calling the rules or not."""
+"""Who reaches whom, as a matrix, with br_netfilter calling the rules or not."""
 
 from __future__ import annotations
 

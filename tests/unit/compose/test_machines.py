@@ -108,7 +108,7 @@ def delays(policy: Restart, count: int, *, exit_code: int = 1, ran_s: float = 0.
 
 
 def test_back_off_doubles_up_to_a_minute() -> None:
-    """100 ms, 200 ms … 60 s (engine.md 7.3)."""
+    """100 ms, 200 ms … 60 s (moby restartmanager/restartmanager.go)."""
     assert delays(Restart(kind="always"), 12) == [
         0.1,
         0.2,

@@ -1,4 +1,4 @@
-"""What each container is told, engine.md 4.3 row by row."""
+"""What each container is told, row by row."""
 
 from __future__ import annotations
 
