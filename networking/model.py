@@ -110,7 +110,7 @@ class Attachment:
     """
 
     lease_key: str
-    veth: str
+    veth: str = ""
     interface: str
     ip: str = ""
     ip6: str = ""
