@@ -70,6 +70,7 @@ COMMANDS: dict[str, Command] = {
     "network": Command("commands.network", NEVER, "", "Manage networks"),
     "system": Command("commands.system", NEVER, "", "Look after the machine"),
     "inspect": Command("commands.inspect", ALWAYS, "", "Show all about containers, images, volumes or networks"),
+    "doctor": Command("commands.doctor", NEVER, "", "Show what this machine can do, and how to mend what it can't"),
     "systemd": Command("commands.systemd", NEVER, "", "Bring a project up with the machine"),
     "image": Command("commands.image", NEVER, "", "Manage images"),
     "login": Command("commands.login", NEVER, "", "Log in to a registry"),

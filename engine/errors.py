@@ -24,6 +24,9 @@ from __future__ import annotations
 
 import errno
 
+# A hint, or the end of one, where the machine is to blame.
+DOCTOR = "`pycompose doctor` shows what this machine lacks, and how to mend it"
+
 
 class PycomposeError(Exception):
     """Base of everything that is shown to a user as two lines instead of a traceback."""

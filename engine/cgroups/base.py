@@ -20,7 +20,7 @@ from pycompose.engine.cgroups.devices import attach, rules_for, v1_writes
 from pycompose.engine.cgroups.group import Cgroup, write_limits
 from pycompose.engine.cgroups.hosts import Hierarchies, Kind, detect
 from pycompose.engine.cgroups.limits import ignored_on_v2
-from pycompose.engine.errors import CgroupError
+from pycompose.engine.errors import DOCTOR, CgroupError
 from pycompose.engine.linux.fs import split
 
 if TYPE_CHECKING:
@@ -164,6 +164,6 @@ def _filter_devices(
     if group_fd is not None and os.geteuid() == 0:
         raise CgroupError(
             f"cgroup {group.unified}: cannot restrict devices: {reason}",
-            hint="the kernel needs CONFIG_CGROUP_BPF; privileged: true runs without",
+            hint=f"privileged: true runs without; {DOCTOR}",
         )
     group.warnings += (f"devices are not restricted: {reason}",)

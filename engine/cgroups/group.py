@@ -14,7 +14,7 @@ from pycompose.engine.cgroups import files, v1, v2
 from pycompose.engine.cgroups.hosts import detect
 from pycompose.engine.cgroups.limits import key_of, optional_files, v1_files, v2_files
 from pycompose.engine.dataclass import replace
-from pycompose.engine.errors import CgroupError
+from pycompose.engine.errors import DOCTOR, CgroupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,7 +262,7 @@ def _apply_unified(unified: Path | None, entries: dict[str, str], optional: froz
         if _controller(name) not in available and name not in optional:
             raise CgroupError(
                 f"{key_of(name)}: cannot set {name} to {text}: no {_controller(name)} controller here",
-                hint="enable or delegate the controller on this machine, or remove the key from the service",
+                hint=f"remove the key from the service; {DOCTOR}",
             )
     if unified:
         files.apply(

@@ -10,9 +10,11 @@ import errno
 import os
 from typing import Any
 
-from pycompose.engine.errors import ChildError, EngineError, ExecError, MountError, PycomposeError
+from pycompose.engine.errors import DOCTOR, ChildError, EngineError, ExecError, MountError, PycomposeError
 
 _NOT_FOUND = (errno.ENOENT, errno.ENOTDIR)
+# What a kernel says that can't do something, or may not do it for us.
+_LACKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENODEV, errno.EPERM)
 _position = ["start", ""]
 
 
@@ -51,7 +53,10 @@ def to_error(name: str, failure: dict[str, Any]) -> EngineError:
         elif number == errno.EINVAL and op == "mount overlay":
             hint = (
                 "an overlay can't be written to another overlay, as inside a container: "
-                "set PYCOMPOSE_ROOT to a directory on a file system of its own, such as a volume or tmpfs"
+                "set PYCOMPOSE_ROOT to a directory on a file system of its own, such as a volume or tmpfs; "
+                + DOCTOR
             )
+        elif number in _LACKS:
+            hint = DOCTOR
         return MountError(message, hint=hint)
     return ChildError(message, step=op, errno=number, hint=hint)

@@ -27,7 +27,7 @@ from pycompose.engine.container import devices, rootfs
 from pycompose.engine.container.child import NO_FD, Launch, host_name, run, run_container, run_exec
 from pycompose.engine.container.layers import make_base, make_uppers
 from pycompose.engine.dataclass import dataclass, replace
-from pycompose.engine.errors import EngineError, NamespaceError
+from pycompose.engine.errors import DOCTOR, EngineError, NamespaceError
 from pycompose.engine.init import program
 from pycompose.engine.linux import caps, namespaces, process
 from pycompose.engine.paths import StatePaths
@@ -139,7 +139,7 @@ class Launcher:
     ) -> Child:
         """Clone the first process of a container, which enters its groups by itself; `size` is its terminal's.
 
-        Raises EngineError for what the config asks in vain, OSError when the clone fails.
+        Raises EngineError for what the config asks in vain, NamespaceError when the clone fails, OSError.
         """
         paths = self._paths
         opened: list[int] = []
@@ -228,7 +228,7 @@ class Launcher:
         if fd is None:
             return False
         if self._born_inside is None:
-            self._born_inside = _can_be_born_in(fd)
+            self._born_inside = can_be_born_in(fd)
         return self._born_inside
 
     def _namespaces(
@@ -299,7 +299,7 @@ def with_init(wanted: Process) -> Process:
     return replace(wanted, args=(rootfs.INIT_TARGET, "--", *wanted.args))
 
 
-def _can_be_born_in(fd: int) -> bool:
+def can_be_born_in(fd: int) -> bool:
     """Find out by a child that does nothing whether children can be cloned into the group `fd`.
 
     Kernels before 5.7 can't. Those that count kills of a group (6.14, and stable ones of its time) compare
@@ -322,9 +322,14 @@ def _can_be_born_in(fd: int) -> bool:
 
 
 def _clone(body: Callable[[Launch], None], launch: Launch, ours: socket.socket, flags: int) -> Child:
-    """Clone, into the cgroup2 group where that works; raises OSError."""
+    """Clone, into the cgroup2 group where that works; raises NamespaceError."""
     into = launch.group.leaf_fd() if launch.born_inside else None
-    pid, pidfd = process.clone3(flags, cgroup_fd=into)
+    try:
+        pid, pidfd = process.clone3(flags, cgroup_fd=into)
+    except OSError as exc:
+        raise NamespaceError(
+            f"container {launch.config.name}: cannot clone its process: {exc.strerror}", hint=DOCTOR
+        ) from exc
     if pid == 0:
         run(body, launch)
     ours.setblocking(False)

@@ -7,10 +7,9 @@ directory.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
-from pycompose.engine.errors import NetworkError
+from pycompose.engine.errors import DOCTOR, NetworkError
 from pycompose.engine.statefiles import read_json, write_json
 from pycompose.networking.bridge import LINK_GROUP
 from pycompose.networking.firewall import nft
@@ -63,10 +62,7 @@ def _switch(names: Sequence[str], value: str) -> None:
     try:
         write_sysctls({KEYS[name]: value for name in names})
     except OSError as exc:
-        hint = (
-            "run as root; in a container, it needs a writable /proc/sys" if exc.errno == errno.EROFS else None
-        )
-        raise NetworkError(f"forwarding: switch to {value}: {exc.strerror}", hint=hint) from exc
+        raise NetworkError(f"forwarding: switch to {value}: {exc.strerror}", hint=DOCTOR) from exc
 
 
 def _drop_foreign(netfilter: Netfilter, families: Sequence[Family]) -> None:

@@ -12,6 +12,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.linux import libc
 from pycompose.networking.firewall import nft
 from pycompose.networking.firewall.rules import PREFIX
@@ -32,28 +33,50 @@ _ENTRY, _TARGET = 112, 32
 _VERDICT_DROP = -1
 
 
-def warnings(netfilter: Netfilter) -> tuple[str, ...]:
-    """Return one sentence for each firewall that drops forwarded packets unless it knows them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DroppingChain:
+    """A chain of somebody else's that drops every forwarded packet that its rules don't accept."""
+
+    family: str
+    table: str
+    chain: str
+
+    def __str__(self) -> str:
+        return f"chain {self.chain} of table {self.family} {self.table}"
+
+    @property
+    def remedy(self) -> str:
+        """The commands that let our bridges through."""
+        if self.chain == "FORWARD":
+            program = "ip6tables" if self.family == "ip6" else "iptables"
+            remedies = [f"{program} -I FORWARD {way} pc-+ -j ACCEPT" for way in ("-i", "-o")]
+        else:
+            rule = f"nft insert rule {self.family} {self.table} {self.chain}"
+            remedies = [f"{rule} {way} '\"pc-*\"' accept" for way in ("iifname", "oifname")]
+        return " && ".join(remedies)
+
+
+def dropping_chains(netfilter: Netfilter) -> tuple[DroppingChain, ...]:
+    """Return the chains that drop forwarded packets unless they know them; none where they can't be read."""
     found = []
     with contextlib.suppress(OSError):
-        found += [_sentence(*chain) for chain in _dropping_chains(netfilter)]
+        found += [
+            DroppingChain(family=family, table=table, chain=chain)
+            for family, table, chain in _dropping_chains(netfilter)
+        ]
     with contextlib.suppress(OSError, struct.error):
         if _legacy_policy_drops():
-            found.append(_sentence("ip", "filter", "FORWARD"))
+            found.append(DroppingChain(family="ip", table="filter", chain="FORWARD"))
     return tuple(found)
 
 
-def _sentence(family: str, table: str, chain: str) -> str:
-    if chain == "FORWARD":
-        program = "ip6tables" if family == "ip6" else "iptables"
-        remedies = [f"{program} -I FORWARD {way} pc-+ -j ACCEPT" for way in ("-i", "-o")]
-    else:
-        rule = f"nft insert rule {family} {table} {chain}"
-        remedies = [f"{rule} {way} '\"pc-*\"' accept" for way in ("iifname", "oifname")]
-    return (
-        f"another firewall drops forwarded packets by default (chain {chain} of table {family} {table}): "
+def warnings(netfilter: Netfilter) -> tuple[str, ...]:
+    """Return one sentence for each such chain."""
+    return tuple(
+        f"another firewall drops forwarded packets by default ({chain}): "
         "containers can't reach the outside, published ports can't be reached from it; "
-        f"allow them with: {' && '.join(remedies)}"
+        f"allow them with: {chain.remedy}"
+        for chain in dropping_chains(netfilter)
     )
 
 

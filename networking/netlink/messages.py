@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
 NLMSGERR_ATTR_MSG = 1
+
+# What a kernel says that has no such thing, or doesn't let us have it.
+LACKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EAFNOSUPPORT})
 
 HEADER = struct.Struct("=IHHII")
 RECV_BYTES = 1 << 18

@@ -7,6 +7,7 @@ numbers in attributes are big-endian.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -14,9 +15,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass
-from pycompose.engine.errors import NetworkError
+from pycompose.engine.errors import DOCTOR, NetworkError
 from pycompose.networking.netlink.messages import (
     HEADER,
+    LACKS,
     NETLINK_CAP_ACK,
     NETLINK_EXT_ACK,
     NLM_F_ACK,
@@ -138,9 +140,7 @@ class Netfilter:
             kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
             self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
         except OSError as exc:
-            raise NetworkError(
-                f"nftables: open: {os.strerror(exc.errno or 0)}", hint="modprobe nf_tables"
-            ) from exc
+            raise NetworkError(f"nftables: open: {os.strerror(exc.errno or 0)}", hint=DOCTOR) from exc
         self._socket.bind((0, 0))
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
             self._socket.setsockopt(SOL_NETLINK, option, 1)
@@ -171,7 +171,11 @@ class Netfilter:
                 raise NetworkError(f"nftables: commit: {os.strerror(exc.errno or 0)}") from exc
         if failure is not None:
             place, code, reason = failure
-            raise NetworkError(f"nftables: {transaction.what(place)}: {reason}") from OSError(code, reason)
+            # ENOENT: an expression whose module isn't there.
+            hint = DOCTOR if code in {*LACKS, errno.ENOENT} else None
+            raise NetworkError(f"nftables: {transaction.what(place)}: {reason}", hint=hint) from OSError(
+                code, reason
+            )
 
     def _await_answers(self, first: int, count: int) -> tuple[int, int, str] | None:
         """Return place, errno and reason of the first refusal; None when the last request is acknowledged.

@@ -20,8 +20,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.dataclass import dataclass
-from pycompose.engine.errors import NetworkError
+from pycompose.engine.errors import DOCTOR, NetworkError
 from pycompose.networking.netlink.messages import (
+    LACKS,
     NETLINK_CAP_ACK,
     NETLINK_EXT_ACK,
     NLM_F_ACK,
@@ -320,7 +321,7 @@ class Batch:
         results: list[NetworkError | None] = []
         for (what, ignore), (code, words) in zip(self._what, answers, strict=True):
             if code and code not in ignore:
-                failure = NetworkError(f"{what}: {words}")
+                failure = NetworkError(f"{what}: {words}", hint=DOCTOR if code in LACKS else None)
                 failure.__cause__ = OSError(code, os.strerror(code))
                 results.append(failure)
             else:

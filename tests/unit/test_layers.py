@@ -40,6 +40,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pycompose.engine.dataclass",
         "pycompose.engine.config",
     ),
+    "pycompose.doctor": (
+        "pycompose.doctor",
+        "pycompose.engine",
+        "pycompose.networking",
+    ),
     "pycompose.cli.gotemplate": (
         "pycompose.cli.gotemplate",
         "pycompose.engine.errors",
@@ -47,6 +52,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "pycompose.cli": (
         "pycompose.cli",
+        "pycompose.doctor",
         "pycompose.client",
         "pycompose.commands",
         "pycompose.machine",

@@ -145,6 +145,12 @@ def test_failures_become_errors_of_their_kind() -> None:
     assert error.message == "container c: cannot mount /data: too many links"
     assert error.hint == "the image has a symbolic link there"
 
+    child_error.at("mount", "/sys")
+    lacking = child_error.to_error(
+        "container c", child_error.describe(OSError(errno.ENODEV, "no such device"))
+    )
+    assert str(lacking.hint).startswith("`pycompose doctor` shows")
+
     child_error.at("change the user", "app")
     ours = child_error.to_error("container c", child_error.describe(EngineError("user app: no", hint="h")))
     assert isinstance(ours, ChildError)

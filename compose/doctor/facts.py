@@ -1,0 +1,149 @@
+"""What `doctor` finds out about a machine, as data.
+
+Where something was tried, its fact is a reason: "" when it worked, None when it can't be tried (only root may), else
+what the kernel said.
+"""
+
+from __future__ import annotations
+
+from pycompose.engine.dataclass import dataclass
+
+Reason = str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Who asks. `lacking`: capabilities that root has on a machine of its own, and this process hasn't."""
+
+    uid: int
+    name: str
+    lacking: frozenset[str]
+    in_initial_namespace: bool
+    filtered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """The interpreter and our files; `loose` are those of their paths that others than root may write."""
+
+    python: str
+    loose: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """System calls by name, Landlock's version (0: none), the exit code of others' children by pidfd."""
+
+    release: str
+    calls: dict[str, Reason]
+    landlock: int
+    exit_by_pidfd: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """Namespaces by kind; the user's own one (`user`) with a map, as an ordinary user makes it; sysctls about that."""
+
+    namespaces: dict[str, Reason]
+    user: Reason
+    sysctls: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walls:
+    """What else holds a process: seccomp filters, AppArmor, SELinux ("enforcing", "permissive", or "" for none)."""
+
+    seccomp: Reason
+    apparmor: bool
+    selinux: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """Control groups. `controllers` are usable by us; `unwritable` are hierarchies that are read-only or not ours.
+
+    `swap`: swap can be limited; None where there is no group to look at.
+    """
+
+    kind: str
+    controllers: frozenset[str]
+    unwritable: tuple[str, ...]
+    swap: bool | None
+    device_filter: Reason
+    birth: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A state root, the filesystem that it is on or would be, and what is free there."""
+
+    path: str
+    fstype: str
+    writable: bool
+    free_bytes: int
+    total_bytes: int
+    free_inodes: int
+    total_inodes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Both state roots, and an overlay with its upper directory in the first: step → reason."""
+
+    root: Place
+    run: Place
+    overlay: dict[str, Reason]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firewall:
+    """A chain of somebody else's that drops what is forwarded, and the commands against that."""
+
+    chain: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What was tried in a network namespace of its own (step → reason); the machine's other firewalls; tun.
+
+    `firewalls` is None when they can't be asked for; `tun` and `uplinks` are for networks without root.
+    """
+
+    steps: dict[str, Reason]
+    firewalls: tuple[Firewall, ...] | None
+    tun: Reason
+    uplinks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identities:
+    """For containers without root: newuidmap and newgidmap (→ reason), how many ids the user has in subuid, subgid."""
+
+    tools: dict[str, Reason]
+    users: int
+    groups: int
+    runtime_directory: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The machine's limits by name (sysctls, RLIMIT_NOFILE, pids.max of our group); absent where there is none."""
+
+    values: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything."""
+
+    user: User
+    program: Program
+    kernel: Kernel
+    isolation: Isolation
+    walls: Walls
+    groups: Groups
+    storage: Storage
+    network: Network
+    identities: Identities
+    limits: Limits
