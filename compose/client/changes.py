@@ -7,18 +7,30 @@ the context.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pycompose.client.kept_networks import restore_all
 from pycompose.client.selection import check_known, enabled, in_scope, scaled
 from pycompose.client.supervisor import call, reach
-from pycompose.engine.config import plain
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
 from pycompose.ipc.client import connect_or_start
+from pycompose.ipc.messages import ChangeResult
+from pycompose.ipc.requests import (
+    ApplyRequest,
+    DownRequest,
+    KillRequest,
+    PauseRequest,
+    RemoveRequest,
+    RestartRequest,
+    StartRequest,
+    StopRequest,
+)
 from pycompose.ipc.retry import persistently
 from pycompose.policy.graph import select
+from pycompose.policy.reconcile import Recreate
 from pycompose.state.snapshot import claims, observe_containers
 
 if TYPE_CHECKING:
@@ -36,6 +48,8 @@ if TYPE_CHECKING:
         UpOptions,
     )
     from pycompose.config.load import Loaded
+    from pycompose.ipc.messages import DownResult
+    from pycompose.ipc.requests import PlanRequest
     from pycompose.model import Project
 
     Choice = StopOptions | StartOptions | RestartOptions | KillOptions | RmOptions | PauseOptions
@@ -52,13 +66,15 @@ def up(context: Context, loaded: Loaded, options: UpOptions) -> None:
         context,
         loaded.project,
         options,
-        {"start": not options.no_start, "wait": options.wait, "wait_timeout_s": options.wait_timeout_s},
+        start=not options.no_start,
+        wait=options.wait,
+        wait_timeout_s=options.wait_timeout_s,
     )
 
 
 def create(context: Context, loaded: Loaded, options: CreateOptions) -> None:
     """Create containers without starting them."""
-    _apply(context, loaded.project, options, {"start": False})
+    _apply(context, loaded.project, options, start=False)
 
 
 def scale(context: Context, loaded: Loaded, options: ScaleOptions) -> None:
@@ -72,62 +88,82 @@ def scale(context: Context, loaded: Loaded, options: ScaleOptions) -> None:
         dry_run=options.dry_run,
         parallel=options.parallel,
     )
-    _apply(context, loaded.project, up_options, {"start": True})
+    _apply(context, loaded.project, up_options)
 
 
-def _apply(context: Context, project: Project, options: CreateOptions, extra: dict[str, Any]) -> None:
+def _apply(
+    context: Context,
+    project: Project,
+    options: CreateOptions,
+    *,
+    start: bool = True,
+    wait: bool = False,
+    wait_timeout_s: float | None = None,
+) -> None:
     project = scaled(enabled(project, options.services), options.scale)
     if not project.services:
         raise PycomposeError("no service selected", hint="the compose file has no enabled service")
     chosen = select(project.services, options.services, dependencies=not options.no_deps)
     restore_all(context.paths)
-    message = {
-        "op": "apply",
-        "project": plain(project),
-        "services": chosen,
-        "named": list(options.services),
-        "recreate": "force" if options.force_recreate else "never" if options.no_recreate else "diverged",
-        "recreate_dependencies": _dependencies_policy(options),
-        "renew_volumes": options.renew_anon_volumes,
-        "remove_orphans": options.remove_orphans,
-        "ignore_orphans": options.ignore_orphans,
-        "timeout_s": options.timeout_s,
-        "parallel": options.parallel,
-        "dry_run": options.dry_run,
-        **extra,
-    }
+    request = ApplyRequest(
+        project=project,
+        services=tuple(chosen),
+        named=options.services,
+        recreate=_recreate(options),
+        recreate_dependencies=_recreate_dependencies(options),
+        renew_volumes=options.renew_anon_volumes,
+        remove_orphans=options.remove_orphans,
+        ignore_orphans=options.ignore_orphans,
+        start=start,
+        timeout_s=options.timeout_s,
+        wait=wait,
+        wait_timeout_s=wait_timeout_s,
+        parallel=options.parallel,
+        dry_run=options.dry_run,
+    )
     if project.volumes:
         from pycompose.client.changed_volumes import expendable_volumes  # noqa: PLC0415 - for projects that have volumes
 
-        message["expendable_volumes"] = expendable_volumes(context, project, chosen, yes=options.yes)
+        expendable = expendable_volumes(context, project, chosen, yes=options.yes)
+        request = replace(request, expendable_volumes=tuple(expendable))
+    _send_apply(context, request, options)
 
-    forces = "force" in (message["recreate"], message["recreate_dependencies"])
+
+def _send_apply(context: Context, request: ApplyRequest, options: CreateOptions) -> None:
+    project = request.project
+    forces = Recreate.FORCE in (request.recreate, request.recreate_dependencies)
     before = claims(context.paths, project.name) if forces else []
     first = True
 
     # First the connection: a new supervisor gets going with its project while we look for the images.
     def work() -> None:
-        nonlocal first
+        nonlocal first, request
         if forces and not first:
-            message["forced"] = before
+            request = replace(request, forced=tuple(before))
         first = False
         with reach(context, project.name, keeper=not options.dry_run) as connection:
-            if "images" not in message:
+            if not request.images:
                 from pycompose.client.images import ensure_images  # noqa: PLC0415 - while the supervisor starts
 
-                images = ensure_images(context, project, chosen, options)
-                message["images"] = {key: plain(image) for key, image in images.items()}
-            call(connection, message, context.sink)
+                images = ensure_images(context, project, list(request.services), options)
+                request = replace(request, images=images)
+            call(connection, request, context.sink)
 
-    persistently("apply", work, context.sink)
+    persistently(request, work, context.sink)
 
 
-def _dependencies_policy(options: CreateOptions) -> str:
+def _recreate(options: CreateOptions) -> Recreate:
+    if options.force_recreate:
+        return Recreate.FORCE
+    return Recreate.NEVER if options.no_recreate else Recreate.DIVERGED
+
+
+def _recreate_dependencies(options: CreateOptions) -> Recreate:
     if options.no_recreate:
-        return "never"
+        return Recreate.NEVER
     if options.always_recreate_deps or (options.force_recreate and not options.services):
-        return "force"
-    return "diverged"
+        return Recreate.FORCE
+    return Recreate.DIVERGED
 
 
 # ---------------------------------------------------------------------- taking down
@@ -136,17 +172,16 @@ def _dependencies_policy(options: CreateOptions) -> str:
 def down(context: Context, project_name: str, loaded: Loaded | None, options: DownOptions) -> None:
     """Stop and remove containers and networks, with `volumes` the data too; a project that isn't there is no error."""
     check_known(loaded, options.services)
-    message = {
-        "op": "down",
-        "project": plain(loaded.project) if loaded else None,
-        "services": list(options.services),
-        "remove_orphans": options.remove_orphans,
-        "timeout_s": options.timeout_s,
-        "volumes": options.volumes,
-        "parallel": options.parallel,
-        "dry_run": options.dry_run,
-    }
-    result = persistently("down", lambda: _take_down(context, project_name, message), context.sink)
+    request = DownRequest(
+        project=loaded.project if loaded else None,
+        services=options.services,
+        remove_orphans=options.remove_orphans,
+        timeout_s=options.timeout_s,
+        volumes=options.volumes,
+        parallel=options.parallel,
+        dry_run=options.dry_run,
+    )
+    result = persistently(request, lambda: _take_down(context, project_name, request), context.sink)
     untagged = False
     # "local" are images that were built without a name: there is none here.
     if options.rmi == "all" and loaded:
@@ -155,15 +190,15 @@ def down(context: Context, project_name: str, loaded: Loaded | None, options: Do
         project = enabled(loaded.project, options.services)
         services = options.services or tuple(project.services)
         untagged = remove_images(context, project, services, dry_run=options.dry_run)
-    if result.get("nothing") and not untagged and not options.dry_run:
+    if result.nothing and not untagged and not options.dry_run:
         text = f"No resource found to remove for project {project_name!r}"
         context.sink(Event(subject="", text=text, phase=Phase.WARNING))
 
 
-def _take_down(context: Context, project_name: str, message: dict[str, Any]) -> dict[str, Any]:
+def _take_down(context: Context, project_name: str, request: DownRequest) -> DownResult:
     with reach(context, project_name) as connection:
-        result, _ = connection.call(message, context.sink)
-        if result.get("ends"):
+        result, _ = connection.call(request, context.sink)
+        if result.ends:
             # It removes its own state as its last act; afterwards really nothing is left.
             connection.socket.settimeout(DOWN_WAIT_S)
             with contextlib.suppress(NotRunning, TimeoutError):
@@ -173,7 +208,7 @@ def _take_down(context: Context, project_name: str, message: dict[str, Any]) -> 
 
 def stop(context: Context, project_name: str, loaded: Loaded | None, options: StopOptions) -> None:
     """Stop running containers, dependants first."""
-    _ask(context, project_name, loaded, {"op": "stop", "timeout_s": options.timeout_s}, options)
+    _ask(context, project_name, loaded, StopRequest(timeout_s=options.timeout_s), options)
 
 
 def start(context: Context, project_name: str, loaded: Loaded | None, options: StartOptions) -> None:
@@ -191,45 +226,49 @@ def start(context: Context, project_name: str, loaded: Loaded | None, options: S
             raise NoSuchContainer(
                 f'service "{name}" has no container to start', hint="make one with `pycompose create` or `up`"
             )
-    message = {"op": "start", "wait": options.wait, "wait_timeout_s": options.wait_timeout_s}
+    request = StartRequest(wait=options.wait, wait_timeout_s=options.wait_timeout_s)
     if there.intersection(wanted) or not loaded:
-        _ask(context, project_name, loaded, message, options)
+        _ask(context, project_name, loaded, request, options)
 
 
 def restart(context: Context, project_name: str, loaded: Loaded | None, options: RestartOptions) -> None:
     """Stop and start containers; changes of the compose file are not picked up."""
-    message = {"op": "restart", "timeout_s": options.timeout_s, "no_deps": options.no_deps}
-    _ask(context, project_name, loaded, message, options)
+    request = RestartRequest(timeout_s=options.timeout_s, no_deps=options.no_deps)
+    _ask(context, project_name, loaded, request, options)
 
 
 def kill(context: Context, project_name: str, loaded: Loaded | None, options: KillOptions) -> None:
     """Send a signal to running containers, those that `run` has made included."""
     check_known(loaded, options.services)
     known = None if options.remove_orphans else loaded
-    if _ask(context, project_name, known, {"op": "kill", "signal": options.signal}, options).get("nothing"):
+    if _ask(context, project_name, known, KillRequest(signal=options.signal), options).nothing:
         context.sink(Event(subject="", text="No container to kill", phase=Phase.WARNING))
 
 
 def rm(context: Context, project_name: str, loaded: Loaded | None, options: RmOptions) -> None:
     """Remove stopped containers."""
-    message = {"op": "rm", "stop": options.stop, "volumes": options.volumes}
-    if _ask(context, project_name, loaded, message, options).get("nothing"):
+    request = RemoveRequest(stop=options.stop, volumes=options.volumes)
+    if _ask(context, project_name, loaded, request, options).nothing:
         context.sink(Event(subject="", text="No stopped containers", phase=Phase.WARNING))
 
 
 def pause(context: Context, project_name: str, loaded: Loaded | None, options: PauseOptions) -> None:
     """Freeze running containers."""
-    _ask(context, project_name, loaded, {"op": "pause", "pause": True}, options)
+    _ask(context, project_name, loaded, PauseRequest(pause=True), options)
 
 
 def unpause(context: Context, project_name: str, loaded: Loaded | None, options: PauseOptions) -> None:
     """Let paused containers go on."""
-    _ask(context, project_name, loaded, {"op": "pause", "pause": False}, options)
+    _ask(context, project_name, loaded, PauseRequest(pause=False), options)
 
 
 def _ask(
-    context: Context, project_name: str, loaded: Loaded | None, message: dict[str, Any], options: Choice
-) -> dict[str, Any]:
+    context: Context,
+    project_name: str,
+    loaded: Loaded | None,
+    request: PlanRequest[ChangeResult],
+    options: Choice,
+) -> ChangeResult:
     """Perform an operation on existing containers; without any there is nothing to do.
 
     It is about the named services, else about those that the compose file has and no profile switches off: what is
@@ -237,12 +276,12 @@ def _ask(
     """
     services = in_scope(loaded, options.services)
     if not claims(context.paths, project_name) or (loaded and not services):
-        return {"nothing": True}
+        return ChangeResult(nothing=True)
     restore_all(context.paths)
-    shared = {"services": services, "dry_run": options.dry_run, "parallel": options.parallel}
+    whole = replace(request, services=tuple(services), dry_run=options.dry_run, parallel=options.parallel)
 
-    def work() -> dict[str, Any]:
+    def work() -> ChangeResult:
         with connect_or_start(context.paths, project_name) as connection:
-            return call(connection, {**message, **shared}, context.sink)
+            return call(connection, whole, context.sink)
 
-    return persistently(message["op"], work, context.sink)
+    return persistently(whole, work, context.sink)

@@ -27,6 +27,7 @@ from pycompose.engine.linux import fs
 from pycompose.engine.state import Status
 from pycompose.events import Event, Phase
 from pycompose.ipc.client import connect_or_start
+from pycompose.ipc.requests import HoldRequest
 from pycompose.policy.observed import ObservedContainer
 from pycompose.state.snapshot import observe_containers, read_container
 
@@ -115,7 +116,7 @@ def steady(context: Context, container: ObservedContainer) -> Iterator[ObservedC
         yield container
         return
     with connect_or_start(context.paths, container.config.project) as connection:
-        connection.call({"op": "hold"}, lambda _event: None)
+        connection.call(HoldRequest(), lambda _event: None)
         now = read_container(context.paths, container.id)
         if now is None:
             raise NoSuchContainer(f"container {container.name}: is gone", hint="see `pycompose ps -a`")

@@ -7,13 +7,16 @@ import json
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pycompose.client.supervisor import POLL_S
 from pycompose.client.views import EventView
 from pycompose.engine.dataclass import replace
 from pycompose.errors import NotRunning
+from pycompose.events import ContainerEvent
 from pycompose.ipc.client import connect
+from pycompose.ipc.messages import ContainerMessage
+from pycompose.ipc.requests import SubscribeRequest
 from pycompose.state.snapshot import projects
 
 if TYPE_CHECKING:
@@ -31,11 +34,11 @@ def events(context: Context, project_name: str, options: EventsOptions) -> Itera
     last_ns = time.time_ns()
     if options.since_ns:
         for event in _journal(context, project_name):
-            if event["time_ns"] >= options.since_ns and _within(event, options):
+            if event.time_ns >= options.since_ns and _within(event, options):
                 yield _event_view(event)
     while not options.until_ns or time.time_ns() < options.until_ns:
         for event in _live(context, project_name, last_ns, options.until_ns):
-            last_ns = max(last_ns, event["time_ns"])
+            last_ns = max(last_ns, event.time_ns)
             if _within(event, options):
                 yield _event_view(event)
         time.sleep(POLL_S)
@@ -69,14 +72,14 @@ def all_events(context: Context, options: EventsOptions) -> Iterator[EventView]:
             return
 
 
-def _live(context: Context, project_name: str, after_ns: int, until_ns: int) -> Iterator[dict[str, Any]]:
+def _live(context: Context, project_name: str, after_ns: int, until_ns: int) -> Iterator[ContainerEvent]:
     """Yield the supervisor's events after `after_ns`, until it ends or `until_ns` has come."""
     try:
         connection = connect(context.paths, project_name)
     except NotRunning:
         return
     with connection:
-        connection.send({"op": "subscribe", "since_ns": after_ns + 1})
+        connection.send(SubscribeRequest(since_ns=after_ns + 1))
         while True:
             if until_ns:
                 connection.socket.settimeout(max((until_ns - time.time_ns()) / 1e9, 0.001))
@@ -84,34 +87,34 @@ def _live(context: Context, project_name: str, after_ns: int, until_ns: int) -> 
                 message, _ = connection.receive()
             except (TimeoutError, BlockingIOError, NotRunning):
                 return
-            if "container" in message:
-                yield message["container"]
+            if isinstance(message, ContainerMessage):
+                yield message.container
 
 
-def _within(event: dict[str, Any], options: EventsOptions) -> bool:
+def _within(event: ContainerEvent, options: EventsOptions) -> bool:
     """Tell whether an event is asked for; one-off containers aren't for `events` of a project, as in Compose."""
-    if (event["oneoff"] and not options.oneoffs) or (
-        options.until_ns and event["time_ns"] > options.until_ns
-    ):
+    if (event.oneoff and not options.oneoffs) or (options.until_ns and event.time_ns > options.until_ns):
         return False
-    return not options.services or event["service"] in options.services
+    return not options.services or event.service in options.services
 
 
-def _journal(context: Context, project_name: str) -> Iterator[dict[str, Any]]:
+def _journal(context: Context, project_name: str) -> Iterator[ContainerEvent]:
     directory = context.paths.project(project_name)
     for name in ("events.1", "events.jsonl"):
         with contextlib.suppress(FileNotFoundError), (directory / name).open(encoding="utf-8") as file:
             for line in file:
-                with contextlib.suppress(ValueError):
-                    yield json.loads(line)
+                with contextlib.suppress(
+                    ValueError
+                ):  # half a line: the disk was full, or somebody was killed
+                    yield ContainerEvent.from_json(json.loads(line))
 
 
-def _event_view(event: dict[str, Any]) -> EventView:
-    attributes = {key: value for key, value in event["attributes"].items() if key != "restarting"}
+def _event_view(event: ContainerEvent) -> EventView:
+    attributes = {key: value for key, value in event.attributes.items() if key != "restarting"}
     return EventView(
-        time_ns=event["time_ns"],
-        action=event["action"],
-        container_id=event["id"],
-        service=event["service"],
-        attributes={"image": event["image"], "name": event["name"], **attributes},
+        time_ns=event.time_ns,
+        action=event.action,
+        container_id=event.id,
+        service=event.service,
+        attributes={"image": event.image, "name": event.name, **attributes},
     )

@@ -33,6 +33,7 @@ from pycompose.engine.state import Status
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
 from pycompose.ipc.client import connect
+from pycompose.ipc.requests import PauseRequest
 from pycompose.labels import PREFIX
 from pycompose.policy.observed import ObservedContainer
 from pycompose.state.records import read_service
@@ -222,9 +223,9 @@ def _paused(context: Context, project: str, container: ObservedContainer, *, wan
 
 
 def _pause(context: Context, project: str, container: ObservedContainer, *, on: bool) -> None:
-    message = {"op": "pause", "services": [container.service], "ids": [container.id], "pause": on}
+    request = PauseRequest(services=(container.service,), ids=(container.id,), pause=on)
     with connect(context.paths, project) as connection:
-        connection.call(message, lambda _event: None)
+        connection.call(request, lambda _event: None)
 
 
 @dataclass(frozen=True, slots=True)

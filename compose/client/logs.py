@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 from pycompose.client.views import Exited, LogLine, Recreated, Started
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.logs.reader import merge, read_batches
-from pycompose.errors import NotRunning
-from pycompose.events import Event, Phase
+from pycompose.errors import NotRunning, SupervisorError
+from pycompose.events import ContainerEvent, Event, Phase
 from pycompose.ipc.client import connect
+from pycompose.ipc.messages import ContainerMessage, SubscribedMessage
 from pycompose.policy.observed import ObservedContainer
 from pycompose.state.snapshot import claims, observe_containers, read_container
 
@@ -151,16 +152,20 @@ class Tail:
 
     def _subscribe(self, since_ns: int) -> set[str]:
         """Connect, and return the ids of active containers; raises NotRunning."""
+        from pycompose.ipc.requests import SubscribeRequest  # noqa: PLC0415 - only to follow
+
         connection = connect(self._context.paths, self._project)
         try:
-            connection.send({"op": "subscribe", "since_ns": since_ns})
+            connection.send(SubscribeRequest(since_ns=since_ns))
             message, _ = connection.receive()
+            if not isinstance(message, SubscribedMessage):
+                raise SupervisorError("supervisor: doesn't say which containers run")
         except BaseException:
             connection.close()
             raise
         self._connection = connection
-        self._subscribed_ns = int(message["time_ns"])
-        return {key for key, value in message["subscribed"].items() if value}
+        self._subscribed_ns = message.time_ns
+        return {key for key, active in message.subscribed.items() if active}
 
     def knows(self, container_id: str) -> bool:
         """Whether the container is followed."""
@@ -215,8 +220,8 @@ class Tail:
             for line in follower.read()
         ]
 
-    def _events(self) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = self._find_successor() if self._until_s else []
+    def _events(self) -> list[ContainerEvent]:
+        events: list[ContainerEvent] = self._find_successor() if self._until_s else []
         while self._connection is not None and select.select([self._connection.socket], [], [], 0)[0]:
             try:
                 message, _ = self._connection.receive()
@@ -226,14 +231,14 @@ class Tail:
                 if self.active:  # it has been killed, and the keeper starts another one
                     self._until_s = time.monotonic() + SUCCESSOR_S
                 break
-            event = message.get("container")
-            if event is not None:
+            if isinstance(message, ContainerMessage):
+                event = message.container
                 events.append(event)
-                if event["time_ns"] > self._subscribed_ns:  # else it is told again, and what we know is newer
-                    (self.active.add if event["active"] else self.active.discard)(event["id"])
+                if event.time_ns > self._subscribed_ns:  # else it is told again, and what we know is newer
+                    (self.active.add if event.active else self.active.discard)(event.id)
         return events
 
-    def _find_successor(self) -> list[dict[str, Any]]:
+    def _find_successor(self) -> list[ContainerEvent]:
         """Subscribe to the next supervisor if it is there; return the ends that nobody has told meanwhile."""
         before = self.active
         try:
@@ -246,27 +251,21 @@ class Tail:
         return [_untold_end(self._context, container_id) for container_id in sorted(before - self.active)]
 
 
-def _untold_end(context: Context, container_id: str) -> dict[str, Any]:
+def _untold_end(context: Context, container_id: str) -> ContainerEvent:
     """Return the event of a container's end, or of its removal if it isn't there any more."""
-    event = {
-        "id": container_id,
-        "oneoff": False,
-        "active": False,
-        "time_ns": time.time_ns(),
-        "attributes": {},
-    }
     found = read_container(context.paths, container_id)
-    if found is None:
-        return {**event, "action": "destroy", "name": "", "service": "", "number": 0}
-    return {
-        **event,
-        "action": "die",
-        "name": found.name,
-        "service": found.service,
-        "number": found.number,
-        "oneoff": found.oneoff,
-        "attributes": {"exitCode": str(found.state.exit_code)},
-    }
+    return ContainerEvent(
+        time_ns=time.time_ns(),
+        action="die" if found else "destroy",
+        id=container_id,
+        name=found.name if found else "",
+        service=found.service if found else "",
+        number=found.number if found else 0,
+        oneoff=found.oneoff if found else False,
+        image=found.config.image if found else "",
+        active=False,
+        attributes={"exitCode": str(found.state.exit_code)} if found else {},
+    )
 
 
 def follow(
@@ -317,25 +316,24 @@ def _track(
 
 
 def _followed_event(
-    context: Context, tail: Tail, event: dict[str, Any], options: FollowOptions, names: dict[str, str]
+    context: Context, tail: Tail, event: ContainerEvent, options: FollowOptions, names: dict[str, str]
 ) -> Iterator[LogLine | Exited | Recreated | Started]:
-    if event["oneoff"]:
+    if event.oneoff:
         return
-    who = {"container": event["name"], "service": event["service"], "number": event["number"]}
-    action = event["action"]
-    if action == "create":
-        known = names.get(event["name"])
-        if not tail.knows(event["id"]):
-            _track(context, tail, event["id"], options, names, since_ns=None)
-        if known is not None and known != event["id"]:
+    who: dict[str, Any] = {"container": event.name, "service": event.service, "number": event.number}
+    if event.action == "create":
+        known = names.get(event.name)
+        if not tail.knows(event.id):
+            _track(context, tail, event.id, options, names, since_ns=None)
+        if known is not None and known != event.id:
             yield Recreated(**who)
-    elif action == "start":
-        if not tail.knows(event["id"]):
-            _track(context, tail, event["id"], options, names, since_ns=None)
+    elif event.action == "start":
+        if not tail.knows(event.id):
+            _track(context, tail, event.id, options, names, since_ns=None)
         yield Started(**who)
-    elif action == "die":
-        code = int(event["attributes"].get("exitCode", "0"))
-        restarting = bool(event["attributes"].get("restarting"))
-        yield Exited(**who, exit_code=code, restarting=restarting, time_ns=event["time_ns"])
-    elif action == "destroy":
-        yield from tail.drop(event["id"])
+    elif event.action == "die":
+        code = int(event.attributes.get("exitCode", "0"))
+        restarting = bool(event.attributes.get("restarting"))
+        yield Exited(**who, exit_code=code, restarting=restarting, time_ns=event.time_ns)
+    elif event.action == "destroy":
+        yield from tail.drop(event.id)

@@ -6,29 +6,33 @@ import contextlib
 import os
 import secrets
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from pycompose.client.kept_networks import restore_all
 from pycompose.client.selection import enabled
 from pycompose.client.supervisor import reach
-from pycompose.engine.config import plain
-from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import NoSuchContainer
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
 from pycompose.ipc.client import connect_or_start
-from pycompose.ipc.protocol import send
+from pycompose.ipc.messages import ExitMessage, LeaveMessage, ResizeMessage, SignalMessage
+from pycompose.ipc.requests import AttachRequest, ExecRequest, LaunchRequest, RejoinRequest, RunRequest
 from pycompose.policy.graph import select
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pycompose.client.context import Context
-    from pycompose.client.options import AloneOptions, AttachOptions, ExecOptions, RunOptions
+    from pycompose.client.options import AttachOptions, ExecOptions, RunOptions
     from pycompose.config.load import Loaded
-    from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
     from pycompose.ipc.client import Connection
-    from pycompose.ipc.protocol import Message
-    from pycompose.model import Project
+    from pycompose.ipc.messages import SessionMessage, SessionResult
+    from pycompose.ipc.requests import SupervisorRequest
+    from pycompose.model import Dependency
+
+R = TypeVar("R")
 
 
 @dataclass(slots=True)
@@ -56,21 +60,21 @@ class Session:
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell the terminal its size, in characters."""
-        self._tell({"resize": [rows, columns]})
+        self._tell(ResizeMessage(resize=(rows, columns)))
 
     def signal(self, number: int) -> None:
         """Send a signal to the process."""
-        self._tell({"signal": int(number)})
+        self._tell(SignalMessage(signal=int(number)))
 
     def leave(self) -> None:
         """Let the process go on without us. The terminal of an `exec` goes to the supervisor, others have theirs."""
         if self.terminal is not None and not self.ends:
             with self._lock, contextlib.suppress(OSError):
-                send(self.connection.socket, {"leave": True}, [self.terminal])
+                self.connection.tell(LeaveMessage(), [self.terminal])
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self, message: SessionMessage) -> None:
         with self._lock, contextlib.suppress(OSError):
-            send(self.connection.socket, message)
+            self.connection.tell(message)
 
     def wait(self) -> int:
         """Return the exit code when the process has ended; raises SupervisorError when nobody can tell any more."""
@@ -85,14 +89,14 @@ class Session:
         with self._lock:
             self.connection.close()
             self.connection = connect_or_start(self.paths, self.project)
-            self.connection.send({"op": "rejoin", "container": self.container})
+            self.connection.send(RejoinRequest(container=self.container))
         return self._wait()
 
     def _wait(self) -> int:
         while True:
             message, _ = self.connection.receive()
-            if "exit" in message:
-                return int(message["exit"])
+            if isinstance(message, ExitMessage):
+                return message.exit
 
     def close(self) -> None:
         """Let go of everything; the process goes on."""
@@ -121,14 +125,16 @@ class _Pipes:
             self.near.append(writing if reading_far else reading)
 
     @property
-    def there(self) -> list[bool]:
-        """Which of the three there are, for the message that the far ends travel with."""
-        return [fd is not None for fd in self.far]
+    def there(self) -> tuple[bool, ...]:
+        """Which of the three there are, for the request that the far ends travel with."""
+        return tuple(fd is not None for fd in self.far)
 
-    def call(self, connection: Connection, message: Message, context: Context) -> tuple[Message, list[int]]:
+    def call(
+        self, connection: Connection, request: SupervisorRequest[R], context: Context
+    ) -> tuple[R, list[int]]:
         """Perform an operation that gets the far ends, which are closed here then; all is, if it fails."""
         try:
-            answer = connection.call(message, context.sink, [fd for fd in self.far if fd is not None])
+            answer = connection.call(request, context.sink, [fd for fd in self.far if fd is not None])
         except BaseException:
             self._close(self.near)
             connection.close()
@@ -151,24 +157,23 @@ def exec_(context: Context, project_name: str, options: ExecOptions) -> Session:
     connection = _reach(context, project_name, options.service)
     piped = not options.tty and not options.detach
     pipes = _Pipes(stdin=options.interactive and piped, stdout=piped, stderr=piped)
-    message = {
-        "op": "exec",
-        "id": options.container,
-        "service": options.service,
-        "index": options.index,
-        "args": list(options.command),
-        "user": options.user,
-        "cwd": options.workdir,
-        "env": ({"TERM": "xterm"} if options.tty else {}) | given(options.env, context.environment),
-        "privileged": options.privileged,
-        "tty": options.tty and not options.detach,
-        "detach": options.detach,
-        "rows": options.rows,
-        "columns": options.columns,
-        "fds": pipes.there,
-    }
-    result, received = pipes.call(connection, message, context)
-    session = Session(connection, context.paths, project_name, container=str(result["container"]))
+    request = ExecRequest(
+        id=options.container,
+        service=options.service,
+        index=options.index,
+        args=options.command,
+        user=options.user,
+        cwd=options.workdir,
+        env={**({"TERM": "xterm"} if options.tty else {}), **given(options.env, context.environment)},
+        privileged=options.privileged,
+        tty=options.tty and not options.detach,
+        detach=options.detach,
+        rows=options.rows,
+        columns=options.columns,
+        fds=pipes.there,
+    )
+    result, received = pipes.call(connection, request, context)
+    session = Session(connection, context.paths, project_name, container=result.container)
     session.detached = options.detach
     session.stdin, session.stdout, session.stderr = pipes.near
     if received:
@@ -192,14 +197,10 @@ def attach(context: Context, project_name: str, options: AttachOptions) -> Sessi
     """Connect to process 1 of a running container: its output from now on, its input. Raises as `exec_`."""
     connection = _reach(context, project_name, options.service)
     pipes = _Pipes()
-    message = {
-        "op": "attach",
-        "id": options.container,
-        "service": options.service,
-        "index": options.index,
-        "fds": pipes.there,
-    }
-    result, received = pipes.call(connection, message, context)
+    request = AttachRequest(
+        id=options.container, service=options.service, index=options.index, fds=pipes.there
+    )
+    result, received = pipes.call(connection, request, context)
     session = Session(connection, context.paths, project_name)
     return _attached(session, pipes, result, received, stdin=options.stdin)
 
@@ -209,26 +210,25 @@ def launch(context: Context, project_name: str, options: AttachOptions) -> Sessi
     restore_all(context.paths)
     connection = connect_or_start(context.paths, project_name)
     pipes = _Pipes()
-    message = {
-        "op": "launch",
-        "id": options.container,
-        "stdin": options.stdin,
-        "rows": options.rows,
-        "columns": options.columns,
-        "fds": pipes.there,
-    }
-    result, received = pipes.call(connection, message, context)
+    request = LaunchRequest(
+        id=options.container,
+        stdin=options.stdin,
+        rows=options.rows,
+        columns=options.columns,
+        fds=pipes.there,
+    )
+    result, received = pipes.call(connection, request, context)
     session = Session(connection, context.paths, project_name)
     return _attached(session, pipes, result, received, stdin=options.stdin)
 
 
 def _attached(
-    session: Session, pipes: _Pipes, result: dict[str, Any], received: list[int], *, stdin: bool
+    session: Session, pipes: _Pipes, result: SessionResult, received: list[int], *, stdin: bool
 ) -> Session:
-    session.container, session.name = str(result["container"]), str(result["name"])
-    session.tty, session.ends = bool(result["tty"]), True
+    session.container, session.name = result.container, result.name
+    session.tty, session.ends = result.tty, True
     _, session.stdout, session.stderr = pipes.near
-    for name in result["streams"]:
+    for name in result.streams:
         setattr(session, name, received.pop(0))
     if not stdin and session.stdin is not None:
         os.close(session.stdin)
@@ -254,47 +254,34 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
         return None
     restore_all(context.paths)
     images = ensure_images(context, project, [service.name], options)
-    wanted = {
-        "service": service.name,
-        "name": name,
-        "dependencies": [plain(item) for item in waited],
-    }
-    return start_oneoff(context, project, images, options, wanted, stdin=options.interactive)
+    request = RunRequest(
+        project=project,
+        images=images,
+        service=service.name,
+        name=name,
+        dependencies=tuple(waited),
+        remove=options.remove,
+        detach=options.detach,
+        rows=options.rows,
+        columns=options.columns,
+    )
+    return start_oneoff(context, request, stdin=options.interactive)
 
 
 def start_oneoff(
-    context: Context,
-    project: Project,
-    images: dict[str, Image],
-    options: RunOptions | AloneOptions,
-    wanted: dict[str, Any],
-    *,
-    stdin: bool,
+    context: Context, request: RunRequest, *, outputs: Iterable[str] = ("stdout", "stderr"), stdin: bool
 ) -> Session:
-    """Have the supervisor make and start the container of `run` that `wanted` tells more of."""
-    from pycompose.client.options import RunOptions  # noqa: PLC0415 - types only, elsewhere
-
-    detach = options.detach or not wanted.get("start", True)
-    outputs = () if detach else ("stdout", "stderr") if isinstance(options, RunOptions) else options.outputs
-    pipes = _Pipes(stdout="stdout" in outputs, stderr="stderr" in outputs)
-    message = {
-        "op": "run",
-        "project": plain(project),
-        "images": {key: plain(image) for key, image in images.items()},
-        "remove": options.remove,
-        "detach": detach,
-        "rows": options.rows,
-        "columns": options.columns,
-        "fds": pipes.there,
-        **wanted,
-    }
-    connection = reach(context, project.name)
-    result, received = pipes.call(connection, message, context)
-    session = Session(connection, context.paths, project.name, detached=detach)
+    """Have the supervisor make and start a container; the session gets these outputs unless it is detached."""
+    shown = () if request.detach else tuple(outputs)
+    pipes = _Pipes(stdout="stdout" in shown, stderr="stderr" in shown)
+    project = request.project.name
+    connection = reach(context, project)
+    result, received = pipes.call(connection, replace(request, fds=pipes.there), context)
+    session = Session(connection, context.paths, project, detached=request.detach)
     return _attached(session, pipes, result, received, stdin=stdin)
 
 
-def _start_dependencies(context: Context, loaded: Loaded, options: RunOptions) -> list[Any]:
+def _start_dependencies(context: Context, loaded: Loaded, options: RunOptions) -> list[Dependency]:
     """Bring up what the service needs; return the dependencies whose conditions are still to be waited for."""
     from pycompose.client.changes import up  # noqa: PLC0415 - for services that depend on others
     from pycompose.client.options import UpOptions  # noqa: PLC0415 - as above

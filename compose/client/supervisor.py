@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from pycompose.config.options import working_directory
 from pycompose.engine.errors import ExecError
 from pycompose.ipc import spawn
-from pycompose.ipc.client import Connection, Launch, connect_or_start
+from pycompose.ipc.client import Connection, StartingSupervisor, connect_or_start
 from pycompose.state.snapshot import applied, projects
 
 if TYPE_CHECKING:
     from pycompose.client.context import Context
     from pycompose.events import Sink
+    from pycompose.ipc.requests import SupervisorRequest
 
 # How often a project without a supervisor is looked at: nothing in the kernel tells that one will begin to listen.
 POLL_S = 0.2
 
-_prepared: list[Launch] = []
+R = TypeVar("R")
+
+_prepared: list[StartingSupervisor] = []
 
 
 def prepare(context: Context, project_name: str | None = None) -> None:
@@ -27,7 +30,7 @@ def prepare(context: Context, project_name: str | None = None) -> None:
     project (or, without a name, the project of the working directory) has a supervisor.
     """
     if spawn.waiting:
-        _prepared.append(Launch(spawn.waiting.pop()))
+        _prepared.append(StartingSupervisor(spawn.waiting.pop()))
         return
     here = working_directory(context.environment)
     for name in projects(context.paths):
@@ -37,7 +40,7 @@ def prepare(context: Context, project_name: str | None = None) -> None:
             project_name is None and applied(context.paths, name).get("directory") == here
         ):
             return
-    _prepared.append(Launch.now(context.paths))
+    _prepared.append(StartingSupervisor.spawn(context.paths))
 
 
 def reach(context: Context, project_name: str, *, keeper: bool = False) -> Connection:
@@ -45,14 +48,14 @@ def reach(context: Context, project_name: str, *, keeper: bool = False) -> Conne
 
     With `keeper` a new supervisor starts its keeper at once, as it will need it.
     """
-    launch = _prepared.pop() if _prepared else None
-    return connect_or_start(context.paths, project_name, launch, keeper=keeper)
+    starting = _prepared.pop() if _prepared else None
+    return connect_or_start(context.paths, project_name, starting, keeper=keeper)
 
 
-def call(connection: Connection, message: dict[str, Any], sink: Sink) -> dict[str, Any]:
+def call(connection: Connection, request: SupervisorRequest[R], sink: Sink) -> R:
     """Perform an operation whose failure is exit code 1 whatever it was; 126 and 127 are for `exec` and `run`."""
     try:
-        return connection.call(message, sink)[0]
+        return connection.call(request, sink)[0]
     except ExecError as exc:
         exc.exit_code = 1
         raise

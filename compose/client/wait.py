@@ -11,6 +11,8 @@ from pycompose.engine.errors import NoSuchContainer
 from pycompose.engine.state import Status
 from pycompose.errors import NotRunning
 from pycompose.ipc.client import connect, connect_or_start
+from pycompose.ipc.messages import ResultMessage, StoppedMessage
+from pycompose.ipc.requests import WaitRequest
 from pycompose.state.snapshot import observe_containers
 
 if TYPE_CHECKING:
@@ -46,18 +48,18 @@ def _wait(context: Context, project_name: str, options: WaitOptions) -> Iterator
             return
         connection = connect_or_start(context.paths, project_name)
     with connection:
-        connection.send({"op": "wait", "services": list(options.services)})
+        connection.send(WaitRequest(services=options.services))
         while True:
             message, _ = connection.receive()
-            if "waited" in message:
-                found = message["waited"]
+            if isinstance(message, StoppedMessage):
+                stopped = message.waited
                 yield Waited(
-                    container_id=found["id"],
-                    container=found["name"],
-                    service=found["service"],
-                    exit_code=found["code"],
+                    container_id=stopped.id,
+                    container=stopped.name,
+                    service=stopped.service,
+                    exit_code=stopped.code,
                 )
-            elif "result" in message:
+            elif isinstance(message, ResultMessage):
                 return
 
 

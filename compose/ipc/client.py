@@ -6,13 +6,22 @@ import signal
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from pycompose.engine.config import from_json
 from pycompose.engine.errors import error_from_json
 from pycompose.engine.linux.process import end_process
 from pycompose.errors import NotRunning, ProtocolMismatch, SupervisorError
-from pycompose.events import Event
-from pycompose.ipc.protocol import PROTOCOL, Message, receive, send, short_path
+from pycompose.ipc.messages import (
+    AssignMessage,
+    ErrorMessage,
+    ProgressMessage,
+    ResultMessage,
+    TakenMessage,
+    supervisor_message,
+    to_message,
+)
+from pycompose.ipc.protocol import PROTOCOL, receive, send, short_path
 from pycompose.ipc.spawn import spawn_supervisor
 from pycompose.version import VERSION
 
@@ -21,8 +30,12 @@ if TYPE_CHECKING:
 
     from pycompose.engine.paths import StatePaths
     from pycompose.events import Sink
+    from pycompose.ipc.messages import SessionMessage, SupervisorMessage
+    from pycompose.ipc.requests import SupervisorRequest
 
 RETIRE_S = 10.0
+
+R = TypeVar("R")
 
 
 class Connection:
@@ -37,6 +50,7 @@ class Connection:
             hello = None
         if hello is None:
             raise NotRunning("supervisor: ended before it answered", hint="try again; see supervisor.log")
+        # A HelloMessage, but that of another protocol need not look like ours.
         if hello.get("hello") != PROTOCOL:
             raise ProtocolMismatch(
                 f"supervisor: speaks protocol {hello.get('hello')}, this pycompose speaks {PROTOCOL}",
@@ -44,34 +58,40 @@ class Connection:
             )
         self.version = str(hello.get("version"))
 
-    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Send one message; a supervisor that has gone is a NotRunning."""
+    def send(self, request: SupervisorRequest[Any], fds: Sequence[int] = ()) -> None:
+        """Ask for something; a supervisor that has gone is a NotRunning."""
         try:
-            send(self.socket, message, fds)
+            send(self.socket, request.to_message(), fds)
         except (BrokenPipeError, ConnectionResetError) as exc:
             raise NotRunning("supervisor: ended while we talked to it", hint="run the command again") from exc
 
-    def receive(self) -> tuple[Message, list[int]]:
+    def tell(self, message: SessionMessage, fds: Sequence[int] = ()) -> None:
+        """Send something while an operation is under way; raises OSError."""
+        send(self.socket, to_message(message), fds)
+
+    def receive(self) -> tuple[SupervisorMessage, list[int]]:
         """Return the next message; the end of the connection is a NotRunning, an error is raised as itself."""
         try:
-            message, fds = receive(self.socket)
+            received, fds = receive(self.socket)
         except ConnectionResetError:
-            message, fds = None, []
-        if message is None:
+            received, fds = None, []
+        if received is None:
             raise NotRunning("supervisor: ended during the operation", hint="run the command again")
-        if "error" in message:
-            raise error_from_json(message["error"])
+        message = supervisor_message(received)
+        if isinstance(message, ErrorMessage):
+            raise error_from_json(message.error)
         return message, fds
 
-    def call(self, message: Message, sink: Sink, fds: Sequence[int] = ()) -> tuple[Message, list[int]]:
-        """Send `message`, hand its events to `sink`, return the result; raises what the other side raised."""
-        self.send(message, fds)
+    def call(self, request: SupervisorRequest[R], sink: Sink, fds: Sequence[int] = ()) -> tuple[R, list[int]]:
+        """Send `request`, hand its events to `sink`, return the result; raises what the other side raised."""
+        self.send(request, fds)
         while True:
             answer, received = self.receive()
-            if "event" in answer:
-                sink(Event.from_json(answer["event"]))
-            elif "result" in answer:
-                return dict(answer["result"]), received
+            if isinstance(answer, ProgressMessage):
+                sink(answer.event)
+            elif isinstance(answer, ResultMessage):
+                result: R = from_json(request.result, answer.result)
+                return result, received
 
     def close(self) -> None:
         """Hang up."""
@@ -99,15 +119,15 @@ def connect(paths: StatePaths, project: str) -> Connection:
         raise
 
 
-class Launch:
-    """A supervisor process on its way: it loads its libraries while we still read the compose file."""
+class StartingSupervisor:
+    """A supervisor that has no project yet: it loads its libraries while we still read the compose file."""
 
     def __init__(self, fd: int) -> None:
         """`fd` is our end of its socket (start.spawn_supervisor)."""
         self._socket = socket.socket(fileno=fd)
 
     @classmethod
-    def now(cls, paths: StatePaths) -> Launch:
+    def spawn(cls, paths: StatePaths) -> StartingSupervisor:
         """Start one; raises SupervisorError."""
         try:
             return cls(spawn_supervisor(paths.to_environment()))
@@ -117,17 +137,18 @@ class Launch:
     def assign(self, project: str, *, keeper: bool) -> Connection | None:
         """Give it its project. None means that the project already has a supervisor: connect to that one."""
         try:
-            send(self._socket, {"project": project, "keeper": keeper})
-            answer, _ = receive(self._socket)
+            send(self._socket, to_message(AssignMessage(project=project, keeper=keeper)))
+            received, _ = receive(self._socket)
         except (BrokenPipeError, ConnectionResetError):
-            answer = None
-        if answer is None:
+            received = None
+        if received is None:
             raise NotRunning(
                 f"project {project}: the supervisor ended while it started", hint="see supervisor.log"
             )
-        if "error" in answer:
-            raise error_from_json(answer["error"])
-        if answer.get("taken"):
+        answer = supervisor_message(received)
+        if isinstance(answer, ErrorMessage):
+            raise error_from_json(answer.error)
+        if isinstance(answer, TakenMessage):
             self._socket.close()
             return None
         return Connection(self._socket)
@@ -138,19 +159,19 @@ class Launch:
 
 
 def connect_or_start(
-    paths: StatePaths, project: str, launch: Launch | None = None, *, keeper: bool = False
+    paths: StatePaths, project: str, starting: StartingSupervisor | None = None, *, keeper: bool = False
 ) -> Connection:
-    """Return a connection to the project's supervisor, starting one (or using `launch`) when there is none.
+    """Return a connection to the project's supervisor; without one a new one, or the one that is `starting`.
 
     `keeper` lets a new one start its keeper at once. One that another version of pycompose has started is replaced.
-    Raises SupervisorError. Two callers at once end up with the same supervisor: a lock decides (supervisor.py).
+    Raises SupervisorError. Two callers at once end up with the same supervisor: a lock decides (state/ownership.py).
     """
     for _ in range(50):
         try:
             connection = connect(paths, project)
         except NotRunning:
-            found = (launch or Launch.now(paths)).assign(project, keeper=keeper)
-            launch = None
+            found = (starting or StartingSupervisor.spawn(paths)).assign(project, keeper=keeper)
+            starting = None
             if found is not None:
                 return found
         except ProtocolMismatch:
@@ -160,8 +181,8 @@ def connect_or_start(
                 connection.close()
                 retire(paths, project)
                 continue
-            if launch is not None:
-                launch.cancel()
+            if starting is not None:
+                starting.cancel()
             return connection
     raise SupervisorError(f"project {project}: supervisors start and end too fast", hint="see supervisor.log")
 

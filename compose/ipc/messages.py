@@ -54,6 +54,31 @@ class SessionResult:
 
 Result = ChangeResult | DownResult | ExecResult | SessionResult
 
+# ---------------------------------------------------------------------- to and from a supervisor that starts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignMessage:
+    """The supervisor's project; with `keeper` it starts its keeper before anybody asks for something."""
+
+    project: str
+    keeper: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyMessage:
+    """The project is the supervisor's; the socket goes on as a connection, beginning with HelloMessage."""
+
+    ready: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenMessage:
+    """The project has a supervisor already."""
+
+    taken: bool = True
+
+
 # ---------------------------------------------------------------------- from the supervisor
 
 
@@ -135,10 +160,12 @@ SupervisorMessage = (
     | SubscribedMessage
     | ContainerMessage
     | StoppedMessage
+    | ReadyMessage
+    | TakenMessage
 )
 _FROM_SUPERVISOR = (
     ProgressMessage, ResultMessage, ErrorMessage, ExitMessage, HelloMessage, SubscribedMessage, ContainerMessage,
-    StoppedMessage,
+    StoppedMessage, ReadyMessage, TakenMessage,
 )  # fmt: skip
 
 # ---------------------------------------------------------------------- from the client
@@ -171,7 +198,7 @@ _FROM_CLIENT = (ResizeMessage, SignalMessage, LeaveMessage)
 # ---------------------------------------------------------------------- on the wire
 
 
-def to_message(value: SupervisorMessage | SessionMessage) -> Message:
+def to_message(value: SupervisorMessage | SessionMessage | AssignMessage) -> Message:
     """Return what travels of a message."""
     return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
 
@@ -179,6 +206,12 @@ def to_message(value: SupervisorMessage | SessionMessage) -> Message:
 def supervisor_message(message: Message) -> SupervisorMessage:
     """Return what a supervisor has sent; raises SupervisorError for what isn't a message of it."""
     found: SupervisorMessage = _decode(_FROM_SUPERVISOR, message)
+    return found
+
+
+def assign_message(message: Message) -> AssignMessage:
+    """Return what a starting supervisor is told; raises SupervisorError for anything else."""
+    found: AssignMessage = _decode((AssignMessage,), message)
     return found
 
 

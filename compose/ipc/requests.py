@@ -33,6 +33,10 @@ class SupervisorRequest(Generic[R]):
     repeatable: ClassVar[bool] = False
     result: ClassVar[Any] = ChangeResult
 
+    def to_message(self) -> Message:
+        """Return what travels; `request_from_message` is the inverse."""
+        return {"op": self.op, **{item.name: plain(getattr(self, item.name)) for item in fields(self)}}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainersRequest(SupervisorRequest[R]):
@@ -66,7 +70,7 @@ class ApplyRequest(PlanRequest[ChangeResult]):
     repeatable = True
 
     project: Project
-    images: dict[str, Image]
+    images: dict[str, Image] = field(default_factory=dict)
     named: tuple[str, ...] = ()
     recreate: Recreate = Recreate.DIVERGED
     recreate_dependencies: Recreate = Recreate.DIVERGED
@@ -277,7 +281,7 @@ class RunRequest(SupervisorRequest[SessionResult]):
     result = SessionResult
 
     project: Project
-    images: dict[str, Image]
+    images: dict[str, Image] = field(default_factory=dict)
     service: str
     name: str
     dependencies: tuple[Dependency, ...] = ()
@@ -286,7 +290,7 @@ class RunRequest(SupervisorRequest[SessionResult]):
     detach: bool = False
     rows: int = 0
     columns: int = 0
-    fds: Streams
+    fds: Streams = (False, False, False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,15 +344,6 @@ REQUESTS: dict[str, type[SupervisorRequest[Any]]] = {
         ExecRequest, AttachRequest, RunRequest, LaunchRequest, RejoinRequest, WaitRequest, SubscribeRequest,
     )
 }  # fmt: skip
-
-
-# ---------------------------------------------------------------------- on the wire
-
-
-def request_to_message(request: SupervisorRequest[Any]) -> Message:
-    """Return what travels of a request."""
-    values = {item.name: plain(getattr(request, item.name)) for item in fields(request)}
-    return {"op": request.op, **values}
 
 
 def request_from_message(message: Message) -> SupervisorRequest[Any]:

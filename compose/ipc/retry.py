@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pycompose.engine.errors import KeeperLost
 from pycompose.errors import NotRunning
@@ -12,22 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycompose.events import Sink
+    from pycompose.ipc.requests import SupervisorRequest
 
 T = TypeVar("T")
 
-# Operations of the supervisor that do the same, done twice. A signal that was sent would be sent twice.
-REPEATABLE = frozenset({"apply", "down", "start", "stop", "restart", "rm", "pause", "rename", "update"})
 
+def persistently(request: SupervisorRequest[Any], work: Callable[[], T], sink: Sink) -> T:
+    """Return what `work`, which asks for `request`, returns.
 
-def persistently(operation: str, work: Callable[[], T], sink: Sink) -> T:
-    """Return what `work`, which asks for `operation`, returns.
-
-    At the second attempt, if a process of ours has died during the first. Raises what the last attempt raises.
+    At the second attempt, if a process of ours has died during the first and the request is repeatable. Raises what
+    the last attempt raises.
     """
     try:
         return work()
     except (KeeperLost, NotRunning) as exc:
-        if operation not in REPEATABLE:
+        if not request.repeatable:
             raise
         who = "keeper" if isinstance(exc, KeeperLost) else "supervisor"
         text = f"the project's {who} has died: another one takes over, trying again"

@@ -23,7 +23,7 @@ waiting: list[int] = []
 
 
 def spawn_supervisor(environment: dict[str, str]) -> int:
-    """Start a supervisor and return our end of its socket (client.Launch); raises OSError.
+    """Start a supervisor and return our end of its socket (client.StartingSupervisor); raises OSError.
 
     It is nobody's child to wait for: it outlives us, and init reaps it.
     """

@@ -7,9 +7,10 @@ went down, which is a failure. `--rm` is made good.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import PycomposeError
+from pycompose.ipc.requests import RemoveRequest, StartRequest, StopRequest
 from pycompose.machine.containers import ask
 from pycompose.state.boot import Last, noted
 from pycompose.state.records import read_service
@@ -44,12 +45,11 @@ def boot(context: Context, told: Callable[[str], None]) -> None:
     for container in _standalone(context):
         if container.running:
             continue
-        operation = _operation(context, container)
-        if not operation:
+        request = _request(context, container)
+        if request is None:
             continue
-        fields: dict[str, Any] = {"stop": False, "volumes": True} if operation == "rm" else {}
         try:
-            ask(context, container, [container.id], operation, fields)
+            ask(context, container, request)
         except PycomposeError as exc:
             failures.append(exc)
         else:
@@ -58,20 +58,20 @@ def boot(context: Context, told: Callable[[str], None]) -> None:
         raise failures[0] if len(failures) == 1 else ExceptionGroup("some are left", failures)
 
 
-def _operation(context: Context, container: ObservedContainer) -> str:
-    """Return what is done with a container that doesn't run: "rm", "start", or nothing for ""."""
+def _request(context: Context, container: ObservedContainer) -> RemoveRequest | StartRequest | None:
+    """Return what is asked about a container that doesn't run, None to leave it."""
     record = read_service(context.paths, container.id)
     if record.auto_remove:
-        return "rm"
-    return "start" if returns(record.service.restart, noted(context.paths, container.id)) else ""
+        return RemoveRequest(volumes=True)
+    return StartRequest() if returns(record.service.restart, noted(context.paths, container.id)) else None
 
 
 def shutdown(context: Context, timeout_s: float | None) -> list[str]:
     """Stop the containers outside any compose file so that `boot` brings them back; return their names."""
     found = [container for container in _standalone(context) if container.running]
     if found:
-        fields = {"timeout_s": timeout_s, "returns": True}
-        ask(context, found[0], [one.id for one in found], "stop", fields)
+        ids = tuple(container.id for container in found)
+        ask(context, found[0], StopRequest(ids=ids, timeout_s=timeout_s, returns=True))
     return [one.name for one in found]
 
 

@@ -8,14 +8,29 @@ from pycompose.client import kept_networks
 from pycompose.client.listings import container_view
 from pycompose.client.supervisor import call
 from pycompose.client.views import ContainerView, LogLine
+from pycompose.engine.config import Limits
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NoSuchContainer, PycomposeError, StateError
 from pycompose.engine.logs.reader import read_logs
 from pycompose.engine.state import Status
 from pycompose.errors import NotRunning
 from pycompose.ipc.client import connect, connect_or_start
+from pycompose.ipc.messages import ResultMessage, StoppedMessage
+from pycompose.ipc.requests import (
+    KillRequest,
+    PauseRequest,
+    RemoveRequest,
+    RenameRequest,
+    RestartRequest,
+    StartRequest,
+    StopRequest,
+    UpdateRequest,
+    WaitRequest,
+)
 from pycompose.ipc.retry import persistently
 from pycompose.labels import PROJECT
 from pycompose.machine.rows import Pruned, directory_bytes, matches_labels
+from pycompose.model import Restart
 from pycompose.state.snapshot import owner_of, read_container
 from pycompose.state.users import all_containers
 
@@ -24,6 +39,8 @@ if TYPE_CHECKING:
 
     from pycompose.client.context import Context
     from pycompose.client.options import LogsOptions
+    from pycompose.ipc.messages import ChangeResult
+    from pycompose.ipc.requests import ContainersRequest
     from pycompose.policy.observed import ObservedContainer
 
 
@@ -107,16 +124,61 @@ _FILTERS: dict[str, Callable[[ContainerView, str], bool]] = {
 }
 
 
-def act(context: Context, text: str, operation: str, **fields: Any) -> str:
-    """Perform `stop`, `start`, `restart`, `kill`, `pause` or `rm` on one container; return its name.
+def act(context: Context, text: str, request: ContainersRequest[ChangeResult]) -> str:
+    """Have done with one container what `request` says, return its name.
 
-    `fields` are those of the supervisor's operation (changes.py). Raises NoSuchContainer, StateError and what the
-    engine says.
+    Raises NoSuchContainer, StateError and what the engine says.
     """
     container = find(context, text)
-    if operation in ("kill", "pause") and not container.running:
+    ask(context, container, request)
+    return container.name
+
+
+def start(context: Context, text: str) -> str:
+    """Start a container, return its name. Raises as `act`."""
+    return act(context, text, StartRequest())
+
+
+def stop(context: Context, text: str, timeout_s: float | None) -> str:
+    """Stop a container, return its name. Raises as `act`."""
+    return act(context, text, StopRequest(timeout_s=timeout_s))
+
+
+def restart(context: Context, text: str, timeout_s: float | None) -> str:
+    """Stop and start a container, return its name. Raises as `act`."""
+    return act(context, text, RestartRequest(timeout_s=timeout_s, no_deps=True))
+
+
+def kill(context: Context, text: str, signal: str) -> str:
+    """Send a signal (name or number) to a running container, return its name. Raises as `act`."""
+    _check_running(context, text)
+    return act(context, text, KillRequest(signal=signal))
+
+
+def pause(context: Context, text: str, *, on: bool) -> str:
+    """Freeze a running container, or let it go on; return its name. Raises as `act`."""
+    _check_running(context, text)
+    return act(context, text, PauseRequest(pause=on))
+
+
+def rename(context: Context, text: str, name: str) -> str:
+    """Give a container another name, return the old one. Raises AlreadyExists, and as `act`."""
+    return act(context, text, RenameRequest(name=name))
+
+
+def update(context: Context, text: str, limits: dict[str, Any], restart_policy: dict[str, Any] | None) -> str:
+    """Change some fields of engine.config.Limits, and the restart policy (those of model.Restart) unless it is None.
+
+    Returns the name. Raises as `act`.
+    """
+    policy = None if restart_policy is None else Restart(**restart_policy)
+    return act(context, text, UpdateRequest(limits=Limits(**limits), restart=policy))
+
+
+def _check_running(context: Context, text: str) -> None:
+    container = find(context, text)
+    if not container.running:
         raise StateError(f"container {container.name}: is not running")
-    return ask(context, container, [container.id], operation, fields) or container.name
 
 
 def remove(context: Context, text: str, *, force: bool, volumes: bool) -> str:
@@ -126,8 +188,7 @@ def remove(context: Context, text: str, *, force: bool, volumes: bool) -> str:
         raise StateError(
             f"container {container.name}: cannot remove: it is running", hint="stop it first, or use --force"
         )
-    fields = {"stop": force, "volumes": volumes, "timeout_s": 0.0}
-    ask(context, container, [container.id], "rm", fields)
+    ask(context, container, RemoveRequest(stop=force, volumes=volumes, timeout_s=0.0))
     return container.name
 
 
@@ -144,26 +205,26 @@ def prune(context: Context, *, labels: Iterable[str] = ()) -> Pruned:
     names, freed = [], 0
     for found in stopped.values():
         sizes = [directory_bytes(context.paths.container(c.id) / "rw") for c in found]
-        ask(context, found[0], [c.id for c in found], "rm", {"stop": False, "volumes": False})
+        ask(context, found[0], RemoveRequest(ids=tuple(c.id for c in found)))
         names += [c.name for c in found]
         freed += sum(sizes)
     return Pruned(names=tuple(names), freed_bytes=freed)
 
 
-def ask(
-    context: Context, container: ObservedContainer, ids: list[str], operation: str, fields: dict[str, Any]
-) -> str:
-    """Have the container's supervisor perform an operation on containers `ids` of its project; return its name."""
+def ask(context: Context, container: ObservedContainer, request: ContainersRequest[ChangeResult]) -> None:
+    """Ask something of the container's supervisor: about this container unless `request` names others of its project.
+
+    Raises what the supervisor says.
+    """
     project = container.config.labels.get(PROJECT, container.config.project)
-    message = {"op": operation, "services": [], "ids": ids, **fields}
+    whole = request if request.ids else replace(request, ids=(container.id,))
     kept_networks.restore_all(context.paths)
 
     def work() -> None:
         with connect_or_start(context.paths, project) as connection:
-            call(connection, message, context.sink)
+            call(connection, whole, context.sink)
 
-    persistently(operation, work, context.sink)
-    return container.name
+    persistently(whole, work, context.sink)
 
 
 def logs(context: Context, text: str, options: LogsOptions) -> Iterator[LogLine]:
@@ -206,10 +267,10 @@ def wait(context: Context, text: str) -> int:
     except NotRunning:
         return container.state.exit_code
     with connection:
-        connection.send({"op": "wait", "services": [], "ids": [container.id]})
+        connection.send(WaitRequest(ids=(container.id,)))
         while True:
             message, _ = connection.receive()
-            if "waited" in message:
-                return int(message["waited"]["code"])
-            if "result" in message:
+            if isinstance(message, StoppedMessage):
+                return message.waited.code
+            if isinstance(message, ResultMessage):
                 return container.state.exit_code

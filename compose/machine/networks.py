@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pycompose.client import kept_networks
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import AlreadyExists, NetworkError
+from pycompose.ipc.requests import ConnectRequest, DisconnectRequest
 from pycompose.labels import PROJECT
 from pycompose.machine import containers
 from pycompose.machine.rows import NetworkRow, Pruned, filtered, in_the_making, matches_labels
@@ -160,15 +161,14 @@ def connect(
     """Put a container on one more network. Raises NetworkError, NoSuchContainer."""
     container = containers.find(context, text)
     name = find(context, network).name
-    fields = {"network": name, "aliases": list(aliases), "ip": ip, "ip6": ip6}
-    containers.ask(context, container, [container.id], "connect", fields)
+    containers.ask(context, container, ConnectRequest(network=name, aliases=aliases, ip=ip, ip6=ip6))
 
 
 def disconnect(context: Context, network: str, text: str) -> None:
     """Take a container off a network. Raises NetworkError, NoSuchContainer."""
     container = containers.find(context, text)
     name = find(context, network).name
-    containers.ask(context, container, [container.id], "disconnect", {"network": name})
+    containers.ask(context, container, DisconnectRequest(network=name))
 
 
 def prune(context: Context, *, labels: Iterable[str] = ()) -> Pruned:

@@ -12,6 +12,7 @@ from pycompose.client.supervisor import prepare
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
 from pycompose.events import Event, Phase
+from pycompose.ipc.requests import RunRequest
 from pycompose.state.snapshot import ALONE
 
 if TYPE_CHECKING:
@@ -43,9 +44,19 @@ def run(context: Context, options: AloneOptions) -> Session:
     if options.publish_all:
         service = run_project.publish_exposed(service, images[service.name])
         project = replace(project, services={service.name: service})
-    wanted = {"service": service.name, "name": service.name, "start": options.start}
+    request = RunRequest(
+        project=project,
+        images=images,
+        service=service.name,
+        name=service.name,
+        remove=options.remove,
+        start=options.start,
+        detach=options.detach or not options.start,
+        rows=options.rows,
+        columns=options.columns,
+    )
     with _id_file(options.cidfile) as file, _in_its_words(service.name):
-        session = start_oneoff(context, project, images, options, wanted, stdin=service.stdin_open)
+        session = start_oneoff(context, request, outputs=options.outputs, stdin=service.stdin_open)
         file.write(session.container)
     return session
 

@@ -19,6 +19,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import PycomposeError, storage_error
 from pycompose.engine.linux.process import close_all_but
@@ -27,7 +28,14 @@ from pycompose.engine.state import boot_id, start_ticks
 from pycompose.engine.statedirs import close_to_others, make_directory
 from pycompose.engine.statefiles import write_json
 from pycompose.errors import SupervisorError
-from pycompose.ipc.messages import HelloMessage
+from pycompose.ipc.messages import (
+    ErrorMessage,
+    HelloMessage,
+    ReadyMessage,
+    TakenMessage,
+    assign_message,
+    to_message,
+)
 from pycompose.ipc.protocol import PROTOCOL, Message, receive, send, short_path
 from pycompose.ipc.server import Peer
 from pycompose.networking.api import Networking
@@ -41,6 +49,9 @@ from pycompose.supervisor.logfile import LogFile
 from pycompose.supervisor.project import ManagedProject
 from pycompose.supervisor.threads import blocking
 from pycompose.version import VERSION
+
+if TYPE_CHECKING:
+    from pycompose.ipc.messages import SupervisorMessage
 
 log = logging.getLogger("pycompose.supervisor")
 
@@ -200,10 +211,10 @@ def _listen(paths: StatePaths, project: str) -> socket.socket:
     return listener
 
 
-def _tell(first: socket.socket | None, message: Message) -> None:
+def _tell(first: socket.socket | None, message: SupervisorMessage) -> None:
     """Tell whoever has started us, unless it was the keeper."""
     if first is not None:
-        send(first, message)
+        send(first, to_message(message))
 
 
 async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, eager: bool) -> bool:
@@ -238,7 +249,7 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
         else:
             log.exception("cannot begin")
             error = SupervisorError(f"supervisor: cannot start: {exc}")
-        _tell(first, {"error": error.to_json()})
+        _tell(first, ErrorMessage(error=error.to_json()))
         await supervisor.end()
         return first is None or not isinstance(exc, PycomposeError)
 
@@ -249,7 +260,7 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
     loop.add_reader(listener, acceptable)
     if first is not None:
         try:
-            send(first, {"ready": True})
+            _tell(first, ReadyMessage())
             supervisor.accept(first)
         except OSError:
             # Who has started us has been killed. A keeper may be there already, which must not be left.
@@ -301,14 +312,14 @@ def main() -> int:
         message, _ = receive(first)
         if message is None:
             return 0
-        project = str(message["project"])
-        eager = bool(message.get("keeper"))
+        assigned = assign_message(message)
+        project, eager = assigned.project, assigned.keeper
     os.chdir("/")
     try:
         close_to_others(paths)
         held = lock(paths, project)
         if held is None:
-            _tell(first, {"taken": True})
+            _tell(first, TakenMessage())
             return 0
         _set_up_logging(paths, project)
     except (PycomposeError, OSError) as exc:
@@ -320,7 +331,7 @@ def main() -> int:
                 hint="pycompose needs root, or PYCOMPOSE_ROOT and PYCOMPOSE_RUN pointing to writable places",
             )
         )
-        _tell(first, {"error": error.to_json()})
+        _tell(first, ErrorMessage(error=error.to_json()))
         return 1
     keep_log = True
     try:

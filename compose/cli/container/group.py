@@ -93,20 +93,16 @@ def inspect(invocation: Invocation, /, *, names: tuple[str, ...], template: str,
     groups.show_documents(found, template)
 
 
-def _act(invocation: Invocation, names: tuple[str, ...], operation: str, **fields: Any) -> None:
-    """Perform an operation on each container and print its name."""
-    from pycompose.machine import containers
-
-    groups.each(names, lambda name: containers.act(invocation.context(), name, operation, **fields))
-
-
 @command.command("stop", help="Stop containers.")
 @groups.names_argument
 @timeout_option()
 @click.pass_obj
 def stop(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float | None) -> None:
     """Stop each."""
-    _act(invocation, names, "stop", timeout_s=timeout)
+    from pycompose.machine import containers
+
+    context = invocation.context()
+    groups.each(names, lambda name: containers.stop(context, name, timeout))
 
 
 command.add_command(processes.start)
@@ -138,7 +134,10 @@ def shutdown(invocation: Invocation, /, *, timeout: float | None) -> None:
 @click.pass_obj
 def restart(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float | None) -> None:
     """Restart each."""
-    _act(invocation, names, "restart", timeout_s=timeout, no_deps=True)
+    from pycompose.machine import containers
+
+    context = invocation.context()
+    groups.each(names, lambda name: containers.restart(context, name, timeout))
 
 
 @command.command("kill", help="Send a signal to containers.")
@@ -147,7 +146,10 @@ def restart(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float
 @click.pass_obj
 def kill(invocation: Invocation, /, *, names: tuple[str, ...], signal: str) -> None:
     """Send it to each."""
-    _act(invocation, names, "kill", signal=signal)
+    from pycompose.machine import containers
+
+    context = invocation.context()
+    groups.each(names, lambda name: containers.kill(context, name, signal))
 
 
 @command.command("pause", help="Freeze containers.")
@@ -155,7 +157,10 @@ def kill(invocation: Invocation, /, *, names: tuple[str, ...], signal: str) -> N
 @click.pass_obj
 def pause(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
     """Freeze each."""
-    _act(invocation, names, "pause", pause=True)
+    from pycompose.machine import containers
+
+    context = invocation.context()
+    groups.each(names, lambda name: containers.pause(context, name, on=True))
 
 
 @command.command("unpause", help="Let paused containers go on.")
@@ -163,7 +168,10 @@ def pause(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
 @click.pass_obj
 def unpause(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
     """Thaw each."""
-    _act(invocation, names, "pause", pause=False)
+    from pycompose.machine import containers
+
+    context = invocation.context()
+    groups.each(names, lambda name: containers.pause(context, name, on=False))
 
 
 @command.command("wait", help="Wait until containers stop, print their exit codes.")

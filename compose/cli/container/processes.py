@@ -145,7 +145,7 @@ def start(
 
     context = invocation.context()
     if not attached and not interactive:
-        groups.each(names, lambda name: containers.act(context, name, "start"))
+        groups.each(names, lambda name: containers.start(context, name))
         return 0
     if len(names) > 1:
         raise PycomposeError("-a and -i: cannot be used with several containers", hint="start one at a time")

@@ -60,7 +60,7 @@ def rename(invocation: Invocation, /, name: str, new: str) -> None:
             f"container {name}: cannot rename to {new!r}: not a container name",
             hint="at least two letters, digits, _ . and -, starting with a letter or digit",
         )
-    containers.act(invocation.context(), name, "rename", name=new)
+    containers.rename(invocation.context(), name, new)
 
 
 @click.command("update", help="Change limits and the restart policy of containers, until they are recreated.")
@@ -89,4 +89,4 @@ def update(invocation: Invocation, /, names: tuple[str, ...], **args: Any) -> No
     if not limits and restart is None:
         raise PycomposeError("update: nothing to change", hint="see: pycompose container update --help")
     context = invocation.context()
-    groups.each(names, lambda name: containers.act(context, name, "update", limits=limits, restart=restart))
+    groups.each(names, lambda name: containers.update(context, name, limits, restart))

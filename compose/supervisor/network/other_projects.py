@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import PycomposeError
 from pycompose.ipc.client import connect
+from pycompose.ipc.requests import NeighboursRequest
 from pycompose.state.records import read_runtime
 
 if TYPE_CHECKING:
@@ -55,4 +56,4 @@ class Neighbours:
                     contextlib.suppress(PycomposeError, OSError),
                     connect(self._paths, project) as connection,
                 ):
-                    connection.call({"op": "neighbours"}, lambda _: None)
+                    connection.call(NeighboursRequest(), lambda _: None)

@@ -36,7 +36,6 @@ from pycompose.ipc.requests import (
     StopRequest,
     UpdateRequest,
     request_from_message,
-    request_to_message,
 )
 from pycompose.model import Condition, Dependency, Project, Restart, Service
 from pycompose.policy.reconcile import Recreate
@@ -83,7 +82,7 @@ EVENT = ContainerEvent(
 )
 def test_a_request_arrives_as_it_was_sent(request_: SupervisorRequest[Any]) -> None:
     """As JSON, with its operation's name, through what every request goes through."""
-    message = json.loads(json.dumps(request_to_message(request_)))
+    message = json.loads(json.dumps(request_.to_message()))
 
     assert message["op"] == request_.op
     assert request_from_message(message) == request_

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pycompose.engine.errors import EngineError, KeeperLost, PycomposeError
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
+from pycompose.ipc.requests import DownRequest, KillRequest, StopRequest, SupervisorRequest
 from pycompose.ipc.retry import persistently
 
 
@@ -22,15 +25,15 @@ class Answers:
             raise self.errors.pop(0)
         return "done"
 
-    def asked(self, operation: str = "apply") -> str:
+    def asked(self, request: SupervisorRequest[Any]) -> str:
         """Ask persistently."""
-        return persistently(operation, self, self.events.append)
+        return persistently(request, self, self.events.append)
 
 
 @pytest.mark.parametrize(("error", "who"), ((KeeperLost("x"), "keeper"), (NotRunning("x"), "supervisor")))
 def test_it_is_asked_once_more_with_one_line(error: PycomposeError, who: str) -> None:
     work = Answers(error)
-    assert work.asked() == "done"
+    assert work.asked(StopRequest()) == "done"
     (event,) = work.events
     assert event.phase is Phase.WARNING
     assert f"{who} has died" in event.text
@@ -38,20 +41,22 @@ def test_it_is_asked_once_more_with_one_line(error: PycomposeError, who: str) ->
 
 def test_nothing_is_said_when_all_is_well() -> None:
     work = Answers()
-    assert work.asked() == "done"
+    assert work.asked(StopRequest()) == "done"
     assert not work.events
 
 
 @pytest.mark.parametrize(
-    ("operation", "errors"),
+    ("request_", "errors"),
     (
-        ("kill", (KeeperLost("once"),)),
-        ("apply", (EngineError("own"),)),
-        ("apply", (KeeperLost("first"), KeeperLost("second"))),
-        ("down", (NotRunning("first"), EngineError("then"))),
+        (KillRequest(signal="TERM"), (KeeperLost("once"),)),
+        (StopRequest(), (EngineError("own"),)),
+        (StopRequest(), (KeeperLost("first"), KeeperLost("second"))),
+        (DownRequest(), (NotRunning("first"), EngineError("then"))),
     ),
 )
-def test_the_last_error_is_the_answer(operation: str, errors: tuple[PycomposeError, ...]) -> None:
+def test_the_last_error_is_the_answer(
+    request_: SupervisorRequest[Any], errors: tuple[PycomposeError, ...]
+) -> None:
     """A signal isn't sent twice, a failure of another kind isn't tried again, and a second death is one too many."""
     with pytest.raises(PycomposeError, match=errors[-1].message):
-        Answers(*errors).asked(operation)
+        Answers(*errors).asked(request_)
