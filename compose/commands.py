@@ -54,6 +54,7 @@ COMMANDS: dict[str, Command] = {
     "cp": Command("commands.cp", NEVER, "", "Copy files between containers and the host"),
     "export": Command("commands.export", NEVER, "", "Export a container's file system as a tar archive"),
     "commit": Command("commands.commit", NEVER, "", "Create an image from a container's changes"),
+    "build": Command("commands.build", NEVER, "", "Build or rebuild services"),
     "pull": Command("commands.pull", NEVER, "", "Pull service images"),
     "push": Command("commands.push", NEVER, "", "Push service images"),
     "images": Command("commands.images", ALWAYS, "listings", "List images used by the created containers"),

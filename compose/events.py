@@ -37,6 +37,7 @@ class Event:
     parent: str = ""
     current: int = 0
     total: int = 0
+    log: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""

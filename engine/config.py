@@ -28,17 +28,19 @@ T = TypeVar("T")
 
 
 class MountKind(Enum):
-    """What is mounted: a host file or directory, or an empty tmpfs."""
+    """What is mounted: a host file or directory, an empty tmpfs, or layers under a writable one that is thrown away."""
 
     BIND = "bind"
     TMPFS = "tmpfs"
+    OVERLAY = "overlay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
     """One mount the user asked for (volume, bind, tmpfs, secret), in the container at `target`.
 
-    `source` is an absolute host path (BIND). `subpath` is resolved below `source` and may not leave it.
+    `source` is an absolute host path (BIND), or an existing directory for what is written (OVERLAY, over `lowers`,
+    topmost first). `subpath` is resolved below what is mounted and may not leave it.
     `read_only` is recursive unless `recursive` is False. `options` are tmpfs options (`mode=1777`, `size=64m`,
     `noexec`…), or bind flags (`nosuid`, `nodev`, `noexec`).
     """
@@ -52,6 +54,7 @@ class Mount:
     propagation: str = "rprivate"
     options: tuple[str, ...] = ()
     create_source: bool = False
+    lowers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

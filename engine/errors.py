@@ -10,7 +10,7 @@ PycomposeError(message, hint)               exit code 1
 │   ├─ KeeperLost                           the keeper died meanwhile: what was asked can be asked again
 │   ├─ StateError ── InvalidTransition  NoSuchContainer  AlreadyExists
 │   ├─ ImageError ── InvalidReference  NoSuchImage  PullError  AuthError  DigestMismatch  ArchiveError
-│   └─ BuildError ── DockerfileError(file, line, text)
+│   └─ BuildError ── DockerfileError(file, line, text) ── StepFailed(output, exit_code)
 ├─ StorageError                             a state directory that is full, read-only, or failing
 ├─ NetworkError ── AddressesExhausted  PortInUse
 └─ VolumeError ── VolumeInUse
@@ -168,6 +168,24 @@ class DockerfileError(BuildError):
         self.line = line
         self.column = column
         self.text = text
+
+
+class StepFailed(DockerfileError):  # noqa: N818 - the tree reads as sentences
+    """A process of a build ended with another code than 0; `output` are the last lines that it printed."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str = "Dockerfile",
+        line: int = 0,
+        text: str = "",
+        output: tuple[str, ...] = (),
+        exit_code: int = 1,
+    ) -> None:
+        super().__init__(message, file=file, line=line, text=text)
+        self.output = output
+        self.status = exit_code
 
 
 class StorageError(PycomposeError):

@@ -85,6 +85,11 @@ class StatePaths:
         return self.root / "images"
 
     @property
+    def builder(self) -> Path:
+        """The build cache (engine/builder/cache.py)."""
+        return self.root / "builder"
+
+    @property
     def volumes(self) -> Path:
         """All named volumes."""
         return self.root / "volumes"

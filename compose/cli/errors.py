@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from pycompose.cli.display import style
-from pycompose.engine.errors import PycomposeError
+from pycompose.engine.errors import DockerfileError, PycomposeError, StepFailed
 
 MAX_SHOWN = 20
 # The kernel's words at the end of a message, wherever it comes from.
@@ -53,7 +53,7 @@ def report(error: BaseException, *, stream: IO[str], colour: bool, debug: bool =
     found = list(flatten(error))
     for one in found[:MAX_SHOWN]:
         print(f"{style.paint('error:', style.BOLD, style.RED, on=colour)} {message(one)}", file=stream)
-        if style.is_terminal(stream):
+        if style.is_terminal(stream) or isinstance(one, DockerfileError):
             for line in snippet(one):
                 print(style.paint(line, style.DIM, on=colour), file=stream)
         hint = hint_of(one)
@@ -93,7 +93,12 @@ def hint_of(error: BaseException) -> str:
 
 
 def snippet(error: BaseException) -> list[str]:
-    """Return the line of the compose file that `error` points at, a caret below; [] when it can't be read."""
+    """Return the line that `error` points at, a caret below; [] when there is none.
+
+    A step of a build that has failed shows what it printed last, too.
+    """
+    if isinstance(error, DockerfileError):
+        return _build_snippet(error)
     place = getattr(error, "location", None)
     if place is None or not getattr(place, "line", 0) or not place.file:
         return []
@@ -112,3 +117,14 @@ def quiet_stdout() -> None:
     """Point standard output at nothing, so that the interpreter's last flush cannot fail on a closed pipe."""
     with open(os.devnull, "w", encoding="utf-8") as sink:
         os.dup2(sink.fileno(), sys.stdout.fileno())
+
+
+def _build_snippet(error: DockerfileError) -> list[str]:
+    lines = [style.clean(f"     | {line}") for line in error.output] if isinstance(error, StepFailed) else []
+    if not error.text:
+        return lines
+    margin = f"{error.line:>6} | "
+    shown = [margin + style.clean(error.text.replace("\t", " "))]
+    if error.column:
+        shown.append(" " * (len(margin) + error.column - 1) + "^")
+    return [*lines, *shown]

@@ -24,6 +24,7 @@ from pycompose.engine.images.spec import Image, Platform
 from pycompose.engine.images.store import ImageStore
 from pycompose.errors import ConfigError
 from pycompose.events import Event, Phase
+from pycompose.model import Project
 from pycompose.policy.graph import select
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pycompose.client.context import Context
     from pycompose.client.options import ImageOptions, PullOptions, PushOptions
     from pycompose.engine.images.registry.pull import Progress, Puller
-    from pycompose.model import Project, Service
+    from pycompose.model import Service
 
 MOUNT_PREFIX = "image:"
 PARALLEL = 8
@@ -137,8 +138,9 @@ def ensure_images(
     getter = _Getter(context, project, quiet=options.quiet_pull, dry_run=options.dry_run)
     images: dict[str, Image] = {}
     missing: list[Need] = []
+    built = _built(context, project, services, options)
     for need in needs(project, services, options.pull):
-        image = getter.local(need)
+        image = built.get(need.reference) or getter.local(need)
         if image is None:
             missing.append(need)
         else:
@@ -147,6 +149,54 @@ def ensure_images(
         for need, image in zip(missing, getter.fetch_all(missing), strict=True):
             images.update(dict.fromkeys(need.users, image))
     return images
+
+
+def _built(
+    context: Context, project: Project, services: Iterable[str], options: ImageOptions
+) -> dict[str, Image]:
+    """Build what has to be, return it by reference: what is asked for, and what has a `build:` and isn't there."""
+    if options.no_build:
+        return {}
+    buildable = [name for name in services if project.services[name].build is not None]
+    if not buildable:
+        return {}
+    store = ImageStore(context.paths)
+    wanted = [name for name in buildable if options.build or _must_build(store, project, name, options.pull)]
+    if not wanted:
+        return {}
+    if options.dry_run:
+        for name in wanted:
+            subject = f"Image {image_reference(project, project.services[name])}"
+            context.sink(Event(subject=subject, text="Building", phase=Phase.WORKING))
+            context.sink(Event(subject=subject, text="Built", phase=Phase.DONE))
+        tree = RootfsTree(target="/", lowers=())
+        return {
+            image_reference(project, project.services[name]): Image(
+                reference=image_reference(project, project.services[name]),
+                id="sha256:" + "0" * 64,
+                trees=(tree,),
+            )
+            for name in wanted
+        }
+    from pycompose.client.build import build_images
+
+    images = build_images(context, project, wanted, quiet=options.quiet_build)
+    return {image_reference(project, project.services[name]): image for name, image in images.items()}
+
+
+def _must_build(store: ImageStore, project: Project, name: str, policy: str) -> bool:
+    """Tell whether a service's image is built without being asked for."""
+    service = project.services[name]
+    wanted = policy or service.pull_policy or "missing"
+    if wanted == "build":
+        return True
+    if wanted in ("always", "never") and service.image:
+        return False
+    try:
+        store.resolve(image_reference(project, service), platform=service.platform)
+    except NoSuchImage:
+        return True
+    return False
 
 
 def chosen_services(
@@ -330,7 +380,8 @@ class _Getter:
             service = self._project.services[name]
             if service.build is not None and not service.image:
                 return ConfigError(
-                    f"service {name}: building images is not possible yet", hint="give it an `image:`"
+                    f"service {name}: image {need.reference}: not found in the local store",
+                    hint="build it: pycompose build",
                 )
         hint = error.hint
         if need.policy == "never" and isinstance(error, NoSuchImage):
@@ -342,6 +393,16 @@ class _Getter:
             shown += f" and {len(need.services) - SHOWN} more"
         prefix = f"service {shown}: " if need.services else ""
         return type(error)(f"{prefix}{error.message}", hint=hint)
+
+
+def fetch_image(context: Context, reference: str, platform: str, *, quiet: bool) -> None:
+    """Pull or load an image that a build starts from. Raises PullError, AuthError, ImageError."""
+    if not fetchable(reference):
+        return
+    project = Project(name="build", directory=".", services={})
+    getter = _Getter(context, project, quiet=quiet, dry_run=False)
+    need = Need(reference=reference, platform=platform, policy="always", users=())
+    getter.fetch_all([need])
 
 
 def _kind(reference: str) -> ReferenceKind | None:

@@ -353,3 +353,18 @@ class PushOptions(Mutation):
     ignore_push_failures: bool = False
     include_deps: bool = False
     quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions(Mutation):
+    """`build`. `build_args` are NAME=VALUE or NAME, `ssh` ID or ID=SOCKET."""
+
+    services: tuple[str, ...] = ()
+    build_args: tuple[str, ...] = ()
+    no_cache: bool = False
+    pull: bool = False
+    push: bool = False
+    quiet: bool = False
+    ssh: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+    with_dependencies: bool = False

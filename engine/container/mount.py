@@ -37,7 +37,7 @@ def clone_sources(steps: Sequence[rootfs.Step]) -> dict[str, int]:
 def _clone_source(bind: rootfs.Bind) -> int:
     if bind.create_source and not os.path.lexists(bind.source):
         os.makedirs(bind.source, 0o755, exist_ok=True)
-    source = fs.open_host(bind.source)
+    source = _overlay_source(bind) if bind.lowers else fs.open_host(bind.source)
     try:
         if bind.subpath:
             inner = fs.open_in_root(source, bind.subpath)
@@ -51,6 +51,19 @@ def _clone_source(bind: rootfs.Bind) -> int:
     if bind.attributes:
         m.set_attributes(tree, bind.attributes, recursive=bind.recursive)
     return tree
+
+
+def _overlay_source(bind: rootfs.Bind) -> int:
+    """Return a detached overlay of `bind.lowers`; upper and work are made in `bind.source`."""
+    for name in ("upper", "work", "place"):
+        os.makedirs(f"{bind.source}/{name}", 0o755, exist_ok=True)
+    below = (*bind.lowers, f"{bind.source}/upper", f"{bind.source}/work", f"{bind.source}/place")
+    *lowers, upper, work, place = [fs.open_host(path, _DIRECTORY) for path in below]
+    try:
+        return m.overlay(lowers, upper, work, place)
+    finally:
+        for fd in (*lowers, upper, work, place):
+            os.close(fd)
 
 
 def mount_root(trees: Sequence[RootfsTree], base: Path, rw: Path, attach_at: Path) -> list[int]:

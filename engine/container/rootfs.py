@@ -76,7 +76,10 @@ class Filesystem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """A file or directory of the host at `target`; `subpath` is followed inside `source` only."""
+    """A file or directory of the host at `target`; `subpath` is followed inside `source` only.
+
+    With `lowers` (topmost first) it is an overlay of them, and `source` the directory of its upper one.
+    """
 
     target: str
     source: str
@@ -85,6 +88,7 @@ class Bind:
     recursive: bool = True
     propagation: str = "rprivate"
     create_source: bool = False
+    lowers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +201,7 @@ def user_mount(mount: Mount) -> Step:
         recursive=mount.recursive,
         propagation=mount.propagation,
         create_source=mount.create_source,
+        lowers=mount.lowers,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from pycompose.engine.state import Status, alive
 from pycompose.engine.statedirs import make_directory
 
 if TYPE_CHECKING:
-    from pycompose.engine.config import ContainerConfig
+    from pycompose.engine.config import ContainerConfig, RootfsTree
     from pycompose.engine.paths import StatePaths
     from pycompose.engine.state import ContainerState
 
@@ -64,7 +64,7 @@ def whole(paths: StatePaths, config: ContainerConfig, state: ContainerState) -> 
                 m.set_attributes(tree, m.MOUNT_ATTR_RDONLY)
         return trees
 
-    with _in_private_namespace(paths, config, clone_trees) as trees:
+    with _in_private_namespace(paths, f"container {config.name}", clone_trees) as trees:
         yield trees[0]
 
 
@@ -84,13 +84,14 @@ def bare(paths: StatePaths, config: ContainerConfig, state: ContainerState) -> I
             return [_clone(root, tree.target) for tree in config.rootfs]
 
         try:
-            with _thread(config, clone) as trees:
+            with _thread(f"container {config.name}", clone) as trees:
                 yield trees
         finally:
             os.close(namespace)
             os.close(root)
         return
-    with _in_private_namespace(paths, config, lambda place: _mount_trees(paths, config, place)) as trees:
+    what = f"container {config.name}"
+    with _in_private_namespace(paths, what, lambda place: _mount_trees(paths, config, place)) as trees:
         yield trees
 
 
@@ -119,8 +120,21 @@ def _mount_trees(paths: StatePaths, config: ContainerConfig, attach_at: Path) ->
 
 
 @contextmanager
+def mounted(
+    paths: StatePaths, what: str, trees: Sequence[RootfsTree], base: Path, directory: Path
+) -> Iterator[int]:
+    """Yield the root of overlays that belong to no container; what is written lands in `directory`/rw.
+
+    `base` is the lowest layer of all. `what` names it in errors. Raises MountError.
+    """
+    rw = make_uppers(directory, trees)
+    with _in_private_namespace(paths, what, lambda place: mount.mount_root(trees, base, rw, place)) as fds:
+        yield fds[0]
+
+
+@contextmanager
 def _in_private_namespace(
-    paths: StatePaths, config: ContainerConfig, clone_trees: Callable[[Path], list[int]]
+    paths: StatePaths, what: str, clone_trees: Callable[[Path], list[int]]
 ) -> Iterator[list[int]]:
     make_directory(paths.run)
     with tempfile.TemporaryDirectory(prefix=".root-", dir=paths.run) as place:
@@ -130,12 +144,12 @@ def _in_private_namespace(
             m.set_propagation("/", m.MS_PRIVATE | m.MS_REC)
             return clone_trees(Path(place))
 
-        with _thread(config, enter) as fds:
+        with _thread(what, enter) as fds:
             yield fds
 
 
 @contextmanager
-def _thread(config: ContainerConfig, work: Callable[[], list[int]]) -> Iterator[list[int]]:
+def _thread(what: str, work: Callable[[], list[int]]) -> Iterator[list[int]]:
     """Yield the descriptors that `work` returns on a thread of its own, which lives as long as the block.
 
     Namespaces and the working directory belong to threads; mounts live as long as somebody is in their namespace.
@@ -161,8 +175,8 @@ def _thread(config: ContainerConfig, work: Callable[[], list[int]]) -> Iterator[
         if failures:
             if isinstance(failures[0], OSError):
                 reason = failures[0].strerror or str(failures[0])
-                what = failures[0].filename or config.rootfs[0].target
-                raise MountError(f"container {config.name}: cannot mount {what}: {reason}") from failures[0]
+                place = failures[0].filename or "/"
+                raise MountError(f"{what}: cannot mount {place}: {reason}") from failures[0]
             raise failures[0]
         yield fds
     finally:

@@ -19,7 +19,6 @@ from pycompose.engine.errors import ImageError, StateError
 from pycompose.engine.images.manifest import (
     MAX_CONFIG_BYTES,
     MAX_MANIFEST_BYTES,
-    chain_ids,
     parse_configuration,
     parse_manifest,
 )
@@ -63,7 +62,9 @@ def sweep(
 def _sweep(layout: ImageLayout, paths: StatePaths, before: float, partial_before: float) -> Reclaimed:
     blobs, layers = _marked(layout)
     used = used_lowers(paths)
-    layers |= {Path(lower).parent.name for lower in used}
+    # `upper/usr` of an image built upon `host` lies deeper than the `diff` of others.
+    layers |= {part for lower in used for part in Path(lower).parts}
+    layers |= {chain_id.removeprefix("sha256:") for chain_id in used_chains(paths.builder)}
     removed_blobs = removed_layers = freed = 0
     for entry in _old(layout.root / "blobs/sha256", before):
         if entry.name not in blobs:
@@ -102,11 +103,26 @@ def _marked(layout: ImageLayout) -> tuple[set[str], set[str]]:
             manifest = parse_manifest(layout.read_blob(entry.digest, MAX_MANIFEST_BYTES), entry.digest)
             blobs |= {manifest.config.hex, *(layer.hex for layer in manifest.layers)}
             document = layout.read_blob(manifest.config.digest, MAX_CONFIG_BYTES)
-            chain = chain_ids(parse_configuration(document, entry.digest).diff_ids)
+            chain = parse_configuration(document, entry.digest).chain
             layers |= {chain_id.removeprefix("sha256:") for chain_id in chain}
         except (FileNotFoundError, ImageError):
             continue  # a damaged image keeps what can still be read of it
     return blobs, layers
+
+
+def used_chains(folder: Path) -> set[str]:
+    """Return the chain ids that the records of the build cache in `folder` name; reads every record."""
+    found: set[str] = set()
+    try:
+        names = os.listdir(folder / "records")
+    except FileNotFoundError:
+        return found
+    for name in names:
+        try:
+            found.add(str(json.loads((folder / "records" / name).read_bytes())["chain_id"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # damaged: no record
+    return found
 
 
 def used_lowers(paths: StatePaths) -> set[str]:

@@ -51,6 +51,10 @@ def verify(data: bytes, digest: str, what: str) -> bytes:
     return data
 
 
+# Key of an image configuration; image-spec config.md lets implementations add fields.
+HOST_BASE = "io.pycompose.host"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
     """A reference to content (image-spec descriptor.md)."""
@@ -95,6 +99,19 @@ class Configuration:
     platform: Platform
     created: str
     document: dict[str, Any]
+
+    @property
+    def host(self) -> str:
+        """What names the system that the image was built upon (`FROM host`), "" for an image with all its layers."""
+        value = self.document.get(HOST_BASE, "")
+        return value if isinstance(value, str) and _DIGEST.fullmatch(value) else ""
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The chain id of each layer, lowest first; above `host` their names begin with the system's."""
+        if self.host:
+            return chain_ids((self.host, *self.diff_ids))[1:]
+        return chain_ids(self.diff_ids)
 
 
 def parse_descriptor(value: Any, what: str) -> Descriptor:

@@ -1,4 +1,4 @@
-"""A directory as image: `rootfs:DIR`."""
+"""A directory as image: `rootfs:DIR`, and layers over the trees of `host`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import stat
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import RootfsTree
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NoSuchImage
 from pycompose.engine.images.spec import Image, machine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from pycompose.engine.images.reference import Reference
 
 
@@ -40,3 +44,13 @@ def rootfs_image(reference: Reference) -> Image:
         trees=(RootfsTree(target="/", lowers=(path,)),),
         platform=str(machine()),
     )
+
+
+def stacked(base: Sequence[RootfsTree], diffs: Sequence[Path]) -> tuple[RootfsTree, ...]:
+    """Return `base` with the layers `diffs` (topmost first) over it, each tree with its part of them."""
+    trees = []
+    for tree in base:
+        inner = tree.target.strip("/")
+        own = [str(diff / inner) if inner else str(diff) for diff in diffs]
+        trees.append(replace(tree, lowers=(*(path for path in own if os.path.isdir(path)), *tree.lowers)))
+    return tuple(trees)

@@ -24,12 +24,11 @@ from pycompose.engine.images.manifest import (
     Configuration,
     Descriptor,
     Manifest,
-    chain_ids,
     parse_configuration,
     parse_manifest,
 )
 from pycompose.engine.images.reference import Reference, ReferenceKind, parse
-from pycompose.engine.images.rootfs import rootfs_image
+from pycompose.engine.images.rootfs import rootfs_image, stacked
 from pycompose.engine.images.spec import Image, Platform, config_from_oci, machine
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ class ImageStore:
         image = Image(
             reference=str(reference or own or ""),
             id=manifest.config.digest,
-            trees=(RootfsTree(target="/", lowers=self._lowers(configuration, what)),),
+            trees=self._trees(configuration, what),
             config=config_from_oci(configuration.document, what),
             size_bytes=self._size(configuration, what),
             created=configuration.created,
@@ -149,15 +148,17 @@ class ImageStore:
             stored_at=stored_at,
         )
 
-    def _lowers(self, configuration: Configuration, what: str) -> tuple[str, ...]:
-        chain = chain_ids(configuration.diff_ids)
-        if not chain:
+    def _trees(self, configuration: Configuration, what: str) -> tuple[RootfsTree, ...]:
+        diffs = [self.layout.layer(chain_id) / "diff" for chain_id in reversed(configuration.chain)]
+        if configuration.host:
+            return stacked(host_image(self.layout).trees, diffs)
+        if not diffs:
             raise ImageError(f"{what}: it has no layers, so there is nothing to start")
-        return tuple(str(self.layout.layer(chain_id) / "diff") for chain_id in reversed(chain))
+        return (RootfsTree(target="/", lowers=tuple(map(str, diffs))),)
 
     def _size(self, configuration: Configuration, what: str) -> int:
         total = 0
-        for chain_id in chain_ids(configuration.diff_ids):
+        for chain_id in configuration.chain:
             meta = self.layout.layer_meta(chain_id)
             if meta is None:
                 raise self._incomplete(what)

@@ -54,6 +54,11 @@ class PlainRenderer:
 
     def __call__(self, event: Event, /) -> None:
         """Print the event unless it repeats the last text of its subject."""
+        if event.log:
+            with self._lock:
+                self._stream.write(style.clean(event.log) + "\n")
+                self._stream.flush()
+            return
         line = plain_line(event)
         with self._lock:
             key = (event.parent, event.subject)
@@ -96,6 +101,7 @@ class JsonRenderer:
             "details": event.details,
             "current": event.current,
             "total": event.total,
+            "log": event.log,
             "percent": event.current * 100 // event.total if event.total else 0,
         }
         with self._lock:

@@ -1,0 +1,1 @@
+"""Building images: `build:` sections and `image build` become requests to the builder, with networks for its steps."""

@@ -1,0 +1,98 @@
+"""`build`: the images of services, from their Dockerfiles."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from pycompose.build.requests import BuildFlags
+from pycompose.build.services import build_services, buildable
+from pycompose.client.images import chosen_services, fetch_image
+from pycompose.engine.errors import NoSuchImage, PycomposeError
+from pycompose.engine.images.store import ImageStore
+from pycompose.events import Event, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pycompose.client.context import Context
+    from pycompose.client.options import BuildOptions
+    from pycompose.engine.images.spec import Image
+    from pycompose.model import Project
+
+
+def build(context: Context, project: Project, options: BuildOptions) -> None:
+    """Build the images of services (all that have a `build:`).
+
+    Raises UnknownService, DockerfileError, StepFailed, BuildError, ImageError.
+    """
+    project, services = chosen_services(project, options.services, dependencies=options.with_dependencies)
+    wanted = buildable(project, services)
+    if not wanted:
+        context.sink(Event(subject="", text="No services to build", phase=Phase.WARNING))
+        return
+    flags = BuildFlags(
+        arguments=arguments(options.build_args, context),
+        no_cache=options.no_cache,
+        pull=options.pull,
+        ssh=options.ssh,
+        memory_bytes=options.memory_bytes,
+        quiet=options.quiet,
+    )
+    if options.dry_run:
+        for name in wanted:
+            subject = f"Image {project.services[name].image or f'{project.name}-{name}'}"
+            context.sink(Event(subject=subject, text="Building", phase=Phase.WORKING))
+            context.sink(Event(subject=subject, text="Built", phase=Phase.DONE))
+        return
+    _build(context, project, wanted, flags)
+
+
+def build_images(
+    context: Context, project: Project, services: Sequence[str], *, quiet: bool
+) -> dict[str, Image]:
+    """Build images on the way to something else (`up`, `run`, `create`), return them by service."""
+    return _build(context, project, services, BuildFlags(quiet=quiet))
+
+
+def _build(
+    context: Context, project: Project, services: Sequence[str], flags: BuildFlags
+) -> dict[str, Image]:
+    store = ImageStore(context.paths)
+    lock = threading.Lock()
+
+    def fetch(name: str, platform: str, newer: bool) -> None:  # noqa: FBT001 - session.Fetch
+        with lock:
+            if not newer:
+                try:
+                    store.resolve(name, platform=platform)
+                except NoSuchImage:
+                    pass
+                else:
+                    return
+            fetch_image(context, name, platform, quiet=flags.quiet)
+
+    return build_services(
+        context.paths,
+        project,
+        services,
+        flags,
+        environment=context.environment,
+        sink=context.sink,
+        fetch=fetch,
+        quiet=flags.quiet,
+    )
+
+
+def arguments(given: Sequence[str], context: Context) -> dict[str, str]:
+    """Return `--build-arg` values; a lone name takes the environment's. Raises PycomposeError for an empty name."""
+    found = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not name:
+            raise PycomposeError(f"--build-arg {item!r}: a name is missing")
+        if equals:
+            found[name] = value
+        elif name in context.environment:
+            found[name] = context.environment[name]
+    return found
