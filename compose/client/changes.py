@@ -30,7 +30,7 @@ from pycompose.ipc.requests import (
 )
 from pycompose.ipc.retry import persistently
 from pycompose.policy.graph import select
-from pycompose.policy.reconcile import Recreate
+from pycompose.policy.options import Recreate
 from pycompose.state.snapshot import claims, observe_containers
 
 if TYPE_CHECKING:

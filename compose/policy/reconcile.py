@@ -7,12 +7,12 @@ the rest alone. A replacement is created before the old container is stopped, so
 
 from __future__ import annotations
 
-from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.policy.observed import orphans
+from pycompose.policy.options import Recreate
 from pycompose.policy.plan import (
     CreateContainer,
     CreateNetwork,
@@ -34,42 +34,11 @@ from pycompose.policy.sharing import joined_services
 from pycompose.policy.startup import Startup, start_existing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from pycompose.model import Network, Project, Service, Volume
     from pycompose.policy.observed import Observed, ObservedContainer
-
-
-class Recreate(Enum):
-    """When a container is replaced by a new one."""
-
-    DIVERGED = "diverged"
-    FORCE = "force"
-    NEVER = "never"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReconcileOptions:
-    """What `up`, `create` and `scale` ask for.
-
-    `services` are those in scope, in dependency order; `named` those the user named (all of them when he named
-    none). `images` maps service → image id. `start` False only creates. `timeout_s` overrides grace periods.
-    `expendable` are the keys of volumes whose data may be lost when they have changed. `forced` are the ids of the
-    containers that FORCE is about, None for all: when a process has died and the command is repeated, it leaves what
-    is new.
-    """
-
-    services: tuple[str, ...]
-    named: frozenset[str] = frozenset()
-    images: Mapping[str, str] = field(default_factory=dict)
-    recreate: Recreate = Recreate.DIVERGED
-    recreate_dependencies: Recreate = Recreate.DIVERGED
-    renew_volumes: bool = False
-    expendable: frozenset[str] = frozenset()
-    forced: frozenset[str] | None = None
-    remove_orphans: bool = False
-    start: bool = True
-    timeout_s: float | None = None
+    from pycompose.policy.options import ReconcileOptions
 
 
 def reconcile(project: Project, observed: Observed, options: ReconcileOptions) -> Plan:

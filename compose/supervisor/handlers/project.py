@@ -13,8 +13,9 @@ from pycompose.events import Event, Phase
 from pycompose.ipc.messages import ChangeResult, DownResult, ProgressMessage
 from pycompose.ipc.requests import StartRequest
 from pycompose.policy.observed import orphans
+from pycompose.policy.options import ReconcileOptions
 from pycompose.policy.plan import touched
-from pycompose.policy.reconcile import ReconcileOptions, reconcile
+from pycompose.policy.reconcile import reconcile
 from pycompose.policy.selection import selected, taken_down, with_dependencies, with_restarting_dependants
 from pycompose.policy.startup import restart_plan, start_plan
 from pycompose.policy.teardown import down_plan, stop_plan

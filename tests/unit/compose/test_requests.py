@@ -38,7 +38,7 @@ from pycompose.ipc.requests import (
     request_from_message,
 )
 from pycompose.model import Condition, Dependency, Project, Restart, Service
-from pycompose.policy.reconcile import Recreate
+from pycompose.policy.options import Recreate
 from pycompose.supervisor.dispatch import Dispatcher
 from pycompose.supervisor.project import ManagedProject
 

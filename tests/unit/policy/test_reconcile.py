@@ -10,7 +10,8 @@ from pycompose.engine.state import Status
 from pycompose.labels import REPLACE
 from pycompose.model import Condition, Dependency, Endpoint, Network, Project, ServiceVolume, Volume
 from pycompose.policy.observed import Observed
-from pycompose.policy.reconcile import ReconcileOptions, Recreate, reconcile
+from pycompose.policy.options import ReconcileOptions, Recreate
+from pycompose.policy.reconcile import reconcile
 
 from tests.unit.policy.examples import container, observed, project, service
 

@@ -8,8 +8,9 @@ from pycompose.engine.dataclass import replace
 from pycompose.engine.state import Status
 from pycompose.model import Condition, Dependency, Hook, Project
 from pycompose.policy.observed import Observed, ObservedContainer
+from pycompose.policy.options import ReconcileOptions, Recreate
 from pycompose.policy.plan import AwaitService
-from pycompose.policy.reconcile import ReconcileOptions, Recreate, reconcile
+from pycompose.policy.reconcile import reconcile
 from pycompose.policy.startup import restart_plan, start_plan
 
 from tests.unit.policy.examples import container, observed, project, service
