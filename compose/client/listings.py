@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from pycompose.client.views import ContainerView, ImageView, MountView, PortView, ProjectView, VolumeView
+from pycompose.client.views import ContainerView, ImageView, MountView, ProjectView, VolumeView
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.state import Status
 from pycompose.labels import CONFIG_FILES, PROJECT
-from pycompose.policy.observed import ObservedContainer
+from pycompose.policy.observed import ObservedContainer, PortBinding
 from pycompose.state.snapshot import (
     ALONE,
     observe_containers,
@@ -43,12 +43,8 @@ def ps(context: Context, project_name: str, options: PsOptions) -> list[Containe
 def container_view(context: Context, container: ObservedContainer) -> ContainerView:
     """Return what is shown of one container."""
     config, state = container.config, container.state
-    restarting = state.status is Status.EXITED and bool(container.runtime.get("restarting"))
+    restarting = state.status is Status.EXITED and container.runtime.restarting
     running = state.status in (Status.RUNNING, Status.PAUSED)
-    ports = [
-        PortView(target=p["target"], published=p["host_port"], url=p["host_ip"], protocol=p["protocol"])
-        for p in (container.runtime.get("ports", ()) if running else ())
-    ]
     return ContainerView(
         id=config.id,
         name=config.name,
@@ -67,9 +63,9 @@ def container_view(context: Context, container: ObservedContainer) -> ContainerV
         started_ns=state.started_ns,
         finished_ns=state.finished_ns,
         pid=state.pid if running else 0,
-        restart_count=int(container.runtime.get("restarts", 0)),
+        restart_count=container.runtime.restarts,
         oom_killed=state.oom_killed,
-        ports=tuple(ports),
+        ports=container.runtime.ports if running else (),
         labels=shown_labels(config),
         mounts=tuple(_mount_views(context, container)),
         networks=_networks(context, container),
@@ -78,9 +74,9 @@ def container_view(context: Context, container: ObservedContainer) -> ContainerV
 
 def _networks(context: Context, container: ObservedContainer) -> tuple[str, ...]:
     """Return the networks that a container is on, or will be on when it is started again."""
-    endpoints = container.runtime.get("endpoints", ())
+    endpoints = container.runtime.endpoints
     if endpoints or container.running:
-        return tuple(endpoint["network"] for endpoint in endpoints)
+        return tuple(endpoint.network for endpoint in endpoints)
     from pycompose.state.records import read_service  # noqa: PLC0415 - for stopped ones
 
     try:
@@ -98,16 +94,14 @@ def _mount_views(context: Context, container: ObservedContainer) -> Iterator[Mou
             yield MountView(kind=mount.kind.value, source=mount.source, target=mount.target)
 
 
-def port(context: Context, project_name: str, options: PortOptions) -> PortView:
+def port(context: Context, project_name: str, options: PortOptions) -> PortBinding:
     """Return where a container port is published; raises NoSuchContainer, or PycomposeError with the known ports."""
     replicas = _replicas(context, project_name, options.service, options.index)
-    views = container_view(context, replicas[0]).ports
-    for view in views:
-        if view.target == options.port and view.protocol == options.protocol:
-            return view
-    known = (
-        ", ".join(f"{view.url}:{view.published}->{view.target}/{view.protocol}" for view in views) or "none"
-    )
+    bindings = container_view(context, replicas[0]).ports
+    for binding in bindings:
+        if (binding.target, binding.protocol) == (options.port, options.protocol):
+            return binding
+    known = ", ".join(f"{b.host_ip}:{b.host_port}->{b.target}/{b.protocol}" for b in bindings) or "none"
     raise PycomposeError(
         f"no port {options.port}/{options.protocol} for container {replicas[0].name}: {known}",
         hint="add it to `ports:` of the service",

@@ -7,22 +7,12 @@ Moments are CLOCK_REALTIME nanoseconds, 0 is never. `container` is the full cont
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pycompose.engine.dataclass import dataclass, field
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortView:
-    """One port of a container.
-
-    `url` is the host address ("0.0.0.0"), `published` 0 when it is only exposed.
-    """
-
-    target: int
-    published: int = 0
-    url: str = ""
-    protocol: str = "tcp"
+if TYPE_CHECKING:
+    from pycompose.policy.observed import PortBinding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +56,7 @@ class ContainerView:
     restart_count: int = 0
     oom_killed: bool = False
     image_id: str = ""
-    ports: tuple[PortView, ...] = ()
+    ports: tuple[PortBinding, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     mounts: tuple[MountView, ...] = ()
     networks: tuple[str, ...] = ()

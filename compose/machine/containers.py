@@ -198,7 +198,7 @@ def prune(context: Context, *, labels: Iterable[str] = ()) -> Pruned:
     stopped: dict[str, list[ObservedContainer]] = {}
     for container in all_containers(context.paths):
         idle = container.state.status in (Status.CREATED, Status.EXITED)
-        waits = bool(container.runtime.get("restarting"))
+        waits = container.runtime.restarting
         fits = all(matches_labels(container.config.labels, label) for label in wanted)
         if idle and fits and not waits:
             stopped.setdefault(container.config.project, []).append(container)

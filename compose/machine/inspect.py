@@ -103,13 +103,13 @@ def network(context: Context, text: str) -> Json:
 def _connected(context: Context, state: NetworkState) -> Json:
     found = {}
     for item in network_users(context.paths).get(state.name, ()):
-        for endpoint in item.runtime.get("endpoints", ()):
-            if endpoint["network"] == state.name and item.running:
-                ip, ip6 = endpoint.get("ip", ""), endpoint.get("ip6", "")
+        for endpoint in item.runtime.endpoints:
+            if endpoint.network == state.name and item.running:
+                ip, ip6 = endpoint.ip, endpoint.ip6
                 found[item.id] = {
                     "Name": item.name,
                     "EndpointID": "",
-                    "MacAddress": endpoint.get("mac", ""),
+                    "MacAddress": endpoint.mac,
                     "IPv4Address": f"{ip}/{prefix_length(state.subnet)}" if ip else "",
                     "IPv6Address": f"{ip6}/{prefix_length(state.subnet6)}" if ip6 else "",
                 }

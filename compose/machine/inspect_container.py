@@ -18,11 +18,12 @@ from pycompose.engine.state import Status
 from pycompose.machine import containers
 from pycompose.machine.rows import directory_bytes
 from pycompose.networking.api import Networking
+from pycompose.policy.observed import EndpointRecord
 from pycompose.state.records import ServiceRecord, read_service
 from pycompose.state.snapshot import shown_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from pycompose.client.context import Context
     from pycompose.engine.config import ContainerConfig, DeviceRate, Limits
@@ -64,7 +65,7 @@ def container(context: Context, text: str, *, size: bool = False) -> Json:
         "HostsPath": str(run / "hosts"),
         "LogPath": str(directory / "log"),
         "Name": f"/{config.name}",
-        "RestartCount": int(found.runtime.get("restarts", 0)),
+        "RestartCount": found.runtime.restarts,
         "Driver": "overlay",
         "Platform": "linux",
         "AppArmorProfile": config.security.apparmor,
@@ -326,22 +327,22 @@ def _mounts(context: Context, config: ContainerConfig) -> list[Json]:
 def _network_settings(context: Context, found: ObservedContainer, record: ServiceRecord) -> Json:
     ports: dict[str, list[Json] | None] = dict.fromkeys(_exposed(record))
     running = found.state.status in (Status.RUNNING, Status.PAUSED)
-    for port in found.runtime.get("ports", ()) if running else ():
-        key = f"{port['target']}/{port.get('protocol', 'tcp')}"
-        entry = {"HostIp": port.get("host_ip", ""), "HostPort": str(port["host_port"])}
+    for port in found.runtime.ports if running else ():
+        key = f"{port.target}/{port.protocol}"
+        entry = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
         ports[key] = [*(ports.get(key) or []), entry]
-    endpoints = {e["network"]: e for e in found.runtime.get("endpoints", ())} if running else {}
+    endpoints = {e.network: e for e in found.runtime.endpoints} if running else {}
     networks = {}
     with_state = _network_states(context)
     for endpoint in record.service.networks:
         name = record.networks[endpoint.network].name
         networks[name] = _endpoint(
-            endpoints.get(name, {}),
+            endpoints.get(name),
             with_state.get(name),
             (found.name, record.service.name, *endpoint.aliases),
         )
     # Docker repeats the endpoint of its default network here; scripts ask for .NetworkSettings.IPAddress.
-    default = networks.get(BRIDGE) or _endpoint({}, None, ())
+    default = networks.get(BRIDGE) or _endpoint(None, None, ())
     return {
         **{key: value for key, value in default.items() if key not in ("Aliases", "DNSNames", "NetworkID")},
         "SandboxID": found.id,
@@ -359,19 +360,20 @@ def _network_states(context: Context) -> dict[str, NetworkState]:
         networking.close()
 
 
-def _endpoint(live: Mapping[str, Any], state: NetworkState | None, aliases: Iterable[str]) -> Json:
+def _endpoint(live: EndpointRecord | None, state: NetworkState | None, aliases: Iterable[str]) -> Json:
+    now = live or EndpointRecord(network="")
     return {
         "Aliases": list(dict.fromkeys(aliases)),
-        "MacAddress": live.get("mac", ""),
+        "MacAddress": now.mac,
         "NetworkID": state.id if state else "",
         "EndpointID": "",
-        "Gateway": (state.gateway if state and live else ""),
-        "IPAddress": live.get("ip", ""),
-        "IPPrefixLen": prefix_length(state.subnet) if state and live.get("ip") else 0,
-        "IPv6Gateway": state.gateway6 if state and live.get("ip6") else "",
-        "GlobalIPv6Address": live.get("ip6", ""),
-        "GlobalIPv6PrefixLen": prefix_length(state.subnet6) if state and live.get("ip6") else 0,
-        "DNSNames": list(live.get("names", ())),
+        "Gateway": state.gateway if state and live else "",
+        "IPAddress": now.ip,
+        "IPPrefixLen": prefix_length(state.subnet) if state and now.ip else 0,
+        "IPv6Gateway": state.gateway6 if state and now.ip6 else "",
+        "GlobalIPv6Address": now.ip6,
+        "GlobalIPv6PrefixLen": prefix_length(state.subnet6) if state and now.ip6 else 0,
+        "DNSNames": list(now.names),
     }
 
 

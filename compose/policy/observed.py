@@ -17,8 +17,41 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PortBinding:
+    """A port of a container and where it is published now; `host_port` 0 is nowhere."""
+
+    host_ip: str = ""
+    host_port: int = 0
+    protocol: str = "tcp"
+    target: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRecord:
+    """An address that a container has now. `network` is the name on the machine."""
+
+    network: str
+    ip: str = ""
+    ip6: str = ""
+    mac: str = ""
+    gateway: str = ""
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeRecord:
+    """`run/containers/ID/runtime.json`: what a start has set up, and whether somebody asked for the end."""
+
+    ports: tuple[PortBinding, ...] = ()
+    endpoints: tuple[EndpointRecord, ...] = ()
+    stopped: bool = False
+    restarting: bool = False
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedContainer:
-    """One container as its files and /proc show it. `runtime` is what the supervisor noted (ports, endpoints).
+    """One container as its files and /proc show it.
 
     The rest is the supervisor's own word, and has its defaults where nobody has asked it. `active`: it runs or will;
     while it starts again the files say neither. `stopped`: somebody wanted it to stop, `stopping`: it has been told,
@@ -37,7 +70,7 @@ class ObservedContainer:
     takes_over: str = ""
     auto_remove: bool = False
     health: dict[str, Any] = field(default_factory=dict)
-    runtime: dict[str, Any] = field(default_factory=dict)
+    runtime: RuntimeRecord = field(default_factory=RuntimeRecord)
 
     @property
     def id(self) -> str:
@@ -83,7 +116,7 @@ class ObservedContainer:
     def running(self) -> bool:
         """Whether its process exists (running, paused) or is about to again (restarting)."""
         runs = self.state.status in (Status.RUNNING, Status.PAUSED)
-        return runs or self.active or bool(self.runtime.get("restarting"))
+        return runs or self.active or self.runtime.restarting
 
     @property
     def dependencies(self) -> tuple[str, ...]:

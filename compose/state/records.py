@@ -13,6 +13,7 @@ from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import read_json, write_json
 from pycompose.model import Network, Service
 from pycompose.policy.health import HealthSpec
+from pycompose.policy.observed import RuntimeRecord
 from pycompose.policy.ready import ReadySpec
 
 if TYPE_CHECKING:
@@ -38,39 +39,6 @@ class ServiceRecord:
     anonymous_volumes: tuple[str, ...] = ()
     takes_over: str = ""
     lease: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedRecord:
-    """A port as it is published now."""
-
-    host_ip: str
-    host_port: int
-    protocol: str
-    target: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointRecord:
-    """An address the container has now. `network` is the name on the machine."""
-
-    network: str
-    ip: str = ""
-    ip6: str = ""
-    mac: str = ""
-    gateway: str = ""
-    names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeRecord:
-    """`run/containers/ID/runtime.json`: what a start has set up, and whether somebody asked for the end."""
-
-    ports: tuple[PublishedRecord, ...] = ()
-    endpoints: tuple[EndpointRecord, ...] = ()
-    stopped: bool = False
-    restarting: bool = False
-    restarts: int = 0
 
 
 def read_service(paths: StatePaths, container_id: str) -> ServiceRecord:

@@ -10,7 +10,7 @@ from pycompose.engine.errors import StateError
 from pycompose.engine.state import ContainerState, Status, read_state
 from pycompose.engine.statefiles import read_json
 from pycompose.labels import PREFIX
-from pycompose.policy.observed import ObservedContainer
+from pycompose.policy.observed import ObservedContainer, RuntimeRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def read_container(paths: StatePaths, container_id: str, *, states: bool = True)
         config=config,
         state=read_state(paths, container_id),
         health=_optional(f"{run}/health.json"),
-        runtime=_optional(f"{run}/runtime.json"),
+        runtime=_runtime(f"{run}/runtime.json"),
     )
 
 
@@ -86,6 +86,13 @@ def projects(paths: StatePaths) -> Iterator[str]:
 def applied(paths: StatePaths, project: str) -> dict[str, Any]:
     """Return what the last `up` noted of the project (directory, files), {} when there is nothing."""
     return _optional(paths.project(project) / "project.json")
+
+
+def _runtime(path: str) -> RuntimeRecord:
+    try:
+        return from_json(RuntimeRecord, read_json(path))
+    except (FileNotFoundError, StateError):
+        return RuntimeRecord()
 
 
 def _optional(path: Path | str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from pycompose.supervisor.threads import blocking
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pycompose.policy.observed import ObservedContainer
-    from pycompose.state.records import RuntimeRecord, ServiceRecord
+    from pycompose.policy.observed import ObservedContainer, RuntimeRecord
+    from pycompose.state.records import ServiceRecord
     from pycompose.supervisor.lifecycle.lifecycle import Lifecycle
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.network.wiring import Wiring

@@ -223,13 +223,13 @@ class Pycompose(Engine):
     def _container(self, item: ObservedContainer) -> Container:
         runtime = item.runtime
         running = item.state.status in (Status.RUNNING, Status.PAUSED)
-        restarting = item.state.status is Status.EXITED and bool(runtime.get("restarting"))
+        restarting = item.state.status is Status.EXITED and runtime.restarting
         ports: dict[str, tuple[int, ...]] = {}
-        for port in runtime.get("ports", ()) if running else ():
-            if ":" in port["host_ip"]:  # the same port once more, for IPv6
+        for port in runtime.ports if running else ():
+            if ":" in port.host_ip:  # the same port once more, for IPv6
                 continue
-            key = f"{port['target']}/{port['protocol']}"
-            ports[key] = (*ports.get(key, ()), int(port["host_port"]))
+            key = f"{port.target}/{port.protocol}"
+            ports[key] = (*ports.get(key, ()), port.host_port)
         home = f"{self.host.paths.volumes}/"
         return Container(
             id=item.id,
@@ -240,10 +240,10 @@ class Pycompose(Engine):
             state="restarting" if restarting else item.state.status.value,
             exit_code=item.state.exit_code,
             health=str(item.health.get("status", "")) if running else "",
-            restarts=int(runtime.get("restarts", 0)),
+            restarts=runtime.restarts,
             started=str(item.state.started_ns),
             labels=item.config.labels,
-            addresses={point["network"]: point["ip"] for point in runtime.get("endpoints", ())},
+            addresses={point.network: point.ip for point in runtime.endpoints},
             volumes={
                 mount.target: mount.source.removeprefix(home).split("/")[0]
                 for mount in item.config.mounts

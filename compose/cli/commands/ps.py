@@ -16,7 +16,8 @@ from pycompose.client.query_options import PsOptions
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
-    from pycompose.client.views import ContainerView, PortView
+    from pycompose.client.views import ContainerView
+    from pycompose.policy.observed import PortBinding
 
 STATES = ("paused", "restarting", "removing", "running", "dead", "created", "exited")
 SHORT_ID = 12
@@ -48,12 +49,12 @@ LAYOUT = Layout(
 )
 
 
-def publisher(port: PortView) -> dict[str, Any]:
+def publisher(port: PortBinding) -> dict[str, Any]:
     """Return one port as an entry of `Publishers`."""
     return {
-        "URL": port.url,
+        "URL": port.host_ip,
         "TargetPort": port.target,
-        "PublishedPort": port.published,
+        "PublishedPort": port.host_port,
         "Protocol": port.protocol,
     }
 

@@ -87,7 +87,7 @@ def port(invocation: Invocation, /, name: str, port: str) -> None:
     """Print `80/tcp -> ADDRESS:PORT` for each, ADDRESS:PORT for the one that is asked for."""
     from pycompose.machine import containers
 
-    views = [v for v in containers.view(invocation.context(), name).ports if v.published]
+    views = [v for v in containers.view(invocation.context(), name).ports if v.host_port]
     if not port:
         click.echo("".join(f"{v.target}/{v.protocol} -> {address(v)}\n" for v in views), nl=False)
         return

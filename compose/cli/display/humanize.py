@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pycompose.client.views import ContainerView, PortView
+    from pycompose.client.views import ContainerView
+    from pycompose.policy.observed import PortBinding
 
 NS = 1_000_000_000
 COMMAND_WIDTH = 20
@@ -109,9 +110,9 @@ def _host(url: str) -> str:
     return f"[{url}]" if ":" in url and not url.startswith("[") else url
 
 
-def address(port: PortView) -> str:
+def address(port: PortBinding) -> str:
     """Return "0.0.0.0:8080", "[::]:8080"."""
-    return f"{_host(port.url)}:{port.published}"
+    return f"{_host(port.host_ip)}:{port.host_port}"
 
 
 def _range(key: str, first: int, last: int) -> str:
@@ -120,16 +121,16 @@ def _range(key: str, first: int, last: int) -> str:
     return f"{_host(address)}:{numbers}->{numbers}/{protocol}" if address else f"{numbers}/{protocol}"
 
 
-def ports(views: Iterable[PortView]) -> str:
+def ports(bindings: Iterable[PortBinding]) -> str:
     """Return the PORTS column; runs of ports that are published under their own number become one range."""
     runs: dict[str, list[int]] = {}
     done: list[str] = []
     moved: list[str] = []
-    for port in sorted(set(views), key=lambda p: (p.target, p.url, p.published, p.protocol)):
-        if port.published and port.published != port.target:
+    for port in sorted(set(bindings), key=lambda p: (p.target, p.host_ip, p.host_port, p.protocol)):
+        if port.host_port and port.host_port != port.target:
             moved.append(f"{address(port)}->{port.target}/{port.protocol}")
             continue
-        key = f"{port.url}/{port.protocol}" if port.published else port.protocol
+        key = f"{port.host_ip}/{port.protocol}" if port.host_port else port.protocol
         run = runs.get(key)
         if run is not None and port.target == run[1] + 1:
             run[1] = port.target

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pycompose.networking.dns.server import DnsServer
     from pycompose.networking.dns.table import DnsTable
     from pycompose.networking.model import NetworkState
-    from pycompose.state.records import EndpointRecord
+    from pycompose.policy.observed import EndpointRecord
 
 
 class DnsService:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.paths import StatePaths
-    from pycompose.state.records import EndpointRecord, ServiceRecord
+    from pycompose.policy.observed import EndpointRecord
+    from pycompose.state.records import ServiceRecord
 
 NAMES = ("hosts", "hostname", "resolv.conf")
 

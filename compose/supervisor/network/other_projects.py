@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths
     from pycompose.networking.api import Networking
     from pycompose.networking.model import NetworkState
-    from pycompose.state.records import EndpointRecord
+    from pycompose.policy.observed import EndpointRecord
 
 
 class Neighbours:

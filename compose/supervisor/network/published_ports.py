@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from pycompose.model import Port
     from pycompose.networking.ports.reserve import Reservation
-    from pycompose.state.records import PublishedRecord
+    from pycompose.policy.observed import PortBinding
 
 log = logging.getLogger(__name__)
 
 
-def reserve_again(published: Sequence[PublishedRecord]) -> list[Reservation]:
+def reserve_again(published: Sequence[PortBinding]) -> list[Reservation]:
     """Take the ports of a container that runs already; one that is lost by now is left out, with a warning."""
     from pycompose.networking.ports import reserve  # noqa: PLC0415 - only after a crash
 
@@ -46,7 +46,7 @@ def take_fitting(free: list[Reservation], host_ip: str, port: Port) -> Reservati
     return None
 
 
-def target_port(reservation: Reservation, published: Sequence[PublishedRecord]) -> int:
+def target_port(reservation: Reservation, published: Sequence[PortBinding]) -> int:
     """Return the container port behind a reservation, 0 when the record doesn't know it."""
     key = (reservation.host_port, reservation.protocol)
     found = [

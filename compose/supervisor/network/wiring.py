@@ -18,7 +18,7 @@ from pycompose.engine.errors import NetworkError, PycomposeError
 from pycompose.labels import CONFIG_HASH, NETWORK, PROJECT
 from pycompose.networking.etc_files import upstreams
 from pycompose.networking.model import NetworkSpec, Pool, PublishedPort
-from pycompose.state.records import EndpointRecord, PublishedRecord, RuntimeRecord
+from pycompose.policy.observed import EndpointRecord, PortBinding, RuntimeRecord
 from pycompose.supervisor.network import etc_files
 from pycompose.supervisor.network.dns import DnsService
 from pycompose.supervisor.network.endpoints import endpoint_spec, links
@@ -49,7 +49,7 @@ class _Wired:
     """
 
     endpoints: tuple[EndpointRecord, ...] = ()
-    ports: tuple[PublishedRecord, ...] = ()
+    ports: tuple[PortBinding, ...] = ()
     reservations: list[Reservation] = field(default_factory=list)
     named: bool = False
     waits: bool = False
@@ -230,7 +230,7 @@ class Wiring:
 
     def take_over(
         self, config: ContainerConfig, record: ServiceRecord, old_id: str
-    ) -> tuple[tuple[PublishedRecord, ...], tuple[PublishedRecord, ...]]:
+    ) -> tuple[tuple[PortBinding, ...], tuple[PortBinding, ...]]:
         """Lead names and published ports of one container to another one; return the ports of both, new one first.
 
         A host port that both want changes hands without ever being free. Raises PortInUse, NetworkError, and
@@ -434,7 +434,7 @@ class Wiring:
             return
         from pycompose.networking.ports import reserve  # noqa: PLC0415 - most containers publish nothing
 
-        published: list[PublishedRecord] = []
+        published: list[PortBinding] = []
         free = list(others)
         try:
             for port in record.service.ports:
@@ -445,7 +445,7 @@ class Wiring:
                 )
                 wired.reservations.append(reservation)
                 published += [
-                    PublishedRecord(
+                    PortBinding(
                         host_ip=address,
                         host_port=reservation.host_port,
                         protocol=port.protocol,

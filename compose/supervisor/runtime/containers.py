@@ -24,18 +24,12 @@ from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import write_json
 from pycompose.model import Health
 from pycompose.policy.health import HealthSpec, make_spec
+from pycompose.policy.observed import RuntimeRecord
 from pycompose.policy.ready import KEY as READY
 from pycompose.policy.ready import ready_spec
 from pycompose.policy.sharing import volume_sources
 from pycompose.state.boot import Last, note, note_change
-from pycompose.state.records import (
-    RuntimeRecord,
-    ServiceRecord,
-    read_runtime,
-    read_service,
-    write_runtime,
-    write_service,
-)
+from pycompose.state.records import ServiceRecord, read_runtime, read_service, write_runtime, write_service
 from pycompose.state.snapshot import ALONE, owner_of, read_container
 from pycompose.supervisor.runtime.container_config import Parts, container_config
 from pycompose.supervisor.runtime.mounts import MountBuilder, anonymous_by_target, injected_files

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from pycompose.cli.display import humanize
-from pycompose.client.views import ContainerView, PortView
+from pycompose.client.views import ContainerView
+from pycompose.policy.observed import PortBinding
 
 NS = humanize.NS
 NOW = 1_800_000_000 * NS
@@ -97,8 +98,8 @@ def test_status(changes: dict[str, object], text: str) -> None:
     assert humanize.status(view(**changes), NOW) == text
 
 
-def port(target: int, published: int = 0, url: str = "", protocol: str = "tcp") -> PortView:
-    return PortView(target=target, published=published, url=url, protocol=protocol)
+def port(target: int, published: int = 0, url: str = "", protocol: str = "tcp") -> PortBinding:
+    return PortBinding(target=target, host_port=published, host_ip=url, protocol=protocol)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def port(target: int, published: int = 0, url: str = "", protocol: str = "tcp") 
         ),
     ),
 )
-def test_ports(ports: tuple[PortView, ...], text: str) -> None:
+def test_ports(ports: tuple[PortBinding, ...], text: str) -> None:
     assert humanize.ports(ports) == text
 
 

@@ -14,12 +14,12 @@ from pycompose.client.views import (
     EventView,
     ImageView,
     MountView,
-    PortView,
     ProcessView,
     ProjectView,
     StatsView,
     VolumeView,
 )
+from pycompose.policy.observed import PortBinding
 
 NS = 10**9
 NOW = 1_700_000_100 * NS
@@ -42,7 +42,7 @@ CONTAINER = ContainerView(
     health="healthy",
     created_ns=NOW - 20 * NS,
     started_ns=NOW - 10 * NS,
-    ports=(PortView(target=80, published=8080, url="0.0.0.0"),),
+    ports=(PortBinding(target=80, host_port=8080, host_ip="0.0.0.0"),),
     labels={"a": "1", "b": "2"},
     mounts=(MountView(kind="volume", source="demo_data", target="/data", local=True),),
     networks=("demo_default",),
