@@ -1,9 +1,10 @@
 """What a policy is: rules by name, and what they mean for each number of a machine.
 
-For one call the rules are asked in their order, the first whose conditions hold decides, the default where none
-does. A call that no rule names gets the default too, up to the last number that any rule names; behind that are the
-calls that are younger than the policy, and these don't exist (ENOSYS): a libc tries the older one then, where EPERM
-would be taken for an answer. runc does the same (libcontainer/seccomp/patchbpf).
+For one call the first rule without conditions decides; where there is none, the strictest of the rules whose
+conditions hold, else the default. libseccomp decides so too, but for two rules that hold at once and want different
+things: there it goes by an order of its own. A call that no rule names gets the default, up to the last number that
+any rule names. Behind that are the calls that are younger than the policy, and these don't exist (ENOSYS): a libc
+takes the older one then, where it would take EPERM for an answer (runc's libcontainer/seccomp/patchbpf).
 """
 
 from __future__ import annotations
@@ -144,25 +145,28 @@ def decisions(policy: Policy, abi: Abi) -> dict[int, Decision]:
     known = numbers(abi)
     found: dict[int, list[Choice]] = {}
     for rule in policy.rules:
+        if rule.action == policy.default:
+            continue  # counts for what the policy knows, and says nothing
         for name in rule.names:
             if name in known:
                 found.setdefault(known[name], []).append(Choice(rule.conditions, rule.action))
             shared = multiplexed(abi, name)
-            if shared is not None:
-                # What the call's own arguments are stands in memory, where a filter can't look.
+            # The call's own arguments stand in memory, where a filter can't look: what a rule allows to some of its
+            # calls isn't allowed then, what it refuses to some is refused to all.
+            if shared and (not rule.conditions or _leniency(rule.action) < _leniency(policy.default)):
                 number, which = shared
                 found.setdefault(number, []).append(Choice((Condition(0, "EQ", which),), rule.action))
     return {number: _decision(choices, policy.default) for number, choices in found.items()}
 
 
 def _decision(choices: list[Choice], default: int) -> Decision:
-    steps: list[Choice] = []
     for choice in choices:
-        steps.append(choice)
         if not choice.conditions:
-            break
-    else:
-        steps.append(Choice((), default))
-    while len(steps) > 1 and steps[-2].action == steps[-1].action:
-        del steps[-2]
-    return tuple(steps)
+            return (choice,)
+    return (*sorted(choices, key=lambda choice: _leniency(choice.action)), Choice((), default))
+
+
+def _leniency(action: int) -> int:
+    """Return the rank that the kernel gives to an action when several filters disagree: a signed number."""
+    kind = action & _ACTION_MASK
+    return kind - (1 << 32) if kind & KILL_PROCESS else kind
