@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import EngineError, KeeperLost
 from pycompose.engine.keeper import wire
 from pycompose.engine.paths import StatePaths
+from pycompose.engine.seccomp.filters import Filters
 from pycompose.engine.state import ContainerState, read_state
 from pycompose.engine.statedirs import make_directory
 
@@ -78,7 +80,7 @@ class KeeperClient:
     """
 
     def __init__(
-        self, sock: socket.socket, project: str, on_event: OnEvent, child: int | None = None
+        self, paths: StatePaths, project: str, sock: socket.socket, on_event: OnEvent, child: int | None
     ) -> None:
         self._sock = sock
         self._project = project
@@ -89,7 +91,8 @@ class KeeperClient:
         self._pending: dict[int, queue.SimpleQueue[tuple[dict[str, Any], Fds]]] = {}
         self._gone = False
         self._ending = False
-        self._paths = StatePaths()
+        self._paths = paths
+        self._filters = Filters(paths)
         self._thread = threading.Thread(target=self._read, name=f"keeper-{project}", daemon=True)
         self.pid = 0
 
@@ -142,8 +145,7 @@ class KeeperClient:
             sock = _connect(paths.keeper_socket(project))
         except OSError as exc:
             raise EngineError(f"keeper of {project}: cannot connect: {exc.strerror}") from exc
-        keeper = cls(sock, project, on_event, child)
-        keeper._paths = paths
+        keeper = cls(paths, project, sock, on_event, child)
         keeper._thread.start()
         try:
             result, _fds = keeper._call("hello", protocol=wire.PROTOCOL)
@@ -164,7 +166,13 @@ class KeeperClient:
         """
         held = hold or {}
         counts = {key: len(fds) for key, fds in held.items()}
-        self._call("start", [fd for fds in held.values() for fd in fds], container=container_id, hold=counts)
+        self._call(
+            "start",
+            [fd for fds in held.values() for fd in fds],
+            container=container_id,
+            filter=self._filter(container_id),
+            hold=counts,
+        )
         return read_state(self._paths, container_id)
 
     def exec(  # noqa: PLR0913 - a stream each
@@ -187,12 +195,16 @@ class KeeperClient:
             "exec",
             [fd for fd in given if fd is not None],
             container=container_id,
+            filter=self._filter(container_id),
             process=plain(process),
             streams=[fd is not None for fd in given] or [False] * 3,
             rows=rows,
             columns=cols,
         )
         return Exec(id=result["exec"], pid=result["pid"], terminal=fds[0] if fds else None)
+
+    def _filter(self, container_id: str) -> str:
+        return b2a_base64(self._filters.of_container(container_id), newline=False).decode("ascii")
 
     def signal(self, container_id: str, signum: int) -> None:
         """Send a signal to the first process of a container."""

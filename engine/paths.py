@@ -11,6 +11,7 @@ ROOT (/var/lib/pycompose, 0700, survives a reboot)      RUN (/run/pycompose, 070
   names/NAME                      (a link of the claim)
   base/                           engine/container/layers.py
   docker-init                     engine/init/program.py
+  seccomp/DIGEST                  engine/seccomp/filters.py
   networks/NAME.json              (made by hand: they come back after a reboot)
 ```
 All directories are made by engine/statedirs.py: whatever the umask, nobody but their owner gets in.
@@ -68,6 +69,7 @@ class StatePaths:
                 self.containers,
                 self.names,
                 self.base,
+                self.filters,
                 self.kept_networks,
             ),
             *(
@@ -118,6 +120,11 @@ class StatePaths:
     def base(self) -> Path:
         """The lowest layer of every container."""
         return self.root / "base"
+
+    @property
+    def filters(self) -> Path:
+        """Filters of system calls, made of profiles: a cache."""
+        return self.root / "seccomp"
 
     @property
     def init(self) -> Path:

@@ -26,7 +26,7 @@ from pycompose.engine.container.child_error import at, describe
 from pycompose.engine.container.devices import NULL, DeviceNode
 from pycompose.engine.container.users import Ids, resolve_user
 from pycompose.engine.dataclass import dataclass
-from pycompose.engine.linux import caps, fs, namespaces, process
+from pycompose.engine.linux import caps, fs, namespaces, process, seccomp
 from pycompose.engine.linux import mounts as m
 from pycompose.engine.linux.libc import AT_FDCWD
 
@@ -58,6 +58,7 @@ class Launch:
     born_inside: bool
     env: dict[str, str]
     capabilities: int
+    filter: bytes = b""
     stdio: tuple[int, int, int] = (NO_FD, NO_FD, NO_FD)
     rows: int = 0
     columns: int = 0
@@ -292,8 +293,6 @@ def _become(launch: Launch, root: int, slave: int, *, wait: bool) -> None:
     os.close(root)
     at("change to the working directory", wanted.cwd)
     late = not _enter(wanted.cwd)
-    # The system-call filter goes here when no_new_privs is off, for it needs CAP_SYS_ADMIN; when it is on,
-    # behind set_no_new_privileges: then our own last calls needn't be in it.
     _limit(wanted)
     at("drop capabilities")
     caps.drop_bounding(launch.capabilities)
@@ -311,7 +310,7 @@ def _become(launch: Launch, root: int, slave: int, *, wait: bool) -> None:
     process.set_keep_capabilities(keep=False)
     at("set capabilities")
     held = launch.capabilities if ids.uid == 0 else 0
-    caps.set_capabilities(held, held)
+    caps.set_capabilities(held, held | caps.SYS_ADMIN)
     if wanted.no_new_privs:
         process.set_no_new_privileges()
     if wait:
@@ -321,7 +320,23 @@ def _become(launch: Launch, root: int, slave: int, *, wait: bool) -> None:
     at("execve", wanted.args[0] if wanted.args else "")
     path = find_program(wanted.args, env)
     process.close_on_exec_from(3)
+    _filter(launch, held)
+    at("execve", wanted.args[0])
     os.execve(path, list(wanted.args), env)  # noqa: S606
+
+
+def _filter(launch: Launch, held: int) -> None:
+    """Give up the last capability behind the filter that needs it, which refuses nothing but capset and execve to us.
+
+    The kernel takes a filter from a process that has CAP_SYS_ADMIN, or that can't gain privileges any more.
+    """
+    if launch.filter:
+        at("filter system calls")
+        if not launch.process.no_new_privs:
+            caps.capset(held | caps.SYS_ADMIN, held | caps.SYS_ADMIN)
+        seccomp.install(launch.filter)
+    at("set capabilities")
+    caps.capset(held, held)
 
 
 def _streams(launch: Launch, root: int, slave: int) -> None:

@@ -18,6 +18,7 @@ import socket
 import struct
 import sys
 import time
+from binascii import a2b_base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,14 +179,15 @@ class Keeper:
         for key, count in message["hold"].items():
             self._hold(key, list(itertools.islice(given, count)))
         config = from_json(ContainerConfig, read_json(self._paths.container(container_id) / "config.json"))
-        self._start(config, reply, time.monotonic() + _EMPTY_S)
+        packed = a2b_base64(message["filter"])
+        self._start(config, packed, reply, time.monotonic() + _EMPTY_S)
 
-    def _start(self, config: ContainerConfig, reply: Reply, deadline: float) -> None:
+    def _start(self, config: ContainerConfig, packed: bytes, reply: Reply, deadline: float) -> None:
         """Clone a container once its earlier run has left its group: a probe may still be dying there."""
         earlier = self._ended.get(config.id)
         if earlier is not None and time.monotonic() < deadline and earlier.group.populated():
             self._waiting.add(config.id)
-            self.loop.after(_SETTLE_S, functools.partial(self._start_late, config, reply, deadline))
+            self.loop.after(_SETTLE_S, functools.partial(self._start_late, config, packed, reply, deadline))
             return
 
         def done(error: EngineError | None) -> None:
@@ -194,18 +196,18 @@ class Keeper:
             else:
                 reply.ok()
 
-        self._containers[config.id] = self._clone(config, done)
+        self._containers[config.id] = self._clone(config, packed, done)
 
-    def _start_late(self, config: ContainerConfig, reply: Reply, deadline: float) -> None:
+    def _start_late(self, config: ContainerConfig, packed: bytes, reply: Reply, deadline: float) -> None:
         try:
             if config.id not in self._waiting:
                 raise StateError(f"container {config.name}: cannot start: it is being removed")
             self._waiting.discard(config.id)
-            self._start(config, reply, deadline)
+            self._start(config, packed, reply, deadline)
         except (PycomposeError, OSError) as exc:
             reply.fail(exc)
 
-    def _clone(self, config: ContainerConfig, done: Done) -> Container:
+    def _clone(self, config: ContainerConfig, packed: bytes, done: Done) -> Container:
         """Make everything that a container has outside and clone it; leave nothing behind when that fails."""
         directory = self._paths.container_run(config.id)
         restarts = read_state(self._paths, config.id).restart_count
@@ -239,7 +241,7 @@ class Keeper:
                 privileged=config.security.privileged,
             )
             undo.callback(_quietly(group.remove))
-            child = self._launcher.container(config, group, pipes, (early.rows, early.columns))
+            child = self._launcher.container(config, packed, group, pipes, (early.rows, early.columns))
             theirs.close()
             container = Container(
                 self.loop, config, group, copy, directory, child=child, done=done, on_exit=self._on_exit
@@ -264,6 +266,7 @@ class Keeper:
             child = self._launcher.execution(
                 container.config,
                 wanted,
+                a2b_base64(message["filter"]),
                 group,
                 container.pidfd,
                 stdio=(stdio[0], stdio[1], stdio[2]),

@@ -135,7 +135,12 @@ class Launcher:
         self._born_inside: bool | None = None
 
     def container(
-        self, config: ContainerConfig, group: Cgroup, pipes: Pipes, size: tuple[int, int] = (0, 0)
+        self,
+        config: ContainerConfig,
+        packed: bytes,
+        group: Cgroup,
+        pipes: Pipes,
+        size: tuple[int, int] = (0, 0),
     ) -> Child:
         """Clone the first process of a container, which enters its groups by itself; `size` is its terminal's.
 
@@ -162,6 +167,7 @@ class Launcher:
                 born_inside=self._clones_into(group),
                 env=environment(wanted, host_name(config)),
                 capabilities=caps.mask_of(("ALL",) if privileged else wanted.capabilities),
+                filter=packed,
                 stdio=pipes.child,
                 rows=size[0],
                 columns=size[1],
@@ -189,10 +195,11 @@ class Launcher:
             for fd in opened:
                 os.close(fd)
 
-    def execution(
+    def execution(  # noqa: PLR0913 - the parts of one request
         self,
         config: ContainerConfig,
         wanted: Process,
+        packed: bytes,
         group: Cgroup,
         pidfd: int,
         *,
@@ -210,6 +217,7 @@ class Launcher:
                 born_inside=self._clones_into(group),
                 env=environment(wanted, host_name(config)),
                 capabilities=caps.mask_of(wanted.capabilities),
+                filter=packed,
                 stdio=stdio,
                 rows=size[0],
                 columns=size[1],

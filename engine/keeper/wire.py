@@ -2,7 +2,7 @@
 
 ```
 client                                      keeper
-{"id": 0, "op": "hello", "protocol": 2} ->
+{"id": 0, "op": "hello", "protocol": 3} ->
                                         <-  {"id": 0, "result": {"pid": …}} or {"id": 0, "error": …} and EOF
 {"id": n, "op": …, …} + descriptors     ->
                                         <-  {"id": n, "result": {…}} + descriptors, or {"id": n, "error": {…}}
@@ -25,7 +25,7 @@ from typing import Any
 from pycompose.engine import errors
 from pycompose.engine.errors import ChildError, EngineError, ExecError, KeeperMismatch, PycomposeError
 
-PROTOCOL = 2
+PROTOCOL = 3
 MAX_BYTES = 64 * 1024
 MAX_FDS = 64
 INT_BYTES = 4

@@ -19,6 +19,7 @@ CAPABILITIES = (
     "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
     "CHECKPOINT_RESTORE",
 )  # fmt: skip
+SYS_ADMIN = 1 << CAPABILITIES.index("SYS_ADMIN")
 
 _VERSION_3 = 0x20080522
 _PR_CAPBSET_DROP = 24
@@ -72,7 +73,17 @@ def drop_bounding(keep: int) -> None:
 
 
 def set_capabilities(effective: int, permitted: int) -> None:
-    """Set the effective and permitted sets; inheritable and ambient become empty. Raises OSError.
+    """Set the effective and permitted sets; inheritable and ambient become empty. Raises OSError."""
+    capset(effective, permitted)
+    try:
+        call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:
+            raise
+
+
+def capset(effective: int, permitted: int) -> None:
+    """Set the effective and permitted sets, the inheritable one to nothing; raises OSError.
 
     Inheritable stays empty always: file capabilities would otherwise hand it on (CVE-2022-24769).
     """
@@ -80,8 +91,3 @@ def set_capabilities(effective: int, permitted: int) -> None:
     low = 0xFFFFFFFF
     data = (ctypes.c_uint32 * 6)(effective & low, permitted & low, 0, effective >> 32, permitted >> 32, 0)
     syscall("capset", ctypes.byref(header), ctypes.byref(data))
-    try:
-        call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    except OSError as exc:
-        if exc.errno != errno.EINVAL:
-            raise

@@ -52,7 +52,7 @@ _UINT64 = (1 << 64) - 1
 
 
 class Host(NamedTuple):
-    """What rules can be made to depend on: the machine, its kernel's first two numbers, and the capabilities, a mask."""
+    """What rules can depend on: the machine, its kernel's first two numbers, and the capabilities, a mask."""
 
     machine: Machine
     kernel: tuple[int, int]

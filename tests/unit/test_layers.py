@@ -110,8 +110,8 @@ KEEPER_SIDE = (
     "pycompose.engine.cgroups",
 )
 KEEPER_MAY_IMPORT = (
-    "__future__", "collections", "contextlib", "ctypes", "enum", "errno", "fcntl", "functools", "gc", "io",
-    "itertools", "json", "math", "operator", "os", "pathlib", "select", "signal", "socket", "stat",
+    "__future__", "binascii", "collections", "contextlib", "ctypes", "enum", "errno", "fcntl", "functools", "gc",
+    "io", "itertools", "json", "math", "operator", "os", "pathlib", "select", "signal", "socket", "stat",
     "struct", "sys", "time", "types", "typing",
 )  # fmt: skip
 # Each third-party library has one home.

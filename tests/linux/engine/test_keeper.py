@@ -166,7 +166,7 @@ def test_another_protocol_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
     """A keeper of another version says so instead of guessing."""
     monkeypatch.setattr(wire, "PROTOCOL", 999)
 
-    with pytest.raises(EngineError, match="speaks protocol 2, not 999"):
+    with pytest.raises(EngineError, match="speaks protocol 3, not 999"):
         KeeperClient.connect(lab.paths, PROJECT, on_event=lab.on_event)
 
 

@@ -54,7 +54,7 @@ def ask(made: dict[str, Any], name: str, *arguments: int, abi: Any = X86_64, hos
 
 @pytest.mark.parametrize(
     ("action", "fields", "returned"),
-    [
+    (
         ("ALLOW", {}, ALLOW),
         ("ERRNO", {}, REFUSE),
         ("ERRNO", {"errnoRet": 13}, ERRNO | 13),
@@ -66,7 +66,7 @@ def ask(made: dict[str, Any], name: str, *arguments: int, abi: Any = X86_64, hos
         ("LOG", {}, LOG),
         ("TRACE", {}, TRACE | 1),
         ("TRACE", {"errnoRet": 7}, TRACE | 7),
-    ],
+    ),
 )
 def test_actions(action: str, fields: dict[str, int], returned: int) -> None:
     """As a rule and as the default; an errno counts where there is one to give."""
@@ -83,7 +83,7 @@ def test_actions(action: str, fields: dict[str, int], returned: int) -> None:
 
 @pytest.mark.parametrize(
     ("operator", "value", "second", "holds", "doesnt"),
-    [
+    (
         ("EQ", 5, 0, (5,), (4, 6, 5 | 1 << 32)),
         ("NE", 5, 0, (4, 6, 5 | 1 << 32), (5,)),
         ("LT", 1 << 33, 0, (0, (1 << 33) - 1), (1 << 33, 1 << 34)),
@@ -92,7 +92,7 @@ def test_actions(action: str, fields: dict[str, int], returned: int) -> None:
         ("GE", 1 << 33, 0, (1 << 33, 1 << 63), ((1 << 33) - 1,)),
         ("MASKED_EQ", 0xF0, 0x10, (0x10, 0x1F, 0x10 | 1 << 40), (0x20, 0x30)),
         ("MASKED_EQ", 0xF0, 0x1F, (0x10,), (0x20,)),
-    ],
+    ),
 )
 def test_operators(
     operator: str, value: int, second: int, holds: tuple[int, ...], doesnt: tuple[int, ...]
@@ -172,7 +172,7 @@ def test_architectures() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "applies"),
-    [
+    (
         ({"includes": {"caps": ["CAP_SYS_ADMIN"]}}, True),
         ({"includes": {"caps": ["CAP_SYS_ADMIN", "CAP_SYS_TIME"]}}, False),
         ({"excludes": {"caps": ["CAP_SYS_ADMIN", "CAP_SYS_TIME"]}}, False),
@@ -187,7 +187,7 @@ def test_architectures() -> None:
         ({"excludes": {"minKernel": "6.10"}}, True),
         ({"includes": {"caps": ["CAP_SYS_ADMIN"]}, "excludes": {"arches": ["amd64"]}}, False),
         ({"includes": {}, "excludes": None, "comment": "for everybody", "args": None}, True),
-    ],
+    ),
 )
 def test_rules_for_some_hosts(fields: dict[str, Any], applies: bool) -> None:  # noqa: FBT001 - a column of the table
     """By capability, machine and kernel; versions are numbers."""
@@ -211,7 +211,7 @@ def test_flags_and_old_spellings() -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [
+    (
         ("{bad", "cannot read: line 1, column 2: Expecting property name enclosed in double quotes"),
         ('{"defaultAction": "SCMP_ACT_ALLOW"} x', "cannot read: line 1, column 37: Extra data"),
         ("[" * 100_000, "cannot read: nested too deeply"),
@@ -224,7 +224,7 @@ def test_flags_and_old_spellings() -> None:
             '{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4096}',
             "defaultErrnoRet: 4096 is not between 0 and 4095",
         ),
-    ],
+    ),
 )
 def test_profiles_that_are_wrong_as_a_whole(text: str, message: str) -> None:
     """The error says where."""
@@ -236,7 +236,7 @@ def test_profiles_that_are_wrong_as_a_whole(text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("made", "message"),
-    [
+    (
         (profile(architectures=["SCMP_ARCH_FOO"]), "architectures: unknown: 'SCMP_ARCH_FOO'"),
         (
             profile(architectures=["SCMP_ARCH_X86"], archMap=[{"architecture": "SCMP_ARCH_X86_64"}]),
@@ -297,7 +297,7 @@ def test_profiles_that_are_wrong_as_a_whole(text: str, message: str) -> None:
             ),
             "syscalls: mkdir: two rules with the same args want different actions",
         ),
-    ],
+    ),
 )
 def test_profiles_that_are_wrong_somewhere(made: dict[str, Any], message: str) -> None:
     """Nothing that a user takes for a wall is left out in silence."""
