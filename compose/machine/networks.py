@@ -43,6 +43,18 @@ class NetworkRequest:
 
 def create(context: Context, request: NetworkRequest) -> str:
     """Make a network, return its id. Raises AlreadyExists, NetworkError, AddressesExhausted."""
+    spec = network_spec(request)
+    with contextlib.closing(Networking(context.paths)) as networking:
+        kept_networks.restore(context.paths, request.name)
+        if networking.inspect(request.name) is not None:
+            raise AlreadyExists(f"network {request.name}: already exists", hint="see: pycompose network ls")
+        state = networking.ensure_network(spec)
+    kept_networks.keep(context.paths, _as_made(spec, state))
+    return state.id
+
+
+def network_spec(request: NetworkRequest) -> NetworkSpec:
+    """Return the network that is asked for, with one pool of addresses per family. Raises NetworkError for its name."""
     families: dict[str, dict[str, str]] = {}
     for key, values in (
         ("subnet", request.subnets),
@@ -51,7 +63,7 @@ def create(context: Context, request: NetworkRequest) -> str:
     ):
         for value in values:
             families.setdefault("6" if ":" in value else "4", {})[key] = value
-    spec = NetworkSpec(
+    return NetworkSpec(
         name=check_name(request.name),
         project="",
         driver=request.driver,
@@ -68,13 +80,6 @@ def create(context: Context, request: NetworkRequest) -> str:
         options=request.options,
         labels=request.labels,
     )
-    with contextlib.closing(Networking(context.paths)) as networking:
-        kept_networks.restore(context.paths, request.name)
-        if networking.inspect(request.name) is not None:
-            raise AlreadyExists(f"network {request.name}: already exists", hint="see: pycompose network ls")
-        state = networking.ensure_network(spec)
-    kept_networks.keep(context.paths, _as_made(spec, state))
-    return state.id
 
 
 def _as_made(spec: NetworkSpec, state: NetworkState) -> NetworkSpec:

@@ -129,17 +129,3 @@ def digraph(services: Services) -> nx.DiGraph[str]:
     graph.add_nodes_from(sorted(services))
     graph.add_edges_from((name, need) for name in sorted(services) for need in needs(services, name))
     return graph
-
-
-def longest_chain(services: Services) -> list[str]:
-    """Return the longest chain of services that start one after the other, the first one first."""
-    import networkx as nx  # noqa: PLC0415 - see above
-
-    return [str(name) for name in reversed(nx.dag_longest_path(digraph(services)))]
-
-
-def essential_edges(services: Services) -> set[tuple[str, str]]:
-    """Return the edges (service, what it needs) that don't follow from others (transitive reduction)."""
-    import networkx as nx  # noqa: PLC0415 - see above
-
-    return {(str(a), str(b)) for a, b in nx.transitive_reduction(digraph(services)).edges}

@@ -97,14 +97,6 @@ def test_dependants_of_a_cycle_leave_itself_out() -> None:
     assert graph.dependants(services(a="b", b="a"), "a") == {"b"}
 
 
-def test_the_longest_chain() -> None:
-    assert graph.longest_chain(services(web="api db", api="db", db="", tool="")) == ["db", "api", "web"]
-
-
-def test_edges_that_follow_from_others_are_left_out() -> None:
-    assert graph.essential_edges(services(web="api db", api="db", db="")) == {("web", "api"), ("api", "db")}
-
-
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30))
 def test_waves_agree_with_networkx(pairs: list[tuple[int, int]]) -> None:
     """Random graphs, cyclic ones included, against networkx's own answer."""

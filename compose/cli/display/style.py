@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import IO
 
 RED, GREEN, YELLOW, BLUE, MAGENTA, CYAN = 31, 32, 33, 34, 35, 36
-BRIGHT_GREEN = 92
 BOLD, DIM = 1, 2
 LOG_COLOURS = (CYAN, YELLOW, GREEN, MAGENTA, BLUE, 96, 93, 92, 95, 94)
 

@@ -1,4 +1,4 @@
-"""Commands that need neither root nor containers, from argv to output."""
+"""Commands that need no containers, from argv to output."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from pycompose.cli.main import cli, main
 from pycompose.cli.options import complete_services
+
+from tests.support.requires import requires
 
 COMPOSE = """
 name: demo
@@ -120,6 +122,7 @@ def test_no_file_at_all(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     assert "no configuration file provided" in capsys.readouterr().err
 
 
+@requires("root")
 def test_looking_at_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing has ever run here: empty tables, exit code 0."""
     assert main(["ps"]) == 0
