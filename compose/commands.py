@@ -74,6 +74,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("commands.doctor", NEVER, "", "Show what this machine can do, and how to mend what it can't"),
     "systemd": Command("commands.systemd", NEVER, "", "Bring a project up with the machine"),
     "image": Command("commands.image", NEVER, "", "Manage images"),
+    "builder": Command("commands.builder", NEVER, "", "Manage builds"),
     "login": Command("commands.login", NEVER, "", "Log in to a registry"),
     "logout": Command("commands.logout", NEVER, "", "Log out from a registry"),
     "completion": Command("commands.completion", NEVER, "", "Print the script for shell completion"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from pycompose.build.network import BuildNetwork
 from pycompose.engine.builder.bases import Base, base_of
 from pycompose.engine.builder.cache import BuildCache
+from pycompose.engine.builder.pruning import trim
 from pycompose.engine.builder.result import write_image
 from pycompose.engine.builder.running import StepLimits, StepRunner
 from pycompose.engine.builder.solve import Shared, Solver
@@ -49,6 +50,8 @@ class BuildSession:
             runner.cancel()
         for runner in self._runners:
             runner.close()
+        if self._cache.added:
+            trim(self._cache, self.store.layout, self._paths)
 
     def cancel(self) -> None:
         """Kill all steps; may be called from another thread."""

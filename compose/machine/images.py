@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from pycompose.client.images import layer_events
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import PycomposeError
-from pycompose.engine.images.manifest import chain_ids
 from pycompose.engine.images.reference import ReferenceKind, parse
 from pycompose.engine.images.spec import Platform
 from pycompose.engine.images.store import ImageStore
@@ -197,7 +196,7 @@ def history(context: Context, reference: str) -> list[HistoryRow]:
     item = store.get(reference)
     sizes = [
         int((store.layout.layer_meta(chain_id) or {}).get("size_bytes", 0))
-        for chain_id in chain_ids(item.configuration.diff_ids)
+        for chain_id in item.configuration.chain
     ]
     steps = item.configuration.document.get("history")
     steps = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
@@ -344,7 +343,7 @@ def disk_usage(context: Context) -> DiskUsage:
     blobs: dict[str, tuple[int, bool]] = {}
     for item in images.values():
         busy = item.image.id in used
-        for chain_id in chain_ids(item.configuration.diff_ids):
+        for chain_id in item.configuration.chain:
             size = int((store.layout.layer_meta(chain_id) or {}).get("size_bytes", 0))
             layers[chain_id] = (size, busy or layers.get(chain_id, (0, False))[1])
         for blob in item.manifest.layers:

@@ -57,6 +57,8 @@ class BuildCache:
     def __init__(self, folder: Path, layout: ImageLayout) -> None:
         self.folder = folder
         self._layout = layout
+        # Whether this process has added records.
+        self.added = False
 
     def prepare(self) -> None:
         """Make the folders. Raises OSError."""
@@ -92,6 +94,7 @@ class BuildCache:
             "title": title[:500],
         }
         replace_file(self._path(key), json.dumps(record).encode("utf-8", "surrogateescape"), durable=False)
+        self.added = True
 
     def records(self) -> Iterator[CacheRecord]:
         """Yield what there is, in no order; a damaged record is removed."""

@@ -60,7 +60,7 @@ def sweep(
 
 
 def _sweep(layout: ImageLayout, paths: StatePaths, before: float, partial_before: float) -> Reclaimed:
-    blobs, layers = _marked(layout)
+    blobs, layers = marked(layout)
     used = used_lowers(paths)
     # `upper/usr` of an image built upon `host` lies deeper than the `diff` of others.
     layers |= {part for lower in used for part in Path(lower).parts}
@@ -93,7 +93,7 @@ def _sweep(layout: ImageLayout, paths: StatePaths, before: float, partial_before
     return Reclaimed(blobs=removed_blobs, layers=removed_layers, size_bytes=freed)
 
 
-def _marked(layout: ImageLayout) -> tuple[set[str], set[str]]:
+def marked(layout: ImageLayout) -> tuple[set[str], set[str]]:
     """Return the hexes of blobs and the directory names of layers that the index needs."""
     blobs: set[str] = set()
     layers: set[str] = set()

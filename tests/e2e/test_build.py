@@ -267,3 +267,27 @@ def test_ctrl_c_and_kill_leave_nothing(busy: Host) -> None:
     (folder / "Dockerfile").write_text("FROM busybox\nRUN echo fine >/started\n", encoding="ascii")
     busy.run("build", cwd=folder).ok()
     assert inside(busy, "cat /started") == "fine\n"
+
+
+def test_what_is_built_can_be_saved(busy: Host, tmp_path: Path) -> None:
+    """A layer's tar is written when it is wanted, and loads elsewhere as the same image."""
+    folder = project(busy, "FROM busybox\nRUN echo saved >/f && mkdir -m 700 /d && rm /bin/wget\n")
+    busy.run("build", cwd=folder).ok()
+    identity = busy.run("image", "inspect", "-f", "{{.Id}}", "built").ok().stdout
+    busy.run("image", "save", "-o", tmp_path / "built.tar", "built").ok()
+    busy.run("image", "rm", "-f", "built").ok()
+    busy.run("builder", "prune", "-af").ok()
+    busy.run("image", "load", "-i", tmp_path / "built.tar").ok()
+
+    assert busy.run("image", "inspect", "-f", "{{.Id}}", "built").ok().stdout == identity
+    assert inside(busy, "cat /f; stat -c %a /d; ls /bin/wget 2>&1 | grep -c 'No such'") == "saved\n700\n1\n"
+
+
+def test_upon_the_machine_cannot_leave_it(host: Host, tmp_path: Path) -> None:
+    """The system below is no part of the image."""
+    folder = host.project({"compose.yaml": COMPOSE, "Dockerfile": "FROM host\nRUN true\n"})
+    host.run("build", cwd=folder).ok()
+    done = host.run("image", "save", "-o", tmp_path / "built.tar", "built")
+
+    assert done.code == 1
+    assert "it was built FROM host" in done.stderr

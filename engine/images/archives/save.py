@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.errors import ImageError
+from pycompose.engine.images.layers.blobs import ensure_blobs
 from pycompose.engine.images.layers.tarwriter import TarWriter
 from pycompose.engine.images.manifest import OCI_INDEX, Descriptor
 
@@ -25,6 +26,7 @@ def save(store: ImageStore, references: Sequence[str], out: Writable, *, platfor
     images = [store.get(reference, platform=platform) for reference in references]
     digests: dict[str, int] = {}
     for image in images:
+        ensure_blobs(store.layout, image, f"image {image.image.reference}")
         for item in (image.entry, image.manifest.config, *image.manifest.layers):
             digests[item.digest] = item.size
             if not store.layout.has_blob(item.digest):

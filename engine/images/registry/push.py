@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin
 
 from pycompose.engine.errors import ImageError, PullError
+from pycompose.engine.images.layers.blobs import ensure_blobs
 from pycompose.engine.images.layout import SOURCE_DIGEST
 from pycompose.engine.images.manifest import MAX_MANIFEST_BYTES, Descriptor
 from pycompose.engine.images.reference import ReferenceKind
@@ -78,6 +79,7 @@ class _Push:
         repository.extra_scopes = tuple(f"repository:{path}:pull" for path in sorted(mine))
 
     def run(self, reference: Reference) -> str:
+        ensure_blobs(self._store.layout, self._image, f"image {reference}")
         layers = list({layer.digest: layer for layer in self._image.manifest.layers}.values())
         for layer in layers:
             self._tell(layer, "Preparing")
