@@ -141,7 +141,9 @@ def groups(*, root: bool) -> Groups:
     host = detect()
     own = _own_group(host.unified)
     place = host.unified if root else _delegated(host.unified, own)
-    controllers = {"io" if name == "blkio" else name for name in host.v1} if root else set()
+    controllers = (
+        {"io" if name == "blkio" else name for name in host.v1 if "=" not in name} if root else set()
+    )
     if place:
         controllers |= set(_read(place / "cgroup.controllers").split())
     some = next(_children(host.unified), None) if host.unified else None

@@ -1,11 +1,15 @@
 """Making and finding the control group of a container, whatever this machine has: v2, v1, or both.
 
 ```
-MOUNT/<StatePaths.cgroup_parent>/[<cgroup_parent:>/]<container id>/     limits, devices, the processes
-                                                     └─ exec-<id>/      one exec or probe, to be killed alone
+MOUNT/<StatePaths.cgroup_parent>/[<cgroup_parent:>/]<container id>/     limits, devices
+                                                     └─ inside/         the processes, and the limits once more
+                                                        └─ exec-<id>/   one exec or probe, to be killed alone
 ```
-Controllers that v1 has get a directory each, with the same path. Only groups that we made are written to, but
-for `cgroup.subtree_control` of their ancestors.
+Every v1 hierarchy that is mounted has a directory with the same path; there is no `inside` where there are no limits
+that hold for groups below. What a container can mount of control groups ends at the group that its processes are in:
+it reads its limits there, and what it writes there doesn't lift those above. In a hierarchy without a group of its own
+it would get at the machine's. Only groups that we made are written to, but for `cgroup.subtree_control` of their
+ancestors.
 """
 
 from __future__ import annotations
@@ -17,9 +21,10 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.cgroups import files, v1, v2
 from pycompose.engine.cgroups.devices import attach, rules_for, v1_writes
-from pycompose.engine.cgroups.group import Cgroup, write_limits
+from pycompose.engine.cgroups.group import LIMITED, Cgroup, write_limits
 from pycompose.engine.cgroups.hosts import Hierarchies, Kind, detect
 from pycompose.engine.cgroups.limits import ignored_on_v2
+from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import DOCTOR, CgroupError
 from pycompose.engine.linux.fs import split
 
@@ -31,8 +36,9 @@ if TYPE_CHECKING:
     from pycompose.engine.config import Device, Limits
     from pycompose.engine.paths import StatePaths
 
-__all__ = ["Cgroup", "Kind", "create", "detect", "group_path", "open_existing"]
+__all__ = ["Cgroup", "Kind", "create", "detect", "open_existing", "place_of"]
 
+_SYSTEMD = "/run/systemd/system"  # sd_booted(3)
 _NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -52,16 +58,16 @@ def create(  # noqa: PLR0913 - each is a field of ContainerConfig
     Raises CgroupError: limits that this machine cannot honour (key, value, reason), a group in use. Then
     nothing is left behind.
     """
-    host, parts = detect(), group_path(paths, container_id, parent)
+    host, place = detect(), place_of(paths, container_id, parent)
     rules = () if privileged else rules_for(devices, device_rules)
-    group = Cgroup(unified=None, leaves={}, own=(), parents=_parents(host, paths, parts))
+    group = Cgroup(unified=None, leaves={}, own=(), parents=_parents(host, place))
     try:
-        _create_directories(group, host, parts)
-        write_limits(group.unified, group.leaves, limits)
+        _create_directories(group, host, place)
+        write_limits(group, limits)
         if "memory" not in group.leaves:
             group.warnings += tuple(f"{key} has no effect on cgroup v2" for key in ignored_on_v2(limits))
         if rules:
-            _filter_devices(group, host, parts, rules)
+            _filter_devices(group, rules)
     except BaseException:
         with contextlib.suppress(CgroupError):
             group.remove()
@@ -71,62 +77,112 @@ def create(  # noqa: PLR0913 - each is a field of ContainerConfig
 
 def open_existing(paths: StatePaths, container_id: str, *, parent: str = "") -> Cgroup:
     """Return the group that `create` made, by what of it exists; maybe nothing."""
-    host, parts = detect(), group_path(paths, container_id, parent)
-    unified = host.unified.joinpath(*parts) if host.unified else None
-    leaves = {
-        name: mount.joinpath(*parts) for name, mount in host.v1.items() if mount.joinpath(*parts).is_dir()
-    }
-    if unified and not unified.is_dir():
-        unified = None
-    own = (*((unified,) if unified else ()), *dict.fromkeys(leaves.values()))
-    return Cgroup(unified=unified, leaves=leaves, own=own, parents=_parents(host, paths, parts))
+    host, place = detect(), place_of(paths, container_id, parent)
+    unified = host.unified.joinpath(*place.parts) if host.unified else None
+    leaves: dict[str, Path] = {}
+    walls: dict[str, Path] = {}
+    own = [unified] if unified else []
+    for mount, controllers in host.v1_mounts().items():
+        wall = mount.joinpath(*place.parts)
+        if wall.is_dir():
+            own.append(wall)
+            leaf = _inside(wall)
+            leaves |= dict.fromkeys(controllers, leaf)
+            if leaf != wall:
+                walls |= dict.fromkeys(controllers, wall)
+    return Cgroup(
+        unified=unified,
+        inside=_inside(unified) if unified else None,
+        leaves=leaves,
+        walls=walls,
+        own=tuple(own),
+        parents=_parents(host, place),
+    )
 
 
-def group_path(paths: StatePaths, container_id: str, parent: str = "") -> tuple[str, ...]:
-    """Return the components of a container's group below each mount; raises CgroupError for a bad parent."""
-    root = split(paths.cgroup_parent)
-    inner = parent.split("/")
-    if parent.startswith("/"):
-        if split(parent)[: len(root)] != root:
-            raise CgroupError(
-                f"cgroup_parent: cannot use {parent}: outside /{'/'.join(root)}",
-                hint="a relative path is a group below ours",
-            )
-        inner = split(parent)[len(root) :]
-    if ".." in inner:
-        raise CgroupError(f"cgroup_parent: cannot use {parent}: it has ..")
-    return (*root, *split("/".join(inner)), container_id)
+def _inside(group: Path) -> Path:
+    """Return where the processes of `group` are; older versions had them in the group itself."""
+    inside = group / files.INSIDE
+    return inside if inside.is_dir() else group
 
 
-def _parents(host: Hierarchies, paths: StatePaths, parts: tuple[str, ...]) -> tuple[Path, ...]:
-    """Return the parents to remove with their last child, deepest first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The components of a container's group below each mount; the first `kept` are somebody else's.
 
-    A root of several components was delegated to us by somebody, who keeps it.
+    The other parents are made and removed by us; outside our own root, which `ours` tells, only those that we made.
     """
-    depth = len(split(paths.cgroup_parent))
-    keep = depth if depth > 1 else 0
+
+    parts: tuple[str, ...]
+    kept: int
+    ours: bool
+
+
+def place_of(paths: StatePaths, container_id: str, parent: str = "") -> Place:
+    """Return where the group of a container goes; raises CgroupError for a bad `parent`.
+
+    A relative parent is below our own root, an absolute one where it says, as in Docker. On machines with systemd
+    `a-b.slice` is the slice of that name (systemd.slice(5)).
+    """
+    root = split(paths.cgroup_parent)
+    if ".." in parent.split("/"):
+        raise CgroupError(f"cgroup_parent: cannot use {parent}: it has ..")
+    if parent.endswith(".slice") and "/" not in parent and os.path.isdir(_SYSTEMD):
+        parent = slice_path(parent)
+        _require_slice(parent)
+    if parent.startswith("/") and split(parent)[: len(root)] != root:
+        return Place(parts=(*split(parent), container_id), kept=0, ours=False)
+    inner = split(parent)[len(root) :] if parent.startswith("/") else split(parent)
+    # A root of several components was delegated to us by somebody, who keeps it.
+    return Place(parts=(*root, *inner, container_id), kept=len(root) if len(root) > 1 else 0, ours=True)
+
+
+def slice_path(name: str) -> str:
+    """Return where systemd has the slice: `a-b.slice` is in `a.slice`; raises CgroupError for no name of one."""
+    words = name.removesuffix(".slice").split("-")
+    if name == "-.slice":
+        return "/"
+    if not all(words):
+        raise CgroupError(
+            f"cgroup_parent: cannot use {name}: no name of a slice", hint="see systemd.slice(5)"
+        )
+    return "/" + "/".join("-".join(words[:count]) + ".slice" for count in range(1, len(words) + 1))
+
+
+def _require_slice(path: str) -> None:
+    """Raise CgroupError where systemd hasn't started the slice: it would remove what we make in its place."""
+    host = detect()
+    mounts = [mount for mount in (host.unified, host.v1.get("name=systemd")) if mount]
+    if not any(os.path.isdir(f"{mount}{path}") for mount in mounts):
+        name = path.rpartition("/")[2]
+        raise CgroupError(
+            f"cgroup_parent: cannot use {name}: systemd has no such slice started",
+            hint=f"systemctl start {name}",
+        )
+
+
+def _parents(host: Hierarchies, place: Place) -> tuple[tuple[Path, bool], ...]:
+    """Return the parents to remove with their last child, deepest first, and whether they are in our own root."""
     mounts = [*([host.unified] if host.unified else []), *host.v1_mounts()]
-    return tuple(mount.joinpath(*parts[:n]) for mount in mounts for n in range(len(parts) - 1, keep, -1))
+    depths = range(len(place.parts) - 1, place.kept, -1)
+    return tuple((mount.joinpath(*place.parts[:n]), place.ours) for mount in mounts for n in depths)
 
 
-def _create_directories(group: Cgroup, host: Hierarchies, parts: tuple[str, ...]) -> None:
+def _create_directories(group: Cgroup, host: Hierarchies, place: Place) -> None:
     """Make the cgroup2 directory and one per v1 mount; pass over what isn't ours to write."""
     if host.unified:
         with _tolerated():
-            group.unified = v2.create(host.unified, parts)
+            group.unified, limited = v2.create(host.unified, place.parts, ours=place.ours)
             group.own += (group.unified,)
-    unneeded = {"devices"} | ({"freezer"} if group.unified else set())
+            group.inside = v2.create_inside(group.unified) if limited else group.unified
     for mount, controllers in host.v1_mounts().items():
-        wanted = tuple(name for name in controllers if name not in unneeded)
-        if wanted:
-            _create_leaf(group, mount, parts, wanted)
-
-
-def _create_leaf(group: Cgroup, mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...]) -> None:
-    with _tolerated():
-        leaf = v1.create(mount, parts, controllers)
-        group.own += (leaf,)
-        group.leaves |= dict.fromkeys(controllers, leaf)
+        with _tolerated():
+            wall = leaf = v1.create(mount, place.parts, controllers, ours=place.ours)
+            group.own += (wall,)
+            if not LIMITED.isdisjoint(controllers):
+                leaf = v1.create_inside(wall, controllers)
+                group.walls |= dict.fromkeys(controllers, wall)
+            group.leaves |= dict.fromkeys(controllers, leaf)
 
 
 @contextlib.contextmanager
@@ -139,29 +195,27 @@ def _tolerated() -> Iterator[None]:
             raise CgroupError(f"cgroup {exc.filename}: cannot create: {exc.strerror}") from exc
 
 
-def _filter_devices(
-    group: Cgroup, host: Hierarchies, parts: tuple[str, ...], rules: Sequence[DeviceRule]
-) -> None:
+def _filter_devices(group: Cgroup, rules: Sequence[DeviceRule]) -> None:
     """Restrict devices by a BPF program, or by v1's controller where that is refused.
 
     Raises CgroupError for root on a machine that can't; an ordinary user is held by file permissions anyway.
     """
     reason = "no control groups here that we may write"
-    group_fd = group.leaf_fd()
-    if group_fd is not None:
+    if group.unified:
+        fd = files.open_file(group.unified, ".", os.O_RDONLY | os.O_DIRECTORY)
         try:
-            attach(group_fd, rules)
+            attach(fd, rules)
         except OSError as exc:
             reason = exc.strerror or str(exc)
         else:
             return
-    if "devices" in host.v1:
-        _create_leaf(group, host.v1["devices"], parts, ("devices",))
-        if "devices" in group.leaves:
-            for name, line in v1_writes(rules):
-                files.apply(group.leaves["devices"], {name: line})
-            return
-    if group_fd is not None and os.geteuid() == 0:
+        finally:
+            os.close(fd)
+    if "devices" in group.leaves:
+        for name, line in v1_writes(rules):
+            files.apply(group.leaves["devices"], {name: line})
+        return
+    if group.unified and os.geteuid() == 0:
         raise CgroupError(
             f"cgroup {group.unified}: cannot restrict devices: {reason}",
             hint=f"privileged: true runs without; {DOCTOR}",

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RETRY_S = 0.005
+# The group in a container's group that its processes are in, where there are limits.
+INSIDE = "inside"
+PARENT_MODE = 0o711
+_MARK = "trusted.pycompose"
 
 
 def open_file(group: Path, name: str, flags: int = os.O_RDONLY) -> int:
@@ -75,13 +79,37 @@ def apply(group: Path, files: Mapping[str, str], optional: Collection[str] = ())
         waiting = refused
 
 
-def make(group: Path) -> bool:
-    """Create the directory `group` and tell whether it is new; raises OSError."""
+def make(group: Path, mode: int = 0o755) -> bool:
+    """Create the directory `group` and tell whether it is new; raises OSError.
+
+    In a container everybody may read his limits: programs choose their sizes by them.
+    """
     try:
-        group.mkdir(mode=0o755)
+        os.mkdir(group, mode)
     except FileExistsError:
         return False
     return True
+
+
+def make_parent(group: Path, *, ours: bool) -> bool:
+    """Create `group`, which containers get groups in, and tell whether it is new; raises OSError.
+
+    The machine's users don't see the names in it, the containers' ids. `ours` is False outside our own root: it is
+    then marked, so that `remove_parent` knows it from one that somebody else has made.
+    """
+    if not make(group, PARENT_MODE):
+        return False
+    if not ours:
+        with contextlib.suppress(OSError):  # left behind then, as Docker leaves them
+            os.setxattr(group, _MARK, b"1")
+    return True
+
+
+def remove_parent(group: Path, *, ours: bool) -> None:
+    """Remove a group of `make_parent`, if it is empty."""
+    with contextlib.suppress(OSError):
+        if ours or os.getxattr(group, _MARK):
+            os.rmdir(group)
 
 
 def processes(group: Path) -> list[int]:

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.cgroups import files, v1, v2
 from pycompose.engine.cgroups.hosts import detect
-from pycompose.engine.cgroups.limits import key_of, optional_files, v1_files, v2_files
+from pycompose.engine.cgroups.limits import cpu_bandwidth, key_of, optional_files, v1_files, v2_files
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import DOCTOR, CgroupError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pycompose.engine.config import Limits
 
+# Controllers of v1 whose limits hold for the groups below, too (not so throttles of blkio).
+LIMITED = frozenset({"cpu", "cpuset", "memory", "pids"})
 REMOVE_S = 2.0
 RT_PERIOD_US = 1_000_000  # the kernel's default
 _V1_NAMES = {"io": "blkio"}
@@ -30,22 +32,28 @@ _V1_NAMES = {"io": "blkio"}
 class Cgroup:
     """The directories of one container or exec; made by `create`, found again by `open_existing`.
 
-    `unified` is the cgroup2 directory, `leaves` are those of v1 controllers that processes are put into,
-    `freezer` is the v1 group to stop and kill by where there is no cgroup2. `own` are the directories that
-    `remove` removes. `warnings` are sentences about keys that have no effect here.
+    `unified` is the cgroup2 directory, `inside` the one below that processes are put into, if not the same.
+    `leaves` are the directories of v1 hierarchies that processes are put into, `walls` those above them that limit
+    them too. `freezer` is the v1 group to stop and kill by where there is no cgroup2. `own` are the directories that
+    `remove` removes, `parents` those that go with the last child, and whether they are in our own root.
+    `warnings` are sentences about keys that have no effect here.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - sides of one group
         self,
         *,
         unified: Path | None,
         leaves: dict[str, Path],
         own: tuple[Path, ...],
+        inside: Path | None = None,
+        walls: dict[str, Path] | None = None,
         warnings: tuple[str, ...] = (),
-        parents: tuple[Path, ...] = (),
+        parents: tuple[tuple[Path, bool], ...] = (),
     ) -> None:
         self.unified = unified
+        self.inside = inside or unified
         self.leaves = leaves
+        self.walls = walls or {}
         self.own = own
         self.warnings = warnings
         self._parents = parents
@@ -58,8 +66,8 @@ class Cgroup:
 
     def leaf_fd(self) -> int | None:
         """Return the descriptor for CLONE_INTO_CGROUP, None on pure v1; it stays ours, see `close`."""
-        if self._fd is None and self.unified is not None:
-            self._fd = files.open_file(self.unified, ".", os.O_RDONLY | os.O_DIRECTORY)
+        if self._fd is None and self.inside is not None:
+            self._fd = files.open_file(self.inside, ".", os.O_RDONLY | os.O_DIRECTORY)
         return self._fd
 
     def close(self) -> None:
@@ -74,21 +82,50 @@ class Cgroup:
         The kernel moves a thread that asks for itself at once. Whoever else is moved, or a whole process, waits for an
         RCU grace period of 5 to 15 ms (cgroup_procs_write_start in kernel/cgroup/cgroup.c). Raises CgroupError.
         """
-        groups = [(group, "tasks") for group in dict.fromkeys(self.leaves.values())]
-        if unified and self.unified:
-            groups.append((self.unified, "cgroup.procs"))
-        for group, name in groups:
-            try:
-                files.write(group, name, "0")
-            except OSError as exc:
-                raise CgroupError(f"cgroup {group}: {exc.strerror}") from exc
+        for door in self._doors(unified=unified):
+            _enter(door)
+
+    def enter_for_a_child(self, *, unified: bool) -> list[int]:
+        """Do what `enter` does, but for the group that counts processes; return what a child enters that one by.
+
+        There may be no room in it for this process and its child both, nor for a child at its birth; but who asks to
+        be moved is let in, as by Docker. The child writes b"0" to the descriptor, if there is one. Raises CgroupError.
+        """
+        doors = self._doors(unified=unified)
+        counting = self.leaves.get("pids", self.inside)
+        later = [door for door in doors if door[0] == counting]
+        for door in doors:
+            if door not in later:
+                _enter(door)
+        return [files.open_file(*door, os.O_WRONLY) for door in later]
+
+    def _doors(self, *, unified: bool) -> list[tuple[Path, str]]:
+        doors = [(group, "tasks") for group in dict.fromkeys(self.leaves.values())]
+        if unified and self.inside:
+            doors.append((self.inside, "cgroup.procs"))
+        return doors
+
+    def has_room(self, count: int) -> bool:
+        """Tell whether `count` more processes can be born in the cgroup2 group; where that doesn't count, they can."""
+        if self.unified is None or "pids" in self.leaves:
+            return True
+        try:
+            limit, now = (files.read(self.unified, name) for name in ("pids.max", "pids.current"))
+        except OSError:  # no controller
+            return True
+        return limit == "max" or int(now) + count <= int(limit)
 
     def kill(self) -> bool:
         """SIGKILL every process, frozen or not; False where this machine has nothing to do it by.
 
         Returns when the signals are sent; the caller reaps. Raises CgroupError.
         """
-        return self._run("kill", v2.kill, v1.kill)
+        killed = self._run("kill", v2.kill, v1.kill)
+        if (
+            self.unified and "freezer" in self.leaves
+        ):  # a container may have found a way to freeze itself there
+            v1.thaw_all(self.leaves["freezer"])
+        return killed
 
     def freeze(self, timeout_s: float = 5.0) -> bool:
         """Stop every process and wait until all have; False where this machine has no freezer.
@@ -154,7 +191,8 @@ class Cgroup:
         """
         if limits.memory_bytes and limits.memory_bytes > 0:
             self._refuse_below_usage(limits.memory_bytes)
-        write_limits(self.unified, self.leaves, limits)
+        with _opened(self.walls, limits):
+            write_limits(self, limits)
 
     def exec_leaf(self, exec_id: str) -> Cgroup:
         """Create a group for one exec or probe below this one: same limits, and can be killed alone.
@@ -162,13 +200,13 @@ class Cgroup:
         Raises CgroupError.
         """
         leaves, own = dict(self.leaves), []
-        unified = self.unified / f"exec-{exec_id}" if self.unified else None
+        unified = self.inside / f"exec-{exec_id}" if self.inside else None
         if self.freezer:
             leaves["freezer"] = self.freezer / f"exec-{exec_id}"
         for group in (unified, None if unified else leaves.get("freezer")):
             if group:
                 try:
-                    group.mkdir()
+                    files.make(group)
                 except OSError as exc:
                     raise CgroupError(f"cgroup {group}: cannot create: {exc.strerror}") from exc
                 own.append(group)
@@ -194,9 +232,8 @@ class Cgroup:
                 files.remove_tree(group, deadline)
             except CgroupError as exc:
                 failures.append(exc)
-        for parent in self._parents:
-            with contextlib.suppress(OSError):  # still used by other containers
-                parent.rmdir()
+        for parent, ours in self._parents:
+            files.remove_parent(parent, ours=ours)
         if failures:
             raise failures[0]
 
@@ -226,22 +263,62 @@ class Cgroup:
                 )
 
 
-def write_limits(unified: Path | None, leaves: dict[str, Path], limits: Limits) -> None:
-    """Write `limits`, each to the side, v1 or v2, that has its controller.
+@contextlib.contextmanager
+def _opened(walls: dict[str, Path], limits: Limits) -> Iterator[None]:
+    """Lift the v1 limits above for the block, which writes new ones, where a group may not get more than its parent.
+
+    If it doesn't come to that, they are what they were.
+    """
+    before: list[tuple[Path, str, str]] = []
+    wanted = {
+        ("cpu", "cpu.cfs_quota_us"): cpu_bandwidth(limits) != (0, 0),
+        ("cpuset", "cpuset.cpus"): bool(limits.cpuset),
+        ("cpuset", "cpuset.mems"): bool(limits.cpuset_mems),
+    }
+    for (controller, name), changes in wanted.items():
+        wall = walls.get(controller)
+        if wall and changes:
+            with contextlib.suppress(OSError):
+                before.append((wall, name, files.read(wall, name)))
+                files.write(wall, name, "-1" if controller == "cpu" else files.read(wall.parent, name))
+    try:
+        yield
+    except BaseException:
+        for wall, name, text in before:
+            with contextlib.suppress(OSError):
+                files.write(wall, name, text)
+        raise
+
+
+def write_limits(group: Cgroup, limits: Limits) -> None:
+    """Write `limits`, each to the side, v1 or v2, that has its controller: where the processes are, then above.
 
     Raises CgroupError that names key, value and reason, also when neither side has it.
     """
+    _grant_realtime(group.leaves, limits)
+    _write_v1(group.leaves, limits)
+    if "cpu" in group.leaves:  # above, they were granted
+        limits = replace(limits, cpu_rt_runtime_us=None, cpu_rt_period_us=None)
+    _write_v1(group.walls, limits)
+    for unified in dict.fromkeys((group.inside, group.unified)):
+        _write_v2(unified, group.leaves, limits)
+
+
+def _write_v1(leaves: dict[str, Path], limits: Limits) -> None:
     optional = optional_files(limits)
     bfq = "blkio" in leaves and (leaves["blkio"] / "blkio.bfq.weight").exists()
     for controller, entries in (v1_files(limits, bfq=bfq) if leaves else {}).items():
         if controller in leaves:
-            group = leaves[controller]
-            if limits.cpu_rt_runtime_us and controller == "cpu":
-                share = limits.cpu_rt_runtime_us / (limits.cpu_rt_period_us or RT_PERIOD_US)
-                v1.grant_realtime(detect().v1["cpu"], group, share)
-            files.apply(group, entries, optional)
-    if "cpu" in leaves:
-        limits = replace(limits, cpu_rt_runtime_us=None, cpu_rt_period_us=None)
+            files.apply(leaves[controller], entries, optional)
+
+
+def _grant_realtime(leaves: dict[str, Path], limits: Limits) -> None:
+    if limits.cpu_rt_runtime_us and "cpu" in leaves:
+        share = limits.cpu_rt_runtime_us / (limits.cpu_rt_period_us or RT_PERIOD_US)
+        v1.grant_realtime(detect().v1["cpu"], leaves["cpu"], share)
+
+
+def _write_v2(unified: Path | None, leaves: dict[str, Path], limits: Limits) -> None:
     bfq = unified is not None and (unified / "io.bfq.weight").exists()
     entries = {
         name: text
@@ -249,7 +326,15 @@ def write_limits(unified: Path | None, leaves: dict[str, Path], limits: Limits) 
         if _V1_NAMES.get(_controller(name), _controller(name)) not in leaves
     }
     if entries:
-        _apply_unified(unified, entries, optional)
+        _apply_unified(unified, entries, optional_files(limits))
+
+
+def _enter(door: tuple[Path, str]) -> None:
+    group, name = door
+    try:
+        files.write(group, name, "0")
+    except OSError as exc:
+        raise CgroupError(f"cgroup {group}: {exc.strerror}") from exc
 
 
 def _controller(name: str) -> str:

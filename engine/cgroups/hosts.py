@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.dataclass import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-V1_CONTROLLERS = ("cpuset", "cpu", "cpuacct", "blkio", "memory", "devices", "freezer", "pids")
+    from collections.abc import Callable, Collection
 
 
 class Kind(Enum):
@@ -27,7 +25,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hierarchies:
-    """The cgroup2 mount point, and the mount point of each v1 controller."""
+    """The cgroup2 mount point, and the mount point of each v1 controller and named hierarchy ("name=systemd")."""
 
     unified: Path | None = None
     v1: dict[str, Path] = field(default_factory=dict)
@@ -47,11 +45,22 @@ class Hierarchies:
         return found
 
 
-@cache
 def detect() -> Hierarchies:
-    """Return what is mounted in this mount namespace; read once per process."""
+    """Return what is mounted in this mount namespace, looked for again when there are others than before."""
+    with open("/proc/self/cgroup", "rb", buffering=0) as file:
+        lines = file.readall().decode().splitlines()
+    return _detect(frozenset(name for line in lines for name in line.split(":")[1].split(",") if name))
+
+
+@cache
+def _detect(names: frozenset[str]) -> Hierarchies:
     text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-    return parse_mountinfo(text, visible)
+    return parse_mountinfo(text, visible, names)
+
+
+def forget() -> None:
+    """Have `detect` look again; for tests, which mount and unmount what is there."""
+    _detect.cache_clear()
 
 
 def visible(mount: Path, device: str) -> bool:
@@ -63,8 +72,11 @@ def visible(mount: Path, device: str) -> bool:
     return f"{os.major(number)}:{os.minor(number)}" == device
 
 
-def parse_mountinfo(text: str, usable: Callable[[Path, str], bool]) -> Hierarchies:
-    """Return the writable cgroup mounts that are `usable`; of several of one hierarchy the first counts."""
+def parse_mountinfo(text: str, usable: Callable[[Path, str], bool], names: Collection[str]) -> Hierarchies:
+    """Return the writable cgroup mounts that are `usable`; of several of one hierarchy the first counts.
+
+    `names` are the v1 controllers in use and the named hierarchies, as /proc/self/cgroup has them.
+    """
     unified: Path | None = None
     v1: dict[str, Path] = {}
     split = [line.partition(" - ")[::2] for line in text.splitlines()]
@@ -80,7 +92,7 @@ def parse_mountinfo(text: str, usable: Callable[[Path, str], bool]) -> Hierarchi
             unified = unified or mount
             continue
         for name in rest[2].split(","):
-            if name in V1_CONTROLLERS:
+            if name in names:
                 v1.setdefault(name, mount)
     return Hierarchies(unified=unified, v1=v1)
 

@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import time
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pycompose.engine.cgroups import files
@@ -22,10 +23,11 @@ _ROUNDS = 100
 _KILL_ROUNDS = 5
 
 
-def create(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...]) -> Path:
+def create(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...], *, ours: bool = True) -> Path:
     """Create the group `parts` below the mount point of `controllers`, ready to be attached to.
 
-    An empty one that an earlier run left is replaced. Raises OSError, and CgroupError when it is in use.
+    An empty one that an earlier run left is replaced. `ours` is as for files.make_parent. Raises OSError, and
+    CgroupError when it is in use.
     """
     group = mount.joinpath(*parts)
     for _ in range(_ROUNDS):
@@ -33,10 +35,10 @@ def create(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...]) ->
             try:
                 new = files.make(group)
             except FileNotFoundError:
-                _make_parents(mount, parts[:-1], controllers)
+                _make_parents(mount, parts[:-1], controllers, ours=ours)
                 new = files.make(group)
             if new:
-                _prepare(group, controllers)
+                _settle(group, controllers)
         except FileNotFoundError:
             continue  # the parent was removed meanwhile
         if new:
@@ -47,11 +49,19 @@ def create(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...]) ->
     raise CgroupError(f"cgroup {group}: cannot create: others remove it again and again")
 
 
-def _make_parents(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...]) -> None:
+def create_inside(group: Path, controllers: tuple[str, ...]) -> Path:
+    """Create the group in `group` that the processes are put into; raises OSError."""
+    inside = group / files.INSIDE
+    files.make(inside)
+    _settle(inside, controllers)
+    return inside
+
+
+def _make_parents(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...], *, ours: bool) -> None:
     level = mount
     for part in parts:
         level /= part
-        if files.make(level):
+        if files.make_parent(level, ours=ours):
             _prepare(level, controllers)
 
 
@@ -87,6 +97,14 @@ def freeze(group: Path, *, frozen: bool, timeout_s: float = 5.0) -> None:
         time.sleep(files.RETRY_S)
 
 
+def thaw_all(group: Path) -> None:
+    """Thaw `group` and every group below it: a frozen process doesn't even die of SIGKILL."""
+    for level in files.tree(group):
+        with contextlib.suppress(OSError):
+            if files.read(level, "freezer.state") != "THAWED":
+                files.write(level, "freezer.state", "THAWED")
+
+
 def kill(group: Path) -> None:
     """SIGKILL everything in a freezer group, while it is frozen so that nobody forks away; raises OSError.
 
@@ -103,23 +121,46 @@ def kill(group: Path) -> None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         finally:
-            files.write(group, "freezer.state", "THAWED")
+            thaw_all(group)
         if complete:
             return
 
 
 def _prepare(group: Path, controllers: tuple[str, ...]) -> None:
-    """Fill a new cpuset from its parent (it starts empty and takes nobody in); never run a release agent.
+    """Set what the groups in a new parent inherit: no release agent, its processors, limits that cover them."""
+    files.write(group, "notify_on_release", "0")
+    if "cpuset" in controllers:
+        _fill(group)
+        files.write(group, "cgroup.clone_children", "1")
+    if "memory" in controllers:
+        with contextlib.suppress(OSError):  # Linux 5.11 and later know nothing else
+            files.write(group, "memory.use_hierarchy", "1")
+
+
+def _settle(group: Path, controllers: tuple[str, ...]) -> None:
+    """Do for the new group of a container what its parent hasn't done: older versions', or somebody else's."""
+    if "cpuset" in controllers:
+        _fill(group)
+    if _tells_an_agent(group.parent):
+        files.write(group, "notify_on_release", "0")
+
+
+@cache
+def _tells_an_agent(group: Path) -> bool:
+    """Tell whether new groups in `group` would have a program of the host's run when they become empty."""
+    return files.read(group, "notify_on_release") != "0"
+
+
+def _fill(group: Path) -> None:
+    """Fill a new cpuset from its parent, unless the kernel has: it starts empty and takes nobody in.
 
     A parent that is still empty is filled first: whoever makes it hasn't come to that, or was killed.
     """
-    files.write(group, "notify_on_release", "0")
-    if "cpuset" in controllers:
-        for name in ("cpuset.cpus", "cpuset.mems"):
-            if not files.read(group, name):
-                if not files.read(group.parent, name):
-                    _prepare(group.parent, controllers)
-                files.write(group, name, files.read(group.parent, name))
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        if not files.read(group, name):
+            if not files.read(group.parent, name):
+                _fill(group.parent)
+            files.write(group, name, files.read(group.parent, name))
 
 
 def _realtime_share(group: Path) -> float:

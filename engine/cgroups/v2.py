@@ -1,7 +1,8 @@
 """The cgroup2 side: controllers, kill, freeze, events (Documentation/admin-guide/cgroup-v2.rst).
 
-The group of a container holds its processes and has children for execs, but never controllers for them: so
-the rule "no processes in inner nodes" doesn't bite, and the container's limits cover its execs.
+Where there are controllers, a container's group has them enabled for the group in it that holds the processes. That one
+has children for execs, but never controllers for them: so the rule "no processes in inner nodes" doesn't bite, and
+the container's limits cover its execs.
 """
 
 from __future__ import annotations
@@ -24,20 +25,22 @@ CONTROLLERS = ("cpuset", "cpu", "io", "memory", "pids")
 _ROUNDS = 100
 
 
-def create(mount: Path, parts: tuple[str, ...]) -> Path:
-    """Create the group `parts` below `mount`, controllers enabled top-down, and return it.
+def create(mount: Path, parts: tuple[str, ...], *, ours: bool = True) -> tuple[Path, bool]:
+    """Create the group `parts` below `mount`, controllers enabled top-down; return it and whether it has any.
 
-    A group of that name that an earlier run left empty is replaced. Raises OSError, and CgroupError when it
-    is in use or threaded.
+    `ours` is as for files.make_parent. A group of that name that an earlier run left empty is replaced.
+    Raises OSError, and CgroupError when it is in use or threaded.
     """
     group = mount.joinpath(*parts)
     for _ in range(_ROUNDS):
         try:
             level = mount
-            for part in parts:
+            for part in parts[:-1]:
                 enable(level, CONTROLLERS)
                 level /= part
-                new = files.make(level)
+                files.make_parent(level, ours=ours)
+            limited = enable(level, CONTROLLERS)
+            new = files.make(group)
         except FileNotFoundError:
             continue  # the last container of a parent was removed meanwhile, and the parent with it
         if not new:
@@ -48,8 +51,16 @@ def create(mount: Path, parts: tuple[str, ...]) -> Path:
         if kind != "domain":
             group.rmdir()
             raise CgroupError(f"cgroup {group}: cannot use: its type is {kind}, not domain")
-        return group
+        return group, limited
     raise CgroupError(f"cgroup {group}: cannot create: others remove it again and again")
+
+
+def create_inside(group: Path) -> Path:
+    """Create the group in `group` that the processes are put into; raises OSError."""
+    enable(group, CONTROLLERS)
+    inside = group / files.INSIDE
+    files.make(inside)
+    return inside
 
 
 def refuse_in_use(group: Path) -> None:
@@ -60,13 +71,16 @@ def refuse_in_use(group: Path) -> None:
             raise CgroupError(f"cgroup {group}: cannot create: it exists and is {event}")
 
 
-def enable(group: Path, controllers: Collection[str]) -> None:
-    """Enable for the children of `group` those of `controllers` that it has and the kernel lets us."""
+def enable(group: Path, controllers: Collection[str]) -> bool:
+    """Enable for the children of `group` those of `controllers` that it has and the kernel lets us.
+
+    Tells whether it has any.
+    """
     enabled = files.read(group, "cgroup.subtree_control").split()
     available = files.read(group, "cgroup.controllers").split()
     missing = [f"+{name}" for name in controllers if name in available and name not in enabled]
     if not missing:
-        return
+        return any(name in available for name in controllers)
     try:
         files.write(group, "cgroup.subtree_control", " ".join(missing))
     except OSError as exc:
@@ -75,6 +89,7 @@ def enable(group: Path, controllers: Collection[str]) -> None:
         for name in missing:  # a controller that can't be enabled is missed by who asks for its limits
             with contextlib.suppress(OSError):
                 files.write(group, "cgroup.subtree_control", name)
+    return True
 
 
 def vacate(group: Path) -> None:

@@ -126,12 +126,14 @@ def run_container(launch: Launch) -> None:
 def run_exec(launch: Launch) -> None:
     """Enter a running container and become a process in it; returns only by an exception.
 
-    No descriptor of the host but /dev/null and the sync socket is open when the container's processes
-    can see us, which is from the second clone on (CVE-2016-9962, CVE-2024-21626).
+    No descriptor of the host but /dev/null, the sync socket and, for a moment, the file that lets processes into the
+    container's own group is open when its processes can see us, which is from the second clone on (CVE-2016-9962,
+    CVE-2024-21626).
     """
     _isolate(launch)
     _set_oom_score(launch.process)
-    _enter_groups(launch)
+    at("enter its control groups")
+    doors = launch.group.enter_for_a_child(unified=not launch.born_inside)
     at("enter the container")
     kinds = ("mnt", "uts", "ipc", "pid", "net", "cgroup")
     namespaces.setns(launch.pidfd, sum(namespaces.KINDS[kind] for kind in kinds))
@@ -142,6 +144,10 @@ def run_exec(launch: Launch) -> None:
     if pid:
         socket.send_fds(launch.sync, [json.dumps({"pid": pid}).encode()], [pidfd])
         os._exit(0)
+    at("enter its control groups")
+    for door in doors:
+        os.write(door, b"0")
+        os.close(door)
     process.set_parent_death_signal(signal.SIGKILL)
     os.setsid()
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -238,11 +244,14 @@ def _cgroup_namespace(launch: Launch, root: int) -> None:
     """Make the container's group the root of what it sees: only now, when it is in all of its groups."""
     config = launch.config
     hierarchies = mount.own_hierarchies(config.id)
-    if config.namespaces.cgroup == "private":
+    groups: dict[str, int] = {}
+    if config.namespaces.cgroup == "host":
+        groups = mount.own_groups(hierarchies, launch.group)
+    else:
         at("unshare the cgroup namespace")
         namespaces.unshare(namespaces.CLONE_NEWCGROUP)
     if not any(step.target in ("/sys/fs", "/sys/fs/cgroup") for step in launch.steps):
-        mount.mount_cgroups(root, hierarchies, read_only=not config.security.privileged)
+        mount.mount_cgroups(root, hierarchies, groups, read_only=not config.security.privileged)
 
 
 def _terminal(launch: Launch, root: int) -> int:

@@ -12,11 +12,13 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pycompose.engine.cgroups.group import Cgroup
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.container import devices, rootfs
 from pycompose.engine.container.child_error import at
 from pycompose.engine.linux import fs, namespaces
 from pycompose.engine.linux import mounts as m
+from pycompose.engine.linux.libc import AT_FDCWD
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
 
@@ -190,14 +192,30 @@ def own_hierarchies(container_id: str) -> list[str]:
     """
     lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     entries = [line.split(":", 2) for line in lines]
-    return [names for _number, names, path in entries if path.endswith("/" + container_id)]
+    return [names for _number, names, path in entries if container_id in path.split("/")]
 
 
-def mount_cgroups(root_fd: int, hierarchies: Sequence[str], *, read_only: bool) -> None:
+def own_groups(hierarchies: Sequence[str], group: Cgroup) -> dict[str, int]:
+    """Return detached copies of our groups, by the names of their hierarchies, for `cgroup: host`; raises OSError.
+
+    There a mount shows all of the machine's groups, and a program that reads its limits would find none. Nothing
+    where that is all there is, with v2 alone: programs know where to look there.
+    """
+    if list(hierarchies) == [""]:
+        return {}
+    groups = {
+        names: group.leaves.get(names.split(",")[0]) if names else group.inside for names in hierarchies
+    }
+    return {names: m.clone_tree(AT_FDCWD, str(path)) for names, path in groups.items() if path}
+
+
+def mount_cgroups(
+    root_fd: int, hierarchies: Sequence[str], groups: Mapping[str, int], *, read_only: bool
+) -> None:
     """Mount `hierarchies` at /sys/fs/cgroup, as the container's cgroup namespace shows them.
 
     cgroup2 alone where that is all the machine has; else a tmpfs with one directory per v1 hierarchy and
-    links for those with several names, as runc does. Raises OSError.
+    links for those with several names, as runc does. What is in `groups` is mounted instead. Raises OSError.
     """
     place = "/sys/fs/cgroup"
     at("mount", place)
@@ -219,13 +237,11 @@ def mount_cgroups(root_fd: int, hierarchies: Sequence[str], *, read_only: bool) 
     for names in hierarchies:
         name = (names or "unified").removeprefix("name=")
         at("mount", f"{place}/{name}")
-        options: list[m.Option] = [
-            ("name", key.removeprefix("name=")) if key.startswith("name=") else (key, None)
-            for key in names.split(",")
-        ]
-        if names.startswith("name="):
-            options.append(("none", None))
-        mount = m.new_filesystem("cgroup", options, attributes) if names else _cgroup2(attributes)
+        if names in groups:
+            mount = groups[names]
+            m.set_attributes(mount, attributes)
+        else:
+            mount = _hierarchy(names, attributes)
         inner = os.open(name, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
         m.attach(mount, inner, f"{place}/{name}")
         os.close(inner)
@@ -236,8 +252,13 @@ def mount_cgroups(root_fd: int, hierarchies: Sequence[str], *, read_only: bool) 
     os.close(target)
 
 
-def _cgroup2(attributes: int) -> int:
-    return m.new_filesystem("cgroup2", (), attributes)
+def _hierarchy(names: str, attributes: int) -> int:
+    """Return a detached mount of the hierarchy with the controllers `names`, of cgroup2 for "". Raises OSError."""
+    if not names:
+        return m.new_filesystem("cgroup2", (), attributes)
+    if names.startswith("name="):
+        return m.new_filesystem("cgroup", (("none", None), ("name", names.removeprefix("name="))), attributes)
+    return m.new_filesystem("cgroup", [(name, None) for name in names.split(",")], attributes)
 
 
 def protect(root_fd: int, masked: Sequence[str], read_only: Sequence[str]) -> None:

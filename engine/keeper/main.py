@@ -271,6 +271,7 @@ class Keeper:
                 container.pidfd,
                 stdio=(stdio[0], stdio[1], stdio[2]),
                 size=(message["rows"], message["columns"]),
+                room=container.group.has_room(2),
             )
         except BaseException:
             _quietly(group.remove)()
@@ -524,7 +525,7 @@ def main(project: str) -> None:
     process.set_dumpable(dumpable=False)
     process.set_name("pycompose-keep")
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    os.umask(0o077)
+    os.umask(0o022)  # for control groups; all else says its mode
     os.chdir("/")
     if os.geteuid() == 0:
         with contextlib.suppress(PermissionError):  # without CAP_SYS_RESOURCE, as in many containers

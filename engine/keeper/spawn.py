@@ -205,8 +205,12 @@ class Launcher:
         *,
         stdio: tuple[int, int, int],
         size: tuple[int, int],
+        room: bool,
     ) -> Child:
-        """Clone the helper that enters the container of `pidfd` and becomes `wanted` there; raises alike."""
+        """Clone the helper that enters the container of `pidfd` and becomes `wanted` there; raises alike.
+
+        `room` tells whether two more processes can be born in its group.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             launch = Launch(
@@ -214,7 +218,7 @@ class Launcher:
                 process=wanted,
                 sync=theirs,
                 group=group,
-                born_inside=self._clones_into(group),
+                born_inside=room and self._clones_into(group),
                 env=environment(wanted, host_name(config)),
                 capabilities=caps.mask_of(wanted.capabilities),
                 filter=packed,

@@ -207,5 +207,5 @@ def read_json_file(path: Path) -> dict[str, Any]:
 
 def put_into(group: Cgroup, pid: int) -> None:
     """Put a process into all directories of a control group."""
-    for directory in {*group.leaves.values(), *([group.unified] if group.unified else [])}:
+    for directory in {*group.leaves.values(), *([group.inside] if group.inside else [])}:
         (directory / "cgroup.procs").write_text(str(pid), encoding="ascii")

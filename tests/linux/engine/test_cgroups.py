@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from pycompose.engine.cgroups.base import create, detect, open_existing
 from pycompose.engine.cgroups.group import Cgroup
-from pycompose.engine.cgroups.hosts import Kind
+from pycompose.engine.cgroups.hosts import Kind, forget
 from pycompose.engine.cgroups.stats import StatsReader, cpu_percent
 from pycompose.engine.config import Device, DeviceRate, Limits
 from pycompose.engine.errors import CgroupError
@@ -69,23 +69,6 @@ try:
 except OSError as exc:
     print("disk", exc.strerror)
 """
-
-
-@pytest.fixture(params=("as it is", "v1 alone"))
-def kind(request: pytest.FixtureRequest, private_host: Path) -> Iterator[Kind]:
-    """Give the hierarchies to test on; our mount namespace is private, so cgroup2 can be taken out."""
-    machine = detect()
-    if request.param == "as it is":
-        yield machine.kind
-        return
-    if machine.kind is not Kind.HYBRID:
-        pytest.skip("needs a hybrid machine, whose cgroup2 can be left out")
-    assert machine.unified
-    umount(machine.unified)
-    detect.cache_clear()
-    yield detect().kind
-    mount("cgroup2", machine.unified, "cgroup2")
-    detect.cache_clear()
 
 
 @pytest.fixture
@@ -574,7 +557,7 @@ def test_a_machine_without_cgroups(host_paths: StatePaths, how: str) -> None:
         for place in places:
             mount(str(place), place, flags=MS_BIND)
             mount("none", place, flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
-    detect.cache_clear()
+    forget()
     try:
         assert detect().kind is Kind.NONE
         group = create(host_paths, ID, Limits())
@@ -587,4 +570,4 @@ def test_a_machine_without_cgroups(host_paths: StatePaths, how: str) -> None:
     finally:
         for place in places:
             umount(place)
-        detect.cache_clear()
+        forget()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pycompose.engine.cgroups.base import group_path
+from pycompose.engine.cgroups.base import place_of, slice_path
 from pycompose.engine.cgroups.hosts import Kind, parse_mountinfo, visible
 from pycompose.engine.errors import CgroupError
 from pycompose.engine.paths import StatePaths
@@ -19,38 +19,43 @@ V1 = """\
 """
 
 
+NAMES = ("cpu", "cpuacct", "memory", "name=systemd")
+
+
 def anywhere(_mount: Path, _device: str) -> bool:
     return True
 
 
 def test_a_v2_machine() -> None:
-    found = parse_mountinfo(V2, anywhere)
+    found = parse_mountinfo(V2, anywhere, NAMES)
 
     assert (found.kind, found.unified, found.v1) == (Kind.V2, Path("/sys/fs/cgroup"), {})
 
 
 def test_a_v1_machine() -> None:
-    """Controllers that share a mount share a directory; named hierarchies are none of ours."""
-    found = parse_mountinfo(V1, anywhere)
+    """Controllers that share a mount share a directory; a named hierarchy is one, too."""
+    found = parse_mountinfo(V1, anywhere, NAMES)
 
     assert found.kind is Kind.V1
     assert found.v1_mounts() == {
         Path("/sys/fs/cgroup/cpu,cpuacct"): ("cpu", "cpuacct"),
         Path("/sys/fs/cgroup/memory"): ("memory",),
+        Path("/sys/fs/cgroup/systemd"): ("name=systemd",),
     }
 
 
 def test_a_hybrid_machine() -> None:
-    found = parse_mountinfo(V1 + V2.replace("/sys/fs/cgroup", "/sys/fs/cgroup/uni\\040fied"), anywhere)
+    found = parse_mountinfo(V1 + V2.replace("/sys/fs/cgroup", "/sys/fs/cgroup/uni\\040fied"), anywhere, NAMES)
 
     assert (found.kind, found.unified) == (Kind.HYBRID, Path("/sys/fs/cgroup/uni fied"))
 
 
 def test_a_mount_that_another_one_hides_does_not_count() -> None:
     """The path must lead to the filesystem that the line is about."""
-    found = parse_mountinfo(V1, lambda _mount, device: device != "0:24")
+    found = parse_mountinfo(V1, lambda _mount, device: device != "0:24", NAMES)
 
-    assert found.v1 == dict.fromkeys(("cpu", "cpuacct"), Path("/sys/fs/cgroup/cpu,cpuacct"))
+    assert "memory" not in found.v1
+    assert found.v1["cpu"] == found.v1["cpuacct"] == Path("/sys/fs/cgroup/cpu,cpuacct")
     assert visible(Path("/proc"), "0:0") is False
     assert visible(Path("/no/where"), "0:0") is False
 
@@ -58,7 +63,7 @@ def test_a_mount_that_another_one_hides_does_not_count() -> None:
 @pytest.mark.parametrize("text", ("", "garbage\n", V2.replace(" rw,nosuid", " ro,nosuid")))
 def test_a_machine_without(text: str) -> None:
     """None mounted, or only read-only as in an ordinary container."""
-    assert parse_mountinfo(text, anywhere).kind is Kind.NONE
+    assert parse_mountinfo(text, anywhere, NAMES).kind is Kind.NONE
 
 
 @pytest.mark.parametrize(
@@ -71,11 +76,29 @@ def test_a_machine_without(text: str) -> None:
     ),
 )
 def test_where_a_group_goes(parent: str, path: tuple[str, ...]) -> None:
-    """`cgroup_parent` is below our own root."""
-    assert group_path(StatePaths(), "id", parent) == path
+    """A relative `cgroup_parent` is below our own root."""
+    place = place_of(StatePaths(), "id", parent)
+
+    assert (place.parts, place.ours) == (path, True)
 
 
-@pytest.mark.parametrize("parent", ("..", "a/../b", "/other", "/pycompose/..", "/pycompose/../x"))
+def test_an_absolute_parent_is_where_it_says() -> None:
+    """And not ours: what somebody else has made there stays."""
+    place = place_of(StatePaths(), "id", "/machine/web")
+
+    assert (place.parts, place.ours) == (("machine", "web", "id"), False)
+
+
+@pytest.mark.parametrize("parent", ("..", "a/../b", "/other/..", "/pycompose/..", "/pycompose/../x"))
 def test_a_parent_outside_is_refused(parent: str) -> None:
     with pytest.raises(CgroupError, match=r"cgroup_parent: cannot use"):
-        group_path(StatePaths(), "id", parent)
+        place_of(StatePaths(), "id", parent)
+
+
+def test_slices_are_where_systemd_has_them() -> None:
+    """systemd.slice(5): a dash makes a level."""
+    assert slice_path("web.slice") == "/web.slice"
+    assert slice_path("shop-web-1.slice") == "/shop.slice/shop-web.slice/shop-web-1.slice"
+    assert slice_path("-.slice") == "/"
+    with pytest.raises(CgroupError, match=r"cannot use a--b\.slice: no name of a slice"):
+        slice_path("a--b.slice")
