@@ -28,16 +28,15 @@ class Status(Enum):
     PAUSED = "paused"
     RESTARTING = "restarting"
     EXITED = "exited"
-    REMOVED = "removed"
 
 
+# How a container gets from one to the other; it is removed in any but RUNNING and PAUSED.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.CREATED: frozenset({Status.RUNNING, Status.EXITED, Status.REMOVED}),
+    Status.CREATED: frozenset({Status.RUNNING, Status.EXITED}),
     Status.RUNNING: frozenset({Status.PAUSED, Status.EXITED}),
     Status.PAUSED: frozenset({Status.RUNNING, Status.EXITED}),
-    Status.RESTARTING: frozenset({Status.RUNNING, Status.EXITED, Status.REMOVED}),
-    Status.EXITED: frozenset({Status.RUNNING, Status.RESTARTING, Status.REMOVED}),
-    Status.REMOVED: frozenset(),
+    Status.RESTARTING: frozenset({Status.RUNNING, Status.EXITED}),
+    Status.EXITED: frozenset({Status.RUNNING, Status.RESTARTING}),
 }
 
 

@@ -99,9 +99,11 @@ def _follow_logs(
             yield [line for line in lines if line.stamp_ns <= until_ns]
             if lines and lines[-1].stamp_ns > until_ns:
                 return
-            for item in items[len(lines) :]:
-                if item["action"] == "start" and not tail.knows(item["id"]):
-                    found = read_container(context.paths, item["id"])
+            for event in items:
+                if isinstance(event, LogLine) or event.action != "start":
+                    continue
+                if not tail.knows(event.id):
+                    found = read_container(context.paths, event.id)
                     if found is not None and _wanted(found, loaded, options):
                         tail.add(found, since_ns=None, lines=None)
 
@@ -192,7 +194,7 @@ class Tail:
         follower.close()
         return lines
 
-    def wait(self, timeout_s: float | None = None) -> list[Any]:
+    def wait(self, timeout_s: float | None = None) -> list[LogLine | ContainerEvent]:
         """Wait for lines and events; lines of all containers in the order of their stamps, then the events."""
         lines = self._read()
         if not lines:
@@ -211,7 +213,7 @@ class Tail:
         if events:
             # What was written before the event must be shown before it.
             lines += self._read()
-        return sorted(lines, key=lambda line: line.stamp_ns) + events
+        return [*sorted(lines, key=lambda line: line.stamp_ns), *events]
 
     def _read(self) -> list[LogLine]:
         return [

@@ -233,3 +233,31 @@ def test_restart_keeps_the_network(busy: Host) -> None:
     busy.run("restart", cwd=project).ok()
     assert list(namespaces()) == list(before)
     busy.run("down", cwd=project).ok()
+
+
+HOOKED = """
+services:
+  web:
+    image: busybox
+    restart: always
+    command: [sh, -c, "exec httpd -f -p 80 -h /"]
+    stop_signal: KILL
+    volumes: ["./shared:/shared"]
+    post_start: [{command: [sh, -c, "echo hook >>/shared/hooks; test $$(wc -l </shared/hooks) = 1"]}]
+"""
+
+
+def test_a_hook_that_fails_at_a_restart_is_no_end(busy: Host) -> None:
+    """The container has been restarted, and goes on with its name and its network; the log tells of the hook."""
+    project = busy.project({"compose.yaml": HOOKED, "shared/hooks": ""})
+    busy.run("up", "-d", cwd=project).ok()
+    (server,) = busy.processes("httpd -f")
+
+    os.kill(server, signal.SIGKILL)
+
+    eventually(lambda: "post_start hook" in busy.logs())
+    busy.run("exec", "-T", "web", "wget", "-qO-", "http://web/etc/hostname", cwd=project).ok()
+    assert busy.run("events", "--since", "1h", "--until", "0s", cwd=project).ok().stdout.count(" die ") == 1
+    busy.run("stop", cwd=project).ok()
+    assert one(busy, project, "web")["State"] == "exited"
+    busy.run("down", cwd=project).ok()

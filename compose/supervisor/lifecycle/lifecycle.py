@@ -144,7 +144,8 @@ class Lifecycle:
                 tracked.launching = False
                 if not isinstance(exc, PycomposeError):
                     raise
-                tracked.status = Status.EXITED if tracked.run > 1 else Status.CREATED
+                if tracked.status is Status.RESTARTING:
+                    tracked.move(Status.EXITED)
                 tracked.ended.set()
                 await blocking(self._runtime.ended, tracked.config, stopped=True)
                 self.conditions.announce()
@@ -153,7 +154,7 @@ class Lifecycle:
             tracked.started_s = time.monotonic()
             tracked.started_ns = state.started_ns
             if not tracked.ended.is_set():
-                tracked.status = Status.RUNNING
+                tracked.move(Status.RUNNING)
                 self._begin_health(tracked)
             self._notify("start", tracked, {})
             self.conditions.announce()
@@ -211,7 +212,7 @@ class Lifecycle:
     async def _end(self, tracked: TrackedContainer, timeout_s: float | None) -> None:
         tracked.stopped = True
         if tracked.status is Status.RESTARTING:
-            tracked.status = Status.EXITED
+            tracked.move(Status.EXITED)
             await self._mark_stopped(tracked)
             await blocking(self._runtime.ended, tracked.config, stopped=True)
             self.conditions.announce()
@@ -303,7 +304,7 @@ class Lifecycle:
         """Freeze all processes of a running container."""
         if tracked.status is Status.RUNNING:
             await blocking(self._runtime.keeper.pause, tracked.config.id)
-            tracked.status = Status.PAUSED
+            tracked.move(Status.PAUSED)
             self._notify("pause", tracked, {})
             self.conditions.announce()
 
@@ -311,7 +312,7 @@ class Lifecycle:
         """Let a paused container go on."""
         if tracked.status is Status.PAUSED:
             await blocking(self._runtime.keeper.unpause, tracked.config.id)
-            tracked.status = Status.RUNNING
+            tracked.move(Status.RUNNING)
             self._notify("unpause", tracked, {})
             self.conditions.announce()
 
@@ -374,7 +375,10 @@ class Lifecycle:
             ran_s=ran_s,
             stopped=tracked.stopped,
         )
-        tracked.status = Status.EXITED if delay_s is None else Status.RESTARTING
+        if tracked.status is not Status.EXITED:
+            tracked.move(Status.EXITED)
+        if delay_s is not None:
+            tracked.move(Status.RESTARTING)
         return delay_s
 
     def _settle(self, tracked: TrackedContainer, delay_s: float | None) -> None:
@@ -400,17 +404,22 @@ class Lifecycle:
         tracked.restart_task = None  # from here on it isn't cancelled, but told to stop
         try:
             await whole(self._launch(tracked, again=True))
-            if tracked.stopped:
-                return
-            for hook in tracked.record.service.post_start:
-                await self._hook(tracked, hook, "post_start")
         except PycomposeError as exc:
             log.warning("container %s: cannot restart: %s", tracked.name, exc)
             tracked.exit_code = exc.exit_code if exc.exit_code > 1 else 128
             tracked.started_s = 0.0
             self._settle(tracked, self._decide(tracked))
-        else:
-            self._notify("restart", tracked, {})
+            return
+        if tracked.stopped:
+            return
+        try:
+            for hook in tracked.record.service.post_start:
+                await self._hook(tracked, hook, "post_start")
+        except (
+            PycomposeError
+        ) as exc:  # there is nobody whose command could fail; the container runs all the same
+            log.warning("%s", exc)
+        self._notify("restart", tracked, {})
 
     def _begin_health(self, tracked: TrackedContainer) -> None:
         if tracked.record.health is not None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass, field
-from pycompose.engine.state import Status
+from pycompose.engine.state import Status, transition
 from pycompose.policy.restart import RestartState
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ class TrackedContainer:
     def service(self) -> str:
         """Key of its service."""
         return self.record.service.name
+
+    def move(self, status: Status) -> None:
+        """Change its status; raises InvalidTransition for a change that no container makes (engine/state.py)."""
+        self.status = transition(self.name, self.status, status)
 
     @property
     def active(self) -> bool:
