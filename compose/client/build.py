@@ -15,6 +15,7 @@ from pycompose.events import Event, Phase
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pycompose.build.session import Fetch
     from pycompose.client.context import Context
     from pycompose.client.options import BuildOptions
     from pycompose.engine.images.spec import Image
@@ -58,6 +59,20 @@ def build_images(
 def _build(
     context: Context, project: Project, services: Sequence[str], flags: BuildFlags
 ) -> dict[str, Image]:
+    return build_services(
+        context.paths,
+        project,
+        services,
+        flags,
+        environment=context.environment,
+        sink=context.sink,
+        fetch=fetcher(context, quiet=flags.quiet),
+        quiet=flags.quiet,
+    )
+
+
+def fetcher(context: Context, *, quiet: bool) -> Fetch:
+    """Return what gets base images: one that isn't there, or a newer one when that is asked for."""
     store = ImageStore(context.paths)
     lock = threading.Lock()
 
@@ -70,18 +85,9 @@ def _build(
                     pass
                 else:
                     return
-            fetch_image(context, name, platform, quiet=flags.quiet)
+            fetch_image(context, name, platform, quiet=quiet)
 
-    return build_services(
-        context.paths,
-        project,
-        services,
-        flags,
-        environment=context.environment,
-        sink=context.sink,
-        fetch=fetch,
-        quiet=flags.quiet,
-    )
+    return fetch
 
 
 def arguments(given: Sequence[str], context: Context) -> dict[str, str]:

@@ -142,7 +142,6 @@ def copy(scope: Scope, instruction: Instruction) -> None:
             "directory and end with a /",
             word=instruction.words[-1],
         )
-    unpack = flags.get("unpack")
     action = Copy(
         sources=tuple(plain),
         target=_target(scope, target),
@@ -156,7 +155,7 @@ def copy(scope: Scope, instruction: Instruction) -> None:
         parents="parents" in flags.on,
         checksum=scope.expand(instruction, flags.get("checksum") or ""),
         keep_git_dir="keep-git-dir" in flags.on,
-        unpack=None if unpack is None and "unpack" not in flags.on else "unpack" in flags.on,
+        unpack="unpack" in flags.on if "unpack" in flags.on | flags.off else None,
         heredocs=heredocs,
     )
     shown = " ".join([*(f"--{flag.removeprefix('--')}" for flag in instruction.flags), *words])

@@ -36,11 +36,12 @@ _NOT_IN_ONBUILD = ("FROM", "MAINTAINER", "ONBUILD")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flags:
-    """The flags of one instruction by name; those that may repeat keep their order."""
+    """The flags of one instruction by name; those that may repeat keep their order. `off`: given, as false."""
 
     single: dict[str, str]
     several: dict[str, tuple[str, ...]]
     on: frozenset[str]
+    off: frozenset[str]
 
     def get(self, name: str) -> str | None:
         """Return the value of a flag that is given at most once."""
@@ -255,6 +256,7 @@ def flags_of(file: Dockerfile, instruction: Instruction) -> Flags:
     single: dict[str, str] = {}
     several: dict[str, list[str]] = {}
     on: set[str] = set()
+    off: set[str] = set()
     for flag in instruction.flags:
         name, equals, value = flag.removeprefix("--").partition("=")
         kind = known.get(name)
@@ -266,15 +268,14 @@ def flags_of(file: Dockerfile, instruction: Instruction) -> Flags:
                 word=f"--{name}",
                 hint=suggestion(name, list(known)) if known else f"{instruction.keyword} takes no flags",
             )
-        if kind != "values" and (name in single or name in on):
+        if kind != "values" and name in {*single, *on, *off}:
             raise error(file, instruction, f"duplicate flag specified: --{name}", word=f"--{name}")
         if kind == "bool":
             if value.lower() not in (*_TRUE, *_FALSE):
                 raise error(
                     file, instruction, f"expecting boolean value for flag --{name}, not: {value}", word=flag
                 )
-            if value.lower() in _TRUE:
-                on.add(name)
+            (on if value.lower() in _TRUE else off).add(name)
         elif not equals:
             raise error(file, instruction, f"missing a value on flag: --{name}", word=f"--{name}")
         elif kind == "value":
@@ -285,4 +286,5 @@ def flags_of(file: Dockerfile, instruction: Instruction) -> Flags:
         single=single,
         several={name: tuple(values) for name, values in several.items()},
         on=frozenset(on),
+        off=frozenset(off),
     )

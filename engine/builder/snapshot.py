@@ -213,7 +213,9 @@ def _is_opaque(path: str | bytes) -> bool:
 @contextlib.contextmanager
 def opened(paths: StatePaths, scratch: Path, snapshot: Snapshot, layout: ImageLayout) -> Iterator[int]:
     """Yield the root of a snapshot, mounted for the block, writes going to `scratch`/rw. Raises MountError."""
-    empty = scratch / "empty"
-    empty.mkdir(mode=0o755, exist_ok=True)
-    with mounted(paths, "build", snapshot.trees(layout, empty), empty, scratch) as root:
+    # Two of them: overlayfs takes no directory twice.
+    empty, below = scratch / "empty", scratch / "below"
+    for path in (empty, below):
+        path.mkdir(mode=0o755, exist_ok=True)
+    with mounted(paths, "build", snapshot.trees(layout, empty), below, scratch) as root:
         yield root

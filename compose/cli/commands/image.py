@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 from pycompose.cli import groups
+from pycompose.cli.commands import image_build
 from pycompose.cli.display import humanize
 from pycompose.cli.display.format import Layout, show
 from pycompose.cli.invocation import Invocation
@@ -87,6 +88,9 @@ def history_fields(row: HistoryRow, now_ns: int, *, full: bool, human: bool) -> 
 @click.group(help="Manage images.")
 def command() -> None:
     """Hold the commands below."""
+
+
+command.add_command(image_build.command, "build")
 
 
 @command.command("ls", help="List images.")
