@@ -33,6 +33,19 @@ _NS_PER_S = 1_000_000_000
 _INT64 = 2**63
 
 
+_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
+}
+
+
+def parse_bool(text: str) -> bool:
+    """Return what Go's strconv.ParseBool makes of a text. Raises ValueError."""
+    if text not in _BOOLEANS:
+        raise ValueError(f'"{text}" is not a boolean: true or false')
+    return _BOOLEANS[text]
+
+
 def parse_bytes(text: str | float) -> int:
     """Return bytes for "1.5g", "64M", "10kb", "1024" or 1024 (base 1024). Raises ValueError.
 

@@ -64,7 +64,7 @@ def up(context: Context, loaded: Loaded, options: UpOptions) -> None:
     """Create and start the services and what they need; raises what went wrong first."""
     _apply(
         context,
-        loaded.project,
+        loaded.runnable,
         options,
         start=not options.no_start,
         wait=options.wait,
@@ -74,7 +74,7 @@ def up(context: Context, loaded: Loaded, options: UpOptions) -> None:
 
 def create(context: Context, loaded: Loaded, options: CreateOptions) -> None:
     """Create containers without starting them."""
-    _apply(context, loaded.project, options, start=False)
+    _apply(context, loaded.runnable, options, start=False)
 
 
 def scale(context: Context, loaded: Loaded, options: ScaleOptions) -> None:
@@ -88,7 +88,7 @@ def scale(context: Context, loaded: Loaded, options: ScaleOptions) -> None:
         dry_run=options.dry_run,
         parallel=options.parallel,
     )
-    _apply(context, loaded.project, up_options)
+    _apply(context, loaded.runnable, up_options)
 
 
 def _apply(

@@ -244,7 +244,7 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
     from pycompose.client.images import ensure_images  # noqa: PLC0415 - as below
     from pycompose.client.oneoff import oneoff  # noqa: PLC0415 - not for exec and attach
 
-    project = oneoff(enabled(loaded.project, [options.service]), options, context.environment)
+    project = oneoff(enabled(loaded.runnable, [options.service]), options, context.environment)
     service = project.services[options.service]
     name = options.name or f"{project.name}-{service.name}-run-{secrets.token_hex(6)}"
     waited = [] if options.no_deps else _start_dependencies(context, loaded, options)

@@ -22,7 +22,7 @@ def check_consistency(root: Map, disabled: Map) -> None:
     for name, service in root["services"].items():
         for rule in _RULES:
             for path, reason, hint in rule(service, root, disabled):
-                where = _place(root, ("services", name, *path))
+                where = place_of(root, ("services", name, *path))
                 errors.append(ConfigError(reason, location=where, hint=hint))
     errors += _container_names(root)
     errors += _secrets(root)
@@ -33,7 +33,7 @@ def check_consistency(root: Map, disabled: Map) -> None:
         raise errors[0] if len(errors) == 1 else ConfigErrors(errors)
 
 
-def _place(root: Map, path: Path) -> Location:
+def place_of(root: Map, path: Path) -> Location:
     """Return where a finding stands: at the key of an entry that is wrong as a whole, else at its value."""
     node: Any = root
     for key in path:
@@ -257,7 +257,7 @@ def _secrets(root: Map) -> list[ConfigError]:
     errors = []
     for name, secret in (root.get("secrets") or {}).items():
         if not secret.get("external") and not secret.get("file") and not secret.get("environment"):
-            where = _place(root, ("secrets", name))
+            where = place_of(root, ("secrets", name))
             errors.append(ConfigError("must declare either file or environment", location=where))
     return errors
 

@@ -14,6 +14,7 @@ from pycompose.config.syntax.template import TemplateError, substitute
 from pycompose.config.warnings import Warnings
 from pycompose.engine.dataclass import dataclass
 from pycompose.errors import ConfigError, Location
+from pycompose.units import parse_bool
 
 FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDE_NAMES = (
@@ -22,10 +23,6 @@ OVERRIDE_NAMES = (
 
 _VALID_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z", re.ASCII)
 _HAS_NAME = re.compile(rb"""^(?:["']?name["']?[ \t]*:|[ \t]*[{?&!]|---)""", re.MULTILINE)
-_BOOLEANS = {
-    **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
-    **dict.fromkeys(("", "0", "f", "F", "false", "FALSE", "False"), False),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +154,10 @@ def _env_files(
 
 def _switch(name: str, environment: Mapping[str, str]) -> bool:
     text = environment.get(name, "")
-    if text not in _BOOLEANS:
-        raise ConfigError(f"{name}={text}: not a boolean", hint="true or false")
-    return _BOOLEANS[text]
+    try:
+        return bool(text) and parse_bool(text)
+    except ValueError:
+        raise ConfigError(f"{name}={text}: not a boolean", hint="true or false") from None
 
 
 def _read_env_files(

@@ -95,6 +95,14 @@ class Loaded:
         )
         return bind(self.tree, self.disabled, facts)
 
+    @property
+    def runnable(self) -> Project:
+        """The typed project for whoever makes containers of it. Raises ConfigError, ConfigErrors for what can't run."""
+        from pycompose.config.runnable import check_runnable  # noqa: PLC0415 - looking and printing do without
+
+        check_runnable(self.tree)
+        return self.project
+
 
 def load(options: LoadOptions) -> Loaded:
     """Load a project. Raises ConfigError, ConfigErrors for several findings at once; both have the warnings."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pycompose.config.logging_options import without_effect
 from pycompose.config.patterns import Trie, compile_table
+from pycompose.config.runnable import RUNTIMES
 from pycompose.config.syntax.shellwords import dropped
 from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.config.warnings import Warnings
@@ -50,6 +52,19 @@ def _mount(mount: Any) -> str | None:
     return None
 
 
+def _logging(node: Any) -> str | None:
+    idle = without_effect(node)
+    return f"{', '.join(idle)} without effect: this log has none of it" if idle else None
+
+
+def _runtime(name: str) -> str | None:
+    return "has no effect: pycompose is the runtime" if name in RUNTIMES else None
+
+
+def _userns_mode(mode: str) -> str | None:
+    return None if mode in ("", "host") else "has no effect: containers have the user ids of this machine"
+
+
 _RULES: Trie[Reason] = compile_table(
     {
         "networks.*.ipam.options": "has no effect: the one driver for addresses takes no options",
@@ -66,10 +81,10 @@ _RULES: Trie[Reason] = compile_table(
         "services.*.deploy.resources.reservations.cpus": SWARM,
         "services.*.deploy.resources.reservations.generic_resources": SWARM,
         "services.*.deploy.rollback_config": SWARM,
-        "services.*.gpus": "has no effect: nothing sets GPUs up here; give their device files with devices",
-        "services.*.isolation": WINDOWS,
-        "services.*.runtime": "has no effect: pycompose is the runtime",
+        "services.*.logging": _logging,
+        "services.*.runtime": _runtime,
         "services.*.use_api_socket": "has no effect: there is no Docker daemon",
+        "services.*.userns_mode": _userns_mode,
         "services.*.volumes.[]": _mount,
     }
 )

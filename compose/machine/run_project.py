@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.config.load import load_tree
 from pycompose.config.options import LoadOptions
+from pycompose.config.runnable import check_container
 from pycompose.config.syntax.mounts import parse_volume
 from pycompose.config.tree import Map, Seq
 from pycompose.engine.cgroups.limits import check
@@ -58,6 +59,7 @@ def project_of(
     tree = _tree(options, network)
     try:
         loaded = load_tree(_literal(tree), LoadOptions(project_name="containers", environment=environment))
+        check_container(loaded.tree)
         project = loaded.project
     except ConfigErrors as errors:
         raise _of_flag(errors.errors[0], options) from None
@@ -76,8 +78,8 @@ def project_of(
 def remarks(service: Service, loaded: Loaded) -> list[str]:
     """Return what there is to say of flags that do nothing: by the loader, and by docker."""
     found = [warning.text for warning in loaded.warnings]
-    if service.ports and (service.network_mode == "host" or service.network_mode.startswith("container:")):
-        found.append(f"--publish has no effect with --network {service.network_mode}")
+    if service.ports and service.network_mode == "host":
+        found.append("--publish has no effect with --network host")
     return found
 
 
@@ -389,9 +391,9 @@ def _of_flag(error: ConfigError, options: AloneOptions) -> PycomposeError:
     flag = next((f for f in FLAGS if ".".join(f.path) == key), None)
     if flag is None:
         shown = _OTHER_KEYS.get(re.split(r"[.\[]", path)[0], path)
-        return PycomposeError(f"{shown}: {error.reason}" if shown else error.reason)
+        return PycomposeError(f"{shown}: {error.reason}" if shown else error.reason, hint=error.hint)
     value = options.keys.get(flag.key)
     index = rest.partition("]")[0]
     if flag.kind in REPEATED and index.isdigit() and value and int(index) < len(value):
-        return PycomposeError(f"{flag.names[-1]} {value[int(index)]}: {error.reason}")
-    return PycomposeError(f"{flag.names[-1]}: {error.reason}")
+        return PycomposeError(f"{flag.names[-1]} {value[int(index)]}: {error.reason}", hint=error.hint)
+    return PycomposeError(f"{flag.names[-1]}: {error.reason}", hint=error.hint)

@@ -39,7 +39,7 @@ from pycompose.labels import (
     VERSION,
     WORKING_DIR,
 )
-from pycompose.units import parse_bytes
+from pycompose.units import parse_bool, parse_bytes
 
 if TYPE_CHECKING:
     from pycompose.engine.images.spec import Image
@@ -132,7 +132,7 @@ def _process(service: Service, image: Image) -> Process:
         cwd=service.working_dir or image.config.working_dir or "/",
         user=User(spec=service.user or image.config.user, additional_groups=service.group_add),
         capabilities=capabilities(service),
-        no_new_privs=_option(service, "no-new-privileges") in ("", "true"),
+        no_new_privs=_no_new_privileges(service),
         rlimits=service.rlimits,
         oom_score_adj=service.oom_score_adj,
         tty=service.tty,
@@ -197,6 +197,11 @@ def _option(service: Service, name: str) -> str | None:
     return None
 
 
+def _no_new_privileges(service: Service) -> bool:
+    value = _option(service, "no-new-privileges")
+    return value is not None and (value == "" or parse_bool(value))
+
+
 def _security(service: Service) -> Security:
     return Security(
         privileged=service.privileged,
@@ -246,6 +251,8 @@ def _log(service: Service) -> LogConfig:
             f"service {service.name}: unknown logging driver {driver!r}",
             hint="known: json-file, local, none, journald",
         )
+    if driver == "none":
+        return LogConfig(driver=driver)
     size = options.get("max-size")
     files = options.get("max-file", "1")
     if not files.isdigit() or int(files) < 1:
