@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import KeeperLost, NetworkError, PycomposeError, StateError
 from pycompose.events import Event, Phase
-from pycompose.model import MOUNT_PREFIX, Condition
+from pycompose.model import MOUNT_PREFIX
 from pycompose.policy.plan import (
     AwaitService,
     CreateContainer,
@@ -17,7 +17,6 @@ from pycompose.policy.plan import (
     CreateVolume,
     KeepContainer,
     Node,
-    Operation,
     RemoveContainer,
     RemoveNetwork,
     RemoveVolume,
@@ -31,6 +30,7 @@ from pycompose.policy.plan import (
 from pycompose.policy.sharing import joined_modes
 from pycompose.policy.startup import hook_key
 from pycompose.state.hooks import note_hook_done
+from pycompose.supervisor.announcements import announced
 from pycompose.supervisor.init_containers import failure, init_service
 from pycompose.supervisor.lifecycle.conditions import DependencyFailed
 from pycompose.supervisor.lifecycle.start_first import Takeover
@@ -45,58 +45,10 @@ if TYPE_CHECKING:
     from pycompose.engine.images.spec import Image
     from pycompose.events import Sink
     from pycompose.model import Project, Service
+    from pycompose.policy.plan import Operation
     from pycompose.supervisor.lifecycle.lifecycle import Lifecycle
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.network.wiring import Wiring
-
-CONDITION_DONE = {Condition.STARTED: "Started", Condition.HEALTHY: "Healthy", Condition.COMPLETED: "Exited"}
-
-
-class Told(NamedTuple):
-    """What people are told about an operation: of whom, before it, and when it is done; "" is nothing."""
-
-    subject: str
-    working: str
-    done: str
-
-
-def told(operation: Operation) -> list[Told]:
-    """Return what people are told about an operation (Compose's words)."""
-    kind, working, done = _words(operation)
-    names = operation.containers if isinstance(operation, AwaitService) else (operation.name,)
-    return [Told(f"{kind} {name}", working, done) for name in names]
-
-
-def _words(operation: Operation) -> tuple[str, str, str]:
-    match operation:
-        case CreateNetwork():
-            return "Network", "Creating", "Created"
-        case RemoveNetwork():
-            return "Network", "Removing", "Removed"
-        case CreateVolume():
-            return "Volume", "Creating", "Created"
-        case RemoveVolume():
-            return "Volume", "Removing", "Removed"
-        case CreateContainer() if operation.replaces:
-            return "Container", "Recreate", "Recreated"
-        case CreateContainer():
-            return "Container", "Creating", "Created"
-        case RunInitContainer():
-            return "Container", "Running", "Exited"
-        case StartContainer() | StartFirst():
-            return "Container", "Starting", "Started"
-        case KeepContainer():
-            return "Container", "", "Running"
-        case AwaitService():
-            return "Container", "Waiting", CONDITION_DONE[operation.condition]
-        case StopContainer():
-            return "Container", "Stopping", "Stopped"
-        case RemoveContainer() if not operation.replaced:
-            return "Container", "Removing", "Removed"
-        case RemoveContainer() | RenameContainer():
-            return "Container", "", ""
-        case _:
-            assert_never(operation)
 
 
 @dataclass(slots=True)
@@ -148,12 +100,6 @@ class Operations:
             case _:
                 assert_never(operation)
 
-    def rehearse(self, node: Node) -> None:
-        """Tell what performing the node would tell, with its cause."""
-        for step in told(node.operation):
-            self._tell(step.subject, step.working, Phase.WORKING)
-            self._tell(step.subject, step.done, Phase.DONE, f"({node.cause})")
-
     # ------------------------------------------------------------------ networks and volumes
 
     async def _create_network(self, operation: CreateNetwork) -> None:
@@ -169,7 +115,7 @@ class Operations:
         if not operation.optional:
             await self._step(operation, work)
             return
-        (step,) = told(operation)
+        (step,) = announced(operation)
         self._tell(step.subject, step.working, Phase.WORKING)
         try:
             await work
@@ -231,18 +177,19 @@ class Operations:
         for mode in joined_modes(service):
             kind, _, name = mode.partition(":")
             if kind == "service":
-                members = self.lifecycle.of_service(name)
-                new = next((t for t in members if t.config.id in self.created.values()), None)
-                target = new or next(iter(members), None)
+                container_id = self._of_service(name)
             else:
-                target = next((t for t in self.lifecycle.tracked.values() if t.name == name), None)
-                if target is None and (stranger := self.runtime.find(name)):
-                    found[mode] = stranger
-                    continue
-            if target is None:
+                own = (t.config.id for t in self.lifecycle.tracked.values() if t.name == name)
+                container_id = next(own, "") or self.runtime.find(name)
+            if not container_id:
                 raise StateError(f"service {service.name}: cannot share what {mode} has: no such container")
-            found[mode] = target.config.id
+            found[mode] = container_id
         return found
+
+    def _of_service(self, service: str) -> str:
+        """Return the id of a service's container, "" without one; those that the plan has created go first."""
+        ids = [tracked.config.id for tracked in self.lifecycle.of_service(service)]
+        return next((i for i in ids if i in self.created.values()), next(iter(ids), ""))
 
     async def _run_init_container(self, operation: RunInitContainer) -> None:
         service = self._tracked(operation).record.service
@@ -288,7 +235,7 @@ class Operations:
         await self.lifecycle.rename(self._tracked(operation), operation.name)
 
     async def _await(self, operation: AwaitService, abort: asyncio.Event) -> None:
-        steps = told(operation)
+        steps = announced(operation)
         for step in steps:
             self._tell(step.subject, step.working, Phase.WORKING)
         try:
@@ -345,7 +292,7 @@ class Operations:
 
     async def _step(self, operation: Operation, work: Awaitable[None]) -> None:
         """Run `work` between "Starting" and "Started", or "Error"."""
-        (step,) = told(operation)
+        (step,) = announced(operation)
         self._tell(step.subject, step.working, Phase.WORKING)
         try:
             await work

@@ -20,6 +20,7 @@ from pycompose.policy.selection import selected, taken_down, with_dependencies, 
 from pycompose.policy.startup import restart_plan, start_plan
 from pycompose.policy.teardown import down_plan, stop_plan
 from pycompose.state.boot import Last, note_change
+from pycompose.supervisor.announcements import rehearse
 from pycompose.supervisor.execute import execute
 from pycompose.supervisor.lifecycle.conditions import SETTLED_S
 from pycompose.supervisor.runtime.container_config import signal_number
@@ -81,8 +82,7 @@ class ProjectHandlers:
     async def _walk(plan: Plan, operations: Operations, request: PlanRequest[Any]) -> None:
         """Perform the plan; with `dry_run` only say what would be done."""
         if request.dry_run:
-            for node in plan.nodes:
-                operations.rehearse(node)
+            rehearse(plan, operations.sink)
         else:
             await execute(plan, operations.perform, parallel=request.parallel)
 

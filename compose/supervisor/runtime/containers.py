@@ -249,7 +249,9 @@ class Runtime:
         with contextlib.suppress(OSError):
             if "/" not in text:
                 return owner_of(self.paths, text)
-        ids = [entry for entry in os.listdir(self.paths.containers) if entry.startswith(text)]
+        ids: list[str] = []
+        with contextlib.suppress(FileNotFoundError):  # the machine's first container is still to be made
+            ids = [entry for entry in os.listdir(self.paths.containers) if entry.startswith(text)]
         return ids[0] if len(ids) == 1 else ""
 
     def keep_name(self, container_id: str, name: str) -> None:
