@@ -170,6 +170,19 @@ class DeviceMapping:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRequest:
+    """Devices by what they can do, or by name: `gpus`, `deploy…reservations.devices`, `devices: vendor.com/class=name`.
+
+    `count` is -1 for all, and doesn't matter with `device_ids`; the driver "cdi" takes qualified names.
+    """
+
+    driver: str = ""
+    capabilities: tuple[str, ...] = ()
+    count: int = 0
+    device_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WatchRule:
     """One `develop.watch` entry."""
 
@@ -247,6 +260,7 @@ class Service:
     read_only: bool = False
     security_opt: tuple[str, ...] = ()
     devices: tuple[DeviceMapping, ...] = ()
+    device_requests: tuple[DeviceRequest, ...] = ()
     device_cgroup_rules: tuple[str, ...] = ()
     pid: str = ""
     ipc: str = ""

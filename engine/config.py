@@ -110,11 +110,21 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A device node of the host (`source`, absolute) at `target`, with cgroup `permissions` out of "rwm"."""
+    """A device node at `target`, with cgroup `permissions` out of "rwm".
+
+    It is that of the host at `source` (absolute), or, with a `kind` ("b" or "c"), the one of these numbers. `mode`,
+    `uid` and `gid` are the host's where None.
+    """
 
     source: str
     target: str
     permissions: str = "rwm"
+    kind: str = ""
+    major: int = 0
+    minor: int = 0
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

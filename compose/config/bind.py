@@ -9,6 +9,8 @@ from typing import Any
 from pycompose.config.attributes import ATTRIBUTES
 from pycompose.config.bind_parts import (
     depends_on,
+    device_requests,
+    devices,
     endpoints,
     exposed,
     file_references,
@@ -26,7 +28,6 @@ from pycompose.engine.config import DeviceRate, Limits, Rlimit
 from pycompose.engine.dataclass import fields, replace
 from pycompose.model import (
     Build,
-    DeviceMapping,
     FileObject,
     IpamPool,
     Logging,
@@ -90,7 +91,8 @@ def service(name: str, node: Map) -> Service:
         "restart": restart(node),
         "limits": _limits(node),
         "rlimits": _rlimits(node.get("ulimits")),
-        "devices": _devices(node.get("devices")),
+        "devices": devices(node.get("devices")),
+        "device_requests": tuple(request for _path, request in device_requests(node)),
         "logging": _logging(node.get("logging")),
         "pre_start": hooks(node.get("pre_start")),
         "post_start": hooks(node.get("post_start")),
@@ -171,17 +173,6 @@ def _rlimits(ulimits: Any) -> tuple[Rlimit, ...]:
         else:
             out.append(Rlimit(name=name, soft=value, hard=value))
     return tuple(out)
-
-
-def _devices(entries: Any) -> tuple[DeviceMapping, ...]:
-    return tuple(
-        DeviceMapping(
-            source=entry.get("source", ""),
-            target=entry.get("target") or entry.get("source", ""),
-            permissions=entry.get("permissions") or "rwm",
-        )
-        for entry in entries or ()
-    )
 
 
 def _logging(node: Any) -> Logging:

@@ -6,10 +6,12 @@ import posixpath
 from typing import Any
 
 from pycompose.config.syntax.ports import port_range
-from pycompose.config.tree import Map
+from pycompose.config.tree import Map, Path
 from pycompose.model import (
     Condition,
     Dependency,
+    DeviceMapping,
+    DeviceRequest,
     Endpoint,
     FileReference,
     Health,
@@ -44,6 +46,58 @@ def links(entries: Any) -> tuple[tuple[str, str], ...]:
         name, _, alias = entry.partition(":")
         out.append((name, alias or name))
     return tuple(out)
+
+
+def devices(entries: Any) -> tuple[DeviceMapping, ...]:
+    """Return the device files; what is a name of the Container Device Interface is a request."""
+    return tuple(
+        DeviceMapping(
+            source=entry.get("source", ""),
+            target=entry.get("target") or entry.get("source", ""),
+            permissions=entry.get("permissions") or "rwm",
+        )
+        for entry in entries or ()
+        if not _is_name(entry)
+    )
+
+
+def device_requests(node: Map) -> list[tuple[Path, DeviceRequest]]:
+    """Return what a service asks for by name or ability, each with its path in the service.
+
+    That is `devices` with a qualified name, `gpus`, and the reservations of `deploy`.
+    """
+    reserved = ("deploy", "resources", "reservations", "devices")
+    resources = (node.get("deploy") or {}).get("resources") or {}
+    reservations = (resources.get("reservations") or {}).get("devices")
+    return [
+        *(
+            (("devices", index), DeviceRequest(driver="cdi", device_ids=(entry["source"],)))
+            for index, entry in enumerate(node.get("devices") or ())
+            if _is_name(entry)
+        ),
+        *(((*reserved, index), _request(entry)) for index, entry in enumerate(reservations or ())),
+        *((("gpus", index), _request(entry, "gpu")) for index, entry in enumerate(node.get("gpus") or ())),
+    ]
+
+
+def _is_name(device: Any) -> bool:
+    """Tell whether an entry of `devices` is a qualified name; Compose asks that it has no target of its own."""
+    source = device.get("source", "")
+    if source.startswith("/") or "=" not in source or device.get("target", source) != source:
+        return False
+    from pycompose.cdi.spec import split_name  # noqa: PLC0415 - few need it
+
+    return split_name(source) is not None
+
+
+def _request(entry: Any, *implied: str) -> DeviceRequest:
+    count = entry.get("count", 0)
+    return DeviceRequest(
+        driver=entry.get("driver", ""),
+        capabilities=tuple(dict.fromkeys((*(entry.get("capabilities") or ()), *implied))),
+        count=-1 if count == "all" else int(count),
+        device_ids=tuple(entry.get("device_ids") or ()),
+    )
 
 
 def ports(entries: Any) -> tuple[Port, ...]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from pycompose.config.bind_parts import device_requests
 from pycompose.config.consistency import Finding, place_of
 from pycompose.config.logging_options import logging_findings
 from pycompose.config.syntax.ports import is_address
 from pycompose.config.tree import Map
+from pycompose.engine.errors import EngineError
 from pycompose.errors import ConfigError, ConfigErrors
 from pycompose.units import parse_bool, parse_duration_ns
 
@@ -145,22 +147,18 @@ def _storage_opt(service: Map, _services: Map) -> Iterator[Finding]:
 
 
 def _device_requests(service: Map, _services: Map) -> Iterator[Finding]:
-    resources = (service.get("deploy") or {}).get("resources") or {}
-    reserved = ("deploy", "resources", "reservations", "devices")
-    requests = [
-        *((("gpus", index), item, ["gpu"]) for index, item in enumerate(service.get("gpus") or ())),
-        *(
-            ((*reserved, index), item, item.get("capabilities") or [])
-            for index, item in enumerate((resources.get("reservations") or {}).get("devices") or ())
-        ),
-    ]
-    for path, request, capabilities in requests:
-        driver = request.get("driver", "")
-        yield (
-            path,
-            f'could not select device driver "{driver}" with capabilities: [[{" ".join(capabilities)}]]',
-            "give the files of the devices with devices:",
-        )
+    requests = device_requests(service)
+    if not requests:
+        return
+    from pycompose.cdi.registry import read_registry  # noqa: PLC0415 - few ask for any
+    from pycompose.cdi.requests import resolve  # noqa: PLC0415 - few ask for any
+
+    registry = read_registry()
+    for path, request in requests:
+        try:
+            resolve(request, registry)
+        except EngineError as exc:
+            yield path, exc.message, exc.hint
 
 
 def _health(service: Map, _services: Map) -> Iterator[Finding]:

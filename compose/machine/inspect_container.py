@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pycompose.client.context import Context
     from pycompose.engine.config import ContainerConfig, DeviceRate, Limits
+    from pycompose.model import DeviceRequest
     from pycompose.networking.model import NetworkState
     from pycompose.policy.health import HealthSpec
     from pycompose.policy.observed import ObservedContainer
@@ -231,9 +232,10 @@ def _host_config(context: Context, config: ContainerConfig, record: ServiceRecor
         "Init": config.process.init,
         "Devices": [
             {"PathOnHost": d.source, "PathInContainer": d.target, "CgroupPermissions": d.permissions}
-            for d in config.devices
+            for d in service.devices
         ],
         "DeviceCgroupRules": list(config.device_cgroup_rules) or None,
+        "DeviceRequests": [_request(one) for one in service.device_requests] or None,
         "Ulimits": [{"Name": r.name, "Soft": r.soft, "Hard": r.hard} for r in config.process.rlimits],
         **_limits(limits),
         "MaskedPaths": list(masked),
@@ -258,6 +260,17 @@ def _binds(context: Context, config: ContainerConfig, record: ServiceRecord) -> 
 def _capabilities(names: Sequence[str]) -> list[str] | None:
     full = [name.upper().removeprefix("CAP_") for name in names]
     return [name if name == "ALL" else f"CAP_{name}" for name in full] or None
+
+
+def _request(request: DeviceRequest) -> dict[str, Any]:
+    """Return a request for devices; Docker's have no options here, and alternatives of capabilities."""
+    return {
+        "Driver": request.driver,
+        "Count": request.count,
+        "DeviceIDs": list(request.device_ids) or None,
+        "Capabilities": [list(request.capabilities)] if request.capabilities else None,
+        "Options": {} if request.capabilities else None,
+    }
 
 
 def _limits(limits: Limits) -> Json:

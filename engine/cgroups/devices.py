@@ -65,6 +65,9 @@ def rules_for(devices: Sequence[Device], device_rules: Sequence[str]) -> list[De
     rules = list(DEFAULT_RULES)
     for device in devices:
         access = _access("devices", device.permissions)
+        if device.kind:
+            rules.append(DeviceRule(True, device.kind, device.major, device.minor, access))
+            continue
         for _path, status in host_nodes(device.source):
             kind = "b" if stat.S_ISBLK(status.st_mode) else "c"
             major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator
 
 from pycompose.engine.config import Device
-from pycompose.engine.dataclass import dataclass
+from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import EngineError
 from pycompose.engine.linux.fs import make_directories, split
 
@@ -59,6 +59,10 @@ def host_nodes(devices: Iterable[Device]) -> list[DeviceNode]:
     """
     nodes: list[DeviceNode] = []
     for device in devices:
+        place = "/" + "/".join(split(device.target))
+        if device.kind:
+            nodes.append(_numbered(place, device))
+            continue
         try:
             info = os.stat(device.source)
             if stat.S_ISDIR(info.st_mode):
@@ -68,8 +72,23 @@ def host_nodes(devices: Iterable[Device]) -> list[DeviceNode]:
             raise EngineError(f"device {device.source}: cannot use: {exc.strerror}") from exc
         if not (stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode)):
             raise EngineError(f"device {device.source}: cannot use: not a device node")
-        nodes.append(_node("/" + "/".join(split(device.target)), info))
+        nodes.append(_as_wanted(_node(place, info), device))
     return nodes
+
+
+def _numbered(place: str, device: Device) -> DeviceNode:
+    kind = stat.S_IFBLK if device.kind == "b" else stat.S_IFCHR
+    return _as_wanted(
+        DeviceNode(path=place, mode=kind | 0o666, device=os.makedev(device.major, device.minor)), device
+    )
+
+
+def _as_wanted(node: DeviceNode, device: Device) -> DeviceNode:
+    """Return the node with the permissions and the owner that `device` names."""
+    mode = node.mode if device.mode is None else stat.S_IFMT(node.mode) | device.mode
+    uid = node.uid if device.uid is None else device.uid
+    gid = node.gid if device.gid is None else device.gid
+    return replace(node, mode=mode, uid=uid, gid=gid)
 
 
 def all_host_nodes() -> list[DeviceNode]:

@@ -33,12 +33,20 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pycompose.volumes": ("pycompose.volumes", *BASICS),
     "pycompose.config": (
         "pycompose.config",
+        "pycompose.cdi",
         "pycompose.errors",
         "pycompose.model",
         "pycompose.units",
         "pycompose.engine.errors",
         "pycompose.engine.dataclass",
         "pycompose.engine.config",
+    ),
+    "pycompose.cdi": (
+        "pycompose.cdi",
+        "pycompose.model",
+        "pycompose.engine.config",
+        "pycompose.engine.dataclass",
+        "pycompose.engine.errors",
     ),
     "pycompose.doctor": (
         "pycompose.doctor",
@@ -124,7 +132,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "rich": ("pycompose.cli",),
     "urllib3": ("pycompose.engine.images",),
     "watchfiles": ("pycompose.watch",),
-    "yaml": ("pycompose.config",),
+    "yaml": ("pycompose.config", "pycompose.cdi"),
     "zstandard": ("pycompose.engine.images",),
 }
 LONGEST_MODULE = 600

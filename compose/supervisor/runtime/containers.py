@@ -146,7 +146,7 @@ class Runtime:
                 version=self._version,
                 hostname=self._hostname(wanted.joined.get(service.network_mode, "")),
             )
-            config = container_config(project, service, image, parts)
+            config = _with_devices(container_config(project, service, image, parts), service)
             health = make_spec(service.health, _image_health(image))
             ready = ready_spec(service.name, service.extensions.get(READY)) if health is None else None
             record = ServiceRecord(
@@ -449,6 +449,15 @@ class Runtime:
         with contextlib.suppress(FileNotFoundError):
             if owner_of(self.paths, name) == container_id:
                 (self.paths.names / name).unlink()
+
+
+def _with_devices(config: ContainerConfig, service: Service) -> ContainerConfig:
+    """Return the container with the devices that the service asks for by name; raises EngineError."""
+    if not service.device_requests:
+        return config
+    from pycompose.cdi.inject import inject  # noqa: PLC0415 - for the few that ask for any
+
+    return inject(config, service.device_requests)
 
 
 def _mounted(mounts: tuple[object, ...], target: str) -> bool:

@@ -48,7 +48,7 @@ REFUSED = (
     ),
     ("storage_opt: {size: 1G}", "storage_opt.size", "can't be limited", "tmpfs"),
     ("storage_opt: {siez: 1G}", "storage_opt.siez", 'unknown option "siez"', ""),
-    ("gpus: all", "gpus[0]", 'device driver "" with capabilities: [[gpu]]', "devices:"),
+    ("gpus: all", "gpus[0]", 'device driver "" with capabilities: [[gpu]]', "nvidia-ctk cdi generate"),
     (
         DEVICES % "{capabilities: [gpu], driver: nvidia}",
         DEVICES[:6],
