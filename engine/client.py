@@ -13,25 +13,31 @@ import sys
 import threading
 import time
 from binascii import b2a_base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pycompose
 from pycompose import engine
-from pycompose.engine.config import Process, plain
-from pycompose.engine.dataclass import dataclass
+from pycompose.engine.api import (
+    AttachedStreams,
+    ContainerExited,
+    EngineEvent,
+    EngineGone,
+    Entries,
+    ExecExited,
+    Fds,
+    Keys,
+    OnEvent,
+    StartedExec,
+)
+from pycompose.engine.config import Process, from_json, plain
 from pycompose.engine.errors import EngineError, KeeperLost
 from pycompose.engine.keeper import wire
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.seccomp.filters import Filters
 from pycompose.engine.state import ContainerState, read_state
 from pycompose.engine.statedirs import make_directory
-
-OnEvent = Callable[[dict[str, Any]], None]
-Fds = list[int]
-Entries = list[dict[str, Any]]
-Keys = list[str]
 
 # The keeper runs without `site`: no start-up hook of anybody runs in it, and it saves 15 ms. It is told
 # where the two packages are instead, which holds for wheels and for both kinds of editable installs.
@@ -51,32 +57,11 @@ _REAP_S = 0.5
 _ANSWER_S = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exec:
-    """An executed process; `terminal` is the master of its terminal, ours to close, None without one."""
-
-    id: str
-    pid: int
-    terminal: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttachedStreams:
-    """Copies of a container's ends, ours to close.
-
-    `stdin` is the writing end of its input. `terminal` is for writing and sizes only: what comes out of
-    it is read by the keeper, who passes it on.
-    """
-
-    stdin: int | None = None
-    terminal: int | None = None
-
-
 class KeeperClient:
-    """A connection to the keeper of a project.
+    """A connection to the keeper of a project: an `Engine` (api.py).
 
-    `on_event` is called by the reader thread; it must not call the keeper itself. After {"event": "gone"}
-    every method raises EngineError. All methods raise EngineError.
+    `on_event` is called by the reader thread; it must not call the keeper itself. After EngineGone every method raises
+    EngineError. All methods raise EngineError.
     """
 
     def __init__(
@@ -185,7 +170,7 @@ class KeeperClient:
         stderr: int | None,
         rows: int = 0,
         cols: int = 0,
-    ) -> Exec:
+    ) -> StartedExec:
         """Execute `process` in a running container; None is /dev/null. With `tty` the terminal is all three.
 
         Returns when it has executed. Raises ExecError (126, 127), ChildError, StateError.
@@ -201,7 +186,7 @@ class KeeperClient:
             rows=rows,
             columns=cols,
         )
-        return Exec(id=result["exec"], pid=result["pid"], terminal=fds[0] if fds else None)
+        return StartedExec(id=result["exec"], pid=result["pid"], terminal=fds[0] if fds else None)
 
     def _filter(self, container_id: str) -> str:
         return b2a_base64(self._filters.of_container(container_id), newline=False).decode("ascii")
@@ -363,7 +348,7 @@ class KeeperClient:
                 return
             message, fds = received
             if "event" in message:
-                self._on_event(message)
+                self._on_event(_event(message))
                 continue
             with self._lock:
                 answer = self._pending.pop(message["id"], None)
@@ -378,9 +363,15 @@ class KeeperClient:
             _reap(self._child, 0 if closed and not self._ending else _REAP_S)
         # First, so that who is told of the loss finds that the keeper is being replaced.
         if not closed and not self._ending:
-            self._on_event({"event": "gone"})
+            self._on_event(EngineGone())
         for answer in pending.values():
             answer.put(({"error": wire.error_to_json(self._lost())}, []))
+
+
+def _event(message: wire.Message) -> EngineEvent:
+    if message["event"] == "exit":
+        return from_json(ContainerExited, message)
+    return from_json(ExecExited, message)
 
 
 def _reap(pid: int, timeout_s: float) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pycompose.engine.api import ContainerExited
 from pycompose.engine.errors import PycomposeError
 from pycompose.engine.state import Status, read_state
 from pycompose.state.records import read_runtime, read_service
@@ -39,7 +40,7 @@ class Adoption:
         lifecycle: Lifecycle,
         stdio: StdioCopies,
         *,
-        exited: Callable[[dict[str, Any]], None],
+        exited: Callable[[ContainerExited], None],
         ended: Callable[[TrackedContainer], None],
     ) -> None:
         self._runtime = runtime
@@ -108,4 +109,4 @@ class Adoption:
             if runs and tracked.status not in (Status.RUNNING, Status.PAUSED):
                 await self._lifecycle.end_unknown(tracked)
             elif not runs and tracked.pid and not tracked.ended.is_set():
-                self._exited({"container": container_id, "exit_code": state.exit_code})
+                self._exited(ContainerExited(container=container_id, exit_code=state.exit_code))

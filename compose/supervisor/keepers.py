@@ -18,6 +18,7 @@ from pycompose.supervisor.threads import blocking
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from pycompose.engine.api import Engine, OnEvent
     from pycompose.supervisor.runtime.containers import Runtime
 
 log = logging.getLogger("pycompose.supervisor")
@@ -36,7 +37,7 @@ class Keepers:
     def __init__(
         self,
         runtime: Runtime,
-        on_event: Callable[[dict[str, Any]], None],
+        on_event: OnEvent,
         background: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self._runtime = runtime
@@ -80,7 +81,7 @@ class Keepers:
         paths, project = self._runtime.paths, self._runtime.project
         child, self._launched = self._launched, None
         try:
-            keeper = KeeperClient.connect(paths, project, on_event=self._on_event, child=child)
+            keeper: Engine = KeeperClient.connect(paths, project, on_event=self._on_event, child=child)
         except EngineError as exc:
             if isinstance(exc, KeeperMismatch):
                 # As if it had been killed: the next one adopts what runs. Only terminals go with it.

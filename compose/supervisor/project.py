@@ -9,6 +9,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from pycompose.engine.api import ContainerExited, EngineGone, ExecExited
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NoSuchContainer, StateError
 from pycompose.engine.state import Status
@@ -35,6 +36,7 @@ from pycompose.version import VERSION
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from pycompose.engine.api import EngineEvent
     from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
     from pycompose.events import Sink
@@ -186,25 +188,25 @@ class ManagedProject:
 
     # ------------------------------------------------------------------ being told
 
-    def _from_keeper(self, event: dict[str, Any]) -> None:
+    def _from_keeper(self, event: EngineEvent) -> None:
         """Pass an event on; this is the keeper client's thread."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self.loop.call_soon_threadsafe(self._keeper_event, event)
 
-    def _keeper_event(self, event: dict[str, Any]) -> None:
-        kind = event.get("event")
-        if kind == "exit":
-            self._exited(event)
-            self._check_idle()
-        elif kind == "exec_exit":
-            self.execs.exited(event)
-        elif kind == "gone" and not self.finished.is_set():
-            self.keepers.replace(self._adoption.catch_up)
-            self.execs.lost()
+    def _keeper_event(self, event: EngineEvent) -> None:
+        match event:
+            case ContainerExited():
+                self._exited(event)
+                self._check_idle()
+            case ExecExited():
+                self.execs.exited(event)
+            case EngineGone() if not self.finished.is_set():
+                self.keepers.replace(self._adoption.catch_up)
+                self.execs.lost()
 
-    def _exited(self, event: dict[str, Any]) -> None:
+    def _exited(self, event: ContainerExited) -> None:
         """Take the end of a container; of one whose start nobody has heard of, after that."""
-        tracked = self.lifecycle.tracked.get(event["container"])
+        tracked = self.lifecycle.tracked.get(event.container)
         if tracked is not None and tracked.launching:
             tracked.ended_early = functools.partial(self._exited, event)
             return

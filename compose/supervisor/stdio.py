@@ -10,7 +10,7 @@ from pycompose.engine.errors import PycomposeError
 from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
-    from pycompose.engine.client import AttachedStreams
+    from pycompose.engine.api import AttachedStreams
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.runtime.containers import Runtime
 

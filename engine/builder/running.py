@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pycompose.engine.api import ContainerExited, EngineEvent, EngineGone
 from pycompose.engine.builder.mounts import MountSources, prepared
 from pycompose.engine.client import KeeperClient
 from pycompose.engine.config import (
@@ -91,7 +92,7 @@ class Ended:
 @dataclass(slots=True)
 class _Waiting:
     done: threading.Event = field(default_factory=threading.Event)
-    event: dict[str, Any] = field(default_factory=dict)
+    exited: ContainerExited | None = None
 
 
 class StepRunner:
@@ -131,15 +132,14 @@ class StepRunner:
                 self._keeper = keeper
             return self._keeper
 
-    def _on_event(self, event: dict[str, Any]) -> None:
-        if event["event"] == "gone":
+    def _on_event(self, event: EngineEvent) -> None:
+        if isinstance(event, EngineGone):
             for waiting in list(self._running.values()):
-                waiting.event = {"exit_code": 255, "lost": True}
                 waiting.done.set()
-        elif event["event"] == "exit":
-            ended = self._running.get(event["container"])
+        elif isinstance(event, ContainerExited):
+            ended = self._running.get(event.container)
             if ended is not None:
-                ended.event = event
+                ended.exited = event
                 ended.done.set()
 
     def cancel(self) -> None:
@@ -239,11 +239,11 @@ class StepRunner:
                 del self._running[container_id]
                 with contextlib.suppress(EngineError):
                     keeper.discard(container_id)
-        if waiting.event.get("lost"):
+        if waiting.exited is None:
             raise BuildError("the build's keeper has died", hint="build again")
         return Ended(
-            exit_code=int(waiting.event["exit_code"]),
-            oom_killed=bool(waiting.event.get("oom_killed")),
+            exit_code=waiting.exited.exit_code,
+            oom_killed=waiting.exited.oom_killed,
             directory=directory,
         )
 

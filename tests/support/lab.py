@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pycompose.engine.api import ContainerExited, EngineEvent, ExecExited, StartedExec
 from pycompose.engine.cgroups.base import Cgroup
-from pycompose.engine.client import Exec, KeeperClient
+from pycompose.engine.client import KeeperClient
 from pycompose.engine.config import ContainerConfig, Namespaces, Process, RootfsTree
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import ContainerState, read_state
@@ -23,6 +24,7 @@ from tests.support.namespaces import CLONE_NEWNET, mount, umount, unshare
 
 WAIT_S = 20.0
 PROJECT = "lab"
+E = TypeVar("E", bound=EngineEvent)
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Lab:
 
     paths: StatePaths
     rootfs: Path
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: list[EngineEvent] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     pinned: list[Path] = field(default_factory=list)
@@ -48,18 +50,22 @@ class Lab:
         """What the keeper says on its error output."""
         return self.paths.project(PROJECT) / "keeper.log"
 
-    def on_event(self, event: dict[str, Any]) -> None:
+    def on_event(self, event: EngineEvent) -> None:
         """Take an event from the reader thread."""
         with self.changed:
             self.events.append(event)
             self.changed.notify_all()
 
-    def wait(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Return the first event that `wanted` accepts, when it comes."""
+    def wait(self, kind: type[E], wanted: Callable[[E], bool] = lambda _: True) -> E:
+        """Return the first event of a kind that `wanted` accepts, when it comes."""
+
+        def found() -> E | None:
+            return next((e for e in self.events if isinstance(e, kind) and wanted(e)), None)
+
         with self.changed:
-            found = self.changed.wait_for(lambda: next(filter(wanted, self.events), None), WAIT_S)
-            assert found, f"no such event in {self.events}"
-            return found
+            event = self.changed.wait_for(found, WAIT_S)
+            assert event, f"no such event in {self.events}"
+            return event
 
     def make(
         self, script: str | Sequence[str], *, process: dict[str, Any] | None = None, **fields: Any
@@ -103,8 +109,7 @@ class Lab:
 
     def exit_code(self, container_id: str) -> int:
         """Wait for the end of a container."""
-        event = self.wait(lambda e: e["event"] == "exit" and e["container"] == container_id)
-        return int(event["exit_code"])
+        return self.wait(ContainerExited, lambda event: event.container == container_id).exit_code
 
     def state(self, container_id: str) -> ContainerState:
         """Return the proven state."""
@@ -134,9 +139,9 @@ class Lab:
             text = file.read().decode("utf-8", "surrogateescape")
         return self.exec_code(done), text
 
-    def exec_code(self, done: Exec) -> int:
+    def exec_code(self, done: StartedExec) -> int:
         """Wait for the end of an executed process."""
-        return int(self.wait(lambda e: e["event"] == "exec_exit" and e["exec"] == done.id)["exit_code"])
+        return self.wait(ExecExited, lambda event: event.exec == done.id).exit_code
 
     def wait_for_output(self, container_id: str, text: str) -> None:
         """Wait until the container has printed `text`."""

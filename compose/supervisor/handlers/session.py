@@ -9,7 +9,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from pycompose.engine.client import AttachedStreams
+from pycompose.engine.api import AttachedStreams
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.state import Status

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pycompose.engine.config import User
 from pycompose.engine.dataclass import replace
@@ -19,7 +19,7 @@ from pycompose.supervisor.threads import blocking
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pycompose.engine.client import Exec
+    from pycompose.engine.api import ExecExited, StartedExec
     from pycompose.engine.config import ContainerConfig, Process
     from pycompose.model import Hook
     from pycompose.policy.health import HealthSpec
@@ -61,15 +61,15 @@ class ExecRunner:
         self._waiting: dict[str, asyncio.Future[int]] = {}
         self._early: dict[str, int] = {}
 
-    def exited(self, event: dict[str, Any]) -> None:
+    def exited(self, event: ExecExited) -> None:
         """Take the keeper's word that a command has ended; it may come before `start` has returned its id."""
-        future = self._waiting.pop(event["exec"], None)
+        future = self._waiting.pop(event.exec, None)
         if future is None:
-            self._early[event["exec"]] = int(event["exit_code"])
+            self._early[event.exec] = event.exit_code
             if len(self._early) > 1000:
                 self._early.pop(next(iter(self._early)))
         elif not future.done():
-            future.set_result(int(event["exit_code"]))
+            future.set_result(event.exit_code)
 
     def lost(self) -> None:
         """Fail everybody who waits: the keeper has gone, and with it every command's parent."""
@@ -84,10 +84,10 @@ class ExecRunner:
         process: Process,
         fds: tuple[int | None, int | None, int | None],
         size: tuple[int, int] = (0, 0),
-    ) -> tuple[Exec, asyncio.Future[int]]:
+    ) -> tuple[StartedExec, asyncio.Future[int]]:
         """Start a command with (stdin, stdout, stderr); return it and the future of its exit code."""
 
-        def call() -> Exec:
+        def call() -> StartedExec:
             stdin, stdout, stderr = fds
             return self._runtime.keeper.exec(
                 container_id, process, stdin=stdin, stdout=stdout, stderr=stderr, rows=size[0], cols=size[1]

@@ -28,6 +28,7 @@ from pycompose.supervisor.threads import blocking, whole
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
+    from pycompose.engine.api import ContainerExited
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.state import ContainerState
     from pycompose.model import Hook
@@ -316,19 +317,19 @@ class Lifecycle:
             self._notify("unpause", tracked, {})
             self.conditions.announce()
 
-    def exited(self, event: dict[str, Any]) -> None:
+    def exited(self, event: ContainerExited) -> None:
         """Take the keeper's word that process 1 of a container has ended, unless that was known from the files."""
-        tracked = self.tracked.get(event["container"])
+        tracked = self.tracked.get(event.container)
         if tracked is None or tracked.ended.is_set():
             return
-        tracked.exit_code = int(event["exit_code"])
+        tracked.exit_code = event.exit_code
         tracked.stopping = False
         tracked.ended.set()
         if tracked.health_task is not None:
             tracked.health_task.cancel()
             tracked.health_task = None
         delay_s = self._decide(tracked)
-        if event.get("oom_killed"):
+        if event.oom_killed:
             self._notify("oom", tracked, {})
         attributes = {"exitCode": str(tracked.exit_code)}
         self._notify("die", tracked, attributes if delay_s is None else {**attributes, "restarting": "true"})

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from pycompose.engine.client import KeeperClient
+    from pycompose.engine.api import Engine
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.paths import StatePaths
     from pycompose.model import Network
@@ -72,7 +72,7 @@ class Wiring:
         self._dns = DnsService(loop, upstreams())
         self._neighbours = Neighbours(paths, project, networking)
         self._unwirings = Batcher(self._unwire)
-        self.keeper: KeeperClient | None = None
+        self.keeper: Engine | None = None
 
     # ------------------------------------------------------------------ networks
 
@@ -328,7 +328,7 @@ class Wiring:
 
     def _resume_sockets(
         self,
-        keeper: KeeperClient,
+        keeper: Engine,
         held: frozenset[str],
         container_id: str,
         record: ServiceRecord,

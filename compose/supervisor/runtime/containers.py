@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from pycompose.engine.client import KeeperClient
+    from pycompose.engine.api import Engine
     from pycompose.engine.config import ContainerConfig, Mount
     from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
@@ -90,7 +90,7 @@ class Runtime:
         self.project = project
         self._wiring = wiring
         self._version = version
-        self._keeper: KeeperClient | None = None
+        self._keeper: Engine | None = None
         # The threads share one interpreter: all at once, they would all be done late, and the keeper idle until then.
         self._connecting = threading.Semaphore(CONNECTING)
         # How many keepers have died on us.
@@ -102,14 +102,14 @@ class Runtime:
         return self._keeper is not None
 
     @property
-    def keeper(self) -> KeeperClient:
+    def keeper(self) -> Engine:
         """The project's keeper; raises KeeperLost while there is none."""
         if self._keeper is None:
             raise KeeperLost(f"project {self.project}: the keeper is not there", hint="run the command again")
         return self._keeper
 
     @keeper.setter
-    def keeper(self, keeper: KeeperClient | None) -> None:
+    def keeper(self, keeper: Engine | None) -> None:
         self._keeper = keeper
         self._wiring.keeper = keeper
 

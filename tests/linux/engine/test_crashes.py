@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pycompose.engine.api import ContainerExited, EngineGone
 from pycompose.engine.cgroups.base import detect
 from pycompose.engine.config import Limits
 from pycompose.engine.errors import EngineError
@@ -23,9 +24,9 @@ def test_running_out_of_memory_is_told(lab: Lab) -> None:
     container = lab.make("x=x; while :; do x=$x$x; done", limits=Limits(memory_bytes=16 << 20))
     lab.keeper.start_container(container)
 
-    event = lab.wait(lambda event: event["event"] == "exit")
+    event = lab.wait(ContainerExited)
 
-    assert (event["exit_code"], event["oom_killed"]) == (137, True)
+    assert (event.exit_code, event.oom_killed) == (137, True)
     assert lab.state(container).oom_killed
 
 
@@ -80,7 +81,7 @@ def test_a_keeper_killed_while_it_starts_containers_leaves_truth(lab: Lab, momen
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(start, containers))
     timer.join()
-    lab.wait(lambda event: event["event"] == "gone")
+    lab.wait(EngineGone)
     lab.keeper.close()
     lab.start()
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pytest
+from pycompose.engine.api import ContainerExited, EngineGone
 from pycompose.engine.cgroups.base import open_existing
 from pycompose.engine.client import KeeperClient
 from pycompose.engine.config import Process
@@ -28,7 +29,7 @@ from tests.support.lab import PROJECT, Lab, put_into, status_field
 def die(lab: Lab) -> None:
     """Kill the keeper as the kernel would, and wait until its supervisor knows."""
     os.kill(lab.keeper.pid, signal.SIGKILL)
-    lab.wait(lambda event: event["event"] == "gone")
+    lab.wait(EngineGone)
     lab.keeper.close()
     lab.events.clear()
 
@@ -46,12 +47,12 @@ def test_containers_survive_the_keeper_and_are_adopted(lab: Lab) -> None:
     (entry,) = lab.keeper.list()
     assert (entry["id"], entry["pid"], entry["status"]) == (container, pid, "running")
     assert lab.exec(container, "touch /stop")[0] == 0
-    event = lab.wait(lambda event: event["event"] == "exit")
+    event = lab.wait(ContainerExited)
     numbers = [int(line) for line in lab.output(container).splitlines()]
     assert numbers == list(range(1, len(numbers) + 1)), "output was lost or doubled"
     release = tuple(map(int, os.uname().release.split(".")[:2]))
     expected = (5, True) if release >= (6, 15) else (255, False)
-    assert (event["exit_code"], event["exit_code_known"]) == expected
+    assert (event.exit_code, event.exit_code_known) == expected
     assert lab.state(container).exit_code == expected[0]
 
 
@@ -67,7 +68,7 @@ def test_an_end_without_keeper_has_an_unknown_code(lab: Lab) -> None:
     lab.start()
 
     if lab.keeper.list():  # a zombie: the code is known if somebody reaps it within two seconds
-        lab.wait(lambda event: event["event"] == "exit")
+        lab.wait(ContainerExited)
     state = lab.state(container)
     assert state.status is Status.EXITED
     assert (state.exit_code, state.exit_code_known) in ((255, False), (137, True))
