@@ -16,6 +16,12 @@ from pycompose.engine.dataclass import dataclass, field
 MOUNT_PREFIX = "image:"
 
 
+def split_security_option(option: str) -> tuple[str, str]:
+    """Return key and value ("" when it has none) of a `security_opt`: `key=value`, or `key:value` as of old."""
+    key, _, value = option.partition("=" if "=" in option else ":")
+    return key.strip(), value.strip()
+
+
 class Condition(Enum):
     """What `depends_on` waits for."""
 

@@ -23,6 +23,8 @@ DEFAULT_CAPABILITIES = (
     "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
 )  # fmt: skip
 DEFAULT_SHM_BYTES = 64 * 1024 * 1024
+# Words in place of a seccomp profile.
+BUILTIN, UNCONFINED = "builtin", "unconfined"
 
 T = TypeVar("T")
 
@@ -183,7 +185,10 @@ class Namespaces:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
-    """The hardening switches of one container."""
+    """The hardening switches of one container.
+
+    `seccomp` is UNCONFINED, a profile in Docker's JSON, or BUILTIN, which "" means too.
+    """
 
     privileged: bool = False
     read_only_rootfs: bool = False

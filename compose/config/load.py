@@ -99,9 +99,10 @@ class Loaded:
     def runnable(self) -> Project:
         """The typed project for whoever makes containers of it. Raises ConfigError, ConfigErrors for what can't run."""
         from pycompose.config.runnable import check_runnable  # noqa: PLC0415 - looking and printing do without
+        from pycompose.config.seccomp_profiles import embed_profiles  # noqa: PLC0415 - as above
 
         check_runnable(self.tree)
-        return self.project
+        return embed_profiles(self.project, self.tree, self.directory)
 
 
 def load(options: LoadOptions) -> Loaded:

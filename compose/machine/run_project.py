@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pycompose.config.load import load_tree
 from pycompose.config.options import LoadOptions
 from pycompose.config.runnable import check_container
+from pycompose.config.seccomp_profiles import embed_profiles
 from pycompose.config.syntax.mounts import parse_volume
 from pycompose.config.tree import Map, Seq
 from pycompose.engine.cgroups.limits import check
@@ -60,7 +61,7 @@ def project_of(
     try:
         loaded = load_tree(_literal(tree), LoadOptions(project_name="containers", environment=environment))
         check_container(loaded.tree)
-        project = loaded.project
+        project = embed_profiles(loaded.project, loaded.tree, loaded.directory)
     except ConfigErrors as errors:
         raise _of_flag(errors.errors[0], options) from None
     except ConfigError as error:

@@ -11,7 +11,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from pycompose.engine.config import DEFAULT_CAPABILITIES
+from pycompose.engine.config import BUILTIN, DEFAULT_CAPABILITIES, UNCONFINED
 from pycompose.engine.linux.caps import mask_of
 from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import read_json
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from pycompose.engine.paths import StatePaths
 
-BUILTIN = "builtin"
-UNCONFINED = "unconfined"
 # When so many have come together, of other versions and kernels too, all are made anew as they are needed.
 _MOST_FILES = 100
 _DIGEST_BYTES = 32

@@ -22,6 +22,7 @@ DEBIAN = {
     "cgroup1": "",
     "cgroup2": "",
     "host-python": "python3",
+    "x86_64": "",
     "static-busybox": "busybox-static",
     "docker-registry": "docker-registry",
     "ip": "iproute2",
@@ -103,6 +104,7 @@ def _host_python() -> str:
 
 _PROBES = {
     "root": _root,
+    "x86_64": lambda: "" if os.uname().machine == "x86_64" else "an x86_64 machine",
     "overlay": lambda: _filesystem("overlay"),
     "tmpfs": lambda: _filesystem("tmpfs"),
     "cgroup1": lambda: _cgroup("cgroup"),

@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pycompose.engine.errors",
         "pycompose.engine.dataclass",
         "pycompose.engine.config",
+        "pycompose.engine.seccomp.build",
     ),
     "pycompose.cdi": (
         "pycompose.cdi",

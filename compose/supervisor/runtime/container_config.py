@@ -39,6 +39,7 @@ from pycompose.labels import (
     VERSION,
     WORKING_DIR,
 )
+from pycompose.model import split_security_option
 from pycompose.units import parse_bool, parse_bytes
 
 if TYPE_CHECKING:
@@ -189,12 +190,8 @@ def signal_number(text: str) -> int:
 
 
 def _option(service: Service, name: str) -> str | None:
-    """Return the value of a `security_opt` ("" when it has none), None when it isn't there."""
-    for option in service.security_opt:
-        key, separator, value = option.partition("=" if "=" in option else ":")
-        if key.strip() == name:
-            return value.strip() if separator else ""
-    return None
+    """Return the value of a `security_opt` ("" when it has none), None when it isn't there; the last one counts."""
+    return dict(map(split_security_option, service.security_opt)).get(name)
 
 
 def _no_new_privileges(service: Service) -> bool:

@@ -154,7 +154,7 @@ def test_a_network_of_somebody_else(tmp_path: Path, key: str, mode: str) -> None
         "ipc: '', pid: '', uts: '', network_mode: ''",
         "runtime: runc, isolation: Default",
         "security_opt: [no-new-privileges, 'no-new-privileges:1', no-new-privileges=T, no-new-privileges=False]",
-        "security_opt: [seccomp=unconfined, 'apparmor:x', label=disable, systempaths=unconfined, 'seccomp:f.json']",
+        "security_opt: [seccomp=unconfined, 'apparmor:x', label=disable, systempaths=unconfined, 'seccomp:builtin']",
         "storage_opt: {}",
         "gpus: []",
         "healthcheck: {test: 'true', interval: 0s, timeout: 1ms, start_period: 0s, start_interval: 1s}",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import pytest
 from pycompose.engine.linux.caps import CAPABILITIES
@@ -15,32 +12,7 @@ from pycompose.engine.seccomp.machines import MACHINES, X32_BIT, Abi, numbers
 from pycompose.engine.seccomp.policy import ALLOW, ERRNO
 
 from tests.support import bpf
-
-DOCKER: dict[str, Any] = json.loads(Path(__file__).with_name("docker.json").read_text(encoding="utf-8"))
-ABIS = dict(zip(("x86_64", "x86", "x32"), MACHINES["x86_64"].abis, strict=True))
-DEFAULT = 0xA80425FB  # Docker's fourteen
-SETS = {"none": 0, "default": DEFAULT} | {
-    name: 1 << CAPABILITIES.index(name) for name in DOCKER["capabilities"]
-}
-AF_ALG, AF_VSOCK = 38, 40
-
-# Where a container of ours may do less: (way and call, first argument) → why.
-STRICTER = {
-    **{
-        (
-            f"{way} socket",
-            AF_ALG,
-        ): "Docker 29 refuses it too: it has been a way to root, and hardly a program uses it"
-        for way in ABIS
-    },
-    **{
-        (
-            "x86_64 socket",
-            1 << 32 | family,
-        ): "the kernel reads 32 bits of a family, and so it is AF_VSOCK or AF_ALG"
-        for family in (AF_ALG, AF_VSOCK)
-    },
-}
+from tests.support.seccomp_record import ABIS, STRICTER, capability_sets, docker_rows
 
 
 @cache
@@ -57,39 +29,15 @@ def decided(capabilities: int, abi: Abi, number: int, *arguments: int, machine: 
     return found & 0xFFFF if found & 0xFFFF0000 == ERRNO else hex(found)
 
 
-def rows(name: str) -> dict[tuple[str, int], int]:
-    """Return what Docker decided for a set of capabilities: (way, number) or (way and call, argument) → answer."""
-    sections = [DOCKER["none"]]
-    if name != "none":
-        sections.append(DOCKER["default"] if name == "default" else DOCKER["capabilities"][name])
-    return {
-        (key, at): answer
-        for section in sections
-        for key, runs in section.items()
-        for first, last, answer in runs
-        for at in range(first, last + 1)
-    }
-
-
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", capability_sets())
 def test_every_decision_is_dockers(name: str) -> None:
     """All numbers and all arguments that count, for each capability alone, Docker's default set and none."""
+    mask = capability_sets()[name]
     different = {}
-    calls = {
-        "clone": "clone",
-        "personality": "personality",
-        "socket": "socket",
-        "socketcall": "socketcall",
-        "ipc": "ipc",
-    }
-    for (key, at), answer in rows(name).items():
+    for (key, at), answer in docker_rows(name).items():
         way, _, call = key.partition(" ")
         abi = ABIS[way]
-        ours = (
-            decided(SETS[name], abi, numbers(abi)[calls[call]] & ~abi.bit, at)
-            if call
-            else decided(SETS[name], abi, at)
-        )
+        ours = decided(mask, abi, numbers(abi)[call], at) if call else decided(mask, abi, at)
         if ours != answer:
             different[key, at] = (ours, answer)
 
@@ -101,7 +49,7 @@ def test_what_docker_allows_nobody_is_allowed_by_no_capability() -> None:
     """Capabilities only add: with all of them, and with each, everything is allowed that is without."""
     for abi in ABIS.values():
         base = {number for number in range(600) if decided(0, abi, number) == 0}
-        for mask in (*SETS.values(), (1 << len(CAPABILITIES)) - 1):
+        for mask in (*capability_sets().values(), (1 << len(CAPABILITIES)) - 1):
             assert base <= {number for number in range(600) if decided(mask, abi, number) == 0}
 
 
@@ -110,7 +58,7 @@ def test_aarch64_decides_as_x86_64_does() -> None:
     abi, other = MACHINES["aarch64"].native, ABIS["x86_64"]
     only_here = set(ALLOWED_ON["arm64"].split())
 
-    for mask in SETS.values():
+    for mask in capability_sets().values():
         for name in numbers(abi).keys() & numbers(other).keys():
             here = decided(mask, abi, numbers(abi)[name], machine="aarch64")
             assert here == decided(mask, other, numbers(other)[name]), name
