@@ -200,6 +200,24 @@ ROWS: dict[str, Row] = {
         script="grep Seccomp: /proc/self/status",
         sees="Seccomp:\t0",
     ),
+    **{
+        f"no-new-privileges-{number}": Row(
+            must=f"`{option}` must mean what it does to Docker",
+            service={"security_opt": [option]},
+            script="grep NoNewPrivs /proc/self/status",
+            sees=f"NoNewPrivs:\t{sees}",
+        )
+        for number, (option, sees) in enumerate(
+            (
+                ("no-new-privileges:1", 1),
+                ("no-new-privileges=T", 1),
+                ("no-new-privileges:True", 1),
+                ("no-new-privileges", 1),
+                ("no-new-privileges=False", 0),
+                ("no-new-privileges:f", 0),
+            )
+        )
+    },
     "no-new-privileges": Row(
         must="`no-new-privileges:true` must reach the kernel",
         service={"security_opt": ["no-new-privileges:true"]},
