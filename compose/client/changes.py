@@ -114,6 +114,7 @@ def _apply(
         renew_volumes=options.renew_anon_volumes,
         remove_orphans=options.remove_orphans,
         ignore_orphans=options.ignore_orphans,
+        all_resources=options.all_resources,
         start=start,
         timeout_s=options.timeout_s,
         wait=wait,

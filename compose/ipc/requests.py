@@ -94,6 +94,7 @@ class ApplyRequest(PlanRequest[ChangeResult]):
     forced: tuple[str, ...] | None = None
     remove_orphans: bool = False
     ignore_orphans: bool = False
+    all_resources: bool = False
     start: bool = True
     timeout_s: float | None = None
     wait: bool = False

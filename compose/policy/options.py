@@ -27,7 +27,7 @@ class ReconcileOptions:
     none). `images` maps service → image id. `start` False only creates. `timeout_s` overrides grace periods.
     `expendable` are the keys of volumes whose data may be lost when they have changed. `forced` are the ids of the
     containers that FORCE is about, None for all: when a process has died and the command is repeated, it leaves what
-    is new.
+    is new. `all_resources` makes also the networks and volumes that no service uses.
     """
 
     services: tuple[str, ...]
@@ -39,5 +39,6 @@ class ReconcileOptions:
     expendable: frozenset[str] = frozenset()
     forced: frozenset[str] | None = None
     remove_orphans: bool = False
+    all_resources: bool = False
     start: bool = True
     timeout_s: float | None = None

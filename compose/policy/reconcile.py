@@ -97,7 +97,7 @@ class _Planner:
 
     def _networks(self, services: Iterable[Service]) -> None:
         """Make the networks that aren't there, and anew those that aren't what the file says."""
-        for key in sorted(networks_of(services)):
+        for key in sorted(self.project.networks if self.options.all_resources else networks_of(services)):
             network = self.project.networks[key]
             made_from = self.observed.networks.get(network.name)
             if made_from is None:
@@ -108,7 +108,7 @@ class _Planner:
 
     def _volumes(self, services: Iterable[Service]) -> None:
         """Make the volumes that aren't there, and anew those that have changed and whose data may be lost."""
-        for key in sorted(volumes_of(services)):
+        for key in sorted(self.project.volumes if self.options.all_resources else volumes_of(services)):
             volume = self.project.volumes[key]
             made_from = self.observed.volumes.get(volume.name)
             if made_from is None:

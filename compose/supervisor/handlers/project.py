@@ -307,6 +307,7 @@ def _reconcile_options(request: ApplyRequest) -> ReconcileOptions:
         expendable=frozenset(request.expendable_volumes),
         forced=None if request.forced is None else frozenset(request.forced),
         remove_orphans=request.remove_orphans,
+        all_resources=request.all_resources,
         start=request.start,
         timeout_s=request.timeout_s,
     )

@@ -89,6 +89,18 @@ def test_unused_volumes(scene: Scene) -> None:
     assert not scene.networks()
 
 
+@pytest.mark.parametrize("command", (("up", "-d"), ("create",)))
+def test_all_resources(scene: Scene, command: tuple[str, ...]) -> None:
+    """With `--all-resources` also those that nobody uses must be made, and removed again."""
+    scene.file("compose.yaml", service("network_mode: none", "volumes: {data: }\nnetworks: {other: }\n"))
+    scene.compose("--all-resources", *command)
+    assert scene.volumes() == {"data"}
+    assert scene.networks() == {"other"}
+    scene.compose("--all-resources", "down", "-v")
+    assert not scene.volumes()
+    assert not scene.networks()
+
+
 def test_missing_bind(scene: Scene) -> None:
     """A missing folder must be made, unless the long form says that it may not."""
     bind = "volumes: [{type: bind, source: ./%s, target: /x%s}]"

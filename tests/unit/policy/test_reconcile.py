@@ -32,6 +32,23 @@ def test_a_new_project_gets_network_container_and_start() -> None:
     )
 
 
+def test_unused_networks_and_volumes_are_made_when_asked_for() -> None:
+    """`--all-resources`; without it a project only has what services use."""
+    wanted = replace(
+        project(service("web")),
+        networks={
+            "default": Network(key="default", name="demo_default"),
+            "n": Network(key="n", name="demo_n"),
+        },
+        volumes={"v": Volume(key="v", name="demo_v")},
+    )
+
+    assert plan(wanted, observed(container("web"))) == ""
+    assert plan(wanted, observed(container("web")), all_resources=True) == (
+        "[] -> #1 CreateNetwork demo_n, not found\n[] -> #2 CreateVolume demo_v, not found\n"
+    )
+
+
 def test_an_unchanged_project_has_nothing_to_do() -> None:
     """A second `up` is empty."""
     assert plan(project(service("web")), observed(container("web"))) == ""
