@@ -43,7 +43,8 @@ class Mount:
 
     `source` is an absolute host path (BIND), or an existing directory for what is written (OVERLAY, over `lowers`,
     topmost first). `subpath` is resolved below what is mounted and may not leave it.
-    `read_only` is recursive unless `recursive` is False. `options` are tmpfs options (`mode=1777`, `size=64m`,
+    What is mounted below it comes with it unless `submounts` is False; `read_only` holds there too unless `recursive`
+    is False. `options` are tmpfs options (`mode=1777`, `size=64m`,
     `noexec`…), or bind flags (`nosuid`, `nodev`, `noexec`).
     """
 
@@ -52,6 +53,7 @@ class Mount:
     source: str = ""
     subpath: str = ""
     read_only: bool = False
+    submounts: bool = True
     recursive: bool = True
     propagation: str = "rprivate"
     options: tuple[str, ...] = ()

@@ -52,7 +52,8 @@ class ContainerState:
     """`state.json` and `exit.json` together.
 
     `start_ticks` is field 22 of /proc/PID/stat. `started_ns`/`finished_ns` are CLOCK_REALTIME, 0 is never.
-    `exit_code` is 128+n for signal n; `exit_code_known` is False when nobody could reap the process.
+    `exit_code` is 128+n for signal n; `exit_code_known` is False when nobody could reap the process. `warnings` are
+    sentences about what was asked for and has no effect on this machine.
     """
 
     id: str
@@ -67,6 +68,7 @@ class ContainerState:
     oom_killed: bool = False
     restart_count: int = 0
     error: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @cache

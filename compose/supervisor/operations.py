@@ -225,6 +225,8 @@ class Operations:
         else:
             start = self.lifecycle.start(tracked)
         await self._step(operation, start)
+        for text in tracked.warnings:
+            self._tell(f"Container {tracked.name}", "Warning", Phase.WARNING, text)
 
     async def _keep(self, operation: KeepContainer) -> None:
         tracked = self.lifecycle.tracked.get(operation.id)

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 from pycompose.engine.cgroups import files, v1, v2
 from pycompose.engine.cgroups.hosts import detect
 from pycompose.engine.cgroups.limits import cpu_bandwidth, key_of, optional_files, v1_files, v2_files
+from pycompose.engine.config import Limits
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import DOCTOR, CgroupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from pycompose.engine.config import Limits
 
 # Controllers of v1 whose limits hold for the groups below, too (not so throttles of blkio).
 LIMITED = frozenset({"cpu", "cpuset", "memory", "pids"})
@@ -295,6 +294,8 @@ def write_limits(group: Cgroup, limits: Limits) -> None:
 
     Raises CgroupError that names key, value and reason, also when neither side has it.
     """
+    group.warnings += _write_device_weights(group, limits)
+    limits = replace(limits, blkio_weight_device=())
     _grant_realtime(group.leaves, limits)
     _write_v1(group.leaves, limits)
     if "cpu" in group.leaves:  # above, they were granted
@@ -310,6 +311,30 @@ def _write_v1(leaves: dict[str, Path], limits: Limits) -> None:
     for controller, entries in (v1_files(limits, bfq=bfq) if leaves else {}).items():
         if controller in leaves:
             files.apply(leaves[controller], entries, optional)
+
+
+def _write_device_weights(group: Cgroup, limits: Limits) -> tuple[str, ...]:
+    """Write `blkio_config.weight_device`; return what to say where the device's scheduler knows no weights.
+
+    Docker goes on without, too: a weight is a wish, not a wall. Raises CgroupError for a device that isn't there.
+    """
+    weights = Limits(blkio_weight_device=limits.blkio_weight_device)
+    if not limits.blkio_weight_device:
+        return ()
+    place = group.leaves.get("blkio", group.unified)
+    v1 = "blkio" in group.leaves
+    bfq = place is not None and (place / ("blkio.bfq.weight" if v1 else "io.bfq.weight")).exists()
+    entries = v1_files(weights, bfq=bfq)["blkio"] if v1 else v2_files(weights, bfq=bfq)
+    for name, text in entries.items():
+        reason = "no io controller here"
+        try:
+            if place is not None:
+                files.write(place, name, text)
+                continue
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+        return (f"blkio_config.weight_device has no effect: {name}: {reason}",)
+    return ()
 
 
 def _grant_realtime(leaves: dict[str, Path], limits: Limits) -> None:

@@ -33,6 +33,8 @@ from pycompose.engine.linux.libc import AT_FDCWD
 GO = b"go"
 READY = {"ready": True}
 NO_FD = -1
+# Who is meant by /proc/NAME/root and /proc/NAME/cwd that a working directory may begin with.
+_OWN = ("self", "thread-self", "1")
 
 # Said explicitly, so that they don't depend on the shell that started us (Docker Engine 29's values).
 _DEFAULT_LIMITS = (
@@ -97,6 +99,7 @@ def run_container(launch: Launch) -> None:
     for fd, kind in launch.joins:
         at("join a namespace")
         namespaces.setns(fd, kind)
+    _names(config)
     sources = mount.clone_sources(launch.steps)
     at("make mounts private")
     # Slave, not private: what the host unmounts goes away here too, and nothing of ours can get out.
@@ -112,7 +115,6 @@ def run_container(launch: Launch) -> None:
     if slave != NO_FD:
         at("mount", "/dev/console")
         terminal.bind_console(root, slave)
-    _names(config)
     mount.protect(root, *rootfs.protections(config))
     at("create the working directory", launch.process.cwd)
     os.close(_working_directory(root, launch.process.cwd))
@@ -209,7 +211,7 @@ def _share_memory(launch: Launch, sources: dict[str, int]) -> None:
         if not isinstance(step, rootfs.SharedMemory):
             continue
         at("mount", step.target)
-        if launch.shared_memory == NO_FD:
+        if launch.config.namespaces.ipc == "host":
             sources[step.target] = m.clone_tree(AT_FDCWD, step.target)
             continue
         ours = namespaces.open_namespace("self", "mnt")
@@ -281,8 +283,21 @@ def host_name(config: ContainerConfig) -> str:
     return config.hostname or config.id[:12]
 
 
+def _own_link(path: str) -> tuple[str, str]:
+    """Return the link below /proc to the container's root or working directory at which `path` begins, and the rest.
+
+    ("", path) for all other paths.
+    """
+    parts = fs.split(path)
+    if len(parts) > 2 and parts[0] == "proc" and parts[1] in _OWN and parts[2] in ("root", "cwd"):
+        return "/" + "/".join(parts[:3]), "/".join(parts[3:])
+    return "", path
+
+
 def _working_directory(root: int, path: str) -> int:
     """Return the directory `path` of the container, made if missing; raises OSError."""
+    if _own_link(path)[0]:  # leads somewhere only when the root is ours
+        path = "/"
     fd = fs.make_directories(root, path or "/")
     if not stat.S_ISDIR(os.fstat(fd).st_mode):
         os.close(fd)
@@ -377,14 +392,19 @@ def _own_streams(ids: Ids, slave: int) -> None:
 def _enter(path: str) -> bool:
     """Make `path` the working directory; False when the user we are has no permission. Raises OSError.
 
-    Magic links (/proc/self/fd/N) are refused: they lead to directories of the host that something left open.
+    Magic links (/proc/self/fd/N) are refused: they lead to directories of the host that something left open. Those to
+    the container's own root and working directory are none of these; `_check_inside` has the last word.
     """
+    link, rest = _own_link(path)
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
     try:
-        fd = fs.openat2(AT_FDCWD, path or "/", os.O_PATH | os.O_DIRECTORY, resolve=fs.RESOLVE_NO_MAGICLINKS)
+        start = os.open(link or "/", flags)
         try:
+            fd = fs.openat2(start, rest or ".", flags, resolve=fs.RESOLVE_NO_MAGICLINKS)
             os.fchdir(fd)
-        finally:
             os.close(fd)
+        finally:
+            os.close(start)
     except PermissionError:
         return False
     return True

@@ -47,7 +47,8 @@ def make_base(directory: Path) -> Path:
 def make_uppers(directory: Path, trees: Sequence[RootfsTree]) -> Path:
     """Make what is missing of `directory`/rw and return it; an upper directory looks like the lower it covers.
 
-    Raises EngineError when a layer of the image is gone, OSError.
+    But for `/`, which is root's and 0755 whatever the image says, as in Docker: one that was made of a private folder
+    would keep out every other user of the container. Raises EngineError when a layer of the image is gone, OSError.
     """
     rw = make_directory(directory / "rw")
     for number, tree in enumerate(trees):
@@ -60,6 +61,7 @@ def make_uppers(directory: Path, trees: Sequence[RootfsTree]) -> Path:
             raise EngineError(f"image layer {tree.lowers[0]}: cannot use: {exc.strerror}") from exc
         for made in ("work", "upper"):
             make_directory(Path(own, made))
-        os.chown(f"{own}/upper", below.st_uid, below.st_gid)
-        os.chmod(f"{own}/upper", stat.S_IMODE(below.st_mode))
+        root = tree.target == "/"
+        os.chown(f"{own}/upper", *((0, 0) if root else (below.st_uid, below.st_gid)))
+        os.chmod(f"{own}/upper", 0o755 if root else stat.S_IMODE(below.st_mode))
     return rw

@@ -45,7 +45,7 @@ def _clone_source(bind: rootfs.Bind) -> int:
             inner = fs.open_in_root(source, bind.subpath)
             os.close(source)
             source = inner
-        tree = m.clone_tree(source, recursive=True)
+        tree = m.clone_tree(source, recursive=bind.submounts)
     finally:
         os.close(source)
     propagation, everywhere = rootfs.PROPAGATIONS[bind.propagation]
@@ -141,6 +141,8 @@ def _new_filesystem(
     at("mount", step.target)
     m.attach(mount, target, step.target)
     os.close(target)
+    if step.propagation not in ("private", "rprivate"):  # a new mount is
+        m.set_attributes(mount, propagation=rootfs.PROPAGATIONS[step.propagation][0])
     return mount
 
 
@@ -174,11 +176,14 @@ def _attach_source(root_fd: int, mount_fd: int, path: str) -> None:
 
 
 def write_sysctls(proc_fd: int, sysctls: Mapping[str, str]) -> None:
-    """Write kernel parameters through a procfs that is ours alone and attached nowhere (CVE-2025-52881)."""
-    for key, value in sysctls.items():
-        at("set sysctl", key)
+    """Write kernel parameters, paths below /proc/sys, through a procfs that is ours alone and attached nowhere.
+
+    (CVE-2025-52881)
+    """
+    for path, value in sysctls.items():
+        at("set sysctl", path)
         flags = fs.RESOLVE_BENEATH | fs.RESOLVE_NO_SYMLINKS | fs.RESOLVE_NO_XDEV
-        fd = fs.openat2(proc_fd, "sys/" + key.replace(".", "/"), os.O_WRONLY, resolve=flags)
+        fd = fs.openat2(proc_fd, f"sys/{path}", os.O_WRONLY, resolve=flags)
         try:
             os.write(fd, value.encode())
         finally:

@@ -72,6 +72,7 @@ class Filesystem:
     attributes: int = 0
     strict: bool = False
     read_only: bool = False
+    propagation: str = "rprivate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,7 @@ class Bind:
     source: str
     subpath: str = ""
     attributes: int = 0
+    submounts: bool = True
     recursive: bool = True
     propagation: str = "rprivate"
     create_source: bool = False
@@ -157,7 +159,7 @@ def default_filesystems(config: ContainerConfig) -> list[Step]:
                 target=SharedMemory().target, fstype="tmpfs", options=options, attributes=QUIET, strict=True
             )
         )
-    elif config.namespaces.ipc != "none":
+    elif config.namespaces.ipc == "host" or config.namespaces.ipc.startswith("container:"):
         steps.append(SharedMemory())
     return steps
 
@@ -179,12 +181,14 @@ def user_mount(mount: Mount) -> Step:
         # Docker's defaults; the user's options come later and win (moby: MergeTmpfsOptions).
         attributes, data = parse_options(("noexec", "nosuid", "nodev", *mount.options))
         read_only = mount.read_only or bool(attributes & m.MOUNT_ATTR_RDONLY)
+        propagation = [key for key, value in data if key in PROPAGATIONS and value is None]
         return Filesystem(
             target=target,
             fstype="tmpfs",
-            options=tuple(data),
+            options=tuple(option for option in data if option[0] not in propagation),
             attributes=attributes & ~m.MOUNT_ATTR_RDONLY,
             read_only=read_only,
+            propagation=propagation[-1] if propagation else "rprivate",
         )
     if data:
         raise MountError(f"mount {target}: cannot mount: unknown option {data[0][0]}")
@@ -198,6 +202,7 @@ def user_mount(mount: Mount) -> Step:
         source=mount.source,
         subpath=mount.subpath,
         attributes=attributes | (m.MOUNT_ATTR_RDONLY if mount.read_only else 0),
+        submounts=mount.submounts,
         recursive=mount.recursive,
         propagation=mount.propagation,
         create_source=mount.create_source,

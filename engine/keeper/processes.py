@@ -182,6 +182,7 @@ class Container(WatchedProcess):
             pid=child.pid,
             start_ticks=start_ticks(child.pid),
             boot_id=boot_id(),
+            warnings=group.warnings,
         )
         self._on_exit = on_exit
         self._oom_kills = group.oom_kills()

@@ -14,6 +14,7 @@ execve; the socket closes               -->  state.json: running
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -22,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pycompose.engine.cgroups.base import Cgroup
-from pycompose.engine.config import ContainerConfig, Process
+from pycompose.engine.config import ContainerConfig, Process, from_json
 from pycompose.engine.container import devices, rootfs
 from pycompose.engine.container.child import NO_FD, Launch, host_name, run, run_container, run_exec
 from pycompose.engine.container.layers import make_base, make_uppers
@@ -33,14 +34,19 @@ from pycompose.engine.linux import caps, namespaces, process
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, read_state
 from pycompose.engine.statedirs import make_directory
+from pycompose.engine.statefiles import read_json
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PIPE_BYTES = 1 << 20
 _NET_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 _IPC_SYSCTLS = frozenset(
-    f"kernel.{name}"
+    f"kernel/{name}"
     for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
 )
+
+# Between the two spellings of a kernel parameter.
+_SWAPPED = str.maketrans("./", "/.")
+_JOINABLE = ("network", "pid", "ipc", "uts")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,19 +117,42 @@ def environment(wanted: Process, host_name: str) -> dict[str, str]:
 
 
 def sysctls(config: ContainerConfig) -> dict[str, str]:
-    """Return the kernel parameters to set; raises EngineError for one that isn't the container's own."""
-    wanted = {**(_NET_SYSCTLS if config.namespaces.network == "private" else {}), **config.sysctls}
-    for key in wanted:
-        if key.startswith("net."):
-            own = config.namespaces.network != "host"
+    """Return the kernel parameters to set, as paths below /proc/sys.
+
+    `net.ipv4.conf.eth0/1.forwarding` and `net/ipv4/conf/eth0.1/forwarding` are the same (sysctl(8)): the first
+    separator tells. Raises EngineError for one that isn't the container's own.
+    """
+    modes = config.namespaces
+    wanted = {**(_NET_SYSCTLS if modes.network == "private" else {}), **config.sysctls}
+    paths = {}
+    for key, value in wanted.items():
+        first = next((character for character in key if character in "./"), "")
+        path = key.translate(_SWAPPED) if first == "." else key
+        if ".." in path.split("/"):
+            own = False
+        elif path.startswith("net/"):
+            own = modes.network != "host"
+        elif path == "kernel/domainname":
+            own = modes.uts == "private"
         else:
-            own = (key in _IPC_SYSCTLS or key.startswith("fs.mqueue.")) and config.namespaces.ipc != "host"
+            own = (path in _IPC_SYSCTLS or path.startswith("fs/mqueue/")) and modes.ipc != "host"
         if not own:
             raise EngineError(
                 f"sysctl {key}: cannot set: it is not the container's own",
-                hint="net.* needs its own network; kernel.shm*, msg*, sem and fs.mqueue.* its own ipc",
+                hint="net.* needs its own network; kernel.shm*, msg*, sem and fs.mqueue.* its own ipc; "
+                "kernel.domainname its own uts",
             )
-    return wanted
+        paths[path] = value
+    return paths
+
+
+def check_modes(config: ContainerConfig) -> None:
+    """Raise EngineError for a namespace mode that doesn't exist: it must not come to mean the host's."""
+    for kind in ("network", "pid", "ipc", "uts", "cgroup", "user"):
+        mode = getattr(config.namespaces, kind)
+        joins = kind in _JOINABLE and mode.startswith("container:") and len(mode) > len("container:")
+        if not joins and mode not in ("private", "host", *(("shareable", "none") if kind == "ipc" else ())):
+            raise NamespaceError(f"container {config.name}: cannot start: unknown {kind} mode {mode!r}")
 
 
 class Launcher:
@@ -247,6 +276,7 @@ class Launcher:
         self, config: ContainerConfig, opened: list[int]
     ) -> tuple[int, tuple[tuple[int, int], ...], int | None]:
         """Return the flags for clone3, the namespaces to join, and the pid namespace to be born in."""
+        check_modes(config)
         flags = namespaces.CLONE_NEWNS
         joins: list[tuple[int, int]] = []
         pid_namespace = None
@@ -297,8 +327,22 @@ class Launcher:
     def _shared_memory(self, config: ContainerConfig, opened: list[int]) -> int:
         if not config.namespaces.ipc.startswith("container:"):
             return NO_FD
+        self._require_shareable(config)
         opened.append(self._open_other(config.namespaces.ipc, "mnt"))
         return opened[-1]
+
+    def _require_shareable(self, config: ContainerConfig) -> None:
+        """Raise NamespaceError unless the container whose IPC namespace is joined has agreed to that, as in Docker."""
+        other = config.namespaces.ipc.partition(":")[2]
+        with contextlib.suppress(FileNotFoundError):
+            donor = from_json(ContainerConfig, read_json(self._paths.container(other) / "config.json"))
+            if donor.namespaces.ipc == "shareable":
+                return
+            other = donor.name
+        raise NamespaceError(
+            f"container {config.name}: cannot join the ipc namespace of container {other}: it is not shareable",
+            hint="set `ipc: shareable` for the container that shares it",
+        )
 
     def _directories(self, config: ContainerConfig) -> Path:
         """Make where the rootfs is mounted, and its upper and work directories."""

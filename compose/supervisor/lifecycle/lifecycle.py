@@ -154,6 +154,7 @@ class Lifecycle:
             tracked.pid = state.pid
             tracked.started_s = time.monotonic()
             tracked.started_ns = state.started_ns
+            tracked.warnings = state.warnings
             if not tracked.ended.is_set():
                 tracked.move(Status.RUNNING)
                 self._begin_health(tracked)

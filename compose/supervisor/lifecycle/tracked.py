@@ -22,7 +22,7 @@ class TrackedContainer:
     """One container. `run` counts its starts, so that a late exit of an earlier run is told from the present one.
 
     While it is `returning` somebody stops it to start it again, and its network waits for that. The end of one that is
-    `launching` is taken when its start has been told (`ended_early`).
+    `launching` is taken when its start has been told (`ended_early`). `warnings` are of its last start.
     """
 
     config: ContainerConfig
@@ -33,6 +33,7 @@ class TrackedContainer:
     run: int = 0
     started_s: float = 0.0
     started_ns: int = 0
+    warnings: tuple[str, ...] = ()
     stopped: bool = False
     stopping: bool = False
     returning: bool = False

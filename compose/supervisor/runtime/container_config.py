@@ -213,9 +213,9 @@ def _namespaces(service: Service, parts: Parts) -> Namespaces:
     def resolve(mode: str, default: str = "private") -> str:
         if mode in ("", "bridge", "none", "private") or mode.startswith("default"):
             return default
-        if mode.startswith(("service:", "container:")):
-            return f"container:{parts.joined[mode]}"
-        return mode
+        return (
+            f"container:{parts.joined[mode]}" if mode in parts.joined else mode
+        )  # the engine refuses what it isn't
 
     ipc = service.ipc or "private"
     return Namespaces(

@@ -83,13 +83,13 @@ class MountBuilder:
                     hint="create it, or set bind.create_host_path: true (-v of `container run` does)",
                 )
             _make_host_directory(volume.source, what)
-        recursive = volume.recursive != "disabled"
         return Mount(
             kind=MountKind.BIND,
             source=volume.source,
             target=volume.target,
             read_only=volume.read_only,
-            recursive=recursive,
+            submounts=volume.recursive != "disabled",
+            recursive=volume.recursive != "writable",
             propagation=volume.propagation or "rprivate",
         )
 

@@ -413,6 +413,30 @@ def test_the_parents_live_as_long_as_their_last_container(host_paths: StatePaths
     assert directories(host_paths) == []
 
 
+@pytest.mark.parametrize("there", (False, True))
+def test_an_absolute_parent(host_paths: StatePaths, kind: Kind, *, there: bool) -> None:
+    """It is where it says, as in Docker; what of it we made goes with its last container, somebody else's stays."""
+    name = f"elsewhere-{os.getpid()}"
+    mounts = [*([detect().unified] if detect().unified else []), *detect().v1_mounts()]
+    tops = [mount / name for mount in mounts if mount]
+    for top in tops if there else ():
+        top.mkdir()
+    first = create(host_paths, ID, Limits(pids=7), parent=f"/{name}/web")
+    second = create(host_paths, "d" * 64, Limits(), parent=f"/{name}/web")
+    found = [top / "web" / ID for top in tops if (top / "web" / ID).is_dir()]
+    first.remove()
+    kept = [top for top in tops if top.is_dir()]
+    second.remove()
+    open_existing(host_paths, ID, parent=f"/{name}/web").remove()
+
+    assert len(found) == len(kept) == len(tops)
+    assert [top.is_dir() for top in tops] == [there] * len(tops)
+    assert directories(host_paths) == []
+    for top in tops if there else ():
+        assert [entry for entry in top.iterdir() if entry.is_dir()] == []
+        top.rmdir()
+
+
 def test_what_an_earlier_run_left_is_replaced(host_paths: StatePaths, kind: Kind, start: Start) -> None:
     """An empty group is made anew, counters at zero; one in use is refused."""
     create(host_paths, ID, Limits(pids=3))

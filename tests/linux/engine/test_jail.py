@@ -210,7 +210,11 @@ def test_namespaces_are_new(lab: Lab) -> None:
 
 def test_joined_namespaces_are_the_others(lab: Lab) -> None:
     """container:ID joins network, pid, ipc with its shared memory, and uts."""
-    first = lab.make("echo shared > /dev/shm/note; sleep 1000", namespaces=PRIVATE, hostname="first")
+    first = lab.make(
+        "echo shared > /dev/shm/note; sleep 1000",
+        namespaces=Namespaces(network="private", ipc="shareable"),
+        hostname="first",
+    )
     pid = lab.keeper.start_container(first).pid
     assert lab.exec(first, "until [ -s /dev/shm/note ]; do :; done")[0] == 0
     other = f"container:{first}"
@@ -603,6 +607,23 @@ def test_read_only_reaches_submounts(lab: Lab) -> None:
             umount(source / "sub")
 
 
+def test_a_bind_without_its_submounts(lab: Lab) -> None:
+    """`bind.recursive: disabled`: what lies below the mount inside the source is seen, which the host doesn't."""
+    with removed(lab.paths.root / "source") as source:
+        (source / "sub/below").mkdir(parents=True)
+        mount("sub", source / "sub", "tmpfs")
+        try:
+            bind = Mount(kind=MountKind.BIND, source=str(source), target="/d", submounts=False)
+            text = run(lab, "ls /d/sub; touch /d/sub/x; cat /proc/mounts", mounts=(bind,))
+        finally:
+            umount(source / "sub")
+
+    assert text.splitlines()[0] == "below"
+    assert [
+        target for target in mounts_of("\n".join(text.splitlines()[1:])) if target.startswith("/d/")
+    ] == []
+
+
 def test_mounts_are_ordered_parents_first(lab: Lab) -> None:
     """The order in the file doesn't matter: a mount inside another is made after it."""
     text = run(
@@ -631,6 +652,17 @@ def test_tmpfs_options(lab: Lab) -> None:
     assert "noexec" not in found["/fresh"][1]
     assert {"nosuid", "nodev"} <= found["/fresh"][1]
     assert {"ro", "size=1024k", "noexec"} <= found["/own"][1]
+
+
+@pytest.mark.parametrize(
+    ("option", "shown"), (("rprivate", ""), ("private", ""), ("slave", ""), ("shared", "shared:"))
+)
+def test_a_tmpfs_with_a_propagation(lab: Lab, option: str, shown: str) -> None:
+    """Docker takes the word; a new mount is private, and has no master."""
+    wanted = Mount(kind=MountKind.TMPFS, target="/x", options=(option, "size=1m"))
+    text = run(lab, "grep ' /x ' /proc/self/mountinfo", mounts=(wanted,))
+
+    assert ("shared:" in text, "master:" in text) == (bool(shown), False)
 
 
 def test_a_bad_tmpfs_option_is_told_by_the_kernel(lab: Lab) -> None:

@@ -19,11 +19,12 @@ from pycompose.engine.errors import (
     EngineError,
     ExecError,
     MountError,
+    NamespaceError,
     NoSuchContainer,
     PycomposeError,
 )
 from pycompose.engine.keeper import wire
-from pycompose.engine.keeper.spawn import DEFAULT_PATH, environment, sysctls, with_init
+from pycompose.engine.keeper.spawn import DEFAULT_PATH, check_modes, environment, sysctls, with_init
 from pycompose.engine.linux.caps import mask_of, permitted
 
 
@@ -62,9 +63,10 @@ def test_home_is_filled_in_only_where_missing() -> None:
 
 def test_sysctls_with_and_without_own_network() -> None:
     """Docker's two defaults belong to a network of its own; the user's value wins."""
-    assert sysctls(config())["net.ipv4.ip_unprivileged_port_start"] == "0"
-    key = "net.ipv4.ip_unprivileged_port_start"
-    assert sysctls(config(sysctls={key: "1024"}))[key] == "1024"
+    path = "net/ipv4/ip_unprivileged_port_start"
+    assert sysctls(config())[path] == "0"
+    for key in ("net.ipv4.ip_unprivileged_port_start", path):
+        assert sysctls(config(sysctls={key: "1024"}))[path] == "1024"
     assert sysctls(config(namespaces=Namespaces(network="host"))) == {}
 
 
@@ -77,12 +79,40 @@ def test_sysctls_with_and_without_own_network() -> None:
         ("kernel.shmmax", Namespaces(ipc="host")),
         ("fs.mqueue.msg_max", Namespaces(ipc="host")),
         ("fs.file-max", Namespaces()),
+        ("net/../kernel/panic", Namespaces()),
+        ("/net/core/somaxconn", Namespaces()),
+        ("kernel.domainname", Namespaces(uts="host")),
     ),
 )
 def test_foreign_sysctls_are_refused(key: str, namespaces: Namespaces) -> None:
     """What isn't in a namespace of the container would change the machine."""
     with pytest.raises(EngineError, match=f"sysctl {key}: cannot set"):
         sysctls(config(sysctls={key: "1"}, namespaces=namespaces))
+
+
+def test_either_separator_may_come_first() -> None:
+    """sysctl(8): it is the one between names, the other belongs to them."""
+    given = {
+        "net.ipv4.conf.eth0/1.forwarding": "1",
+        "net/ipv4/conf/eth0.2/forwarding": "0",
+        "kernel.domainname": "d",
+    }
+
+    paths = sysctls(config(sysctls=given, namespaces=Namespaces(network="container:x")))
+
+    assert paths == {
+        "net/ipv4/conf/eth0.1/forwarding": "1",
+        "net/ipv4/conf/eth0.2/forwarding": "0",
+        "kernel/domainname": "d",
+    }
+
+
+@pytest.mark.parametrize("kind", ("network", "pid", "ipc", "uts", "cgroup", "user"))
+@pytest.mark.parametrize("mode", ("Private", "foo", "", "container:", "service:x", "hosts", "host "))
+def test_an_unknown_mode_starts_nothing(kind: str, mode: str) -> None:
+    """Least of all in the host's namespace."""
+    with pytest.raises(NamespaceError, match=rf"unknown {kind} mode"):
+        check_modes(config(namespaces=Namespaces(**{kind: mode})))
 
 
 def test_capability_names() -> None:

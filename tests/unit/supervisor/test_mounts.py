@@ -171,17 +171,24 @@ def test_a_dangling_link_is_a_source(paths: StatePaths, layer: Path, tmp_path: P
 
 def test_how_a_bind_is_mounted(paths: StatePaths, layer: Path) -> None:
     """With what is mounted below it, and private, unless the file says otherwise."""
-    plain, given = builder(
+    plain, alone, writable = builder(
         paths,
         layer,
         service(
             volume("bind", "/a", str(layer)),
             volume("bind", "/b", str(layer), recursive="disabled", propagation="rslave", read_only=True),
+            volume("bind", "/c", str(layer), recursive="writable", read_only=True),
         ),
     ).build()
 
-    assert (plain.recursive, plain.propagation, plain.read_only) == (True, "rprivate", False)
-    assert (given.recursive, given.propagation, given.read_only) == (False, "rslave", True)
+    assert (plain.submounts, plain.recursive, plain.propagation, plain.read_only) == (
+        True,
+        True,
+        "rprivate",
+        False,
+    )
+    assert (alone.submounts, alone.propagation, alone.read_only) == (False, "rslave", True)
+    assert (writable.submounts, writable.recursive, writable.read_only) == (True, False, True)
 
 
 def test_a_tmpfs(paths: StatePaths, layer: Path) -> None:
