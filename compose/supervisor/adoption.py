@@ -63,7 +63,7 @@ class Adoption:
             await blocking(runtime.remove, container_id, volumes=True)
         fresh = [container for container in containers if container.id not in known]
         for container in fresh:
-            await blocking(runtime.keep_name, container.id, container.name)
+            await blocking(runtime.claims.keep, container.id, container.name)
         records = {c.id: (read_service(paths, c.id), read_runtime(paths, c.id)) for c in fresh}
         running = [(c.config, *records[c.id]) for c in fresh if c.running]
         await blocking(self._wiring.resume, running)

@@ -180,7 +180,7 @@ class Operations:
                 container_id = self._of_service(name)
             else:
                 own = (t.config.id for t in self.lifecycle.tracked.values() if t.name == name)
-                container_id = next(own, "") or self.runtime.find(name)
+                container_id = next(own, "") or self.runtime.claims.find(name)
             if not container_id:
                 raise StateError(f"service {service.name}: cannot share what {mode} has: no such container")
             found[mode] = container_id
@@ -271,7 +271,7 @@ class Operations:
         await blocking(self.runtime.remove, container_id, volumes=volumes)
         for other in list(self.lifecycle.tracked.values()):
             if tracked is not None and other.name == tracked.name:
-                await blocking(self.runtime.keep_name, other.config.id, other.name)
+                await blocking(self.runtime.claims.keep, other.config.id, other.name)
 
     # ------------------------------------------------------------------ helpers
 

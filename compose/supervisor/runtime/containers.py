@@ -7,7 +7,6 @@ takes away all of it from what the files say, however far its making had come.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import shutil
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.config import MountKind, plain
 from pycompose.engine.dataclass import dataclass, replace
-from pycompose.engine.errors import AlreadyExists, EngineError, KeeperLost, StateError, storage_error
+from pycompose.engine.errors import EngineError, KeeperLost, StateError, storage_error
 from pycompose.engine.linux.libc import call
 from pycompose.engine.logs.reader import read_logs
 from pycompose.engine.statedirs import make_directory
@@ -30,14 +29,14 @@ from pycompose.policy.ready import ready_spec
 from pycompose.policy.sharing import volume_sources
 from pycompose.state.boot import Last, note, note_change
 from pycompose.state.records import ServiceRecord, read_runtime, read_service, write_runtime, write_service
-from pycompose.state.snapshot import ALONE, owner_of, read_container
+from pycompose.state.snapshot import ALONE, read_container
+from pycompose.supervisor.runtime.claims import Claims
 from pycompose.supervisor.runtime.container_config import Parts, container_config
 from pycompose.supervisor.runtime.mounts import MountBuilder, anonymous_by_target, injected_files
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from pycompose.engine.api import Engine
     from pycompose.engine.config import ContainerConfig, Mount
@@ -88,6 +87,7 @@ class Runtime:
     def __init__(self, paths: StatePaths, project: str, wiring: Wiring, version: str) -> None:
         self.paths = paths
         self.project = project
+        self.claims = Claims(paths, project)
         self._wiring = wiring
         self._version = version
         self._keeper: Engine | None = None
@@ -117,62 +117,75 @@ class Runtime:
 
     def create(self, wanted: NewContainer) -> tuple[ContainerConfig, ServiceRecord]:
         """Make a container, not started; raises VolumeError, EngineError, AlreadyExists, and leaves nothing then."""
-        project, service, image, name = wanted.project, wanted.service, wanted.image, wanted.name
         container_id = secrets.token_hex(32)
-        self._claim(container_id, name, "" if wanted.beside else wanted.replaces)
+        self.claims.make(container_id, wanted.name, "" if wanted.beside else wanted.replaces)
         try:
             directory = self.paths.container(container_id)
             make_directory(directory)
-            inherited = (
-                {} if wanted.renew_volumes or not wanted.replaces else self._inherited(wanted.replaces)
-            )
-            builder = MountBuilder(
-                self.paths, project, service, image, container_id, inherited, wanted.resolve_image
-            )
-            builder.borrowed = tuple(self._borrowed(service, wanted.joined))
-            mounts = builder.build()
-            files = {} if service.network_mode == "host" else {"/etc/hostname": "hostname"}
-            files |= {"/etc/hosts": "hosts", "/etc/resolv.conf": "resolv.conf"}
-            parts = Parts(
-                id=container_id,
-                name=name,
-                number=wanted.number,
-                replaces=wanted.replaces,
-                mounts=mounts,
-                files={target: file for target, file in files.items() if not _mounted(mounts, target)},
-                joined=wanted.joined,
-                created_ns=time.time_ns(),
-                oneoff=wanted.oneoff,
-                version=self._version,
-                hostname=self._hostname(wanted.joined.get(service.network_mode, "")),
-            )
-            config = _with_devices(container_config(project, service, image, parts), service)
-            health = make_spec(service.health, _image_health(image))
-            ready = ready_spec(service.name, service.extensions.get(READY)) if health is None else None
-            record = ServiceRecord(
-                service=service,
-                networks={e.network: project.networks[e.network] for e in service.networks},
-                health=health if ready is None else READY_TIMING,
-                ready=ready,
-                number=wanted.number,
-                oneoff=wanted.oneoff,
-                auto_remove=wanted.auto_remove,
-                publish=wanted.publish,
-                anonymous_volumes=tuple(builder.anonymous),
-                takes_over=wanted.replaces if wanted.beside else "",
-                lease=self._lease(wanted),
-            )
+            builder = self._mounts(container_id, wanted)
+            config = self._config(container_id, wanted, builder.build())
+            record = self._record(wanted, tuple(builder.anonymous))
             write_service(self.paths, container_id, record)
             write_json(directory / "config.json", plain(config), durable=False)
         except OSError as exc:
-            self._discard_files(container_id, name)
-            raise EngineError(
-                f"container {name}: cannot create {exc.filename or self.paths.container(container_id)}: {exc.strerror}"
-            ) from exc
+            self._discard_files(container_id, wanted.name)
+            what = exc.filename or self.paths.container(container_id)
+            raise EngineError(f"container {wanted.name}: cannot create {what}: {exc.strerror}") from exc
         except BaseException:
-            self._discard_files(container_id, name)
+            self._discard_files(container_id, wanted.name)
             raise
         return config, record
+
+    def _mounts(self, container_id: str, wanted: NewContainer) -> MountBuilder:
+        keeps = wanted.replaces and not wanted.renew_volumes
+        return MountBuilder(
+            self.paths,
+            wanted.project,
+            wanted.service,
+            wanted.image,
+            container_id,
+            self._inherited(wanted.replaces) if keeps else {},
+            wanted.resolve_image,
+            borrowed=tuple(self._borrowed(wanted.service, wanted.joined)),
+        )
+
+    def _config(self, container_id: str, wanted: NewContainer, mounts: tuple[Mount, ...]) -> ContainerConfig:
+        files = {} if wanted.service.network_mode == "host" else {"/etc/hostname": "hostname"}
+        files |= {"/etc/hosts": "hosts", "/etc/resolv.conf": "resolv.conf"}
+        taken = {os.path.normpath(mount.target) for mount in mounts}
+        parts = Parts(
+            id=container_id,
+            name=wanted.name,
+            number=wanted.number,
+            replaces=wanted.replaces,
+            mounts=mounts,
+            files={target: file for target, file in files.items() if target not in taken},
+            joined=wanted.joined,
+            created_ns=time.time_ns(),
+            oneoff=wanted.oneoff,
+            version=self._version,
+            hostname=self._hostname(wanted.joined.get(wanted.service.network_mode, "")),
+        )
+        config = container_config(wanted.project, wanted.service, wanted.image, parts)
+        return _with_devices(config, wanted.service)
+
+    def _record(self, wanted: NewContainer, anonymous_volumes: tuple[str, ...]) -> ServiceRecord:
+        service = wanted.service
+        health = make_spec(service.health, _image_health(wanted.image))
+        ready = ready_spec(service.name, service.extensions.get(READY)) if health is None else None
+        return ServiceRecord(
+            service=service,
+            networks={e.network: wanted.project.networks[e.network] for e in service.networks},
+            health=health if ready is None else READY_TIMING,
+            ready=ready,
+            number=wanted.number,
+            oneoff=wanted.oneoff,
+            auto_remove=wanted.auto_remove,
+            publish=wanted.publish,
+            anonymous_volumes=anonymous_volumes,
+            takes_over=wanted.replaces if wanted.beside else "",
+            lease=self._lease(wanted),
+        )
 
     def _borrowed(self, service: Service, joined: dict[str, str]) -> Iterator[Mount]:
         """Yield the volumes and binds of the containers in `volumes_from`."""
@@ -202,65 +215,6 @@ class Runtime:
         if not self.paths.injected(container_id).exists():
             injected_files(self.paths, project, service, container_id)
 
-    def _claim(self, container_id: str, name: str, replaces: str) -> None:
-        """Write down that the container is ours, then take its name (from the one it replaces)."""
-        try:
-            claims = self.paths.project_claims(self.project)
-            make_directory(claims)
-            (claims / container_id).write_text(f"{container_id} {name}", encoding="utf-8")
-            try:
-                self._take_name(claims / container_id, container_id, name, replaces)
-            except (AlreadyExists, OSError):
-                (claims / container_id).unlink()
-                raise
-        except OSError as exc:
-            if exc.errno == errno.ENAMETOOLONG:
-                raise EngineError(f"container {name}: cannot create: the name is too long") from exc
-            raise EngineError(
-                f"container {name}: cannot write to {self.paths.root}: {exc.strerror}",
-                hint="pycompose needs a writable state directory; PYCOMPOSE_ROOT chooses another one",
-            ) from exc
-
-    def _take_name(self, claim: Path, container_id: str, name: str, replaces: str) -> None:
-        """Take a name, also from a container that is gone or `replaces`; raises AlreadyExists, OSError.
-
-        The name is another link of the claim. Nothing happens when the container has it already.
-        """
-        make_directory(self.paths.names)
-        path = self.paths.names / name
-        try:
-            os.link(claim, path)
-        except FileExistsError:
-            owner = owner_of(self.paths, name)
-            if owner == container_id:
-                return
-            if owner != replaces and read_container(self.paths, owner) is not None:
-                raise AlreadyExists(
-                    f"container {name}: cannot create: the name is in use by container {owner[:12]}",
-                    hint="remove that container, or choose another name",
-                ) from None
-            temporary = self.paths.names / f".{container_id}"
-            temporary.unlink(missing_ok=True)
-            os.link(claim, temporary)
-            os.replace(temporary, path)
-
-    def find(self, text: str) -> str:
-        """Return the id of the container of any project with this name or beginning of an id, "" without one."""
-        with contextlib.suppress(OSError):
-            if "/" not in text:
-                return owner_of(self.paths, text)
-        ids: list[str] = []
-        with contextlib.suppress(FileNotFoundError):  # the machine's first container is still to be made
-            ids = [entry for entry in os.listdir(self.paths.containers) if entry.startswith(text)]
-        return ids[0] if len(ids) == 1 else ""
-
-    def keep_name(self, container_id: str, name: str) -> None:
-        """Take a container's name back, which went with a replacement that was never finished."""
-        if not (self.paths.names / name).exists():
-            with contextlib.suppress(AlreadyExists, OSError):
-                claim = self.paths.project_claims(self.project) / container_id
-                self._take_name(claim, container_id, name, "")
-
     def _lease(self, wanted: NewContainer) -> str:
         """Return which of the replica's two sets of addresses the container gets."""
         try:
@@ -273,22 +227,11 @@ class Runtime:
 
     def rename(self, config: ContainerConfig, name: str) -> ContainerConfig:
         """Give a container another name; raises AlreadyExists, EngineError. Can be repeated after a crash."""
-        try:
-            claim = self._renamed(config.id)
-            claim.write_text(f"{config.id} {name}", encoding="utf-8")
-            try:
-                self._take_name(claim, config.id, name, "")
-                os.replace(claim, self.paths.project_claims(self.project) / config.id)
-            finally:
-                claim.unlink(missing_ok=True)
-        except OSError as exc:
-            raise EngineError(
-                f"container {config.name}: cannot rename to {name}: {exc.strerror or exc}"
-            ) from exc
+        self.claims.rename(config.id, config.name, name)
         renamed = replace(config, name=name)
         write_json(self.paths.container(config.id) / "config.json", plain(renamed), durable=False)
         if config.name != name:
-            self._release_name(config.id, config.name)
+            self.claims.release(config.id, config.name)
         record = read_runtime(self.paths, config.id)
         endpoints = self._wiring.rename(config.id, config.name, name)
         if endpoints:
@@ -414,11 +357,7 @@ class Runtime:
             store = VolumeStore(self.paths)
             for name in anonymous:
                 store.remove(name)
-        name = config.name if config else ""
-        with contextlib.suppress(FileNotFoundError):
-            claim = self.paths.project_claims(self.project) / container_id
-            name = name or claim.read_text(encoding="utf-8").partition(" ")[2]
-        self._discard_files(container_id, name)
+        self._discard_files(container_id, config.name if config else self.claims.name(container_id))
 
     def _discard_files(self, container_id: str, name: str) -> None:
         """Remove the files of a container, its claim last."""
@@ -434,21 +373,7 @@ class Runtime:
             except OSError as exc:
                 exc.filename = str(directory)  # rmtree tells a name without its directory
                 raise
-        if name:
-            self._release_name(container_id, name)
-        # The first two are there if somebody was killed while they took a name.
-        claim = self.paths.project_claims(self.project) / container_id
-        for path in (self.paths.names / f".{container_id}", self._renamed(container_id), claim):
-            path.unlink(missing_ok=True)
-
-    def _renamed(self, container_id: str) -> Path:
-        """Return where a container's next claim is written; no container has such a long name."""
-        return self.paths.names / f"{container_id}.claim"
-
-    def _release_name(self, container_id: str, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            if owner_of(self.paths, name) == container_id:
-                (self.paths.names / name).unlink()
+        self.claims.forget(container_id, name)
 
 
 def _with_devices(config: ContainerConfig, service: Service) -> ContainerConfig:
@@ -458,10 +383,6 @@ def _with_devices(config: ContainerConfig, service: Service) -> ContainerConfig:
     from pycompose.cdi.inject import inject  # noqa: PLC0415 - for the few that ask for any
 
     return inject(config, service.device_requests)
-
-
-def _mounted(mounts: tuple[object, ...], target: str) -> bool:
-    return any(os.path.normpath(getattr(mount, "target", "")) == target for mount in mounts)
 
 
 def _image_health(image: Image) -> Health | None:
