@@ -36,12 +36,13 @@ class Filters:
     def of_container(self, container_id: str) -> bytes:
         """Return the filter of a container as its config.json asks for it, b"" when it has none.
 
+        A privileged one has none unless it brings its own profile (moby pull request 47500, after Engine 26).
         Raises SeccompError for a profile that can't be used, FileNotFoundError, StateError.
         """
         config = read_json(self._paths.container(container_id) / "config.json")
         security: dict[str, Any] = config.get("security") or {}
         profile = security.get("seccomp") or BUILTIN
-        if security.get("privileged") or profile == UNCONFINED:
+        if profile == UNCONFINED or (profile == BUILTIN and security.get("privileged")):
             return b""
         capabilities = mask_of(config["process"].get("capabilities", DEFAULT_CAPABILITIES))
         return self.get(capabilities, "" if profile == BUILTIN else profile)

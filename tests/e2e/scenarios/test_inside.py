@@ -218,6 +218,32 @@ ROWS: dict[str, Row] = {
             )
         )
     },
+    "seccomp-file": Row(
+        must="a profile must be read relative to the project, and hold",
+        service={"security_opt": ["seccomp=no-mkdir.json"]},
+        script="mkdir /made 2>&1; touch /touched && grep Seccomp: /proc/self/status",
+        sees="mkdir: can't create directory '/made': No space left on device\nSeccomp:\t2",
+    ),
+    "seccomp-capability": Row(
+        must="a capability must bring the calls that it is for",
+        service={"cap_add": ["SYS_ADMIN"]},
+        script="mount -t tmpfs none /srv && unshare --uts hostname fine && echo fine; grep Seccomp: /proc/self/status",
+        sees="fine\nSeccomp:\t2",
+    ),
+    "seccomp-namespaces": Row(
+        must="new namespaces, keys and mounts must be refused",
+        script="unshare -U true 2>&1; unshare -n true 2>&1; true",
+        sees="unshare: unshare\\(0x10000000\\): Operation not permitted\n"
+        "unshare: unshare\\(0x40000000\\): Operation not permitted",
+    ),
+    "seccomp-privileged": Row(
+        must="a profile of one's own must hold in a privileged container too",
+        service={"privileged": True, "security_opt": ["seccomp=no-mkdir.json"]},
+        script="mkdir /made; grep Seccomp: /proc/self/status",
+        sees="mkdir: can't create directory '/made': No space left on device\nSeccomp:\t2",
+        difference="seccomp-privileged",
+        docker="Seccomp:\t0",
+    ),
     "no-new-privileges": Row(
         must="`no-new-privileges:true` must reach the kernel",
         service={"security_opt": ["no-new-privileges:true"]},
@@ -460,6 +486,12 @@ ROWS: dict[str, Row] = {
         sees="eth0 lo 1",
     ),
 }
+NO_MKDIR = """\
+{
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]
+}
+"""
 TOP = {
     "volumes": {"data": {}, "fresh": {}, "empty": {}},
     "configs": {
@@ -486,6 +518,7 @@ def seen(stage: Scene) -> dict[str, str]:
     stage.file("one.env", "A=one\nB=one\nC=one\n")
     stage.file("two.env", "B=two\nC=two\n")
     stage.file("shared/in", "from the project\n")
+    stage.file("no-mkdir.json", NO_MKDIR)
     stage.file("compose.yaml", compose_file())
     stage.compose("up", "-d", env=OUTSIDE, code=None, timeout_s=120)
     stage.eventually(lambda: set(stage.states().values()) == {"exited"})

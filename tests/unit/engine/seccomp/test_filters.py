@@ -97,7 +97,10 @@ def test_what_a_container_gets(paths: StatePaths) -> None:
     assert filters.of_container(written(paths, capabilities=())) == build(0, "")
     assert filters.of_container(written(paths, security=Security(seccomp=PROFILE))) == build(default, PROFILE)
     assert filters.of_container(written(paths, security=Security(seccomp="unconfined"))) == b""
-    assert filters.of_container(written(paths, security=Security(privileged=True, seccomp=PROFILE))) == b""
+    assert filters.of_container(written(paths, security=Security(privileged=True))) == b""
+    assert filters.of_container(written(paths, security=Security(privileged=True, seccomp="builtin"))) == b""
+    privileged = Security(privileged=True, seccomp=PROFILE)
+    assert filters.of_container(written(paths, security=privileged)) == build(default, PROFILE)
     with pytest.raises(SeccompError, match="cannot read"):
         filters.of_container(written(paths, security=Security(seccomp="Unconfined")))
 
