@@ -201,11 +201,20 @@ class Security:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
-    """`logging:`: driver "json-file", "local", "none" or "journald"; sizes in bytes, 0 is unlimited."""
+    """`logging:`: the driver is one of logs/driver.py's; sizes in bytes, 0 is unlimited.
+
+    Drivers that send lines away use the rest: whether a file is kept beside (`cache`), the `tag` ("" is the short id),
+    and for syslog the `address` ("" is the local socket; names are resolved), `facility` number, and `format`.
+    """
 
     driver: str = "json-file"
     max_bytes: int = 0
     max_files: int = 1
+    cache: bool = True
+    tag: str = ""
+    address: str = ""
+    facility: int = 3
+    format: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pycompose.client.views import Exited, LogLine, Recreated, Started
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.logs.reader import merge, read_batches
+from pycompose.engine.logs.writer import is_kept, log_directory
 from pycompose.errors import NotRunning, SupervisorError
 from pycompose.events import ContainerEvent, Event, Phase
 from pycompose.ipc.client import connect
@@ -40,7 +41,7 @@ def logs(
 ) -> Iterator[list[LogLine]]:
     """Yield the lines of the chosen containers, merged by their stamps; with `follow` also what comes later.
 
-    As many at a time as are there. Warns of those whose logging driver is "none".
+    As many at a time as are there. Warns of those whose logging driver keeps nothing.
     """
     found, _ = observe_containers(context.paths, project_name, states=False)
     chosen = [c for c in found if _wanted(c, loaded, options)]
@@ -50,15 +51,17 @@ def logs(
             hint="see `pycompose ps -a` for what there is",
         )
     for container in chosen:
-        if container.config.log.driver == "none":
-            text = f'Can\'t retrieve logs for "{container.name}": logging driver none keeps none'
+        if not is_kept(container.config.log):
+            driver = container.config.log.driver
+            text = f'Can\'t retrieve logs for "{container.name}": logging driver {driver} keeps none'
             context.sink(Event(subject="", text=text, phase=Phase.WARNING))
+    chosen = [container for container in chosen if is_kept(container.config.log)]
     if options.follow:
         yield from _follow_logs(context, project_name, loaded, options, chosen)
         return
     sources = {
         (container.name, container.service, container.number): read_batches(
-            _log_directory(context, container.id),
+            log_directory(context.paths, container.config),
             since_ns=options.since_ns or None,
             until_ns=options.until_ns or None,
             tail=options.tail,
@@ -104,12 +107,8 @@ def _follow_logs(
                     continue
                 if not tail.knows(event.id):
                     found = read_container(context.paths, event.id)
-                    if found is not None and _wanted(found, loaded, options):
+                    if found is not None and is_kept(found.config.log) and _wanted(found, loaded, options):
                         tail.add(found, since_ns=None, lines=None)
-
-
-def _log_directory(context: Context, container_id: str) -> Any:
-    return context.paths.container(container_id) / "log"
 
 
 def _log_line(container: ObservedContainer, line: Any) -> LogLine:
@@ -178,7 +177,7 @@ class Tail:
         from pycompose.engine.logs.follow import LogFollower  # noqa: PLC0415 - only to follow
         from pycompose.engine.statedirs import make_directory  # noqa: PLC0415 - as above
 
-        directory = _log_directory(self._context, container.id)
+        directory = log_directory(self._context.paths, container.config)
         make_directory(directory)
         self._followers[container.id] = (container, LogFollower(directory, since_ns=since_ns, tail=lines))
 

@@ -53,9 +53,16 @@ def _syslog_address(text: str) -> None:
         raise ValueError(f'"{text}" is not udp://, tcp://, tcp+tls://, unix:// or unixgram://')
 
 
+_CACHE: dict[str, OptionCheck] = {
+    "cache-disabled": parse_bool,
+    "cache-max-size": _positive_size,
+    "cache-max-file": _file_count,
+    "cache-compress": parse_bool,
+}
 _ANY_DRIVER: dict[str, OptionCheck] = {
     "mode": _one_of("blocking", "non-blocking"),
     "max-buffer-size": parse_bytes,
+    **_CACHE,
 }
 _FILES: dict[str, OptionCheck] = {"max-size": _positive_size, "max-file": _file_count, "compress": parse_bool}
 _ATTRIBUTES: dict[str, OptionCheck] = {
@@ -87,8 +94,10 @@ OPTIONS: dict[str, Mapping[str, OptionCheck]] = {
 EFFECTIVE: dict[str, frozenset[str]] = {
     "json-file": frozenset({"max-size", "max-file"}),
     "local": frozenset({"max-size", "max-file"}),
-    "journald": frozenset(),
-    "syslog": frozenset(OPTIONS["syslog"]) - _ANY_DRIVER.keys(),
+    "journald": frozenset({"tag"} | _CACHE.keys() - {"cache-compress"}),
+    "syslog": frozenset(
+        {"tag", "syslog-address", "syslog-facility", "syslog-format"} | _CACHE.keys() - {"cache-compress"}
+    ),
 }
 
 

@@ -10,8 +10,9 @@ from pycompose.client.supervisor import call
 from pycompose.client.views import ContainerView, LogLine
 from pycompose.engine.config import Limits
 from pycompose.engine.dataclass import replace
-from pycompose.engine.errors import NoSuchContainer, PycomposeError, StateError
+from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError, StateError
 from pycompose.engine.logs.reader import read_logs
+from pycompose.engine.logs.writer import is_kept, log_directory
 from pycompose.engine.state import Status
 from pycompose.errors import NotRunning
 from pycompose.ipc.client import connect, connect_or_start
@@ -228,11 +229,15 @@ def ask(context: Context, container: ObservedContainer, request: ContainersReque
 
 
 def logs(context: Context, text: str, options: LogsOptions) -> Iterator[LogLine]:
-    """Yield the lines of one container; with `follow` until it ends. Raises NoSuchContainer."""
+    """Yield the lines of one container; with `follow` until it ends. Raises NoSuchContainer, EngineError."""
     container = find(context, text)
+    if not is_kept(container.config.log):
+        raise EngineError(
+            f"container {container.name}: cannot read its log: logging driver {container.config.log.driver} keeps none"
+        )
     since_ns, until_ns = options.since_ns or None, options.until_ns or None
     if not options.follow:
-        directory = context.paths.container(container.id) / "log"
+        directory = log_directory(context.paths, container.config)
         if not directory.exists():
             return
         for line in read_logs(directory, since_ns=since_ns, until_ns=until_ns, tail=options.tail):

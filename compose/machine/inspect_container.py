@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pycompose.client.context import Context
-    from pycompose.engine.config import ContainerConfig, DeviceRate, Limits
+    from pycompose.engine.config import ContainerConfig, DeviceRate, Limits, LogConfig
     from pycompose.model import DeviceRequest
     from pycompose.networking.model import NetworkState
     from pycompose.policy.health import HealthSpec
@@ -185,6 +185,23 @@ def _exposed(record: ServiceRecord) -> list[str]:
     return list(dict.fromkeys(ports))
 
 
+def _log_options(log: LogConfig) -> Json:
+    """Return the options of the log driver that are in force, by Docker's names."""
+    options = {
+        "max-size": log.max_bytes or "",
+        "max-file": log.max_files if log.max_bytes else "",
+        "cache-disabled": "" if log.cache else "true",
+        "tag": log.tag,
+    }
+    if log.driver == "syslog":
+        options |= {
+            "syslog-address": log.address,
+            "syslog-format": log.format,
+            "syslog-facility": log.facility,
+        }
+    return {key: str(value) for key, value in options.items() if value != ""}
+
+
 def _host_config(context: Context, config: ContainerConfig, record: ServiceRecord) -> Json:
     service, limits = record.service, config.limits
     restart = service.restart
@@ -194,11 +211,7 @@ def _host_config(context: Context, config: ContainerConfig, record: ServiceRecor
         "ContainerIDFile": "",
         "LogConfig": {
             "Type": config.log.driver,
-            "Config": {
-                key: str(value)
-                for key, value in (("max-size", config.log.max_bytes), ("max-file", config.log.max_files))
-                if value and (key != "max-file" or config.log.max_bytes)
-            },
+            "Config": _log_options(config.log),
         },
         "NetworkMode": service.network_mode or _first_network(record),
         "PortBindings": _bindings(record),

@@ -77,7 +77,7 @@ FLAGS = (
     _flag("-l --label", "labels", "list", "KEY=VALUE", "A label."),
     _flag("--label-file", "label_file", "list", "FILE", "Labels from a file."),
     _flag("--link", "external_links", "list", "NAME[:ALIAS]", "Another container under another name."),
-    _flag("--log-driver", "logging.driver", "text", "NAME", "json-file, local, journald or none."),
+    _flag("--log-driver", "logging.driver", "text", "NAME", "json-file, local, journald, syslog or none."),
     _flag("--log-opt", "logging.options", "pairs", "KEY=VALUE", "An option of it."),
     _flag("-m --memory", "mem_limit", "text", "BYTES", "Memory limit (64m, 1g)."),
     _flag("--memory-reservation", "mem_reservation", "text", "BYTES", "Soft memory limit."),

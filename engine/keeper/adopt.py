@@ -16,6 +16,7 @@ from pycompose.engine.keeper.loop import Loop
 from pycompose.engine.keeper.processes import Container
 from pycompose.engine.keeper.spawn import Child, open_reader
 from pycompose.engine.keeper.stdio import Output
+from pycompose.engine.logs.driver import open_log
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import ContainerState, Status, alive
 from pycompose.engine.statefiles import read_json, write_json
@@ -60,7 +61,7 @@ def _adopt(
         return None
     config = from_json(ContainerConfig, read_json(paths.container(container_id) / "config.json"))
     group = open_existing(paths, container_id, parent=config.cgroup_parent)
-    output = Output(loop, paths.container(container_id) / "log", config.log)
+    output = Output(loop, open_log(paths, config, loop, required=False))
     container = Container(
         loop,
         config,

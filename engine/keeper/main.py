@@ -43,6 +43,7 @@ from pycompose.engine.keeper.reaper import OrphanReaper
 from pycompose.engine.keeper.stdio import Output
 from pycompose.engine.keeper.supervisor_restart import SupervisorRestarter
 from pycompose.engine.linux import caps, process
+from pycompose.engine.logs.driver import open_log
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, boot_id, read_state
 from pycompose.engine.statedirs import make_directory
@@ -217,7 +218,7 @@ class Keeper:
         make_directory(directory)
         (directory / "exit.json").unlink(missing_ok=True)
         with contextlib.ExitStack() as undo:
-            copy = Output(self.loop, self._paths.container(config.id) / "log", config.log)
+            copy = Output(self.loop, open_log(self._paths, config, self.loop))
             undo.callback(copy.close)
             early = self._early.pop(config.id, _PendingAttach())
             for stream, tap in early.taps:

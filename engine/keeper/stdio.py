@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pycompose.engine.config import LogConfig
 from pycompose.engine.keeper.attach import AttachedPipe
 from pycompose.engine.keeper.loop import Loop
-from pycompose.engine.logs.writer import LogWriter
-from pycompose.engine.statedirs import make_directory
+
+if TYPE_CHECKING:
+    from pycompose.engine.logs.driver import LogDriver
 
 TURN_BYTES = 64 * 1024
 # More than what a pipe and a terminal can still hold when their last writer has gone.
@@ -21,10 +21,9 @@ DRAIN_BYTES = 4 << 20
 class Output:
     """The readers of one container's streams; `add` them, `finish` when its processes are gone."""
 
-    def __init__(self, loop: Loop, directory: Path, config: LogConfig) -> None:
-        make_directory(directory)
+    def __init__(self, loop: Loop, log: LogDriver) -> None:
         self._loop = loop
-        self._log = LogWriter(directory, config)
+        self._log = log
         self._streams: dict[int, str] = {}
         self._taps: list[tuple[str, AttachedPipe]] = []
         self._held_up = False

@@ -14,21 +14,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import EngineError
-from pycompose.engine.logs.journald import Journal
+from pycompose.engine.statedirs import make_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pycompose.engine.config import LogConfig
+    from pycompose.engine.config import ContainerConfig, LogConfig
+    from pycompose.engine.paths import StatePaths
 
 FILE_NAME = "container.log"
-DRIVERS = ("json-file", "local", "none", "journald")
-CACHE_BYTES, CACHE_FILES = 20 * 1024 * 1024, 5
 STREAMS = ("stdout", "stderr")
 STAMP_BYTES = 30
 HEADER_BYTES = 40
@@ -39,6 +39,19 @@ _TAG = HEADER_BYTES - 2
 _KINDS = frozenset(b" %s %s " % (stream.encode(), tag) for stream in STREAMS for tag in (WHOLE, PART))
 _TAIL_BYTES = 2 * (PIECE_BYTES + HEADER_BYTES + 1)
 _DAYS_TO_EPOCH = 719_468
+
+
+def is_kept(config: LogConfig) -> bool:
+    """Tell whether `logs` has something to read."""
+    return config.driver != "none" and config.cache
+
+
+def log_directory(paths: StatePaths, config: ContainerConfig) -> Path:
+    """Return where the files are that a container's output is followed by.
+
+    Where nothing is kept they are in memory and small, for who is attached at that time.
+    """
+    return paths.container(config.id) / "log" if is_kept(config.log) else paths.container_run(config.id)
 
 
 def format_stamp(stamp_ns: int) -> bytes:
@@ -82,50 +95,34 @@ def is_record(line: bytes) -> bool:
 
 
 class LogWriter:
-    """Writes one container's log; a keeper has one per container. Driver `none` writes nothing.
+    """Writes one container's log file and rotates it: the drivers json-file and local.
 
-    `journald` sends to the journal too, and keeps a file of bounded size for `logs`, as Docker does.
     A full disk doesn't stop a container: what cannot be written is counted in `lost_bytes` and dropped.
     """
 
     def __init__(self, directory: Path, config: LogConfig) -> None:
         """Open the log to append, repairing the torn last line of a writer that was killed.
 
-        Raises EngineError for a driver we don't have and for a directory that cannot be written.
+        Raises EngineError for a directory that cannot be written.
         """
-        if config.driver not in DRIVERS:
-            raise EngineError(
-                f"logging.driver: cannot use {config.driver}: not one of {', '.join(DRIVERS)}",
-                hint="remove the driver: logs are files that `pycompose logs` reads",
-            )
         self.lost_bytes = 0
         self._path = directory / FILE_NAME
         self._max_bytes = max(config.max_bytes, MIN_FILE_BYTES) if config.max_bytes > 0 else 0
         self._max_files = max(config.max_files, 1)
-        self._journal: Journal | None = None
-        if config.driver == "journald":
-            self._journal = Journal(directory.parent)
-            self._max_bytes, self._max_files = (
-                self._max_bytes or CACHE_BYTES,
-                max(self._max_files, CACHE_FILES),
-            )
-        self._enabled = config.driver != "none"
         self._fd: int | None = None
         self._size = 0
         self._last_ns = 0
         self._open_lines: set[str] = set()
-        if self._enabled:
-            try:
-                self._recover(self._open())
-            except OSError as exc:
-                raise EngineError(f"log {self._path}: cannot open: {exc.strerror}") from exc
+        try:
+            make_directory(directory)
+            self._recover(self._open())
+        except OSError as exc:
+            raise EngineError(f"log {self._path}: cannot open: {exc.strerror}") from exc
 
     def write(self, stream: str, data: bytes) -> None:
         """Append what was read from `stream` ("stdout", "stderr"): any bytes, not necessarily whole lines."""
-        if not self._enabled or not data:
+        if not data:
             return
-        if self._journal:
-            self._journal.send(stream, data)
         stamp = self._stamp()
         for start in range(0, len(data), PIECE_BYTES):
             self._append(self._encode(stamp, stream, data[start : start + PIECE_BYTES]))
@@ -135,11 +132,13 @@ class LogWriter:
         for stream in sorted(self._open_lines):
             self._append(b"%s %s F \n" % (self._stamp(), stream.encode()))
         self._open_lines.clear()
+        if self.lost_bytes:
+            print(
+                f"log {self._path}: {self.lost_bytes} bytes could not be written", file=sys.stderr, flush=True
+            )
 
     def close(self) -> None:
         """Close everything; a line that isn't finished goes on in the next writer."""
-        if self._journal:
-            self._journal.close()
         self._close_file()
 
     def _close_file(self) -> None:

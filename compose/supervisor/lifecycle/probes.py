@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.config import plain
 from pycompose.engine.dataclass import replace
+from pycompose.engine.logs.writer import log_directory
 from pycompose.engine.state import Status
 from pycompose.engine.statefiles import write_json
 from pycompose.policy.health import UNHEALTHY, HealthResult, HealthState, after_probe, next_delay
@@ -80,7 +81,7 @@ class Probes:
             check,
             ready,
             address=self._runtime.address(tracked.config.id),
-            logs=self._runtime.paths.container(tracked.config.id) / "log",
+            logs=log_directory(self._runtime.paths, tracked.config),
             since_ns=tracked.started_ns,
             timeout_s=spec.timeout_s,
         )

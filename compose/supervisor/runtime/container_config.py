@@ -14,7 +14,6 @@ from pycompose.engine.config import (
     DEFAULT_SHM_BYTES,
     ContainerConfig,
     Device,
-    LogConfig,
     Mount,
     MountKind,
     Namespaces,
@@ -40,7 +39,8 @@ from pycompose.labels import (
     WORKING_DIR,
 )
 from pycompose.model import split_security_option
-from pycompose.units import parse_bool, parse_bytes
+from pycompose.supervisor.runtime.log_config import log_config, tag_values
+from pycompose.units import parse_bool
 
 if TYPE_CHECKING:
     from pycompose.engine.images.spec import Image
@@ -98,7 +98,7 @@ def container_config(project: Project, service: Service, image: Image, parts: Pa
         shm_bytes=DEFAULT_SHM_BYTES if service.shm_bytes is None else service.shm_bytes,
         stop_signal=signal_number(service.stop_signal or image.config.stop_signal or "SIGTERM"),
         stop_grace_s=DEFAULT_GRACE_S if service.stop_grace_s is None else service.stop_grace_s,
-        log=_log(service),
+        log=log_config(service, tag_values(parts.id, parts.name, service.image or image.reference, image.id)),
         labels=_labels(project, service, image, parts),
         annotations=service.annotations,
         created_ns=parts.created_ns,
@@ -238,25 +238,6 @@ def tmpfs_mounts(service: Service) -> list[Mount]:
             Mount(kind=MountKind.TMPFS, target=target, options=("noexec", "nosuid", "nodev", *given))
         )
     return mounts
-
-
-def _log(service: Service) -> LogConfig:
-    options = service.logging.options
-    driver = service.logging.driver or "json-file"
-    if driver not in ("json-file", "local", "none", "journald"):
-        raise EngineError(
-            f"service {service.name}: unknown logging driver {driver!r}",
-            hint="known: json-file, local, none, journald",
-        )
-    if driver == "none":
-        return LogConfig(driver=driver)
-    size = options.get("max-size")
-    files = options.get("max-file", "1")
-    if not files.isdigit() or int(files) < 1:
-        raise EngineError(
-            f"service {service.name}: logging option max-file is {files!r}, not a count of at least 1"
-        )
-    return LogConfig(driver=driver, max_bytes=parse_bytes(size) if size else 0, max_files=int(files))
 
 
 def _labels(project: Project, service: Service, image: Image, parts: Parts) -> dict[str, str]:

@@ -201,7 +201,7 @@ def test_options_of_logs_without_effect_are_remarked_upon(tmp_path: Path, driver
     texts = [warning.text for warning in load_text(tmp_path, text).warnings]
     idle = {
         "json-file": ["tag, mode"],
-        "journald": ["tag, mode"],
+        "journald": ["mode"],
         "local": ["mode"],
         "syslog": ["mode"],
         "none": [],

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycompose.engine.config import LogConfig
-from pycompose.engine.errors import EngineError
 from pycompose.engine.logs.follow import LogFollower
 from pycompose.engine.logs.reader import MAX_LINE_BYTES, LogLine, merge, open_files, read_logs
 from pycompose.engine.logs.writer import FILE_NAME, LogWriter, format_stamp, is_record, parse_stamp
@@ -323,18 +322,6 @@ def test_a_full_disk_loses_lines_and_nothing_else(tmp_path: Path) -> None:
 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert [line.data for line in read_logs(tmp_path)] == [b"0123456789"] * 19
-
-
-def test_driver_none_writes_nothing(tmp_path: Path) -> None:
-    write_all(tmp_path, [("stdout", b"secret\n")], LogConfig(driver="none"))
-
-    assert list(tmp_path.iterdir()) == []
-    assert list(read_logs(tmp_path)) == []
-
-
-def test_an_unknown_driver_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"logging.driver: cannot use splunk"):
-        LogWriter(tmp_path, LogConfig(driver="splunk"))
 
 
 def test_logs_merge_by_stamp() -> None:

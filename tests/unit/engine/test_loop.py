@@ -15,6 +15,7 @@ from pycompose.engine.keeper import wire
 from pycompose.engine.keeper.connection import ClientConnection
 from pycompose.engine.keeper.loop import Loop
 from pycompose.engine.keeper.stdio import Output
+from pycompose.engine.logs.writer import LogWriter
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_too_long_an_answer_becomes_an_error() -> None:
 def test_output_is_copied_to_the_last_byte(tmp_path: Path) -> None:
     """More than one turn's worth is there when the writers are gone: all of it is in the log."""
     loop = Loop()
-    output = Output(loop, tmp_path / "log", LogConfig())
+    output = Output(loop, LogWriter(tmp_path / "log", LogConfig()))
     os.mkfifo(tmp_path / "fifo")
     reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
     writer = os.open(tmp_path / "fifo", os.O_RDWR)

@@ -257,6 +257,31 @@ def test_tmpfs_has_dockers_flags_and_then_those_that_are_given() -> None:
             Logging(driver="local", options={"max-size": "10k", "max-file": "3"}),
             LogConfig(driver="local", max_bytes=10 * 1024, max_files=3),
         ),
+        (Logging(driver="none", options={"max-size": "10k"}), LogConfig(driver="none")),
+        (
+            Logging(driver="journald", options={"tag": "{{.Name}}/{{ .ID }}", "cache-disabled": "1"}),
+            LogConfig(driver="journald", tag=f"{PARTS.name}/{PARTS.id[:12]}", cache=False),
+        ),
+        (
+            Logging(
+                driver="syslog",
+                options={
+                    "syslog-address": "tcp://127.0.0.1",
+                    "syslog-facility": "local2",
+                    "syslog-format": "rfc5424",
+                    "cache-max-size": "1m",
+                    "cache-max-file": "2",
+                },
+            ),
+            LogConfig(
+                driver="syslog",
+                address="tcp://127.0.0.1:514",
+                facility=18,
+                format="rfc5424",
+                max_bytes=1 << 20,
+                max_files=2,
+            ),
+        ),
     ),
 )
 def test_logging(logging: Logging, config: LogConfig) -> None:
@@ -267,9 +292,13 @@ def test_logging(logging: Logging, config: LogConfig) -> None:
 @pytest.mark.parametrize(
     ("logging", "reason"),
     (
-        (Logging(driver="splunk"), "unknown logging driver 'splunk'"),
+        (Logging(driver="splunk"), "logging: unknown driver 'splunk'"),
         (Logging(options={"max-file": "0"}), "max-file is '0'"),
         (Logging(options={"max-file": "many"}), "max-file is 'many'"),
+        (Logging(driver="syslog", options={"tag": "{{.Nmae}}"}), r"tag: there is no {{.Nmae}}"),
+        (Logging(driver="syslog", options={"tag": "{{lower .Name}}"}), "only names can stand between braces"),
+        (Logging(driver="syslog", options={"syslog-facility": "x"}), "'x' is not a facility"),
+        (Logging(driver="syslog", options={"syslog-address": "tcp+tls://h"}), "TLS is not supported"),
     ),
 )
 def test_logging_that_cannot_be(logging: Logging, reason: str) -> None:
