@@ -132,6 +132,16 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """A program of the machine that prepares a container when its files are mounted (container/hooks.py)."""
+
+    path: str
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    timeout_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceRate:
     """One throttle of blkio_config: bytes or operations per second on the block device at `path`."""
 
@@ -242,6 +252,7 @@ class ContainerConfig:
     cgroup_parent: str = ""
     devices: tuple[Device, ...] = ()
     device_cgroup_rules: tuple[str, ...] = ()
+    hooks: tuple[Hook, ...] = ()
     sysctls: dict[str, str] = field(default_factory=dict)
     shm_bytes: int = DEFAULT_SHM_BYTES
     stop_signal: int = 15

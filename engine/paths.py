@@ -4,7 +4,8 @@
 ROOT (/var/lib/pycompose, 0700, survives a reboot)      RUN (/run/pycompose, 0700, tmpfs, gone with a reboot)
   images/…                        engine/images/store.py   projects/P/{lock,control.sock,keeper.sock,supervisor.json}
   volumes/NAME/{_data,meta.json}                           containers/ID/{state,exit,health,runtime}.json,
-                                                             stdout, stderr, hosts, hostname, resolv.conf
+                                                             stdout, stderr, hosts, hostname, resolv.conf,
+                                                             config.json (for hooks of devices)
   projects/P/{project.json,supervisor.log}                 netns/ID, files/ID/N (secrets and configs)
   projects/P/containers/ID        (a claim, made first)    networks/NAME.json   (subnet, bridge, leases)
   containers/ID/{config.json,service.json,last,rw/,log/}

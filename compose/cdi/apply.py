@@ -28,6 +28,7 @@ def apply(config: ContainerConfig, edits: Edits) -> ContainerConfig:
         ),
         devices=tuple({d.target: d for d in (*config.devices, *map(_device, edits.nodes))}.values()),
         mounts=_mounts(config.mounts, edits.mounts),
+        hooks=edits.hooks,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pycompose.engine.config import Hook
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import EngineError
 
@@ -15,6 +16,8 @@ _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?"
 _KIND = re.compile(f"{_VENDOR}/{_CLASS}")
 _DEVICE = re.compile(_NAME)
 _QUALIFIED = re.compile(f"({_VENDOR}/{_CLASS})=({_NAME})")
+# When the container's files are mounted and it isn't started yet: the one moment at which hooks are run here.
+_MOMENT = "createContainer"
 _NODE_TYPES = ("", "b", "c", "u")
 
 
@@ -52,6 +55,7 @@ class Edits:
     env: tuple[str, ...] = ()
     nodes: tuple[Node, ...] = ()
     mounts: tuple[BindMount, ...] = ()
+    hooks: tuple[Hook, ...] = ()
     gids: tuple[int, ...] = ()
 
     def __add__(self, other: Edits) -> Edits:
@@ -59,6 +63,7 @@ class Edits:
             env=self.env + other.env,
             nodes=self.nodes + other.nodes,
             mounts=self.mounts + other.mounts,
+            hooks=self.hooks + other.hooks,
             gids=self.gids + other.gids,
         )
 
@@ -121,8 +126,8 @@ class _Reader:
             raise self.error(place, "must be a list")
         return value or []
 
-    def text(self, value: Any, place: str, *, absolute: bool = False) -> str:
-        if not isinstance(value, str) or not value or "\0" in value:
+    def text(self, value: Any, place: str, *, absolute: bool = False, empty: bool = False) -> str:
+        if not isinstance(value, str) or not (value or empty) or "\0" in value:
             raise self.error(place, "must be text")
         if absolute and not value.startswith("/"):
             raise self.error(place, f"{value} is not an absolute path")
@@ -136,10 +141,15 @@ class _Reader:
     def optional_number(self, value: Any, place: str) -> int | None:
         return None if value is None else self.number(value, place)
 
-    def texts(self, value: Any, place: str) -> tuple[str, ...]:
-        return tuple(
-            self.text(item, f"{place}[{index}]") for index, item in enumerate(self.sequence(value, place))
-        )
+    def texts(self, value: Any, place: str, *, empty: bool = False) -> tuple[str, ...]:
+        items = enumerate(self.sequence(value, place))
+        return tuple(self.text(item, f"{place}[{index}]", empty=empty) for index, item in items)
+
+    def variables(self, value: Any, place: str) -> tuple[str, ...]:
+        entries = self.texts(value, place)
+        if wrong := [entry for entry in entries if entry.find("=") < 1]:
+            raise self.error(place, f"{wrong[0]} is not NAME=VALUE")
+        return entries
 
     def edits(self, value: Any, place: str) -> Edits:
         if value is None:
@@ -148,20 +158,12 @@ class _Reader:
         if isinstance(value, dict) and (beyond := {"intelRdt", "netDevices"} & value.keys()):
             raise self.error(place, f"{min(beyond)} can't be had here")
         edits = self.mapping(value, place, known)
-        for index, hook in enumerate(self.sequence(edits.get("hooks"), f"{place}.hooks")):
-            wanted = self.mapping(
-                hook, f"{place}.hooks[{index}]", ("hookName", "path", "args", "env", "timeout")
-            )
-            reason = f"the hook {wanted.get('hookName')} ({wanted.get('path')}) can't be run here"
-            raise self.error(f"{place}.hooks[{index}]", reason)
-        env = self.texts(edits.get("env"), f"{place}.env")
-        if wrong := [entry for entry in env if entry.find("=") < 1]:
-            raise self.error(f"{place}.env", f"{wrong[0]} is not NAME=VALUE")
         gids = self.sequence(edits.get("additionalGids"), f"{place}.additionalGids")
         return Edits(
-            env=env,
+            env=self.variables(edits.get("env"), f"{place}.env"),
             nodes=tuple(self._each(edits, "deviceNodes", place, self._node)),
             mounts=tuple(self._each(edits, "mounts", place, self._mount)),
+            hooks=tuple(self._each(edits, "hooks", place, self._hook)),
             gids=tuple(self.number(gid, f"{place}.additionalGids") for gid in gids),
         )
 
@@ -203,4 +205,18 @@ class _Reader:
             source=self.text(mount.get("hostPath"), f"{place}.hostPath", absolute=True),
             target=self.text(mount.get("containerPath"), f"{place}.containerPath", absolute=True),
             options=self.texts(mount.get("options"), f"{place}.options"),
+        )
+
+    def _hook(self, value: Any, place: str) -> Hook:
+        hook = self.mapping(value, place, ("hookName", "path", "args", "env", "timeout"))
+        path = self.text(hook.get("path"), f"{place}.path", absolute=True)
+        if hook.get("hookName") != _MOMENT:
+            raise self.error(
+                place, f"the hook {hook.get('hookName')} ({path}) can't be run here, only {_MOMENT}"
+            )
+        return Hook(
+            path=path,
+            args=self.texts(hook.get("args"), f"{place}.args", empty=True),
+            env=self.variables(hook.get("env"), f"{place}.env"),
+            timeout_s=self.optional_number(hook.get("timeout"), f"{place}.timeout"),
         )

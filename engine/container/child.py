@@ -24,6 +24,7 @@ from pycompose.engine.config import ContainerConfig, Process, Rlimit
 from pycompose.engine.container import mount, rootfs, terminal
 from pycompose.engine.container.child_error import at, describe
 from pycompose.engine.container.devices import NULL, DeviceNode
+from pycompose.engine.container.hooks import run_hooks
 from pycompose.engine.container.users import Ids, resolve_user
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.linux import caps, fs, namespaces, process, seccomp
@@ -115,6 +116,7 @@ def run_container(launch: Launch) -> None:
     if slave != NO_FD:
         at("mount", "/dev/console")
         terminal.bind_console(root, slave)
+    run_hooks(config, launch.attach_at)
     mount.protect(root, *rootfs.protections(config))
     at("create the working directory", launch.process.cwd)
     os.close(_working_directory(root, launch.process.cwd))

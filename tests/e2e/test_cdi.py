@@ -93,6 +93,31 @@ def test_permissions_are_those_of_the_specification(busy: Host) -> None:
     assert "/dev/odd: Operation not permitted" in told
 
 
+def test_a_devices_hook_prepares_the_container(busy: Host, tmp_path: Path) -> None:
+    """As nvidia-cdi-hook does: it finds the root by the state on its input; another moment than that is refused."""
+    hook = tmp_path / "hook"
+    find = 'sed -n \'s/.*"{}": *"\\([^"]*\\)".*/\\1/p\''
+    hook.write_text(
+        f"#!/bin/sh\nbundle=$({find.format('bundle')})\nroot=$({find.format('path')} $bundle/config.json)\n"
+        'ln -s libcuda.so.1 "$root/lib.so" && echo "$@" >"$root/arguments"\n'
+    )
+    hook.chmod(0o755)
+    wanted = {
+        "hookName": "createContainer",
+        "path": str(hook),
+        "args": ["nvidia-cdi-hook", "create-symlinks"],
+    }
+    devices = [{"name": "n", "containerEdits": {"hooks": [wanted]}}]
+    describe(busy, {"kind": "v.com/c", "devices": devices})
+    told = up(busy, "    devices: [v.com/c=n]\n    command: [sh, -c, 'readlink /lib.so; cat /arguments']\n")
+    assert "\nlibcuda.so.1\ncreate-symlinks\n" in told
+
+    wanted["hookName"] = "prestart"
+    describe(busy, {"kind": "v.com/c", "devices": devices})
+    told = up(busy, "    devices: [v.com/c=n]\n    command: ['true']\n", code=1)
+    assert f"hooks[0]: the hook prestart ({hook}) can't be run here" in told
+
+
 @pytest.mark.parametrize(
     ("service", "seen"),
     (

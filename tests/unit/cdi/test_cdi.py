@@ -10,7 +10,7 @@ from pycompose.cdi.apply import apply
 from pycompose.cdi.registry import Registry, read_registry
 from pycompose.cdi.requests import resolve
 from pycompose.cdi.spec import VERSIONS, BindMount, Edits, Node, Spec, parse_spec, split_name
-from pycompose.engine.config import ContainerConfig, Device, Mount, MountKind, Process, User
+from pycompose.engine.config import ContainerConfig, Device, Hook, Mount, MountKind, Process, User
 from pycompose.engine.errors import EngineError
 from pycompose.model import DeviceRequest
 
@@ -56,6 +56,7 @@ def test_everything_that_a_device_can_change() -> None:
             {"path": "/dev/c", "type": "u", "major": 195, "minor": 7},
         ],
         "mounts": [{"hostPath": "/lib/x", "containerPath": "/y", "options": ["ro", "nosuid"]}],
+        "hooks": [{"hookName": "createContainer", "path": "/bin/h", "args": ["h", ""], "env": ["E=1"], "timeout": 3}],
         "additionalGids": [44, 109],
     }  # fmt: skip
     found = parse_spec(
@@ -77,6 +78,7 @@ def test_everything_that_a_device_can_change() -> None:
             Node(path="/dev/c", type="c", major=195, minor=7),
         ),
         mounts=(BindMount(source="/lib/x", target="/y", options=("ro", "nosuid")),),
+        hooks=(Hook(path="/bin/h", args=("h", ""), env=("E=1",), timeout_s=3),),
         gids=(44, 109),
     )
 
@@ -254,12 +256,14 @@ def test_a_containers_edits() -> None:
             BindMount(source="/h/lib", target="/lib", options=("ro", "nosuid", "rbind", "rslave")),
             BindMount(source="/h/x", target="/x"),
         ),
+        hooks=(Hook(path="/bin/h"),),
         gids=(44, 5),
     )
     config = apply(CONFIG, edits)
 
     assert config.process.env == ("PATH=/bin", "A=device", "NEW=1")
     assert config.process.user.additional_groups == ("5", "44")
+    assert config.hooks == (Hook(path="/bin/h"),)
     assert config.devices == (
         Device(source="/dev/zero", target="/dev/mine", permissions="r", mode=0o666, uid=0, gid=0),
         Device(source="", target="/dev/n", kind="c", major=1, minor=5, mode=0o600, uid=7, gid=8),
