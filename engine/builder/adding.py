@@ -34,7 +34,7 @@ def add(tree: SourceTree, paths: Sequence[str], target: CopyTarget, action: Copy
         found = tree.look(path)
         wanted = action.unpack if action.unpack is not None else not found.is_directory
         if found.is_directory or not wanted or not _unpack(tree, path, target, action):
-            target.copy(tree, [path], action.target if len(paths) == 1 else f"{action.target.rstrip('/')}/")
+            target.copy(tree, [path], action.target)
 
 
 def _unpack(tree: SourceTree, path: str, target: CopyTarget, action: Copy) -> bool:

@@ -28,6 +28,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _PIECE = 1 << 30
+_MAX_LINKS = 40
 _SYMBOLIC = re.compile(r"([ugoa]*)((?:[-+=][rwxXst]*)+)")
 _CHANGE = re.compile(r"([-+=])([rwxXst]*)")
 
@@ -58,7 +59,6 @@ class CopyTarget:
 
     def copy(self, tree: SourceTree, sources: Sequence[str], target: str) -> None:
         """Put `sources` (paths of `tree`) at `target`, which is absolute. Raises BuildError, OSError."""
-        several = len(sources) > 1
         for source in sources:
             found = tree.look(source)
             if self._options.parents:
@@ -66,12 +66,12 @@ class CopyTarget:
             elif found.is_directory:
                 self._directory(tree, found, target)
             else:
-                self._file_source(tree, found, target, several=several)
+                self._file_source(tree, found, target)
         self._finish()
 
     def write(self, name: str, data: bytes, target: str) -> None:
         """Put a file with `data` (a here-document) at `target`, or into it when that is a directory."""
-        where = self._file_target(name, target, several=False)
+        where = self._file_target(name, target)
         parent, base = self._parent(where)
         try:
             self._clear(parent, base, where)
@@ -93,11 +93,28 @@ class CopyTarget:
 
     # Where
 
-    def _file_target(self, name: str, target: str, *, several: bool) -> str:
-        if target.endswith("/") or several or self._is_directory(target):
+    def _file_target(self, name: str, target: str) -> str:
+        if target.endswith("/") or self._is_directory(target):
             self.make_directory(target)
             return f"{target.rstrip('/')}/{name}"
-        return target
+        return self._behind_links(target)
+
+    def _behind_links(self, path: str) -> str:
+        """Return the path that links at `path` lead to: what is copied to a link goes where it points."""
+        for _ in range(_MAX_LINKS):
+            above, _slash, base = path.rpartition("/")
+            try:
+                parent = fs.openat2(self.root, os.fsencode(above or "/"), _DIRECTORY, resolve=_IN_ROOT)
+            except OSError:
+                return path
+            try:
+                link = os.readlink(base, dir_fd=parent)
+            except OSError:
+                return path
+            finally:
+                os.close(parent)
+            path = os.path.normpath(link if link.startswith("/") else f"{above}/{link}")
+        raise BuildError(f"cannot copy to {path}: too many symbolic links")
 
     def _is_directory(self, path: str) -> bool:
         try:
@@ -150,8 +167,8 @@ class CopyTarget:
 
     # What
 
-    def _file_source(self, tree: SourceTree, found: Found, target: str, *, several: bool) -> None:
-        where = self._file_target(os.path.basename(found.path), target, several=several)
+    def _file_source(self, tree: SourceTree, found: Found, target: str) -> None:
+        where = self._file_target(os.path.basename(found.path), target)
         fd = tree.open_file(found.path)
         try:
             self._place(Found(found.path, os.fstat(fd)), where, tree, file=fd)

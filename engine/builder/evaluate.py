@@ -17,6 +17,7 @@ from pycompose.engine.builder.steps import BaseImage, Evaluated, Inputs, StageSt
 from pycompose.engine.builder.words import WordError, expand
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import DockerfileError
+from pycompose.engine.images.spec import ImageConfig
 
 SCRATCH = "scratch"
 Resolve = Callable[[str, str, Instruction], BaseImage]
@@ -72,7 +73,7 @@ class _Evaluation:
         """Return the target and what it needs."""
         stages = self.plan.stages
         if target:
-            wanted = self.plan.stage(target)
+            wanted = next((stage for stage in reversed(stages) if stage.name == target.lower()), None)
             if wanted is None:
                 names = [stage.name for stage in stages if stage.name]
                 raise DockerfileError(
@@ -183,7 +184,7 @@ def _base(scope: Scope, base: str, number: int | None, platform: str) -> BaseIma
         stage = scope.whole.stage(scope.whole.plan.stages[number])
         found = BaseImage(config=stage.config, on_build=stage.on_build, author=stage.author)
     elif base == SCRATCH:
-        found = BaseImage()
+        found = BaseImage(config=ImageConfig(working_dir="/"))
     else:
         found = scope.whole.resolve(base, platform, scope.stage.start)
     scope.config = found.config

@@ -11,6 +11,7 @@ from pycompose.engine.builder.mountflags import BIND, CACHE, MountFlagError, Ste
 from pycompose.engine.builder.platforms import PROXIES
 from pycompose.engine.builder.scope import DEFAULT_SHELL, Scope
 from pycompose.engine.builder.steps import Copy, Run
+from pycompose.engine.builder.words import WordError, expand_document
 from pycompose.engine.dataclass import replace
 
 
@@ -72,7 +73,7 @@ def _run_words(scope: Scope, instruction: Instruction) -> tuple[tuple[str, ...],
     if len(documents) == 1 and re.fullmatch(r"<<-?\s*([\"']?)[^\s\"']+\1", text):
         body = documents[0].text
         if body.startswith("#!"):
-            return (f"/dev/pipes/{documents[0].name}",), documents
+            return (*shell, f"/dev/pipes/{documents[0].name}"), documents
         return (*shell, body), ()
     whole = text + "".join(f"\n{doc.content}{doc.name}" for doc in documents)
     return (*shell, whole), ()
@@ -135,13 +136,6 @@ def copy(scope: Scope, instruction: Instruction) -> None:
     )
     if not plain and not heredocs:
         raise scope.fail(instruction, f"{instruction.keyword} requires at least 2 arguments")
-    if len(plain) + len(heredocs) > 1 and not target.endswith("/") and target not in (".", ".."):
-        raise scope.fail(
-            instruction,
-            f"when using {instruction.keyword} with more than one source file, the destination must be a "
-            "directory and end with a /",
-            word=instruction.words[-1],
-        )
     action = Copy(
         sources=tuple(plain),
         target=_target(scope, target),
@@ -158,12 +152,17 @@ def copy(scope: Scope, instruction: Instruction) -> None:
         unpack="unpack" in flags.on if "unpack" in flags.on | flags.off else None,
         heredocs=heredocs,
     )
-    shown = " ".join([*(f"--{flag.removeprefix('--')}" for flag in instruction.flags), *words])
+    # Flags that say where from, and how, are not part of the history.
+    told = [flag for flag in instruction.flags if flag.partition("=")[0] in ("--chown", "--chmod")]
+    shown = " ".join([*told, *words])
     scope.add(instruction, f"{instruction.keyword} {shown} # buildkit", action, needs)
 
 
 def _document(scope: Scope, instruction: Instruction, doc: Heredoc) -> str:
-    return scope.whole.expand(instruction, f'"{_protected(doc.text)}"', scope.values)
+    try:
+        return expand_document(doc.text, scope.values, scope.whole.plan.file.escape)
+    except WordError as exc:
+        raise scope.fail(instruction, f"failed to process the here-document {doc.name}: {exc}") from exc
 
 
 def _target(scope: Scope, target: str) -> str:
@@ -171,11 +170,6 @@ def _target(scope: Scope, target: str) -> str:
         return target
     base = (scope.config.working_dir or "/").rstrip("/")
     return f"{base}/{target}"
-
-
-def _protected(text: str) -> str:
-    """Return `text` so that double quotes around it change nothing in it but variables."""
-    return text.replace('"', '\\"')
 
 
 def _opens(raw: str, documents: Mapping[str, Heredoc]) -> bool:

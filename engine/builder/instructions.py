@@ -174,18 +174,15 @@ def _check_words(file: Dockerfile, instruction: Instruction) -> None:
             )
         return
     least, most = _COUNTS.get(keyword, (0, None))
-    heredocs = len(instruction.heredocs) if keyword in ("ADD", "COPY") else 0
     if len(words) < least or (most is not None and len(words) > most):
         amount = f"exactly {least}" if least == most else f"at least {least}"
         plural = "argument" if least == 1 else "arguments"
         raise error(file, instruction, f"{keyword} requires {amount} {plural}")
-    if keyword in ("ADD", "COPY"):
-        _check_copy(file, instruction, heredocs)
-    elif keyword == "SHELL" and not instruction.is_json:
+    if keyword == "SHELL" and not instruction.is_json:
         raise error(
             file, instruction, 'SHELL requires the arguments to be in JSON form: SHELL ["/bin/sh", "-c"]'
         )
-    elif keyword == "HEALTHCHECK":
+    if keyword == "HEALTHCHECK":
         _check_health(file, instruction)
     elif keyword == "RUN" and not words and not instruction.heredocs:
         raise error(file, instruction, "RUN requires at least one argument")
@@ -195,17 +192,6 @@ def _check_words(file: Dockerfile, instruction: Instruction) -> None:
         raise error(file, instruction, "ARG names can not be blank")
     elif keyword == "VOLUME" and "" in words:
         raise error(file, instruction, "VOLUME specified can not be an empty string")
-
-
-def _check_copy(file: Dockerfile, instruction: Instruction, heredocs: int) -> None:
-    *sources, target = instruction.words
-    if heredocs and len(sources) > 1 and not target.endswith("/"):
-        raise error(
-            file,
-            instruction,
-            f"when using {instruction.keyword} with more than one source file, the destination must be a directory "
-            "and end with a /",
-        )
 
 
 def _check_health(file: Dockerfile, instruction: Instruction) -> None:

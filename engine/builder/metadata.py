@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 
@@ -72,9 +73,9 @@ def workdir(scope: Scope, instruction: Instruction) -> None:
     """WORKDIR: relative to the former one; the directory is made."""
     path = scope.expand(instruction, instruction.words[0])
     if not path.startswith("/"):
-        path = f"{(scope.config.working_dir or '/').rstrip('/')}/{path}"
+        path = posixpath.normpath(f"{(scope.config.working_dir or '/').rstrip('/')}/{path}")
     scope.config = replace(scope.config, working_dir=path)
-    scope.add(instruction, f"WORKDIR {path}", MakeDirectory(path=path))
+    scope.add(instruction, f"WORKDIR {path}", MakeDirectory(path=path, user=scope.config.user))
 
 
 def user(scope: Scope, instruction: Instruction) -> None:
@@ -229,4 +230,4 @@ def _go_character(number: int) -> str:
     named = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 39: "\\'", 92: "\\\\"}
     if number in named:
         return f"'{named[number]}'"
-    return f"'{chr(number)}'" if 32 <= number < 127 else f"'\\x{number:02x}'"
+    return f"'{chr(number)}'" if chr(number).isprintable() else f"'\\x{number:02x}'"

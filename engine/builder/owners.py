@@ -9,25 +9,25 @@ MAX_ID = 2**32 - 2
 
 
 def find_owner(root: int, spec: str) -> tuple[int, int]:
-    """Return (uid, gid) for `spec` in the root behind a descriptor; a lone user's group has the same number.
+    """Return (uid, gid) for `spec` in the root behind a descriptor.
+
+    A lone number is the group's, too; a lone name brings its primary group.
 
     Raises BuildError for names that are not there, EngineError for a passwd that can't be read.
     """
     user, colon, group = spec.partition(":")
-    uid = _user(root, user)
-    if not colon or not group:
-        return uid, uid
-    return uid, _group(root, group)
+    uid, gid = _user(root, user)
+    return uid, _group(root, group) if colon and group else gid
 
 
-def _user(root: int, name: str) -> int:
+def _user(root: int, name: str) -> tuple[int, int]:
     if not name:
-        return 0
+        return 0, 0
     if name.isdecimal():
-        return _number(name)
+        return _number(name), _number(name)
     for account in parse_passwd(read_file(root, PASSWD)):
         if account.name == name:
-            return account.uid
+            return account.uid, account.gid
     raise BuildError(
         f"unable to find user {name}: no matching entries in passwd file",
         hint="use a number, or create the user in an earlier RUN",

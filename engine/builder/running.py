@@ -299,7 +299,7 @@ def _script(action: Run, scratch: Path) -> Iterator[list[Any]]:
     path = scratch / "script"
     path.write_text(action.heredocs[0].text, encoding="utf-8", errors="surrogateescape")
     path.chmod(0o755)
-    yield [Mount(kind=MountKind.BIND, target=action.args[0], source=str(path), read_only=True)]
+    yield [Mount(kind=MountKind.BIND, target=action.args[-1], source=str(path), read_only=True)]
 
 
 @contextlib.contextmanager

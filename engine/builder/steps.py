@@ -46,9 +46,10 @@ class Copy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeDirectory:
-    """WORKDIR: a directory that is there afterwards."""
+    """WORKDIR: a directory that is there afterwards, and what had to be made of it is `user`'s."""
 
     path: str
+    user: str = ""
 
 
 Action = Run | Copy | MakeDirectory

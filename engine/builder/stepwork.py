@@ -98,7 +98,7 @@ class StepWork:
                     "documents": [[doc.name, doc.text] for doc in action.heredocs],
                 }
             case MakeDirectory():
-                return {"does": "directory", "on": parent.chain_id, "path": action.path}
+                return {"does": "directory", "on": parent.chain_id, "path": action.path, "user": action.user}
             case None:
                 raise AssertionError("a step that changes files")
 
@@ -206,8 +206,9 @@ class StepWork:
             target.copy(tree, paths, action.target)
 
     def _directory(self, action: MakeDirectory, parent: Snapshot, scratch: Path) -> Layer:
-        options = CopyOptions(latest_s=self._request.source_date_epoch)
         with opened(self._paths, scratch, parent, self._layout) as root:
+            owner = find_owner(root, action.user) if action.user else None
+            options = CopyOptions(owner=owner, latest_s=self._request.source_date_epoch)
             CopyTarget(root, options).make_directory(action.path)
         return commit(self._layout, scratch, parent)
 

@@ -66,7 +66,7 @@ class SourceTree:
     # What a source names
 
     def match(self, pattern: str) -> list[str]:
-        """Return the paths that a source means, sorted; raises BuildError when there is none.
+        """Return the paths that a source means, sorted; a pattern may mean none, a name may not (BuildError).
 
         Go's filepath.Match component by component; a leading slash is the tree's own.
         """
@@ -86,8 +86,6 @@ class SourceTree:
         for part in clean:
             found = [path for base in found for path in self._children(base, part)]
         found = [path for path in found if not self.ignored(path)]
-        if not found:
-            raise BuildError(f"lstat {pattern}: no file or directory in {self.what} matches")
         return sorted(found)
 
     def _children(self, base: str, part: str) -> list[str]:

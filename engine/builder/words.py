@@ -41,6 +41,11 @@ def expand_words(text: str, values: Mapping[str, str], escape: str = "\\") -> li
     return lexer.words()
 
 
+def expand_document(text: str, values: Mapping[str, str], escape: str = "\\") -> str:
+    """Return a here-document expanded: quotes mean nothing in it, an escape takes the next character literally."""
+    return _Lexer(text, values, escape).document()
+
+
 def words_of(text: str, escape: str = "\\", *, unquote: bool = False) -> list[str]:
     """Return the words of `text` without expanding anything; with `unquote` quotes and escapes are resolved."""
     lexer = _Lexer(text, {}, escape, raw=not unquote, keeps_variables=True)
@@ -138,6 +143,20 @@ class _Lexer:
         self._at = end + 1
         self._started = True
         return f"'{inner}'" if self._raw else inner
+
+    def document(self) -> str:
+        """Read all of the text with quotes standing for themselves."""
+        pieces: list[str] = []
+        while self._at < len(self._text):
+            char = self._text[self._at]
+            if char == "$":
+                pieces.append(self._dollar())
+            elif char == self._escape:
+                pieces.append(self._escaped())
+            else:
+                pieces.append(char)
+                self._at += 1
+        return "".join(pieces)
 
     def _double(self) -> str:
         self._at += 1

@@ -56,13 +56,18 @@ def _clone_source(bind: rootfs.Bind) -> int:
 
 
 def _overlay_source(bind: rootfs.Bind) -> int:
-    """Return a detached overlay of `bind.lowers`; upper and work are made in `bind.source`."""
+    """Return an overlay of `bind.lowers`, attached at a place of its own in this namespace.
+
+    (Only what is attached can be cloned from inside, for a subpath.) Upper and work are made in `bind.source`.
+    """
     for name in ("upper", "work", "place"):
         os.makedirs(f"{bind.source}/{name}", 0o755, exist_ok=True)
     below = (*bind.lowers, f"{bind.source}/upper", f"{bind.source}/work", f"{bind.source}/place")
     *lowers, upper, work, place = [fs.open_host(path, _DIRECTORY) for path in below]
     try:
-        return m.overlay(lowers, upper, work, place)
+        overlay = m.overlay(lowers, upper, work, place)
+        m.attach(overlay, place, bind.source)
+        return overlay
     finally:
         for fd in (*lowers, upper, work, place):
             os.close(fd)

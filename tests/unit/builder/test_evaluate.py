@@ -132,7 +132,7 @@ def test_here_documents() -> None:
     (copy,) = [step.action for step in done.stages[0].steps if isinstance(step.action, Copy)]
 
     assert runs[0].args == ("/bin/sh", "-c", "echo $V\n")
-    assert runs[1].args == ("/dev/pipes/EOF",)
+    assert runs[1].args == ("/bin/sh", "-c", "/dev/pipes/EOF")
     assert runs[2].args == ("/bin/sh", "-c", "cat <<EOF\nz\nEOF")
     assert [doc.content for doc in copy.heredocs] == ["is v\n", "is $V\n"]
 
