@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycompose.engine.errors import VolumeInUse
 from pycompose.events import Event, Phase
 from pycompose.labels import PROJECT
+from pycompose.policy.observed import ObservedResource
 from pycompose.policy.resources import changed_volumes, volumes_of
-from pycompose.state.users import volume_users
-from pycompose.state.volumes import made_from
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pycompose.client.context import Context
-    from pycompose.model import Project, Volume
+    from pycompose.model import Project
     from pycompose.volumes.store import VolumeState
 
 
@@ -25,8 +23,7 @@ def expendable_volumes(
 ) -> list[str]:
     """Return the keys of the services' volumes whose data may be lost for what the file says now.
 
-    Asks for each, unless `yes`. Warns of volumes that aren't the project's. Raises VolumeInUse when containers of
-    other projects use one.
+    Asks for each, unless `yes`. Warns of volumes that aren't the project's.
     """
     chosen = [project.services[name] for name in services]
     store = VolumeStore(context.paths)
@@ -35,13 +32,14 @@ def expendable_volumes(
     for state in found:
         _warn_of_stranger(context, project, state)
     doomed = []
-    for volume in changed_volumes(project, chosen, {state.name: made_from(state) for state in found}):
+    for volume in changed_volumes(
+        project, chosen, {state.name: ObservedResource.of(state.labels) for state in found}
+    ):
         question = (
             f'Volume "{volume.name}" exists but doesn\'t match configuration in compose file. '
             "Recreate (data will be lost)?"
         )
         if yes or context.confirm(question):
-            _refuse_shared(context, project, volume)
             doomed.append(volume.key)
     return doomed
 
@@ -58,15 +56,3 @@ def _warn_of_stranger(context: Context, project: Project, state: VolumeState) ->
     )
     text = f'volume "{state.name}" already exists but {how}. Use `external: true` to use an existing volume'
     context.sink(Event(subject="", text=text, phase=Phase.WARNING))
-
-
-def _refuse_shared(context: Context, project: Project, volume: Volume) -> None:
-    others = [
-        container.name
-        for container in volume_users(context.paths).get(volume.name, ())
-        if container.config.project != project.name
-    ]
-    if others:
-        raise VolumeInUse(
-            f"volume {volume.name}: in use by {', '.join(others)}", hint="remove the containers first"
-        )

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.state import Status
-from pycompose.labels import CONFIG_HASH, DEPENDS_ON, NUMBER, ONEOFF, REPLACE, SERVICE
+from pycompose.labels import CONFIG_HASH, DEPENDS_ON, NUMBER, ONEOFF, PROJECT, REPLACE, SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.state import ContainerState
@@ -132,18 +132,40 @@ class ObservedContainer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedResource:
+    """A network or a volume of the machine, by its labels.
+
+    `made_from` is the hash of the configuration that it was made from, "" when nobody knows; `project` has made it. An
+    `anonymous` volume belongs to one container.
+    """
+
+    made_from: str = ""
+    project: str = ""
+    anonymous: bool = False
+
+    @classmethod
+    def of(cls, labels: Mapping[str, str], *, anonymous: bool = False) -> ObservedResource:
+        """Return what its labels say."""
+        made_from, project = labels.get(CONFIG_HASH, ""), labels.get(PROJECT, "")
+        return cls(made_from=made_from, project=project, anonymous=anonymous)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """A project as it is.
 
-    `networks` and `volumes` map names → the hash that each was made from, "" when nobody knows. `broken` are ids that
-    were claimed but never got a configuration (a killed `up`). `hooks_done` are the keys of `pre_start` hooks that have
-    succeeded (startup.hook_key).
+    `networks` and `volumes` are all of the machine, by name; the data of volumes lies below `volumes_root`, and
+    `strangers` has the containers of other projects that use one. `broken` are ids that were claimed but never got a
+    configuration (a killed `up`). `hooks_done` are the keys of `pre_start` hooks that have succeeded
+    (startup.hook_key).
     """
 
     project: str
     containers: tuple[ObservedContainer, ...] = ()
-    networks: Mapping[str, str] = field(default_factory=dict)
-    volumes: Mapping[str, str] = field(default_factory=dict)
+    networks: Mapping[str, ObservedResource] = field(default_factory=dict)
+    volumes: Mapping[str, ObservedResource] = field(default_factory=dict)
+    volumes_root: str = ""
+    strangers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     broken: tuple[str, ...] = ()
     hooks_done: frozenset[str] = frozenset()
 
@@ -151,6 +173,16 @@ class Observed:
         """Return the service's containers (no one-offs) by number."""
         found = [item for item in self.containers if item.service == service and not item.oneoff]
         return sorted(found, key=lambda item: (item.number, item.config.created_ns))
+
+    def volumes_of(self, containers: Iterable[ObservedContainer]) -> set[str]:
+        """Return the names of the volumes that containers mount."""
+        root = f"{self.volumes_root}/"
+        return {
+            mount.source.removeprefix(root).partition("/")[0]
+            for container in containers
+            for mount in container.config.mounts
+            if mount.source.startswith(root)
+        }
 
 
 def orphans(project: Project, observed: Observed) -> list[ObservedContainer]:

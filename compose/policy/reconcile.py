@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.errors import VolumeInUse
 from pycompose.policy.observed import orphans
 from pycompose.policy.options import Recreate
 from pycompose.policy.plan import (
@@ -42,7 +43,10 @@ if TYPE_CHECKING:
 
 
 def reconcile(project: Project, observed: Observed, options: ReconcileOptions) -> Plan:
-    """Return the plan that makes `observed` what `project` says, for the services in scope."""
+    """Return the plan that makes `observed` what `project` says, for the services in scope.
+
+    Raises VolumeInUse for a volume whose data may be lost, but which containers of other projects use.
+    """
     plan = Plan()
     startup = Startup(plan, project, scope=options.services, hooks_done=observed.hooks_done)
     return _Planner(project, observed, options, plan, startup).plan()
@@ -99,22 +103,22 @@ class _Planner:
         """Make the networks that aren't there, and anew those that aren't what the file says."""
         for key in sorted(self.project.networks if self.options.all_resources else networks_of(services)):
             network = self.project.networks[key]
-            made_from = self.observed.networks.get(network.name)
-            if made_from is None:
+            there = self.observed.networks.get(network.name)
+            if there is None:
                 cause = "external" if network.external else "not found"
                 self.networks[key] = self.result.add(CreateNetwork(key=key, name=network.name), cause)
-            elif changed(network, made_from):
+            elif changed(network, there):
                 self.networks[key] = self._replace_network(network)
 
     def _volumes(self, services: Iterable[Service]) -> None:
         """Make the volumes that aren't there, and anew those that have changed and whose data may be lost."""
         for key in sorted(self.project.volumes if self.options.all_resources else volumes_of(services)):
             volume = self.project.volumes[key]
-            made_from = self.observed.volumes.get(volume.name)
-            if made_from is None:
+            there = self.observed.volumes.get(volume.name)
+            if there is None:
                 cause = "external" if volume.external else "not found"
                 self.volumes[key] = self.result.add(CreateVolume(key=key, name=volume.name), cause)
-            elif changed(volume, made_from) and key in self.options.expendable:
+            elif changed(volume, there) and key in self.options.expendable:
                 self.volumes[key] = self._replace_volume(volume)
 
     def _replace_network(self, network: Network) -> int:
@@ -131,6 +135,11 @@ class _Planner:
 
     def _replace_volume(self, volume: Volume) -> int:
         """Make a volume anew, without its data; who uses it is stopped before and recreated afterwards."""
+        if users_elsewhere := self.observed.strangers.get(volume.name):
+            raise VolumeInUse(
+                f"volume {volume.name}: in use by {', '.join(users_elsewhere)}",
+                hint="remove the containers first",
+            )
         users = [s for s in self.project.services.values() if volume.key in volumes_of([s])]
         stops = self._stop_all(users, f"volume {volume.name} changed")
         remove = self.result.add(RemoveVolume(name=volume.name), "configuration changed", *stops)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pycompose.model import Network, Project, Service, Volume
+    from pycompose.policy.observed import ObservedResource
 
 
 def networks_of(services: Iterable[Service]) -> set[str]:
@@ -25,14 +26,14 @@ def volumes_of(services: Iterable[Service]) -> set[str]:
     }
 
 
-def changed(declared: Network | Volume, made_from: str) -> bool:
-    """Tell whether the one that exists, made from the configuration with this hash ("": unknown), isn't `declared`."""
-    return not declared.external and made_from not in ("", declared.hash)
+def changed(declared: Network | Volume, there: ObservedResource) -> bool:
+    """Tell whether the one that exists isn't what the compose file declares; external ones are what they are."""
+    return not declared.external and there.made_from not in ("", declared.hash)
 
 
 def changed_volumes(
-    project: Project, services: Iterable[Service], made_from: Mapping[str, str]
+    project: Project, services: Iterable[Service], there: Mapping[str, ObservedResource]
 ) -> list[Volume]:
-    """Return the services' volumes that exist but aren't what the compose file says; `made_from` is by name."""
+    """Return the services' volumes that are `there`, by name, but aren't what the compose file says."""
     volumes = [project.volumes[key] for key in sorted(volumes_of(services))]
-    return [volume for volume in volumes if changed(volume, made_from.get(volume.name, ""))]
+    return [volume for volume in volumes if volume.name in there and changed(volume, there[volume.name])]

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.policy.plan import Plan, RemoveContainer, RemoveNetwork, RemoveVolume, StopContainer
+from pycompose.policy.selection import taken_down
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pycompose.model import Project
     from pycompose.policy.observed import Observed, ObservedContainer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownOptions:
+    """What `down` asks for: `services` only (none: all), the data of `volumes` too, other grace periods."""
+
+    services: tuple[str, ...] = ()
+    remove_orphans: bool = False
+    volumes: bool = False
+    timeout_s: float | None = None
 
 
 def stop_plan(
@@ -85,22 +98,43 @@ def _dependants_first(by_service: Mapping[str, list[ObservedContainer]]) -> list
     return order
 
 
-def down_plan(
-    observed: Observed,
-    *,
-    containers: Iterable[ObservedContainer],
-    networks: Iterable[str],
-    volumes: Iterable[str],
-    timeout_s: float | None = None,
-    anonymous_volumes: bool = False,
-) -> Plan:
-    """Return the plan of `down`: containers in reverse order, then networks, then volumes."""
-    plan = stop_plan(containers, timeout_s=timeout_s, remove=True, volumes=anonymous_volumes)
+def down_plan(observed: Observed, project: Project | None, options: DownOptions) -> Plan:
+    """Return the plan of `down`: containers in reverse order, then networks, then volumes.
+
+    Without the compose file (`project`) it is about all that the project has made.
+    """
+    chosen = taken_down(observed, project, options.services, remove_orphans=options.remove_orphans)
+    plan = stop_plan(chosen, timeout_s=options.timeout_s, remove=True, volumes=options.volumes)
     removals = [node.number for node in plan.nodes if isinstance(node.operation, RemoveContainer)]
-    for name in networks:
-        if name in observed.networks:
-            plan.add(RemoveNetwork(name=name), "asked for", *removals)
-    for name in volumes:
-        if name in observed.volumes:
-            plan.add(RemoveVolume(name=name), "asked for", *removals)
+    for name in _own_networks(observed, project) if not options.services else ():
+        plan.add(RemoveNetwork(name=name), "asked for", *removals)
+    stays = [container for container in observed.containers if container not in chosen]
+    for name in _own_volumes(observed, project, stays) if options.volumes else ():
+        plan.add(RemoveVolume(name=name), "asked for", *removals)
     return plan
+
+
+def _own_networks(observed: Observed, project: Project | None) -> list[str]:
+    """Return the networks that the project has made and doesn't take for somebody else's by now."""
+    external = (
+        {network.name for network in project.networks.values() if network.external} if project else set()
+    )
+    made = (name for name, network in observed.networks.items() if network.project == observed.project)
+    return sorted(name for name in made if name not in external)
+
+
+def _own_volumes(
+    observed: Observed, project: Project | None, stays: Iterable[ObservedContainer]
+) -> list[str]:
+    """Return the volumes that go: anonymous ones and those of the compose file, if there is one, that nobody has."""
+    declared = (
+        {volume.name for volume in project.volumes.values() if not volume.external} if project else None
+    )
+    used = observed.volumes_of(stays)
+    return sorted(
+        name
+        for name, volume in observed.volumes.items()
+        if volume.project == observed.project
+        and name not in used
+        and (declared is None or volume.anonymous or name in declared)
+    )

@@ -1,22 +1,29 @@
-"""From which configuration the machine's volumes were made."""
+"""The machine's volumes as plans see them, and who uses them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycompose.labels import CONFIG_HASH
+from pycompose.policy.observed import ObservedResource
+from pycompose.state.users import volume_users
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths
-    from pycompose.volumes.store import VolumeState
 
 
-def made_from(volume: VolumeState) -> str:
-    """Return the hash of the configuration that a volume was made from, "" when nobody knows."""
-    return volume.labels.get(CONFIG_HASH, "")
+def observed_volumes(paths: StatePaths) -> dict[str, ObservedResource]:
+    """Return all volumes of the machine, by name."""
+    return {
+        volume.name: ObservedResource.of(volume.labels, anonymous=volume.anonymous)
+        for volume in VolumeStore(paths).all()
+    }
 
 
-def volume_hashes(paths: StatePaths) -> dict[str, str]:
-    """Return the names of all volumes of the machine, with the hash that each was made from."""
-    return {volume.name: made_from(volume) for volume in VolumeStore(paths).all()}
+def volume_strangers(paths: StatePaths, project: str) -> dict[str, tuple[str, ...]]:
+    """Return volume → names of the containers of other projects that use it."""
+    return {
+        name: others
+        for name, users in volume_users(paths).items()
+        if (others := tuple(user.name for user in users if user.config.project != project))
+    }

@@ -18,7 +18,7 @@ from pycompose.networking.api import Networking
 from pycompose.policy.observed import Observed
 from pycompose.state.hooks import hooks_done
 from pycompose.state.snapshot import observe_containers
-from pycompose.state.volumes import volume_hashes
+from pycompose.state.volumes import observed_volumes, volume_strangers
 from pycompose.supervisor.adoption import Adoption
 from pycompose.supervisor.auto_remove import AutoRemove
 from pycompose.supervisor.container_events import ContainerEvents
@@ -115,8 +115,8 @@ class ManagedProject:
 
     # ------------------------------------------------------------------ looking
 
-    async def observe(self) -> Observed:
-        """Return a snapshot of the project."""
+    async def observe(self, *, strangers: bool = False) -> Observed:
+        """Return a snapshot of the project; with `strangers` it knows who else uses the machine's volumes."""
         containers, broken = await blocking(observe_containers, self.paths, self.name)
         # Looked at in one go, after the files: who is between two runs now is active.
         tracked = self.lifecycle.tracked
@@ -124,8 +124,10 @@ class ManagedProject:
         return Observed(
             project=self.name,
             containers=tuple(containers),
-            networks=await blocking(self.wiring.network_hashes),
-            volumes=await blocking(volume_hashes, self.paths),
+            networks=await blocking(self.wiring.observed_networks),
+            volumes=await blocking(observed_volumes, self.paths),
+            volumes_root=str(self.paths.volumes),
+            strangers=await blocking(volume_strangers, self.paths, self.name) if strangers else {},
             broken=tuple(broken),
             hooks_done=await blocking(hooks_done, self.paths, self.name),
         )

@@ -16,16 +16,15 @@ from pycompose.policy.observed import orphans
 from pycompose.policy.options import ReconcileOptions
 from pycompose.policy.plan import touched
 from pycompose.policy.reconcile import reconcile
-from pycompose.policy.selection import selected, taken_down, with_dependencies, with_restarting_dependants
+from pycompose.policy.selection import selected, with_dependencies, with_restarting_dependants
 from pycompose.policy.startup import restart_plan, start_plan
-from pycompose.policy.teardown import down_plan, stop_plan
+from pycompose.policy.teardown import DownOptions, down_plan, stop_plan
 from pycompose.state.boot import Last, note_change
 from pycompose.supervisor.announcements import rehearse
 from pycompose.supervisor.execute import execute
 from pycompose.supervisor.lifecycle.conditions import SETTLED_S
 from pycompose.supervisor.runtime.container_config import signal_number
 from pycompose.supervisor.threads import blocking
-from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
@@ -65,7 +64,7 @@ class ProjectHandlers:
             if not request.dry_run:
                 self._managed.keepers.want()
                 await blocking(self._remember, project)
-            observed = await self._managed.observe()
+            observed = await self._managed.observe(strangers=bool(request.expendable_volumes))
             options = _reconcile_options(request)
             if not request.ignore_orphans and not request.remove_orphans:
                 _warn_about_orphans(sink, project, observed)
@@ -125,44 +124,18 @@ class ProjectHandlers:
         sink = sink_of(peer)
         async with self._managed.exclusive(interrupts=True):
             observed = await self._managed.observe()
-            chosen = taken_down(observed, project, request.services, remove_orphans=request.remove_orphans)
-            networks = [] if request.services else await blocking(self._networks_of, project)
-            stays = [container for container in observed.containers if container not in chosen]
-            volumes = await blocking(self._volumes_of, project, stays) if request.volumes else []
-            plan = down_plan(
-                observed,
-                containers=chosen,
-                networks=networks,
-                volumes=volumes,
+            options = DownOptions(
+                services=request.services,
+                remove_orphans=request.remove_orphans,
+                volumes=request.volumes,
                 timeout_s=request.timeout_s,
-                anonymous_volumes=request.volumes,
             )
+            plan = down_plan(observed, project, options)
             await self._walk(plan, self._managed.operations(sink, project), request)
             nothing_left = not managed.lifecycle.tracked
             if nothing_left:
                 await blocking(managed.wiring.remove_all)
         peer.answer(DownResult(nothing=not plan, ends=managed.finish_after_down()))
-
-    def _networks_of(self, project: Project | None) -> list[str]:
-        names = list(self._managed.wiring.own_networks())
-        if project is not None:
-            external = {network.name for network in project.networks.values() if network.external}
-            names = [name for name in names if name not in external]
-        return names
-
-    def _volumes_of(self, project: Project | None, stays: Iterable[ObservedContainer]) -> list[str]:
-        """Return the volumes that go: those of the compose file, if there is one, and anonymous ones nobody has."""
-        paths = self._managed.paths
-        found = VolumeStore(paths).of_project(self._managed.name)
-        used = {
-            mount.source.removeprefix(f"{paths.volumes}/").split("/")[0]
-            for container in stays
-            for mount in container.config.mounts
-        }
-        if project is not None:
-            own = {volume.name for volume in project.volumes.values() if not volume.external}
-            found = [volume for volume in found if volume.anonymous or volume.name in own]
-        return [volume.name for volume in found if volume.name not in used]
 
     async def start(self, peer: Peer, request: StartRequest, _: list[int]) -> None:
         """Start what exists, dependencies first."""

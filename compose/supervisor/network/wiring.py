@@ -18,7 +18,7 @@ from pycompose.engine.errors import NetworkError, PycomposeError
 from pycompose.labels import CONFIG_HASH, NETWORK, PROJECT
 from pycompose.networking.etc_files import upstreams
 from pycompose.networking.model import NetworkSpec, Pool, PublishedPort
-from pycompose.policy.observed import EndpointRecord, PortBinding, RuntimeRecord
+from pycompose.policy.observed import EndpointRecord, ObservedResource, PortBinding, RuntimeRecord
 from pycompose.supervisor.network import etc_files
 from pycompose.supervisor.network.dns import DnsService
 from pycompose.supervisor.network.endpoints import endpoint_spec, links
@@ -76,9 +76,12 @@ class Wiring:
 
     # ------------------------------------------------------------------ networks
 
-    def network_hashes(self) -> dict[str, str]:
-        """Return the names of all networks of the machine, with the hash that each was made from."""
-        return {state.name: state.labels.get(CONFIG_HASH, "") for state in self._networking.list_networks()}
+    def observed_networks(self) -> dict[str, ObservedResource]:
+        """Return all networks of the machine, by name."""
+        return {
+            state.name: ObservedResource(made_from=state.labels.get(CONFIG_HASH, ""), project=state.project)
+            for state in self._networking.list_networks()
+        }
 
     def own_networks(self) -> list[str]:
         """Return the names of the networks that this project has made."""

@@ -9,7 +9,10 @@ from pycompose.engine.dataclass import replace
 from pycompose.engine.state import ContainerState, Status
 from pycompose.labels import CONFIG_HASH, DEPENDS_ON, NUMBER, SERVICE
 from pycompose.model import Endpoint, Network, Project, Service, Volume
-from pycompose.policy.observed import Observed, ObservedContainer
+from pycompose.policy.observed import Observed, ObservedContainer, ObservedResource
+
+MADE = ObservedResource(project="demo")
+OLD = ObservedResource(made_from="old", project="demo")
 
 
 def service(name: str, **changes: Any) -> Service:
@@ -43,4 +46,4 @@ def container(
 
 
 def observed(*containers: ObservedContainer, networks: tuple[str, ...] = ("demo_default",)) -> Observed:
-    return Observed(project="demo", containers=containers, networks=dict.fromkeys(networks, ""))
+    return Observed(project="demo", containers=containers, networks=dict.fromkeys(networks, MADE))

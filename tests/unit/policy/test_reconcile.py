@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 from pycompose.engine.dataclass import replace
+from pycompose.engine.errors import VolumeInUse
 from pycompose.engine.state import Status
 from pycompose.labels import REPLACE
 from pycompose.model import Condition, Dependency, Endpoint, Network, Project, ServiceVolume, Volume
-from pycompose.policy.observed import Observed
+from pycompose.policy.observed import Observed, ObservedResource
 from pycompose.policy.options import ReconcileOptions, Recreate
 from pycompose.policy.reconcile import reconcile
 
-from tests.unit.policy.examples import container, observed, project, service
+from tests.unit.policy.examples import OLD, container, observed, project, service
 
 NEEDS_WEB = Dependency(service="web", condition=Condition.STARTED)
 
@@ -162,7 +163,7 @@ def test_a_changed_network_is_made_anew_without_its_users() -> None:
         project(service("web")),
         networks={"default": Network(key="default", name="demo_default", hash="new")},
     )
-    there = replace(observed(container("web")), networks={"demo_default": "old"})
+    there = replace(observed(container("web")), networks={"demo_default": OLD})
 
     assert plan(wanted, there) == (
         "[] -> #1 StopContainer demo-web-1, network demo_default changed\n"
@@ -178,7 +179,7 @@ def test_one_that_is_stopped_for_two_reasons_is_stopped_once() -> None:
         project(service("web")),
         networks={"default": Network(key="default", name="demo_default", hash="new")},
     )
-    there = replace(observed(container("web", 1), container("web", 2)), networks={"demo_default": "old"})
+    there = replace(observed(container("web", 1), container("web", 2)), networks={"demo_default": OLD})
 
     assert plan(wanted, there) == (
         "[] -> #1 StopContainer demo-web-1, network demo_default changed\n"
@@ -247,7 +248,7 @@ def test_a_changed_volume_is_made_anew_between_stop_and_create_if_its_data_may_b
     data = (ServiceVolume(kind="volume", source="data", target="/data"),)
     volumes = {"data": Volume(key="data", name="demo_data", hash="new")}
     wanted = project(service("db", volumes=data), service("web"), volumes=volumes)
-    there = replace(observed(container("db"), container("web")), volumes={"demo_data": "old"})
+    there = replace(observed(container("db"), container("web")), volumes={"demo_data": OLD})
 
     assert plan(wanted, there) == ""
     assert plan(wanted, there, expendable=frozenset({"data"})) == (
@@ -260,12 +261,26 @@ def test_a_changed_volume_is_made_anew_between_stop_and_create_if_its_data_may_b
     )
 
 
+def test_a_volume_of_others_too_is_never_made_anew() -> None:
+    """Nobody may give up what somebody else uses; without a change it is nobody's business."""
+    data = (ServiceVolume(kind="volume", source="data", target="/data"),)
+    volumes = {"data": Volume(key="data", name="demo_data", hash="new")}
+    wanted = project(service("db", volumes=data), volumes=volumes)
+    there = replace(
+        observed(container("db")), volumes={"demo_data": OLD}, strangers={"demo_data": ("other-db-1", "x")}
+    )
+
+    with pytest.raises(VolumeInUse, match="volume demo_data: in use by other-db-1, x"):
+        plan(wanted, there, expendable=frozenset({"data"}))
+    assert plan(wanted, there) == ""
+
+
 @pytest.mark.parametrize("made_from", ("new", ""))
 def test_a_volume_that_has_not_changed_keeps_its_data(made_from: str) -> None:
     """Whatever may be lost: it was made from this, or nobody knows from what."""
     data = (ServiceVolume(kind="volume", source="data", target="/data"),)
     volumes = {"data": Volume(key="data", name="demo_data", hash="new")}
-    there = replace(observed(container("db")), volumes={"demo_data": made_from})
+    there = replace(observed(container("db")), volumes={"demo_data": ObservedResource(made_from=made_from)})
 
     assert (
         plan(project(service("db", volumes=data), volumes=volumes), there, expendable=frozenset({"data"}))
@@ -283,7 +298,7 @@ def test_external_networks_and_volumes_are_never_made_anew() -> None:
         ),
         networks={"default": Network(key="default", name="demo_default", hash="new", external=True)},
     )
-    there = replace(observed(container("db")), networks={"demo_default": "old"}, volumes={"demo_data": "old"})
+    there = replace(observed(container("db")), networks={"demo_default": OLD}, volumes={"demo_data": OLD})
 
     assert plan(wanted, there, expendable=frozenset({"data"})) == ""
 
