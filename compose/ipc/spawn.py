@@ -34,7 +34,7 @@ def spawn_supervisor(environment: dict[str, str]) -> int:
     with theirs:
         os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-m", "pycompose.supervisor", str(SUPERVISOR_FD)],
+            [sys.executable, "-I", "-X", "utf8", "-m", "pycompose.supervisor", str(SUPERVISOR_FD)],
             {**kept, **environment},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, theirs.fileno(), SUPERVISOR_FD),

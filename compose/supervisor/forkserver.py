@@ -11,9 +11,11 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from pycompose.engine.linux.process import set_rlimits_of
 from pycompose.handover import SOCKET
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 log = logging.getLogger("pycompose.supervisor")
@@ -28,9 +30,13 @@ MESSAGE_BYTES = 16
 class ForkserverProcess:
     """The forkserver of one supervisor, or none."""
 
-    def __init__(self, directory: Path) -> None:
-        """`directory` is where the project's sockets are."""
+    def __init__(self, directory: Path, limits: Mapping[str, tuple[int, int]]) -> None:
+        """`directory` is where the project's sockets are.
+
+        `limits` are those of whoever has started the supervisor: it performs commands for others that have the same.
+        """
         self._directory = directory
+        self._limits = limits
         self._channel: socket.socket | None = None
         self._closed = False
         self._pid = 0
@@ -64,6 +70,8 @@ class ForkserverProcess:
                 log.warning("cannot start a forkserver: %s", exc.strerror)
                 ours.close()
                 return
+        with contextlib.suppress(OSError):
+            set_rlimits_of(self._pid, self._limits)
         self._channel = ours
         self._gone.clear()
         asyncio.get_running_loop().add_reader(ours, self._heard)

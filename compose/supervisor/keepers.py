@@ -89,7 +89,9 @@ class Keepers:
                 end_process(exc.pid, "pycompose.engine.keeper", (signal.SIGKILL,), PATIENCE_S)
             keeper = KeeperClient.start(paths, project, on_event=self._on_event, log=self._log)
         self._runtime.keeper = keeper
-        keeper.guard((sys.executable, "-I", "-m", "pycompose.supervisor", BY_NAME, project), os.environ)
+        keeper.guard(
+            (sys.executable, "-I", "-X", "utf8", "-m", "pycompose.supervisor", BY_NAME, project), os.environ
+        )
 
     def replace(self, then: Callable[[], Awaitable[None]]) -> None:
         """Begin to start another keeper in place of one that has died, and do `then`."""

@@ -18,11 +18,11 @@ import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import PycomposeError, storage_error
-from pycompose.engine.linux.process import close_all_but
+from pycompose.engine.linux import inherited
+from pycompose.engine.linux.process import close_all_but, rlimits, set_default_rlimit
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import boot_id, start_ticks
 from pycompose.engine.statedirs import close_to_others, make_directory
@@ -51,6 +51,8 @@ from pycompose.supervisor.threads import blocking
 from pycompose.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pycompose.ipc.messages import SupervisorMessage
 
 log = logging.getLogger("pycompose.supervisor")
@@ -64,13 +66,14 @@ GARBAGE = 10_000
 class Supervisor:
     """The connections of clients, and how long this process stays."""
 
-    def __init__(self, paths: StatePaths, name: str) -> None:
+    def __init__(self, paths: StatePaths, name: str, limits: Mapping[str, tuple[int, int]]) -> None:
+        """`limits` are those of whoever has started us."""
         self.paths = paths
         self.project = ManagedProject(paths, name, self.check_idle)
         self.dispatcher = Dispatcher(self.project)
         self.peers: dict[Peer, asyncio.Task[None] | None] = {}
         self.keep_log = False
-        self._forkserver = ForkserverProcess(paths.project_run(name))
+        self._forkserver = ForkserverProcess(paths.project_run(name), limits)
         self._idle: asyncio.TimerHandle | None = None
         self._begun = False
 
@@ -217,7 +220,24 @@ def _tell(first: socket.socket | None, message: SupervisorMessage) -> None:
         send(first, to_message(message))
 
 
-async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, eager: bool) -> bool:
+def _claim() -> dict[str, object]:
+    """Return who looks after the project: this process."""
+    return {
+        "pid": os.getpid(),
+        "start_ticks": start_ticks(os.getpid()),
+        "boot_id": boot_id(),
+        "protocol": PROTOCOL,
+    }
+
+
+async def _run(
+    paths: StatePaths,
+    project: str,
+    first: socket.socket | None,
+    limits: Mapping[str, tuple[int, int]],
+    *,
+    eager: bool,
+) -> bool:
     """Serve the project until it is done; return whether the log tells of something that nobody was told.
 
     `eager` starts the keeper before anybody asks for something.
@@ -225,20 +245,14 @@ async def _run(paths: StatePaths, project: str, first: socket.socket | None, *, 
     loop = asyncio.get_running_loop()
     # They wait for the kernel and the keeper, not for processors.
     loop.set_default_executor(ThreadPoolExecutor(WORKERS, thread_name_prefix="worker"))
-    supervisor = Supervisor(paths, project)
+    supervisor = Supervisor(paths, project, limits)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.project.finished.set)
-    claim = {
-        "pid": os.getpid(),
-        "start_ticks": start_ticks(os.getpid()),
-        "boot_id": boot_id(),
-        "protocol": PROTOCOL,
-    }
     try:
         await supervisor.begin()
         if eager:
             supervisor.project.keepers.launch()
-        write_json(paths.project_run(project) / "supervisor.json", claim, durable=False)
+        write_json(paths.project_run(project) / "supervisor.json", _claim(), durable=False)
         listener = _listen(paths, project)
     except Exception as exc:
         error = exc if isinstance(exc, PycomposeError) else None
@@ -285,13 +299,6 @@ def _set_up_logging(paths: StatePaths, project: str) -> None:
     )
 
 
-def _leave_keeper() -> None:
-    """Give up what the keeper has made special about itself and handed on to us."""
-    os.umask(0o022)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("0", encoding="ascii")
-
-
 def main() -> int:
     """Load, be told the project, serve it."""
     gc.freeze()
@@ -299,6 +306,9 @@ def main() -> int:
     gc.enable()
     # Whoever has called the command line may hold a lock, or read a pipe to its end.
     close_all_but(() if sys.argv[1] == BY_NAME else (int(sys.argv[1]),))
+    limits = rlimits()
+    inherited.reset()
+    set_default_rlimit("nofile", -1, -1)
     paths = StatePaths.from_environment()
     loader = threading.Thread(target=Networking.prepare, daemon=True)
     loader.start()
@@ -306,7 +316,6 @@ def main() -> int:
     eager = False
     if sys.argv[1] == BY_NAME:
         project = sys.argv[2]
-        _leave_keeper()
     else:
         first = socket.socket(fileno=int(sys.argv[1]))
         message, _ = receive(first)
@@ -335,7 +344,7 @@ def main() -> int:
         return 1
     keep_log = True
     try:
-        keep_log = asyncio.run(_run(paths, project, first, eager=eager))
+        keep_log = asyncio.run(_run(paths, project, first, limits, eager=eager))
     except Exception:
         log.exception("ended by an error")
         return 1

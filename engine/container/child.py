@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from pycompose.engine.cgroups.base import Cgroup
-from pycompose.engine.config import ContainerConfig, Process, Rlimit
+from pycompose.engine.config import ContainerConfig, Process
 from pycompose.engine.container import mount, rootfs, terminal
 from pycompose.engine.container.child_error import at, describe
 from pycompose.engine.container.devices import NULL, DeviceNode
 from pycompose.engine.container.hooks import run_hooks
 from pycompose.engine.container.users import Ids, resolve_user
 from pycompose.engine.dataclass import dataclass
-from pycompose.engine.linux import caps, fs, namespaces, process, seccomp
+from pycompose.engine.linux import caps, fs, inherited, namespaces, process, seccomp
 from pycompose.engine.linux import mounts as m
 from pycompose.engine.linux.libc import AT_FDCWD
 
@@ -36,13 +36,6 @@ READY = {"ready": True}
 NO_FD = -1
 # Who is meant by /proc/NAME/root and /proc/NAME/cwd that a working directory may begin with.
 _OWN = ("self", "thread-self", "1")
-
-# Said explicitly, so that they don't depend on the shell that started us (Docker Engine 29's values).
-_DEFAULT_LIMITS = (
-    Rlimit(name="nofile", soft=1024, hard=524288),
-    Rlimit(name="nproc", soft=-1, hard=-1),
-    Rlimit(name="core", soft=-1, hard=-1),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,8 +164,6 @@ def _isolate(launch: Launch) -> None:
     sys.path.clear()
     process.join_new_keyring()
     os.umask(0)
-    with contextlib.suppress(OSError):
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 def _enter_groups(launch: Launch) -> None:
@@ -193,9 +184,9 @@ def _set_oom_score(wanted: Process) -> None:
 
 def _limit(wanted: Process) -> None:
     """Set the resource limits, late, for they could be too small for ourselves."""
-    for limit in _DEFAULT_LIMITS:
-        at("set ulimit", limit.name)
-        process.set_default_rlimit(limit.name, limit.soft, limit.hard)
+    for name, (soft, hard) in inherited.excess_limits().items():
+        at("set ulimit", name)
+        process.set_default_rlimit(name, soft, hard)
     for limit in wanted.rlimits:
         at("set ulimit", limit.name)
         process.set_rlimit(limit.name, limit.soft, limit.hard)

@@ -42,7 +42,7 @@ from pycompose.engine.keeper.processes import Container, Done, Execution
 from pycompose.engine.keeper.reaper import OrphanReaper
 from pycompose.engine.keeper.stdio import Output
 from pycompose.engine.keeper.supervisor_restart import SupervisorRestarter
-from pycompose.engine.linux import caps, process
+from pycompose.engine.linux import caps, inherited, process
 from pycompose.engine.logs.driver import open_log
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, boot_id, read_state
@@ -523,16 +523,17 @@ def main(project: str) -> None:
     """Run the keeper of `project`; the listening socket is descriptor 3, errors go to descriptor 2."""
     process.close_all_but([LISTENER_FD])
     os.set_inheritable(LISTENER_FD, False)
+    inherited.reset()
     process.set_dumpable(dumpable=False)
     process.set_name("pycompose-keep")
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    os.umask(0o022)  # for control groups; all else says its mode
     os.chdir("/")
     if os.geteuid() == 0:
         with contextlib.suppress(PermissionError):  # without CAP_SYS_RESOURCE, as in many containers
             Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
     process.set_default_rlimit("nofile", -1, -1)
     # Read now what a child could not read any more.
+    inherited.excess_limits()
     caps.permitted()
     boot_id()
     from_json(ContainerConfig, plain(_sample()))

@@ -37,6 +37,8 @@ _NUMBERS: dict[str, int] = {
 _OLD_NUMBERS: dict[str, dict[str, int]] = {
     "x86_64": {
         "rt_sigaction": 13,
+        "set_mempolicy": 238,
+        "ioprio_set": 251,
         "capset": 126,
         "pivot_root": 155,
         "keyctl": 250,
@@ -45,6 +47,8 @@ _OLD_NUMBERS: dict[str, dict[str, int]] = {
     },
     "aarch64": {
         "rt_sigaction": 134,
+        "set_mempolicy": 237,
+        "ioprio_set": 30,
         "capset": 91,
         "pivot_root": 41,
         "keyctl": 219,

@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pycompose.engine.errors import EngineError
@@ -25,6 +25,7 @@ _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
 _PR_SET_NAME = 15
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_GET_NO_NEW_PRIVS = 39
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _SIGACTION_BYTES = 32
 _SIGSET_BYTES = 8
@@ -199,6 +200,11 @@ def set_no_new_privileges() -> None:
     call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
+def has_no_new_privileges() -> bool:
+    """Tell whether no execve of this process and its children adds privileges any more."""
+    return call("prctl", _PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
+
+
 def set_name(name: str) -> None:
     """Set what ps calls this thread, at most 15 bytes."""
     call("prctl", _PR_SET_NAME, name)
@@ -208,6 +214,27 @@ def join_new_keyring() -> None:
     """Leave the session keyring of whoever started us; kernels without keyrings and full quotas are fine."""
     with contextlib.suppress(OSError):
         syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
+def rlimits() -> dict[str, tuple[int, int]]:
+    """Return the limits of this process by name, soft and hard; -1 is infinity."""
+    found = {}
+    for name, number in RLIMITS.items():
+        now = _Rlimit()
+        call("prlimit64", 0, number, None, ctypes.byref(now), path=name)
+        found[name] = (_signed(now.soft), _signed(now.hard))
+    return found
+
+
+def set_rlimits_of(pid: int, limits: Mapping[str, tuple[int, int]]) -> None:
+    """Set limits of another process, as `rlimits` returns them; raises OSError."""
+    for name, (soft, hard) in limits.items():
+        limit = _Rlimit(soft if soft >= 0 else _RLIM_INFINITY, hard if hard >= 0 else _RLIM_INFINITY)
+        call("prlimit64", pid, RLIMITS[name], ctypes.byref(limit), None, path=name)
+
+
+def _signed(limit: int) -> int:
+    return -1 if limit == _RLIM_INFINITY else limit
 
 
 def set_rlimit(name: str, soft: int, hard: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.errors import NoSuchContainer, StateError
+from pycompose.engine.linux.process import has_no_new_privileges
 from pycompose.engine.state import Status
 from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import write_json
@@ -49,6 +50,11 @@ if TYPE_CHECKING:
     from pycompose.supervisor.operations import Operations
     from pycompose.supervisor.project import ManagedProject
 
+NO_NEW_PRIVILEGES = (
+    "no_new_privs was set in the shell that has started this project, and can't be taken back: su, sudo and other "
+    "setuid programs gain nothing in its containers. Take it down, and start it from another shell."
+)
+
 
 class ProjectHandlers:
     """One method per operation; each answers with a result, or raises PycomposeError."""
@@ -68,6 +74,8 @@ class ProjectHandlers:
             options = _reconcile_options(request)
             if not request.ignore_orphans and not request.remove_orphans:
                 _warn_about_orphans(sink, project, observed)
+            if has_no_new_privileges():
+                sink(Event(subject="", text=NO_NEW_PRIVILEGES, phase=Phase.WARNING))
             plan = reconcile(project, observed, options)
             _tell_running(sink, plan, observed, options)
             await self._walk(plan, self._managed.operations(sink, project, request.images), request)
