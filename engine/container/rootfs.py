@@ -34,7 +34,6 @@ _PROC_FILES = frozenset(
         "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled",
     )
 )  # fmt: skip
-_WRITABLE = frozenset({"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})  # noqa: S108 - inside
 _ATTRIBUTES = {
     "ro": (m.MOUNT_ATTR_RDONLY, True),
     "rw": (m.MOUNT_ATTR_RDONLY, False),
@@ -242,11 +241,6 @@ def thermal_paths() -> tuple[str, ...]:
         return ()
     paths = (f"{base}/{name}/thermal_throttle" for name in names if name[3:].isdigit())
     return tuple(path for path in paths if os.path.isdir(path))
-
-
-def stays_writable(step: Step) -> bool:
-    """Tell whether `read_only: true` leaves this default filesystem alone."""
-    return step.target in _WRITABLE
 
 
 def clean(target: str) -> str:

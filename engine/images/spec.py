@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from pycompose.engine.config import RootfsTree
-from pycompose.engine.dataclass import dataclass, field, replace
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import ImageError
 
 _ARCHITECTURES = {
@@ -89,10 +89,6 @@ class ImageConfig:
     healthcheck: Healthcheck | None = None
     labels: dict[str, str] = field(default_factory=dict)
     shell: tuple[str, ...] = ()
-
-    def with_(self, **changes: Any) -> ImageConfig:
-        """Return a copy with some fields replaced."""
-        return replace(self, **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 
 from pycompose.engine.linux.libc import AT_EMPTY_PATH, AT_FDCWD, call, syscall
 
-MS_RDONLY = 1
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 MS_SLAVE = 0x80000

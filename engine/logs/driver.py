@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # What a file is limited to beside a driver that sends lines away (Docker's cache-max-size and cache-max-file).
 CACHE_BYTES, CACHE_FILES = 20 * 1024 * 1024, 5
-SYSLOG_HINT = "start syslog on this machine, or give another syslog-address"
 # What is in memory for who is attached, where nothing is kept.
 TRANSIENT_BYTES, TRANSIENT_FILES = 256 * 1024, 2
 

@@ -166,12 +166,6 @@ class TarReader:
         self._left = 0
         return view
 
-    def read_all(self, limit: int) -> bytes:
-        """Return all stored data of the current entry. Raises ArchiveError beyond `limit` bytes."""
-        if self._left > limit:
-            raise ArchiveError(f"{self._left} bytes, the limit is {limit}")
-        return b"".join(self.data())
-
     def _skip(self, what: str) -> None:
         count = self._left + self._padding
         self._left = self._padding = 0
