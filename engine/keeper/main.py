@@ -67,11 +67,11 @@ class _PendingAttach:
 
     rows: int = 0
     columns: int = 0
-    taps: list[tuple[str, AttachedPipe]] = field(default_factory=list)
+    pipes: list[tuple[str, AttachedPipe]] = field(default_factory=list)
 
 
 class Keeper:
-    """What it keeps, and one method `op_NAME` per request."""
+    """The state of one keeper, and one method `op_NAME` per request."""
 
     def __init__(self, paths: StatePaths, project: str) -> None:
         self.loop = Loop()
@@ -85,9 +85,9 @@ class Keeper:
         self._waiting: set[str] = set()
         self._exits = 0
         self._held: dict[str, list[int]] = {}
-        self._early: dict[str, _PendingAttach] = {}
-        self._revival = SupervisorRestarter(self.loop)
-        self._strangers = OrphanReaper(self.loop, self._children, self._waits_for_a_helper)
+        self._pending: dict[str, _PendingAttach] = {}
+        self._restarter = SupervisorRestarter(self.loop)
+        self._reaper = OrphanReaper(self.loop, self._children, self._helpers_pending)
         self._at_exit: dict[str, list[Callable[[], None]]] = {}
 
     def serve(self, listener: socket.socket) -> None:
@@ -145,7 +145,7 @@ class Keeper:
     def closed(self, connection: ClientConnection) -> None:
         """Forget a client; what it started goes on."""
         self._connections.discard(connection)
-        self._revival.gone(connection)
+        self._restarter.closed(connection)
 
     # Containers
 
@@ -220,9 +220,9 @@ class Keeper:
         with contextlib.ExitStack() as undo:
             copy = Output(self.loop, open_log(self._paths, config, self.loop))
             undo.callback(copy.close)
-            early = self._early.pop(config.id, _PendingAttach())
-            for stream, tap in early.taps:
-                copy.attach(tap, stream)
+            pending = self._pending.pop(config.id, _PendingAttach())
+            for stream, pipe in pending.pipes:
+                copy.attach(pipe, stream)
             pipes = spawn.make_pipes(directory, config.process)
             theirs = contextlib.ExitStack()
             for fd in pipes.child:
@@ -242,7 +242,7 @@ class Keeper:
                 privileged=config.security.privileged,
             )
             undo.callback(_quietly(group.remove))
-            child = self._launcher.container(config, packed, group, pipes, (early.rows, early.columns))
+            child = self._launcher.container(config, packed, group, pipes, (pending.rows, pending.columns))
             theirs.close()
             container = Container(
                 self.loop, config, group, copy, directory, child=child, done=done, on_exit=self._on_exit
@@ -335,17 +335,17 @@ class Keeper:
         """Pass output on to pipes, hand out the input and the terminal."""
         container_id = message["container"]
         container = None if message["early"] else self._container(message)
-        taps: list[tuple[str, AttachedPipe]] = []
+        pipes: list[tuple[str, AttachedPipe]] = []
         for fd, stream in zip(fds, message["streams"], strict=True):
-            taps.append((stream, AttachedPipe(self.loop, os.dup(fd), patient=message["patient"])))
+            pipes.append((stream, AttachedPipe(self.loop, os.dup(fd), patient=message["patient"])))
         if container is None:
-            self._early.setdefault(
+            self._pending.setdefault(
                 container_id, _PendingAttach(message["rows"], message["columns"])
-            ).taps.extend(taps)
+            ).pipes.extend(pipes)
             reply.ok({"streams": []})
             return
-        for stream, tap in taps:
-            container.output.attach(tap, stream)
+        for stream, pipe in pipes:
+            container.output.attach(pipe, stream)
         ends = {"stdin": container.stdin, "terminal": container.terminal}
         there = [name for name, fd in ends.items() if fd >= 0]
         reply.ok({"streams": there}, [ends[name] for name in there])
@@ -391,8 +391,8 @@ class Keeper:
     def _remove_run_time(self, container_id: str) -> None:
         self._ended.pop(container_id, None)
         self._waiting.discard(container_id)
-        for _stream, tap in self._early.pop(container_id, _PendingAttach()).taps:
-            tap.finish()
+        for _stream, pipe in self._pending.pop(container_id, _PendingAttach()).pipes:
+            pipe.finish()
         with contextlib.suppress(PycomposeError, FileNotFoundError):
             config = from_json(
                 ContainerConfig, read_json(self._paths.container(container_id) / "config.json")
@@ -439,8 +439,8 @@ class Keeper:
     # The end
 
     def op_guard(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
-        """Remember how to start the supervisor again, should this connection end."""
-        self._revival.guarded_by(reply.connection, message["argv"], message["environment"])
+        """Register the supervisor of this connection, and how to restart it."""
+        self._restarter.register(reply.connection, message["argv"], message["environment"])
         reply.ok()
 
     def op_shutdown(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
@@ -485,15 +485,15 @@ class Keeper:
     def _on_exec_exit(self, execution: Execution, code: int) -> None:
         self._executions.pop(execution.exec_id, None)
         if not execution.told:
-            self._strangers.look()
+            self._reaper.start()
         if execution.executed:
             self.broadcast({"event": "exec_exit", "exec": execution.exec_id, "exit_code": code})
 
     def _children(self) -> set[int]:
         known: tuple[Container | Execution, ...] = (*self._containers.values(), *self._executions.values())
-        return {self._revival.pid, *(process.pid for process in known)}
+        return {self._restarter.pid, *(process.pid for process in known)}
 
-    def _waits_for_a_helper(self) -> bool:
+    def _helpers_pending(self) -> bool:
         return any(not execution.told for execution in self._executions.values())
 
     def _container(self, message: dict[str, Any]) -> Container:

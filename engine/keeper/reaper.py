@@ -1,4 +1,4 @@
-"""Children of the keeper that nobody has told it of.
+"""Reaps orphans: children of the keeper that it has not been told of, zombies as a rule.
 
 An exec's helper clones the real process as a child of the keeper and sends its pid. A helper that is killed in between,
 as all of a container are when it is stopped, takes that pid with it; and the container's process 1 cannot end before
@@ -14,38 +14,40 @@ from pathlib import Path
 
 from pycompose.engine.keeper.loop import Loop
 
-AGAIN_S = 0.01
-ROUNDS = 500
+INTERVAL_S = 0.01
+MOST_ROUNDS = 500
 
 
 class OrphanReaper:
-    """Reaps them. `known` are the children that others wait for, `unsure` whether some helper may still speak."""
+    """Waits for children that are not `known`, but not while `helpers_pending`: these may still send a pid."""
 
-    def __init__(self, loop: Loop, known: Callable[[], set[int]], unsure: Callable[[], bool]) -> None:
+    def __init__(
+        self, loop: Loop, known: Callable[[], set[int]], helpers_pending: Callable[[], bool]
+    ) -> None:
         self._loop = loop
         self._known = known
-        self._unsure = unsure
+        self._helpers_pending = helpers_pending
         self._rounds = 0
 
-    def look(self) -> None:
-        """Look for strangers until there are none, or those that are left don't end."""
-        waiting = self._rounds > 0
-        self._rounds = ROUNDS
-        if not waiting:
-            self._turn()
+    def start(self) -> None:
+        """Reap orphans until there are none, for MOST_ROUNDS times INTERVAL_S at most."""
+        running = self._rounds > 0
+        self._rounds = MOST_ROUNDS
+        if not running:
+            self._reap()
 
-    def _turn(self) -> None:
-        if not self._unsure():
-            found = children() - self._known()
-            for pid in found:
+    def _reap(self) -> None:
+        if not self._helpers_pending():
+            orphans = children() - self._known()
+            for pid in orphans:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
-            if not found:
+            if not orphans:
                 self._rounds = 0
                 return
         self._rounds -= 1
         if self._rounds:
-            self._loop.after(AGAIN_S, self._turn)
+            self._loop.after(INTERVAL_S, self._reap)
 
 
 def children() -> set[int]:

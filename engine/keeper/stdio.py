@@ -25,7 +25,7 @@ class Output:
         self._loop = loop
         self._log = log
         self._streams: dict[int, str] = {}
-        self._taps: list[tuple[str, AttachedPipe]] = []
+        self._pipes: list[tuple[str, AttachedPipe]] = []
         self._held_up = False
 
     def add(self, fd: int, stream: str) -> None:
@@ -33,11 +33,11 @@ class Output:
         self._streams[fd] = stream
         self._loop.watch(fd, lambda _events: self._copy(fd))
 
-    def attach(self, tap: AttachedPipe, stream: str) -> None:
-        """Pass on to `tap` what comes from now on, till the end."""
-        tap.on_room = self._go_on
-        self._taps = [(name, one) for name, one in self._taps if not one.closed]
-        self._taps.append((stream, tap))
+    def attach(self, pipe: AttachedPipe, stream: str) -> None:
+        """Pass on to `pipe` what comes from now on, till the end."""
+        pipe.on_room = self._go_on
+        self._pipes = [(name, one) for name, one in self._pipes if not one.closed]
+        self._pipes.append((stream, pipe))
 
     def _copy(self, fd: int) -> bool:
         """Copy what is there, at most TURN_BYTES; False when there is nothing or nothing will come."""
@@ -50,9 +50,9 @@ class Output:
         if data:
             stream = self._streams[fd]
             self._log.write(stream, data)
-            for name, tap in self._taps:
+            for name, pipe in self._pipes:
                 if name == stream:
-                    tap.write(data)
+                    pipe.write(data)
             self._hold_up()
             return True
         # Every writer has closed it. Nobody can open it again, for it has no name inside.
@@ -63,13 +63,13 @@ class Output:
 
     def _hold_up(self) -> None:
         """Read nothing more while somebody who must have every byte doesn't keep up."""
-        if not self._held_up and any(tap.full for _name, tap in self._taps):
+        if not self._held_up and any(pipe.full for _name, pipe in self._pipes):
             self._held_up = True
             for fd in self._streams:
                 self._loop.forget(fd)
 
     def _go_on(self) -> None:
-        if self._held_up and not any(tap.full for _name, tap in self._taps):
+        if self._held_up and not any(pipe.full for _name, pipe in self._pipes):
             self._held_up = False
             for fd, stream in list(self._streams.items()):
                 self.add(fd, stream)
@@ -86,14 +86,14 @@ class Output:
         self.close()
 
     def close(self) -> None:
-        """Close everything and copy nothing more; taps close when they have passed on what they have."""
+        """Close everything and copy nothing more; pipes close when they have passed on what they have."""
         for fd in self._streams:
             self._loop.forget(fd)
             with contextlib.suppress(OSError):
                 os.close(fd)
         self._streams.clear()
         self._log.close()
-        taps, self._taps = self._taps, []
-        for _name, tap in taps:
-            tap.on_room = None
-            tap.finish()
+        pipes, self._pipes = self._pipes, []
+        for _name, pipe in pipes:
+            pipe.on_room = None
+            pipe.finish()

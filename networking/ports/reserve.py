@@ -187,7 +187,7 @@ def _bind(address: str, number: int, protocol: str) -> socket.socket:
         if number and protocol == "tcp":  # past connections in TIME_WAIT don't count
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET:
-            _deafen(sock)
+            _drop_everything(sock)
         sock.bind((address, number))
         if protocol == "tcp":
             sock.listen(BACKLOG)
@@ -197,7 +197,7 @@ def _bind(address: str, number: int, protocol: str) -> socket.socket:
     return sock
 
 
-def _deafen(sock: socket.socket) -> None:
+def _drop_everything(sock: socket.socket) -> None:
     """Drop everything that arrives: before the rules are in, a client shall try again and not hang.
 
     A socket filter of one instruction, `return 0` (linux/filter.h).

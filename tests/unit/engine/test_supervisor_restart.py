@@ -12,8 +12,8 @@ from pycompose.engine.keeper.loop import Loop
 @pytest.fixture
 def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make the waits short; what is started leaves a line here."""
-    monkeypatch.setattr(supervisor_restart, "FIRST_S", 0.001)
-    monkeypatch.setattr(supervisor_restart, "MOST_S", 0.01)
+    monkeypatch.setattr(supervisor_restart, "FIRST_DELAY_S", 0.001)
+    monkeypatch.setattr(supervisor_restart, "MOST_DELAY_S", 0.01)
     return tmp_path / "marks"
 
 
@@ -32,11 +32,11 @@ def test_one_that_leaves_without_a_word_is_started_again(
     marks: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It is tried a number of times, with its environment, then given up with a word in the log."""
-    loop, guard = Loop(), object()
-    again = supervisor_restart.SupervisorRestarter(loop)
-    again.guarded_by(guard, command(marks), {"WHO": "me"})
+    loop, supervisor = Loop(), object()
+    restarter = supervisor_restart.SupervisorRestarter(loop)
+    restarter.register(supervisor, command(marks), {"WHO": "me"})
 
-    again.gone(guard)
+    restarter.closed(supervisor)
     run(loop, 1.5)
 
     assert marks.read_text() == "me\n" * supervisor_restart.MOST_TRIES
@@ -44,17 +44,17 @@ def test_one_that_leaves_without_a_word_is_started_again(
 
 
 def test_one_that_says_goodbye_is_not(marks: Path) -> None:
-    """Neither is it for a connection that isn't the guard's, nor when somebody else has come meanwhile."""
-    loop, guard, other = Loop(), object(), object()
-    again = supervisor_restart.SupervisorRestarter(loop)
-    again.guarded_by(guard, command(marks), {})
-    again.gone(other)
+    """Neither is it for a connection that isn't the supervisor's, nor when somebody else has come meanwhile."""
+    loop, supervisor, other = Loop(), object(), object()
+    restarter = supervisor_restart.SupervisorRestarter(loop)
+    restarter.register(supervisor, command(marks), {})
+    restarter.closed(other)
     run(loop, 0.05)
-    again.gone(guard)
-    again.guarded_by(other, command(marks), {})
+    restarter.closed(supervisor)
+    restarter.register(other, command(marks), {})
     run(loop, 0.05)
-    again.guarded_by(other, (), {})
-    again.gone(other)
+    restarter.register(other, (), {})
+    restarter.closed(other)
     run(loop, 0.05)
 
     assert not marks.exists()
@@ -62,11 +62,11 @@ def test_one_that_says_goodbye_is_not(marks: Path) -> None:
 
 def test_what_cannot_be_started_is_told(marks: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A program that has gone, as after an upgrade, ends in messages, not in an error of the keeper."""
-    loop, guard = Loop(), object()
-    again = supervisor_restart.SupervisorRestarter(loop)
-    again.guarded_by(guard, [str(marks / "nothere")], {})
+    loop, supervisor = Loop(), object()
+    restarter = supervisor_restart.SupervisorRestarter(loop)
+    restarter.register(supervisor, [str(marks / "nothere")], {})
 
-    again.gone(guard)
+    restarter.closed(supervisor)
     run(loop, 0.5)
 
     said = capfd.readouterr().err
