@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.batching import Batcher
 from pycompose.engine.errors import NetworkError
-from pycompose.networking import interfaces, ipam, leases, leftovers, netns
+from pycompose.networking import cleanup, interfaces, ipam, leases, netns
 from pycompose.networking.dns import sockets
 from pycompose.networking.driver import driver_of
 from pycompose.networking.endpoints import connect_all
@@ -233,7 +233,7 @@ class Networking:
         `container_ids` adds containers that had no network (network_mode none). Raises ExceptionGroup.
         """
         try:
-            leftovers.cleanup(self, self._records, project, container_ids)
+            cleanup.remove_project(self, self._records, project, container_ids)
         finally:
             with self._records.locked():
                 self._records.remove_halves()

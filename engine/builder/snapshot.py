@@ -21,7 +21,7 @@ from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import BuildError
 from pycompose.engine.filesystem.view import mounted
 from pycompose.engine.images.layers.layertar import LayerTar
-from pycompose.engine.images.layers.settle import is_opaque
+from pycompose.engine.images.layers.lower_layers import is_opaque
 from pycompose.engine.images.layers.tarwriter import TarWriter
 from pycompose.engine.images.manifest import chain_ids
 from pycompose.engine.images.rootfs import stacked

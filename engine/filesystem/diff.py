@@ -12,7 +12,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from pycompose.engine.images.layers.settle import is_opaque
+from pycompose.engine.images.layers.lower_layers import is_opaque
 from pycompose.engine.images.layers.tree import OPEN_DIRECTORY
 from pycompose.engine.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
 

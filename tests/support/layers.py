@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pycompose.engine.images.layers.settle import settle
+from pycompose.engine.images.layers.lower_layers import finish_layer
 from pycompose.engine.images.layers.tarstream import TarReader
 from pycompose.engine.images.layers.unpack import Report, Unpacker
 
@@ -74,7 +74,7 @@ def unpack(target: Path, data: bytes, lowers: Sequence[Path] = ()) -> Report:
         report = Unpacker(fd).unpack(TarReader(iter([data])))
     finally:
         os.close(fd)
-    settle(target, report, lowers)
+    finish_layer(target, report, lowers)
     return report
 
 

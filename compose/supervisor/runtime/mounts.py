@@ -10,7 +10,7 @@ from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import VolumeError
 from pycompose.labels import CONFIG_HASH, PROJECT, VOLUME
 from pycompose.volumes.copyup import copy_up
-from pycompose.volumes.files import InjectedFile, read_source, write_files
+from pycompose.volumes.injected_files import InjectedFile, read_source, write_files
 from pycompose.volumes.store import VolumeSpec, VolumeStore
 
 if TYPE_CHECKING:

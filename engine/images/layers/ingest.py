@@ -1,4 +1,4 @@
-"""How unpacked layers get into the store: settled in order, synced once, renamed into place.
+"""How unpacked layers get into the store: finished in order, synced once, renamed into place.
 
 A layer appears with its meta.json in one rename, so there is never half of one; whoever comes second with
 the same layer throws his away. One syncfs(2) per image replaces an fsync per file.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ArchiveError, DigestMismatch, ImageError
-from pycompose.engine.images.layers.settle import settle
+from pycompose.engine.images.layers.lower_layers import finish_layer
 from pycompose.engine.images.layers.unpack import Report
 from pycompose.engine.images.manifest import chain_ids
 from pycompose.engine.linux.libc import call
@@ -81,7 +81,7 @@ def commit_layers(
 def _finish(item: Staged, number: int, chain: Sequence[str], lowers: list[Path]) -> list[str]:
     report_file = item.path / "report.json"
     report = Report.from_json(json.loads(report_file.read_bytes()))
-    settle(item.path / "diff", report, lowers)
+    finish_layer(item.path / "diff", report, lowers)
     report_file.unlink()
     meta = {
         "diff_id": item.unpacked.diff_id,

@@ -4,8 +4,8 @@ The rules are those of the image specification (opencontainers/image-spec layer.
 hard links), and what Docker does where it is silent.
 
 Nothing outside the layer's own directory is ever opened (tree.py). What needs the layers below (implied
-parents, hard links to lower files, whiteouts that hide nothing) is collected in a Report and settled by
-settle.py, so that layers can unpack in any order, in parallel.
+parents, hard links to lower files, whiteouts that hide nothing) is collected in a Report and done by
+lower_layers.py, so that layers can unpack in any order, in parallel.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _INSIDE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 
 @dataclass(slots=True)
 class Report:
-    """What one layer leaves to be settled with the layers below.
+    """What is still to be done with one layer when those below it are there.
 
     Paths are relative, without a leading slash.
     """

@@ -260,7 +260,7 @@ class Puller:
             stop.set()
             wait([future for future in pending if not future.cancel()])
         _raise_first(futures)
-        staged = [self._settled(layer, len(layers), notify, what) for layer in layers]
+        staged = [self._finished(layer, len(layers), notify, what) for layer in layers]
         commit_layers(self._layout, fetched.configuration.diff_ids, staged, what)
         for layer in missing:
             notify(Progress(layer=layer.short, text="Pull complete"))
@@ -327,7 +327,7 @@ class Puller:
         else:
             layer.outcome = self._pool.submit(blob, compression, staging, growing)
 
-    def _settled(self, layer: _PulledLayer, total: int, notify: Notify, what: str) -> Staged | None:
+    def _finished(self, layer: _PulledLayer, total: int, notify: Notify, what: str) -> Staged | None:
         if layer.outcome is None:
             return None
         notify(Progress(layer=layer.short, text="Extracting"))

@@ -30,7 +30,9 @@ class Remover(Protocol):
         """Remove a project's rules."""
 
 
-def cleanup(networking: Remover, records: NetworkRecords, project: str, container_ids: Sequence[str]) -> None:
+def remove_project(
+    networking: Remover, records: NetworkRecords, project: str, container_ids: Sequence[str]
+) -> None:
     """Remove the interfaces, namespaces, rules, networks and leases of `project`, whose containers are gone.
 
     Raises ExceptionGroup when something could not be removed; everything else is.

@@ -136,7 +136,9 @@ def is_opaque(fd: int) -> bool:
     return False
 
 
-def settle(layer: Path, report: Report, lowers: Sequence[Path], *, privileged: bool | None = None) -> None:
+def finish_layer(
+    layer: Path, report: Report, lowers: Sequence[Path], *, privileged: bool | None = None
+) -> None:
     """Finish the unpacked directory `layer`, which lies on `lowers` (topmost first).
 
     Raises ArchiveError when the layer can't lie on them, OSError for a full disk.
@@ -144,14 +146,16 @@ def settle(layer: Path, report: Report, lowers: Sequence[Path], *, privileged: b
     root = os.open(layer, OPEN_DIRECTORY)
     view = LowerView(lowers)
     try:
-        settler = _Settler(root, view, privileged=os.geteuid() == 0 if privileged is None else privileged)
-        settler.run(report)
+        finisher = _LayerFinisher(
+            root, view, privileged=os.geteuid() == 0 if privileged is None else privileged
+        )
+        finisher.run(report)
     finally:
         view.close()
         os.close(root)
 
 
-class _Settler:
+class _LayerFinisher:
     def __init__(self, root: int, view: LowerView, *, privileged: bool) -> None:
         self._tree = LayerTree(root)
         self._view = view
