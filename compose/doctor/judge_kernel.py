@@ -146,8 +146,8 @@ def user_namespaces(facts: Facts) -> Row:
 def seccomp(facts: Facts) -> Row:
     """Judge the filter of system calls."""
     if facts.walls.seccomp:
-        limits = "containers may make every system call"
-        return limited("seccomp", facts.walls.seccomp, limits, "a kernel with CONFIG_SECCOMP_FILTER")
+        limits = "only containers that are privileged, or have `security_opt: [seccomp=unconfined]`"
+        return missing("seccomp", facts.walls.seccomp, limits, "a kernel with CONFIG_SECCOMP_FILTER")
     return ok("seccomp", "yes; we are under a filter ourselves" if facts.user.filtered else "yes")
 
 

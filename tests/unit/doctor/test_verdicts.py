@@ -121,6 +121,7 @@ MISSING: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "no admin": ("user", {"user": {"lacking": frozenset({"SYS_ADMIN", "CHOWN"})}}),
     "old kernel": ("kernel", {"kernel": {"calls": {"clone3": "this kernel has no such call"}}}),
     "no net": ("namespaces", {"isolation": {"namespaces": {"mnt": "", "net": "invalid argument"}}}),
+    "no seccomp": ("seccomp", {"walls": {"seccomp": "invalid argument"}}),
     "no bpf": ("device filter", {"groups": {"device_filter": "operation not permitted"}}),
     "nfs": ("overlay", {"storage": {"overlay": {"mount": "invalid argument", "remove a file": "no"}}}),
     "no whiteouts": ("overlay", {"storage": {"overlay": {"mount": "", "remove a file": "not supported"}}}),
@@ -177,7 +178,6 @@ LIMITED: dict[str, tuple[str, dict[str, dict[str, Any]], str]] = {
         },
         "AppArmor",
     ),
-    "seccomp": ("seccomp", {"walls": {"seccomp": "invalid argument"}}, "CONFIG_SECCOMP_FILTER"),
     "no module": ("security modules", {"walls": {"apparmor": False}}, "lsm="),
     "no cgroups": (
         "control groups",

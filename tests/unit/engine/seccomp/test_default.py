@@ -8,7 +8,7 @@ import pytest
 from pycompose.engine.linux.caps import CAPABILITIES
 from pycompose.engine.seccomp.assembler import assemble
 from pycompose.engine.seccomp.default import ALLOWED, ALLOWED_ON, BY_CAPABILITY, CONDITIONAL, default_policy
-from pycompose.engine.seccomp.machines import MACHINES, X32_BIT, Abi, numbers
+from pycompose.engine.seccomp.machines import MACHINES, Abi, numbers
 from pycompose.engine.seccomp.policy import ALLOW, ERRNO
 
 from tests.support import bpf
@@ -98,12 +98,3 @@ def test_every_name_in_the_policy_is_a_call() -> None:
     assert {*named, *conditional} - known == set()
     texts = [name for text in ALLOWED.values() for name in text.split()]
     assert len(texts) == len(set(texts))
-
-
-def test_x32_numbers_are_those_of_x86_64_with_a_bit() -> None:
-    """And the calls that look different to 32-bit programs have numbers of their own from 512 on."""
-    plain, marked = numbers(ABIS["x86_64"]), numbers(ABIS["x32"])
-
-    assert marked["read"] == plain["read"] | X32_BIT
-    assert marked["rt_sigaction"] == 512 | X32_BIT
-    assert all(number & X32_BIT for number in marked.values())
