@@ -232,7 +232,7 @@ class DisconnectRequest(ContainersRequest[ChangeResult]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NeighboursRequest(SupervisorRequest[ChangeResult]):
+class RefreshNamesRequest(SupervisorRequest[ChangeResult]):
     """Look again who of other projects is on the project's networks; one supervisor asks it of another."""
 
     op = "neighbours"
@@ -356,7 +356,7 @@ REQUESTS: dict[str, type[SupervisorRequest[Any]]] = {
     for kind in (
         ApplyRequest, DownRequest, StartRequest, StopRequest, RestartRequest, KillRequest, RemoveRequest,
         PauseRequest, HoldRequest,
-        RenameRequest, UpdateRequest, ConnectRequest, DisconnectRequest, NeighboursRequest,
+        RenameRequest, UpdateRequest, ConnectRequest, DisconnectRequest, RefreshNamesRequest,
         ExecRequest, AttachRequest, RunRequest, LaunchRequest, RejoinRequest, WaitRequest, SubscribeRequest,
     )
 }  # fmt: skip

@@ -51,7 +51,7 @@ class Dispatcher:
             requests.HoldRequest: project.hold,
             requests.ConnectRequest: network.connect,
             requests.DisconnectRequest: network.disconnect,
-            requests.NeighboursRequest: network.neighbours,
+            requests.RefreshNamesRequest: network.refresh_names,
             requests.RenameRequest: container.rename,
             requests.UpdateRequest: container.update,
             requests.ExecRequest: session.exec,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         ConnectRequest,
         ContainersRequest,
         DisconnectRequest,
-        NeighboursRequest,
+        RefreshNamesRequest,
     )
     from pycompose.ipc.server import Peer
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
@@ -49,9 +49,9 @@ class NetworkHandlers:
             await self._change(tracked, record, leaving=request.network)
         peer.answer(ChangeResult())
 
-    async def neighbours(self, peer: Peer, _: NeighboursRequest, __: list[int]) -> None:
+    async def refresh_names(self, peer: Peer, _: RefreshNamesRequest, __: list[int]) -> None:
         """Look again who of other projects is on our networks."""
-        await blocking(self._managed.wiring.refresh_neighbours)
+        await blocking(self._managed.wiring.refresh_names)
         peer.answer(ChangeResult())
 
     def _tracked(self, request: ContainersRequest[Any]) -> TrackedContainer:
@@ -63,7 +63,7 @@ class NetworkHandlers:
     async def _change(self, tracked: TrackedContainer, record: ServiceRecord, *, leaving: str = "") -> None:
         managed = self._managed
         if tracked.status in (Status.RUNNING, Status.PAUSED):
-            endpoints = await blocking(managed.wiring.rewire, tracked.config, record, leaving=leaving)
+            endpoints = await blocking(managed.wiring.reconnect, tracked.config, record, leaving=leaving)
             runtime = await blocking(read_runtime, managed.paths, tracked.config.id)
             changed = replace(runtime, endpoints=endpoints)
             await blocking(write_runtime, managed.paths, tracked.config.id, changed)

@@ -6,13 +6,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import NetworkError
+from pycompose.policy.observed import PortBinding
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pycompose.model import Port
     from pycompose.networking.ports.reserve import Reservation
-    from pycompose.policy.observed import PortBinding
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,44 @@ def reserve_again(published: Sequence[PortBinding]) -> list[Reservation]:
             except NetworkError as exc:
                 log.warning("cannot take a published port over: %s", exc)
     return found
+
+
+def reserve_ports(
+    ports: Iterable[Port], default_ip: str, others: Sequence[Reservation] = ()
+) -> tuple[list[Reservation], tuple[PortBinding, ...]]:
+    """Reserve the host ports of a container; a port that names no address is published on `default_ip`.
+
+    What one of `others` is a reservation of already is taken from there, so that it is never free. Raises PortInUse,
+    NetworkError, and nothing new is reserved then.
+    """
+    from pycompose.networking.ports import reserve  # noqa: PLC0415 - most containers publish nothing
+
+    reserved: list[Reservation] = []
+    bindings: list[PortBinding] = []
+    free = list(others)
+    try:
+        for port in ports:
+            host_ip = port.host_ip or default_ip
+            host_ip = "" if host_ip == reserve.ANY4 else host_ip
+            reservation = take_fitting(free, host_ip, port)
+            if reservation is None:
+                reservation = reserve.reserve_port(host_ip, port.published, port.protocol)
+            reserved.append(reservation)
+            bindings += [
+                PortBinding(
+                    host_ip=address,
+                    host_port=reservation.host_port,
+                    protocol=port.protocol,
+                    target=port.target,
+                )
+                for address in reservation.addresses
+            ]
+    except NetworkError:
+        for reservation in reserved:
+            if reservation not in others:
+                reservation.close()
+        raise
+    return reserved, tuple(bindings)
 
 
 def take_fitting(free: list[Reservation], host_ip: str, port: Port) -> Reservation | None:

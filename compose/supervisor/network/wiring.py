@@ -13,17 +13,23 @@ import threading
 from typing import TYPE_CHECKING
 
 from pycompose.engine.batching import Batcher
-from pycompose.engine.dataclass import dataclass, field, replace
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NetworkError, PycomposeError
 from pycompose.labels import CONFIG_HASH, NETWORK, PROJECT
 from pycompose.networking.etc_files import upstreams
-from pycompose.networking.model import NetworkSpec, Pool, PublishedPort
-from pycompose.policy.observed import EndpointRecord, ObservedResource, PortBinding, RuntimeRecord
+from pycompose.networking.model import NetworkSpec, Pool
+from pycompose.policy.observed import EndpointRecord, ObservedResource, RuntimeRecord
 from pycompose.supervisor.network import etc_files
+from pycompose.supervisor.network.attached import (
+    AttachedContainer,
+    forwarded_ports,
+    hand_over,
+    published_endpoint,
+)
 from pycompose.supervisor.network.dns import DnsService
 from pycompose.supervisor.network.endpoints import endpoint_spec, links
-from pycompose.supervisor.network.other_projects import Neighbours
-from pycompose.supervisor.network.published_ports import reserve_again, take_fitting, target_port
+from pycompose.supervisor.network.other_projects import OtherProjects
+from pycompose.supervisor.network.published_ports import reserve_again, reserve_ports, target_port
 
 if TYPE_CHECKING:
     import asyncio
@@ -36,24 +42,10 @@ if TYPE_CHECKING:
     from pycompose.networking.api import Networking
     from pycompose.networking.model import NetworkState
     from pycompose.networking.ports.reserve import Reservation
+    from pycompose.policy.observed import PortBinding
     from pycompose.state.records import ServiceRecord
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Wired:
-    """What one running container has: its addresses, its ports, whether its name is answered.
-
-    One that `waits` is led to by nobody: it has not taken over from the one that it replaces.
-    """
-
-    endpoints: tuple[EndpointRecord, ...] = ()
-    ports: tuple[PortBinding, ...] = ()
-    reservations: list[Reservation] = field(default_factory=list)
-    named: bool = False
-    waits: bool = False
-    links: dict[str, str] = field(default_factory=dict)
 
 
 class Wiring:
@@ -67,11 +59,11 @@ class Wiring:
         self._networking = networking
         self._loop = loop
         self._lock = threading.RLock()
-        self._wired: dict[str, _Wired] = {}
+        self._attached: dict[str, AttachedContainer] = {}
         self._states: dict[str, NetworkState] = {}
         self._dns = DnsService(loop, upstreams())
-        self._neighbours = Neighbours(paths, project, networking)
-        self._unwirings = Batcher(self._unwire)
+        self._others = OtherProjects(paths, project, networking)
+        self._disconnections = Batcher(self._disconnect_all)
         self.keeper: Engine | None = None
 
     # ------------------------------------------------------------------ networks
@@ -141,26 +133,28 @@ class Wiring:
             return RuntimeRecord()
         endpoints = self._endpoints(config, record)
         etc_files.own(self._paths, config, record, endpoints)
-        wired = _Wired(endpoints=endpoints, links=links(record), waits=bool(record.takes_over))
+        attached = AttachedContainer(
+            endpoints=endpoints, links=links(record), standby=bool(record.takes_over)
+        )
         with self._lock:
-            old = self._wired.get(config.id, _Wired())
-            self._wired[config.id] = wired
+            old = self._attached.get(config.id, AttachedContainer())
+            self._attached[config.id] = attached
             # It may ask before we hear that it runs: where it belongs has to be known by then.
             self._update_names()
         if endpoints:
             self._serve_names(config.id, record, hold=False)
         # A restart keeps its host ports: who is being cloned just now has copies of their sockets, so they aren't free.
         try:
-            if record.publish and not wired.waits:
-                self._publish(config, record, wired, old.reservations)
+            if record.publish and not attached.standby:
+                self._publish(config, record, attached, old.reservations)
         finally:
-            old.reservations = [item for item in old.reservations if item not in wired.reservations]
+            old.reservations = [item for item in old.reservations if item not in attached.reservations]
             if old.reservations:
-                self._release_ports(config.id, old, drop=not wired.reservations)
-        return RuntimeRecord(ports=wired.ports, endpoints=endpoints)
+                self._release_ports(config.id, old, drop=not attached.reservations)
+        return RuntimeRecord(ports=attached.ports, endpoints=endpoints)
 
     def _endpoints(self, config: ContainerConfig, record: ServiceRecord) -> tuple[EndpointRecord, ...]:
-        """Make what is missing of the container's wires, return all."""
+        """Connect the container to the networks that it isn't on yet; return all its endpoints."""
         specs = [endpoint_spec(config, record, endpoint) for endpoint in record.service.networks]
         for spec in specs:
             self._refresh(record, spec.network)
@@ -179,7 +173,7 @@ class Wiring:
             for state in states
         )
 
-    def rewire(
+    def reconnect(
         self, config: ContainerConfig, record: ServiceRecord, *, leaving: str = ""
     ) -> tuple[EndpointRecord, ...]:
         """Bring a running container onto the networks of `record`, and off the one it is `leaving`.
@@ -191,11 +185,13 @@ class Wiring:
         endpoints = self._endpoints(config, record)
         etc_files.own(self._paths, config, record, endpoints)
         with self._lock:
-            wired = self._wired.setdefault(config.id, _Wired(named=True, links=links(record)))
-            before = self._target(wired)
-            wired.endpoints = endpoints
-            if self._target(wired) != before:
-                self._relay(wired)
+            attached = self._attached.setdefault(
+                config.id, AttachedContainer(named=True, links=links(record))
+            )
+            before = published_endpoint(attached, self._states)
+            attached.endpoints = endpoints
+            if published_endpoint(attached, self._states) != before:
+                self._relay(attached)
             self._update_names()
             self._apply_firewall()
         if endpoints:
@@ -207,29 +203,29 @@ class Wiring:
         found = self._dns.sockets(container_id)
         return {f"dns/{container_id}": [item.fileno() for item in found]} if found else {}
 
-    def running(self, config: ContainerConfig, _runtime: RuntimeRecord) -> None:
+    def running(self, container_id: str) -> None:
         """Answer for the container's names from now on."""
         with self._lock:
-            wired = self._wired.get(config.id)
-            if wired is not None and not wired.waits:
-                wired.named = True
+            attached = self._attached.get(container_id)
+            if attached is not None and not attached.standby:
+                attached.named = True
                 self._update_names()
-        if wired is not None:
-            self._tell_neighbours(wired.endpoints)
+        if attached is not None:
+            self._notify_others(attached.endpoints)
 
     def rename(self, container_id: str, old: str, new: str) -> tuple[EndpointRecord, ...]:
         """Answer for another name of a container, return its endpoints then; () when it doesn't run."""
         with self._lock:
-            wired = self._wired.get(container_id)
-            if wired is None:
+            attached = self._attached.get(container_id)
+            if attached is None:
                 return ()
-            wired.endpoints = tuple(
+            attached.endpoints = tuple(
                 replace(e, names=tuple(dict.fromkeys(new if name == old else name for name in e.names)))
-                for e in wired.endpoints
+                for e in attached.endpoints
             )
             self._update_names()
-        self._tell_neighbours(wired.endpoints)
-        return wired.endpoints
+        self._notify_others(attached.endpoints)
+        return attached.endpoints
 
     def take_over(
         self, config: ContainerConfig, record: ServiceRecord, old_id: str
@@ -240,47 +236,44 @@ class Wiring:
         nothing has changed then.
         """
         with self._lock:
-            wired, old = self._wired.get(config.id, _Wired()), self._wired.get(old_id, _Wired())
-            kept = list(old.reservations)
+            attached = self._attached.get(config.id, AttachedContainer())
+            old = self._attached.get(old_id, AttachedContainer())
             if record.publish:
-                self._publish(config, record, wired, old.reservations)
-            old.reservations = [item for item in kept if item not in wired.reservations]
-            moved = {(item.host_port, item.protocol) for item in wired.reservations}
-            old.ports = tuple(p for p in old.ports if (p.host_port, p.protocol) not in moved)
+                self._publish(config, record, attached, old.reservations)
+            hand_over(old, attached)
             self._hold_ports(old_id, old)
-            wired.waits, wired.named, old.named = False, True, False
             self._apply_firewall()
             self._update_names()
-        self._tell_neighbours((*wired.endpoints, *old.endpoints))
-        return wired.ports, old.ports
+        self._notify_others((*attached.endpoints, *old.endpoints))
+        return attached.ports, old.ports
 
     def silence(self, container_id: str) -> None:
         """Answer for the container's names no more, until it runs again."""
         with self._lock:
-            wired = self._wired.get(container_id)
-            if wired is not None:
-                wired.named = False
+            attached = self._attached.get(container_id)
+            if attached is not None:
+                attached.named = False
                 self._update_names()
 
     def disconnect(self, container_id: str) -> None:
         """Take a container off its networks and give its ports back; idempotent."""
         with self._lock:
-            wired = self._wired.pop(container_id, None)
-            if wired is not None:
-                self._release_ports(container_id, wired)
+            attached = self._attached.pop(container_id, None)
+            if attached is not None:
+                self._release_ports(container_id, attached)
                 self._update_names()
-                if wired.ports:
+                if attached.ports:
                     self._apply_firewall()
         self._dns.stop(container_id)
         if self.keeper is not None:
             with contextlib.suppress(PycomposeError):
                 self.keeper.drop(f"dns/{container_id}")
-        self._unwirings.do(container_id)
-        if wired is not None:
-            self._tell_neighbours(wired.endpoints)
+        self._disconnections.do(container_id)
+        if attached is not None:
+            self._notify_others(attached.endpoints)
 
-    def _unwire(self, container_ids: Sequence[str]) -> Sequence[None]:
-        """Remove wires. That waits for the kernel's grace period, for many links as long as for one."""
+    def _disconnect_all(self, container_ids: Sequence[str]) -> Sequence[None]:
+        """Take containers off their networks: the kernel's grace period is as long for many links as for one."""
         self._networking.disconnect(*container_ids)
         return [None] * len(container_ids)
 
@@ -294,14 +287,14 @@ class Wiring:
         ]
         with self._lock:
             self._states = {state.name: state for state in states}
-            self._neighbours.look(self._states, self._wired)
+            self._others.refresh(self._states, self._attached)
 
     def resume(self, containers: Sequence[tuple[ContainerConfig, ServiceRecord, RuntimeRecord]]) -> None:
         """Take over what runs of an earlier supervisor: sockets from the keeper, names, ports.
 
         All names are known before the first question is answered. Raises NetworkError.
         """
-        found: dict[str, tuple[ServiceRecord, _Wired]] = {}
+        found: dict[str, tuple[ServiceRecord, AttachedContainer]] = {}
         for config, record, runtime in containers:
             for endpoint in runtime.endpoints:
                 self._refresh(record, endpoint.network)
@@ -309,24 +302,24 @@ class Wiring:
                 waits = bool(record.takes_over)
                 found[config.id] = (
                     record,
-                    _Wired(
+                    AttachedContainer(
                         endpoints=runtime.endpoints,
                         ports=runtime.ports,
                         named=not waits,
-                        waits=waits,
+                        standby=waits,
                         links=links(record),
                     ),
                 )
         if not found:
             return
         with self._lock:
-            self._wired |= {container_id: wired for container_id, (_, wired) in found.items()}
-            self._neighbours.look(self._states, self._wired)
+            self._attached |= {container_id: attached for container_id, (_, attached) in found.items()}
+            self._others.refresh(self._states, self._attached)
             self._update_names()
             if self.keeper is not None:
                 held = frozenset(self.keeper.held())
-                for container_id, (record, wired) in found.items():
-                    self._resume_sockets(self.keeper, held, container_id, record, wired)
+                for container_id, (record, attached) in found.items():
+                    self._resume_sockets(self.keeper, held, container_id, record, attached)
             self._apply_firewall()
 
     def _resume_sockets(
@@ -335,25 +328,25 @@ class Wiring:
         held: frozenset[str],
         container_id: str,
         record: ServiceRecord,
-        wired: _Wired,
+        attached: AttachedContainer,
     ) -> None:
         if f"dns/{container_id}" in held:
             udp, tcp = (socket.socket(fileno=fd) for fd in keeper.take(f"dns/{container_id}"))
             self._answer(container_id, record, udp, tcp)
         else:
             self._serve_names(container_id, record)
-        if not wired.ports:
+        if not attached.ports:
             return
         from pycompose.networking.ports.reserve import adopt_reservations  # noqa: PLC0415 - only after a crash
 
         if f"ports/{container_id}" in held:
             fds = keeper.take(f"ports/{container_id}")
-            wired.reservations = adopt_reservations([socket.socket(fileno=fd) for fd in fds])
+            attached.reservations = adopt_reservations([socket.socket(fileno=fd) for fd in fds])
         else:
             # The keeper was killed too. Until now the kernel's rules have kept the ports working.
-            wired.reservations = reserve_again(wired.ports)
-            self._hold_ports(container_id, wired)
-        self._relay(wired)
+            attached.reservations = reserve_again(attached.ports)
+            self._hold_ports(container_id, attached)
+        self._relay(attached)
 
     def drop_unknown(self) -> None:
         """Give back what the keeper holds for a start that was cut off before anything was written down."""
@@ -361,14 +354,14 @@ class Wiring:
             return
         with self._lock:
             for key in self.keeper.held():
-                if key.partition("/")[2] not in self._wired:
+                if key.partition("/")[2] not in self._attached:
                     self.keeper.drop(key)
 
     def hold_again(self) -> None:
         """Give a new keeper the sockets that the old one held."""
         with self._lock:
-            for container_id, wired in self._wired.items():
-                self._hold_ports(container_id, wired)
+            for container_id, attached in self._attached.items():
+                self._hold_ports(container_id, attached)
                 for key, fds in self.sockets(container_id).items():
                     if self.keeper is not None:
                         self.keeper.hold(key, fds)
@@ -378,8 +371,8 @@ class Wiring:
         self._dns.close()
         self._networking.close()
         with self._lock:
-            for wired in self._wired.values():
-                for reservation in wired.reservations:
+            for attached in self._attached.values():
+                for reservation in attached.reservations:
                     reservation.close()
 
     # ------------------------------------------------------------------ names
@@ -399,24 +392,24 @@ class Wiring:
         ndots_set = any(option.startswith("ndots:") for option in service.dns_opt)
         self._dns.serve(container_id, udp, tcp, upstreams=service.dns, ndots_set=ndots_set)
 
-    def refresh_neighbours(self) -> None:
+    def refresh_names(self) -> None:
         """Learn the names of other projects' containers on our networks; they tell us when to."""
         with self._lock:
-            if self._neighbours.look(self._states, self._wired):
+            if self._others.refresh(self._states, self._attached):
                 self._update_names()
 
-    def _tell_neighbours(self, endpoints: Sequence[EndpointRecord]) -> None:
+    def _notify_others(self, endpoints: Sequence[EndpointRecord]) -> None:
         """Let the other projects know that one of our containers has come to, or left, a network they share."""
         with self._lock:
-            shared = self._neighbours.share(endpoints, self._states.values())
+            shared = self._others.shares(endpoints, self._states.values())
         if shared:
-            self.refresh_neighbours()
-            self._neighbours.tell()
+            self.refresh_names()
+            self._others.notify()
 
     def _update_names(self) -> None:
-        containers = {key: (endpoints, True) for key, endpoints in self._neighbours.endpoints.items()}
-        containers |= {key: (wired.endpoints, wired.named) for key, wired in self._wired.items()}
-        linked = {key: wired.links for key, wired in self._wired.items() if wired.links}
+        containers = {key: (endpoints, True) for key, endpoints in self._others.endpoints.items()}
+        containers |= {key: (attached.endpoints, attached.named) for key, attached in self._attached.items()}
+        linked = {key: attached.links for key, attached in self._attached.items() if attached.links}
         self._dns.update(dict(self._states), containers, linked)
 
     # ------------------------------------------------------------------ ports
@@ -425,90 +418,53 @@ class Wiring:
         self,
         config: ContainerConfig,
         record: ServiceRecord,
-        wired: _Wired,
+        attached: AttachedContainer,
         others: Sequence[Reservation] = (),
     ) -> None:
         """Reserve the host ports, then hand them to the container; raises PortInUse, NetworkError.
 
         Those that one of `others` is a reservation of already are taken from there.
         """
-        target = self._target(wired)
+        target = published_endpoint(attached, self._states)
         if target is None or not record.service.ports:
             return
-        from pycompose.networking.ports import reserve  # noqa: PLC0415 - most containers publish nothing
-
-        published: list[PortBinding] = []
-        free = list(others)
+        default_ip = self._states[target.network].host_binding
         try:
-            for port in record.service.ports:
-                host_ip = port.host_ip or self._states[target.network].host_binding
-                host_ip = "" if host_ip == reserve.ANY4 else host_ip
-                reservation = take_fitting(free, host_ip, port) or reserve.reserve_port(
-                    host_ip, port.published, port.protocol
-                )
-                wired.reservations.append(reservation)
-                published += [
-                    PortBinding(
-                        host_ip=address,
-                        host_port=reservation.host_port,
-                        protocol=port.protocol,
-                        target=port.target,
-                    )
-                    for address in reservation.addresses
-                ]
+            attached.reservations, attached.ports = reserve_ports(record.service.ports, default_ip, others)
         except NetworkError as exc:
-            for reservation in wired.reservations:
-                if reservation not in others:
-                    reservation.close()
-            wired.reservations = []
             raise type(exc)(f"container {config.name}: {exc}", hint=exc.hint) from exc
-        wired.ports = tuple(published)
-        self._relay(wired)
+        self._relay(attached)
         with self._lock:
-            self._hold_ports(config.id, wired)
+            self._hold_ports(config.id, attached)
             self._apply_firewall()
 
-    def _target(self, wired: _Wired) -> EndpointRecord | None:
-        """Return the endpoint that published ports lead to: the first one with a way out."""
-        return next((e for e in wired.endpoints if e.ip and not self._is_internal(e.network)), None)
-
-    def _relay(self, wired: _Wired) -> None:
+    def _relay(self, attached: AttachedContainer) -> None:
         """Serve the connections that the kernel can't redirect."""
-        target = self._target(wired)
-        for reservation in wired.reservations if target is not None else ():
-            port = target_port(reservation, wired.ports)
+        target = published_endpoint(attached, self._states)
+        for reservation in attached.reservations if target is not None else ():
+            port = target_port(reservation, attached.ports)
             if target is not None and port:
                 reservation.relay_to(self._loop, target.ip, port, ip6=target.ip6)
 
-    def _hold_ports(self, container_id: str, wired: _Wired) -> None:
-        fds = [fd for reservation in wired.reservations for fd in reservation.filenos()]
+    def _hold_ports(self, container_id: str, attached: AttachedContainer) -> None:
+        fds = [fd for reservation in attached.reservations for fd in reservation.filenos()]
         if fds and self.keeper is not None:
             self.keeper.hold(f"ports/{container_id}", fds)
 
-    def _release_ports(self, container_id: str, wired: _Wired, *, drop: bool = True) -> None:
-        for reservation in wired.reservations:
+    def _release_ports(self, container_id: str, attached: AttachedContainer, *, drop: bool = True) -> None:
+        for reservation in attached.reservations:
             reservation.close()
-        wired.reservations = []
-        if self.keeper is not None and wired.ports and drop:
+        attached.reservations = []
+        if self.keeper is not None and attached.ports and drop:
             with contextlib.suppress(PycomposeError):
                 self.keeper.drop(f"ports/{container_id}")
 
-    def _is_internal(self, network: str) -> bool:
-        state = self._states.get(network)
-        return state is not None and state.internal
-
     def _apply_firewall(self) -> None:
         """Replace the project's rules by what is true now; the caller holds the lock."""
-        published: list[PublishedPort] = []
-        for wired in self._wired.values():
-            target = self._target(wired)
-            for reservation in wired.reservations if target is not None else ():
-                port = target_port(reservation, wired.ports)
-                if target is not None and port:
-                    published += reservation.published(target.ip, target.ip6, port)
         if not self._states:
             self._networking.remove_firewall(self._project)
             return
+        published = forwarded_ports(self._attached.values(), self._states)
         for warning in self._networking.apply_firewall(self._project, list(self._states.values()), published):
             log.warning("%s", warning)
 

@@ -266,7 +266,7 @@ class Runtime:
             RuntimeRecord(ports=runtime.ports, endpoints=runtime.endpoints, restarts=restarts),
         )
         state = self.keeper.start_container(config.id, self._wiring.sockets(config.id))
-        self._wiring.running(config, runtime)
+        self._wiring.running(config.id)
         if self.project == ALONE and not record.auto_remove:
             with contextlib.suppress(OSError):
                 note(self.paths, config.id, Last.UP)
