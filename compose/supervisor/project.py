@@ -64,7 +64,7 @@ class ManagedProject:
         self.runtime = Runtime(paths, name, self.wiring, VERSION)
         self.execs = ExecRunner(self.runtime)
         self.lifecycle = Lifecycle(self.runtime, self.execs, self._publish)
-        self.keepers = Keepers(self.runtime, self._from_keeper, self.tasks.start)
+        self.keepers = Keepers(self.runtime, self.engine_event, self.tasks.start)
         self.auto_remove = AutoRemove(self._remove, self.tasks)
         self._stdio = StdioCopies(self.runtime)
         self._adoption = Adoption(
@@ -190,8 +190,8 @@ class ManagedProject:
 
     # ------------------------------------------------------------------ being told
 
-    def _from_keeper(self, event: EngineEvent) -> None:
-        """Pass an event on; this is the keeper client's thread."""
+    def engine_event(self, event: EngineEvent) -> None:
+        """Take what the engine tells; may be called from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self.loop.call_soon_threadsafe(self._keeper_event, event)
 

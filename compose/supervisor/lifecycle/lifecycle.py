@@ -214,6 +214,7 @@ class Lifecycle:
     async def _end(self, tracked: TrackedContainer, timeout_s: float | None) -> None:
         tracked.stopped = True
         if tracked.status is Status.RESTARTING:
+            await self.settled(tracked)  # else it might be written down as restarting after it is as stopped
             tracked.move(Status.EXITED)
             await self._mark_stopped(tracked)
             await blocking(self._runtime.ended, tracked.config, stopped=True)
