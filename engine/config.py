@@ -132,7 +132,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hook:
+class OciHook:
     """A program of the machine that prepares a container when its files are mounted (container/hooks.py)."""
 
     path: str
@@ -252,7 +252,7 @@ class ContainerConfig:
     cgroup_parent: str = ""
     devices: tuple[Device, ...] = ()
     device_cgroup_rules: tuple[str, ...] = ()
-    hooks: tuple[Hook, ...] = ()
+    hooks: tuple[OciHook, ...] = ()
     sysctls: dict[str, str] = field(default_factory=dict)
     shm_bytes: int = DEFAULT_SHM_BYTES
     stop_signal: int = 15

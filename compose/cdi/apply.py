@@ -8,7 +8,7 @@ from pycompose.engine.config import ContainerConfig, Device, Mount, MountKind
 from pycompose.engine.dataclass import replace
 
 if TYPE_CHECKING:
-    from pycompose.cdi.spec import BindMount, Edits, Node
+    from pycompose.cdi.spec import BindMount, CdiNode, Edits
 
 _DEFAULT_MODE = 0o666
 _PROPAGATIONS = frozenset({"private", "rprivate", "slave", "rslave", "shared", "rshared"})
@@ -37,7 +37,7 @@ def _merged(env: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     return tuple({entry.partition("=")[0]: entry for entry in (*env, *more)}.values())
 
 
-def _device(node: Node) -> Device:
+def _device(node: CdiNode) -> Device:
     return Device(
         source=node.host_path,
         target=node.path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pycompose.engine.config import Hook
+from pycompose.engine.config import OciHook
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import EngineError
 
@@ -22,7 +22,7 @@ _NODE_TYPES = ("", "b", "c", "u")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class CdiNode:
     """A device node at `path`: that of the host at `host_path`, or, with a `type`, one with these numbers.
 
     `mode`, `uid` and `gid` are None where the specification has none.
@@ -53,9 +53,9 @@ class Edits:
     """What changes in a container."""
 
     env: tuple[str, ...] = ()
-    nodes: tuple[Node, ...] = ()
+    nodes: tuple[CdiNode, ...] = ()
     mounts: tuple[BindMount, ...] = ()
-    hooks: tuple[Hook, ...] = ()
+    hooks: tuple[OciHook, ...] = ()
     gids: tuple[int, ...] = ()
 
     def __add__(self, other: Edits) -> Edits:
@@ -171,7 +171,7 @@ class _Reader:
         items = self.sequence(edits.get(key), f"{place}.{key}")
         return [read(item, f"{place}.{key}[{index}]") for index, item in enumerate(items)]
 
-    def _node(self, value: Any, place: str) -> Node:
+    def _node(self, value: Any, place: str) -> CdiNode:
         known = ("path", "hostPath", "type", "major", "minor", "fileMode", "permissions", "uid", "gid")
         node = self.mapping(value, place, known)
         kind = str(node.get("type") or "")
@@ -182,7 +182,7 @@ class _Reader:
             raise self.error(place, f"permissions {permissions} are not out of rwm")
         path = self.text(node.get("path"), f"{place}.path", absolute=True)
         numbered = kind and "major" in node and "minor" in node
-        return Node(
+        return CdiNode(
             path=path,
             host_path=""
             if numbered
@@ -207,14 +207,14 @@ class _Reader:
             options=self.texts(mount.get("options"), f"{place}.options"),
         )
 
-    def _hook(self, value: Any, place: str) -> Hook:
+    def _hook(self, value: Any, place: str) -> OciHook:
         hook = self.mapping(value, place, ("hookName", "path", "args", "env", "timeout"))
         path = self.text(hook.get("path"), f"{place}.path", absolute=True)
         if hook.get("hookName") != _MOMENT:
             raise self.error(
                 place, f"the hook {hook.get('hookName')} ({path}) can't be run here, only {_MOMENT}"
             )
-        return Hook(
+        return OciHook(
             path=path,
             args=self.texts(hook.get("args"), f"{place}.args", empty=True),
             env=self.variables(hook.get("env"), f"{place}.env"),

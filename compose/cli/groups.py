@@ -11,7 +11,7 @@ from pycompose.cli.display.format import dumps, parse
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
-    from pycompose.machine.rows import Pruned
+    from pycompose.machine.rows import PruneResult
 
 names_argument = click.argument("names", nargs=-1, required=True, metavar="NAME...")
 force_option = click.option("-f", "--force", is_flag=True, help="Don't ask.")
@@ -121,7 +121,7 @@ def label_filters(filters: Iterable[str]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def show_pruned(title: str, done: Pruned) -> None:
+def show_pruned(title: str, done: PruneResult) -> None:
     """Print the names that were removed, below a title, as docker does."""
     if done.names:
         click.echo(f"{title}:")

@@ -137,7 +137,7 @@ def _failed(
 
 
 @dataclass(slots=True)
-class Source:
+class CopySource:
     """What is copied: an O_PATH descriptor of it, and the name it goes by (`.` for what is in a directory)."""
 
     fd: int
@@ -166,7 +166,7 @@ def source_name(path: str) -> str:
     return posixpath.basename(posixpath.normpath(path)) or "."
 
 
-def _rename(source: Source, target: str, found: int | None) -> tuple[str, str]:
+def _rename(source: CopySource, target: str, found: int | None) -> tuple[str, str]:
     """Return the directory to copy into and the new name, for a target whose mode is `found` (None: not there).
 
     docker/cli PrepareArchiveCopy. Raises PycomposeError.
@@ -220,7 +220,7 @@ def _get(root: int, options: CpOptions) -> list[bytes]:
         os.close(source.fd)
 
 
-def _source_inside(root: int, path: str, *, follow: bool) -> Source:
+def _source_inside(root: int, path: str, *, follow: bool) -> CopySource:
     absolute = clean(path)
     follow = follow or wants_directory(path)
     try:
@@ -235,10 +235,10 @@ def _source_inside(root: int, path: str, *, follow: bool) -> Source:
     except BaseException:
         os.close(fd)
         raise
-    return Source(fd, source_name(path))
+    return CopySource(fd, source_name(path))
 
 
-def _target_outside(source: Source, local: str) -> tuple[str, str]:
+def _target_outside(source: CopySource, local: str) -> tuple[str, str]:
     """Return directory and name on the host, whose own links are followed."""
 
     def look(path: str) -> tuple[int, str] | None:
@@ -259,7 +259,7 @@ def _target_outside(source: Source, local: str) -> tuple[str, str]:
     return directory, name
 
 
-def _to_standard_output(walker: transfer.Walker, source: Source) -> None:
+def _to_standard_output(walker: transfer.Walker, source: CopySource) -> None:
     if sys.stdout.isatty():
         raise EngineError("standard output is a terminal", hint="redirect it, or name a file")
     tar = TarWriter(sys.stdout.buffer)
@@ -315,14 +315,14 @@ def _look_inside(root: int, path: str) -> tuple[int, str] | None:
         os.close(fd)
 
 
-def _source_outside(local: str, *, follow: bool) -> Source:
+def _source_outside(local: str, *, follow: bool) -> CopySource:
     follow = follow or wants_directory(local)
     try:
         fd = os.open(local, (os.O_PATH if follow else _LINK_ITSELF) | os.O_CLOEXEC)
     except OSError as exc:
         raise EngineError(f"{local}: {exc.strerror}") from exc
     name = source_name(local)
-    return Source(fd, os.path.basename(os.path.abspath(local)) or "." if name == ".." else name)
+    return CopySource(fd, os.path.basename(os.path.abspath(local)) or "." if name == ".." else name)
 
 
 @contextlib.contextmanager

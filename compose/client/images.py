@@ -46,7 +46,7 @@ _DONE_TEXTS = frozenset({"Already exists", "Pull complete", "Layer already exist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class ImageNeed:
     """One distinct image and who wants it.
 
     `policy` is the strictest of theirs, `platform` "" is this machine.
@@ -68,7 +68,7 @@ def image_reference(project: Project, service: Service) -> str:
     return service.image or f"{project.name}-{service.name}"
 
 
-def needs(project: Project, services: Iterable[str], policy: str = "") -> list[Need]:
+def needs(project: Project, services: Iterable[str], policy: str = "") -> list[ImageNeed]:
     """Return the distinct images that the services and their image mounts need; `policy` overrides theirs."""
     found: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
     for name in services:
@@ -83,7 +83,7 @@ def needs(project: Project, services: Iterable[str], policy: str = "") -> list[N
             users.append(user)
             policies.append(policy or service.pull_policy or "missing")
     return [
-        Need(
+        ImageNeed(
             reference=reference,
             platform=platform,
             policy=strictest(policies),
@@ -137,7 +137,7 @@ def ensure_images(
     """
     getter = _Getter(context, project, quiet=options.quiet_pull, dry_run=options.dry_run)
     images: dict[str, Image] = {}
-    missing: list[Need] = []
+    missing: list[ImageNeed] = []
     built = _built(context, project, services, options)
     for need in needs(project, services, options.pull):
         image = built.get(need.reference) or getter.local(need)
@@ -293,7 +293,7 @@ class _Getter:
         self._store = ImageStore(context.paths)
         self._base = Path(project.directory or ".")
 
-    def local(self, need: Need) -> Image | None:
+    def local(self, need: ImageNeed) -> Image | None:
         """Return the local image if the policy is content with it, None when it has to be fetched."""
         platform = need.platform or self._context.environment.get("DOCKER_DEFAULT_PLATFORM") or ""
         try:
@@ -311,7 +311,7 @@ class _Getter:
             return None
         return image
 
-    def fetch_all(self, wanted: list[Need], *, tolerant: bool = False) -> list[Image]:
+    def fetch_all(self, wanted: list[ImageNeed], *, tolerant: bool = False) -> list[Image]:
         """Load or pull images at the same time, return them in order.
 
         With `tolerant` failures are only told.
@@ -347,7 +347,7 @@ class _Getter:
 
         return Puller(self._store, RegistrySettings.load(self._context.environment))
 
-    def _fetch(self, need: Need, puller: Puller | None) -> Image:
+    def _fetch(self, need: ImageNeed, puller: Puller | None) -> Image:
         subject = f"Image {need.reference}"
         sink = self._context.sink
         text = ("Pulling", "Pulled") if _in_registry(need.reference) else ("Loading", "Loaded")
@@ -360,7 +360,7 @@ class _Getter:
         sink(Event(subject=subject, text=text[1], phase=Phase.DONE))
         return image
 
-    def _get(self, need: Need, puller: Puller | None, subject: str) -> Image:
+    def _get(self, need: ImageNeed, puller: Puller | None, subject: str) -> Image:
         if self._dry_run:
             tree = RootfsTree(target="/", lowers=())
             return Image(reference=need.reference, id="sha256:" + "0" * 64, trees=(tree,))
@@ -374,7 +374,7 @@ class _Getter:
 
         return load_reference(self._store, reference, platform=platform)
 
-    def _explain(self, error: PycomposeError, need: Need) -> PycomposeError:
+    def _explain(self, error: PycomposeError, need: ImageNeed) -> PycomposeError:
         """Return `error` with the services in front, and what they can do."""
         for name in need.services:
             service = self._project.services[name]
@@ -401,7 +401,7 @@ def fetch_image(context: Context, reference: str, platform: str, *, quiet: bool)
         return
     project = Project(name="build", directory=".", services={})
     getter = _Getter(context, project, quiet=quiet, dry_run=False)
-    need = Need(reference=reference, platform=platform, policy="always", users=())
+    need = ImageNeed(reference=reference, platform=platform, policy="always", users=())
     getter.fetch_all([need])
 
 

@@ -11,7 +11,7 @@ from pycompose.engine.state import Status
 from pycompose.labels import CONFIG_FILES, PROJECT
 from pycompose.policy.observed import ObservedContainer, PortBinding
 from pycompose.state.snapshot import (
-    ALONE,
+    STANDALONE,
     observe_containers,
     projects,
     shown_labels,
@@ -123,7 +123,7 @@ def ls(context: Context, options: LsOptions) -> list[ProjectView]:
     """Return the projects that have containers, by name."""
     views = []
     for name in projects(context.paths):
-        if name == ALONE:
+        if name == STANDALONE:
             continue
         if options.names and not any(part in name for part in options.names):
             continue

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from pycompose.client.views import Exited, LogLine, Recreated, Started
+from pycompose.client.views import ContainerLogLine, Exited, Recreated, Started
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.logs.reader import merge, read_batches
 from pycompose.engine.logs.writer import is_kept, log_directory
@@ -38,7 +38,7 @@ SUPERVISOR_POLL_S = 0.1
 
 def logs(
     context: Context, project_name: str, loaded: Loaded | None, options: LogsOptions
-) -> Iterator[list[LogLine]]:
+) -> Iterator[list[ContainerLogLine]]:
     """Yield the lines of the chosen containers, merged by their stamps; with `follow` also what comes later.
 
     As many at a time as are there. Warns of those whose logging driver keeps nothing.
@@ -70,7 +70,7 @@ def logs(
     }
     for batch in merge(sources):
         yield [
-            LogLine(name, service, data, number, stream, stamp_ns)
+            ContainerLogLine(name, service, data, number, stream, stamp_ns)
             for (name, service, number), (stamp_ns, stream, data, _) in batch
         ]
 
@@ -89,21 +89,21 @@ def _follow_logs(
     loaded: Loaded | None,
     options: LogsOptions,
     chosen: list[ObservedContainer],
-) -> Iterator[list[LogLine]]:
-    with Tail(context, project_name) as tail:
+) -> Iterator[list[ContainerLogLine]]:
+    with LogTail(context, project_name) as tail:
         for container in chosen:
             tail.add(container, since_ns=options.since_ns or None, lines=options.tail)
         first = True
         while first or tail.alive:
             first = False
             items = tail.wait()
-            lines = [item for item in items if isinstance(item, LogLine)]
+            lines = [item for item in items if isinstance(item, ContainerLogLine)]
             until_ns = options.until_ns or sys.maxsize
             yield [line for line in lines if line.stamp_ns <= until_ns]
             if lines and lines[-1].stamp_ns > until_ns:
                 return
             for event in items:
-                if isinstance(event, LogLine) or event.action != "start":
+                if isinstance(event, ContainerLogLine) or event.action != "start":
                     continue
                 if not tail.knows(event.id):
                     found = read_container(context.paths, event.id)
@@ -111,8 +111,8 @@ def _follow_logs(
                         tail.add(found, since_ns=None, lines=None)
 
 
-def _log_line(container: ObservedContainer, line: Any) -> LogLine:
-    return LogLine(
+def _log_line(container: ObservedContainer, line: Any) -> ContainerLogLine:
+    return ContainerLogLine(
         container=container.name,
         service=container.service,
         number=container.number,
@@ -122,7 +122,7 @@ def _log_line(container: ObservedContainer, line: Any) -> LogLine:
     )
 
 
-class Tail:
+class LogTail:
     """Follows the log files of containers and the supervisor's events at the same time."""
 
     def __init__(self, context: Context, project_name: str, *, since_ns: int = 0) -> None:
@@ -181,19 +181,19 @@ class Tail:
         make_directory(directory)
         self._followers[container.id] = (container, LogFollower(directory, since_ns=since_ns, tail=lines))
 
-    def drop(self, container_id: str) -> list[LogLine]:
+    def drop(self, container_id: str) -> list[ContainerLogLine]:
         """Stop following a container that has gone; return its last lines."""
         found = self._followers.pop(container_id, None)
         if found is None:
             return []
         container, follower = found
-        lines: list[LogLine] = []
+        lines: list[ContainerLogLine] = []
         while batch := follower.read():
             lines += [_log_line(container, line) for line in batch]
         follower.close()
         return lines
 
-    def wait(self, timeout_s: float | None = None) -> list[LogLine | ContainerEvent]:
+    def wait(self, timeout_s: float | None = None) -> list[ContainerLogLine | ContainerEvent]:
         """Wait for lines and events; lines of all containers in the order of their stamps, then the events."""
         lines = self._read()
         if not lines:
@@ -214,7 +214,7 @@ class Tail:
             lines += self._read()
         return [*sorted(lines, key=lambda line: line.stamp_ns), *events]
 
-    def _read(self) -> list[LogLine]:
+    def _read(self) -> list[ContainerLogLine]:
         return [
             _log_line(container, line)
             for container, follower in self._followers.values()
@@ -271,15 +271,15 @@ def _untold_end(context: Context, container_id: str) -> ContainerEvent:
 
 def follow(
     context: Context, project_name: str, options: FollowOptions
-) -> Iterator[LogLine | Exited | Recreated | Started]:
+) -> Iterator[ContainerLogLine | Exited | Recreated | Started]:
     """Yield output, starts and exits of an attached `up`, until no watched container is active any more."""
-    with Tail(context, project_name, since_ns=options.since_ns) as tail:
+    with LogTail(context, project_name, since_ns=options.since_ns) as tail:
         names: dict[str, str] = {}
         for container_id in claims(context.paths, project_name):
             _track(context, tail, container_id, options, names, since_ns=options.since_ns or None)
         while True:
             for item in tail.wait():
-                if isinstance(item, LogLine):
+                if isinstance(item, ContainerLogLine):
                     yield item
                 else:
                     yield from _followed_event(context, tail, item, options, names)
@@ -287,7 +287,7 @@ def follow(
                 return
 
 
-def _watched_active(context: Context, tail: Tail, options: FollowOptions) -> bool:
+def _watched_active(context: Context, tail: LogTail, options: FollowOptions) -> bool:
     if not tail.alive:
         return False
     if not options.watched:
@@ -301,7 +301,7 @@ def _watched_active(context: Context, tail: Tail, options: FollowOptions) -> boo
 
 def _track(
     context: Context,
-    tail: Tail,
+    tail: LogTail,
     container_id: str,
     options: FollowOptions,
     names: dict[str, str],
@@ -317,8 +317,8 @@ def _track(
 
 
 def _followed_event(
-    context: Context, tail: Tail, event: ContainerEvent, options: FollowOptions, names: dict[str, str]
-) -> Iterator[LogLine | Exited | Recreated | Started]:
+    context: Context, tail: LogTail, event: ContainerEvent, options: FollowOptions, names: dict[str, str]
+) -> Iterator[ContainerLogLine | Exited | Recreated | Started]:
     if event.oneoff:
         return
     who: dict[str, Any] = {"container": event.name, "service": event.service, "number": event.number}

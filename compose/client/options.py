@@ -27,9 +27,10 @@ from pycompose.client.query_options import (
 from pycompose.engine.dataclass import dataclass, field
 
 __all__ = [
-    "AloneOptions",
     "AttachOptions",
+    "ChangeOptions",
     "CommitOptions",
+    "ContainerRunOptions",
     "CpOptions",
     "CreateOptions",
     "DownOptions",
@@ -42,7 +43,6 @@ __all__ = [
     "KillOptions",
     "LogsOptions",
     "LsOptions",
-    "Mutation",
     "PauseOptions",
     "PortOptions",
     "PsOptions",
@@ -63,7 +63,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mutation:
+class ChangeOptions:
     """Shared by every command that changes something.
 
     `dry_run` emits the events of the plan and changes nothing. `parallel` bounds the engine calls that run at
@@ -75,7 +75,7 @@ class Mutation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageOptions(Mutation):
+class ImageOptions(ChangeOptions):
     """How images are got ready: `pull` is always, missing, never, build or "" (each service's own policy)."""
 
     build: bool = False
@@ -123,7 +123,7 @@ class UpOptions(CreateOptions):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DownOptions(Mutation):
+class DownOptions(ChangeOptions):
     """`down`; `rmi` is "", "local" or "all"."""
 
     services: tuple[str, ...] = ()
@@ -134,7 +134,7 @@ class DownOptions(Mutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StartOptions(Mutation):
+class StartOptions(ChangeOptions):
     """`start` of existing containers; `wait` until running or healthy."""
 
     services: tuple[str, ...] = ()
@@ -143,7 +143,7 @@ class StartOptions(Mutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StopOptions(Mutation):
+class StopOptions(ChangeOptions):
     """`stop`; `timeout_s` None is each service's own grace period."""
 
     services: tuple[str, ...] = ()
@@ -151,7 +151,7 @@ class StopOptions(Mutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestartOptions(Mutation):
+class RestartOptions(ChangeOptions):
     """`restart`; `no_deps` leaves dependants with `restart: true` alone."""
 
     services: tuple[str, ...] = ()
@@ -160,7 +160,7 @@ class RestartOptions(Mutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KillOptions(Mutation):
+class KillOptions(ChangeOptions):
     """`kill`; `signal` as written: "SIGKILL", "TERM", "9"."""
 
     services: tuple[str, ...] = ()
@@ -169,7 +169,7 @@ class KillOptions(Mutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RmOptions(Mutation):
+class RmOptions(ChangeOptions):
     """`rm` of stopped containers; `stop` stops them first, `volumes` takes their anonymous volumes too."""
 
     services: tuple[str, ...] = ()
@@ -178,7 +178,7 @@ class RmOptions(Mutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScaleOptions(Mutation):
+class ScaleOptions(ChangeOptions):
     """`scale SERVICE=N…`; `scale` holds (service, replicas)."""
 
     scale: tuple[tuple[str, int], ...]
@@ -186,7 +186,7 @@ class ScaleOptions(Mutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PauseOptions(Mutation):
+class PauseOptions(ChangeOptions):
     """`pause` and `unpause`."""
 
     services: tuple[str, ...] = ()
@@ -251,7 +251,7 @@ class RunOptions(ImageOptions):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AloneOptions(ImageOptions):
+class ContainerRunOptions(ImageOptions):
     """`container run` and `create`. `keys` has the value of each flag of flags.FLAGS by its `key`, as far as given.
 
     `entrypoint` None is the image's, "" none. `cidfile` gets the id. With `start` False the container is only made.
@@ -298,7 +298,7 @@ class AttachOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CpOptions(Mutation):
+class CpOptions(ChangeOptions):
     """`cp` between `path` in the containers of `service` and `local` on the host ("-" is a tar stream).
 
     `index` 0 is: out of the lowest replica, into every one. `all` includes one-off containers. `container` is an id and
@@ -317,7 +317,7 @@ class CpOptions(Mutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CommitOptions(Mutation):
+class CommitOptions(ChangeOptions):
     """`commit` of a container as image `reference` ("" leaves it nameless).
 
     `changes` are Dockerfile instructions. `container` is an id and beats service and index.
@@ -334,7 +334,7 @@ class CommitOptions(Mutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PullOptions(Mutation):
+class PullOptions(ChangeOptions):
     """`pull` of the services' images; `policy` is "", "missing" or "always"."""
 
     services: tuple[str, ...] = ()
@@ -346,7 +346,7 @@ class PullOptions(Mutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PushOptions(Mutation):
+class PushOptions(ChangeOptions):
     """`push` of the services' images."""
 
     services: tuple[str, ...] = ()
@@ -356,7 +356,7 @@ class PushOptions(Mutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BuildOptions(Mutation):
+class BuildOptions(ChangeOptions):
     """`build`. `build_args` are NAME=VALUE or NAME, `ssh` ID or ID=SOCKET."""
 
     services: tuple[str, ...] = ()

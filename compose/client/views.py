@@ -72,7 +72,7 @@ class ProjectView:
     config_files: tuple[str, ...] = ()
 
 
-class LogLine(NamedTuple):
+class ContainerLogLine(NamedTuple):
     """One line of output, of any bytes, without its newline. `stream` is "stdout" or "stderr"."""
 
     container: str

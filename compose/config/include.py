@@ -21,7 +21,7 @@ RESOURCES = ("services", "volumes", "networks", "secrets", "configs", "models")
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class LoadScope:
     """Where a model is loaded: its absolute `directory`, the `base` its relative paths are joined to, its variables.
 
     `base` equals `directory` for the main model; for included ones it is relative to the including directory, so
@@ -37,10 +37,10 @@ class Scope:
     warnings: Warnings = field(default_factory=Warnings)
 
 
-LoadModel = Callable[[Scope, tuple[str, ...]], Map]
+LoadModel = Callable[[LoadScope, tuple[str, ...]], Map]
 
 
-def apply_include(root: Map, scope: Scope, file: str, resets: list[Path], load: LoadModel) -> None:
+def apply_include(root: Map, scope: LoadScope, file: str, resets: list[Path], load: LoadModel) -> None:
     """Load what `root` includes and merge it, in place. `file` is the including file, absolute. Raises ConfigError."""
     entries = root.pop("include", None)
     if entries is None:
@@ -58,7 +58,7 @@ def apply_include(root: Map, scope: Scope, file: str, resets: list[Path], load: 
         _import(model, root, resets)
 
 
-def _scope(entry: Any, scope: Scope, file: str, where: Location) -> tuple[Scope, tuple[str, ...]]:
+def _scope(entry: Any, scope: LoadScope, file: str, where: Location) -> tuple[LoadScope, tuple[str, ...]]:
     """Return the scope of one entry and its files, absolute."""
     if isinstance(entry, str):
         entry = {"path": entry}
@@ -82,7 +82,7 @@ def _scope(entry: Any, scope: Scope, file: str, where: Location) -> tuple[Scope,
         )
         raise ConfigError(f"include goes in a circle: {circle}", location=where)
     environment = _environment(_strings(entry.get("env_file"), where), directory, scope, where)
-    return Scope(directory, base, environment, scope.home, chain, where, scope.warnings), paths
+    return LoadScope(directory, base, environment, scope.home, chain, where, scope.warnings), paths
 
 
 def _relative(path: str, directory: str) -> str:
@@ -101,7 +101,7 @@ def _strings(value: Any, where: Location) -> list[str]:
     return items
 
 
-def _environment(files: list[str], directory: str, scope: Scope, where: Location) -> dict[str, str]:
+def _environment(files: list[str], directory: str, scope: LoadScope, where: Location) -> dict[str, str]:
     """Return the variables of an included model: the including one's, then its own env files."""
     environment = dict(scope.environment)
     if not files:

@@ -30,12 +30,12 @@ from pycompose.config.discover import ProjectSource, find_project, name_of
 from pycompose.config.envfiles import fold_environment, fold_labels
 from pycompose.config.extends import ExtendedFile, apply_extends
 from pycompose.config.files import display, read_bytes, refuse_remote
-from pycompose.config.include import Scope, apply_include
+from pycompose.config.include import LoadScope, apply_include
 from pycompose.config.interpolate import interpolate
 from pycompose.config.marshal import marshal
 from pycompose.config.merge import merge
 from pycompose.config.options import LoadOptions
-from pycompose.config.paths import Base, expand_user, resolve_paths
+from pycompose.config.paths import PathBase, expand_user, resolve_paths
 from pycompose.config.select import drop_unused, select, split_by_profiles
 from pycompose.config.source import Document, parse_yaml
 from pycompose.config.tree import Map, Seq, clone, locate, location, path_at, render_path
@@ -150,7 +150,7 @@ class _Loader:
     found: ProjectSource
     warnings: Warnings
     documents: dict[str, list[Document]] = field(default_factory=dict)
-    bases: dict[tuple[str, str, int], tuple[Scope, ExtendedFile]] = field(default_factory=dict)
+    bases: dict[tuple[str, str, int], tuple[LoadScope, ExtendedFile]] = field(default_factory=dict)
 
     def load(self) -> Loaded:
         """Go through the phases. Raises ConfigError as users understand it."""
@@ -168,7 +168,7 @@ class _Loader:
         name = name_of(options, found, self._names(), self.warnings)
         environment = {**found.environment, "COMPOSE_PROJECT_NAME": name}
         home = options.environment.get("HOME", "")
-        scope = Scope(found.directory, found.directory, environment, home, warnings=self.warnings)
+        scope = LoadScope(found.directory, found.directory, environment, home, warnings=self.warnings)
         root = self.model(scope, found.files)
         if not root:
             raise ConfigError("empty compose file", location=Location(self._shown(found.files[0])))
@@ -244,7 +244,7 @@ class _Loader:
                 return [document for document in documents if isinstance(document.root, (Map, Seq))]
         return []
 
-    def model(self, scope: Scope, files: tuple[str, ...]) -> Map:
+    def model(self, scope: LoadScope, files: tuple[str, ...]) -> Map:
         """Return the model of `files`, each merged onto those before it."""
         root = Map()
         for file in files:
@@ -253,12 +253,12 @@ class _Loader:
         set_defaults(root)
         check(root)
         if self.options.resolve_paths or scope.including:
-            resolve_paths(root, Base(scope.base, scope.home))
+            resolve_paths(root, PathBase(scope.base, scope.home))
         if self.options.interpolate:
             resolve_bare(root, scope.environment)
         return root
 
-    def _document(self, root: Map, document: Document, file: str, scope: Scope) -> Map:
+    def _document(self, root: Map, document: Document, file: str, scope: LoadScope) -> Map:
         """Return `root` changed by one document."""
         shown = self._shown(file)
         tree = self._interpolated(document, shown, scope)
@@ -278,7 +278,7 @@ class _Loader:
             _omit_empty(canonical(merged, self.warnings, lenient=not self.options.interpolate))
         )
 
-    def _interpolated(self, document: Document, shown: str, scope: Scope) -> Map:
+    def _interpolated(self, document: Document, shown: str, scope: LoadScope) -> Map:
         tree = clone(document.root)
         if not isinstance(tree, Map):
             raise ConfigError(
@@ -289,7 +289,7 @@ class _Loader:
             interpolate(tree, scope.environment.get, self.warnings)
         return tree
 
-    def _base(self, path: str, where: Location, scope: Scope) -> ExtendedFile:
+    def _base(self, path: str, where: Location, scope: LoadScope) -> ExtendedFile:
         """Return the services of a file that `extends` names, their paths relative to the extending file."""
         refuse_remote(path, where)
         full = os.path.join(scope.directory, expand_user(path, scope.home))
@@ -302,7 +302,7 @@ class _Loader:
             self.bases[key] = (scope, self._extended(file, base, where, scope))
         return self.bases[key][1]
 
-    def _extended(self, file: str, base: str, where: Location, scope: Scope) -> ExtendedFile:
+    def _extended(self, file: str, base: str, where: Location, scope: LoadScope) -> ExtendedFile:
         shown = self._shown(file)
         root, resets = Map(), []
         for document in self._read(file, where):
@@ -311,7 +311,7 @@ class _Loader:
             root = enforce_unique(merge(root, tree))
             root = canonical(root, self.warnings, lenient=True)
             resets += document.resets
-        resolve_paths(root, Base(base, scope.home))
+        resolve_paths(root, PathBase(base, scope.home))
         return ExtendedFile(root.get("services"), resets, shown)
 
     def _read(self, file: str, where: Location | None = None) -> list[Document]:

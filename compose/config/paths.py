@@ -11,26 +11,26 @@ from pycompose.config.patterns import Trie, compile_rules
 from pycompose.config.tree import Map, Seq
 from pycompose.engine.dataclass import dataclass
 
-PathRule = Callable[[Any, "Base"], Any]
+PathRule = Callable[[Any, "PathBase"], Any]
 
 REMOTE_CONTEXTS = ("https://", "http://", "git://", "ssh://", "github.com/", "git@")
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class PathBase:
     """What relative paths are joined to: a directory, absolute or itself relative; `home` is what `~` means."""
 
     directory: str
     home: str = ""
 
 
-def resolve_paths(root: Map, base: Base) -> Map:
+def resolve_paths(root: Map, base: PathBase) -> Map:
     """Rewrite `root` in place."""
     _walk(root, _RULES, base)
     return root
 
 
-def absolute(path: str, base: Base) -> str:
+def absolute(path: str, base: PathBase) -> str:
     """Return `path`, with `~` expanded, joined to the base and cleaned."""
     path = expand_user(path, base.home)
     if path.startswith("/"):
@@ -52,7 +52,7 @@ def expand_user(path: str, home: str) -> str:
     return join(home, rest) if rest else home
 
 
-def _walk(node: Any, rules: Trie[PathRule], base: Base) -> None:
+def _walk(node: Any, rules: Trie[PathRule], base: PathBase) -> None:
     if isinstance(node, Map):
         for key, value in node.items():
             below = rules.key(key)
@@ -68,11 +68,11 @@ def _walk(node: Any, rules: Trie[PathRule], base: Base) -> None:
             _walk(value, below, base)
 
 
-def _path(value: Any, base: Base) -> Any:
+def _path(value: Any, base: PathBase) -> Any:
     return absolute(value, base) if isinstance(value, str) else value
 
 
-def _context(value: Any, base: Base) -> Any:
+def _context(value: Any, base: PathBase) -> Any:
     """Resolve a build context: a directory, unless it is a URL or another service."""
     if not isinstance(value, str):
         return value
@@ -81,20 +81,20 @@ def _context(value: Any, base: Base) -> Any:
     return absolute(value, base)
 
 
-def _watch_path(value: Any, base: Base) -> Any:
+def _watch_path(value: Any, base: PathBase) -> Any:
     if not isinstance(value, str):
         return value
     path = absolute(value, base)
     return os.path.realpath(path) if path.startswith("/") and os.path.exists(path) else path
 
 
-def _mount(value: Any, base: Base) -> Any:
+def _mount(value: Any, base: PathBase) -> Any:
     if isinstance(value, dict) and value.get("type") == "bind" and isinstance(value.get("source"), str):
         value["source"] = _host_path(value["source"], base)
     return value
 
 
-def _host_path(value: Any, base: Base) -> Any:
+def _host_path(value: Any, base: PathBase) -> Any:
     """Resolve a path, unless it is one of Windows."""
     if not isinstance(value, str):
         return value
@@ -105,7 +105,7 @@ def _host_path(value: Any, base: Base) -> Any:
     return absolute(value, base)
 
 
-def _volume(value: Any, base: Base) -> Any:
+def _volume(value: Any, base: PathBase) -> Any:
     """Resolve the device of a local volume that is a bind mount."""
     if not isinstance(value, dict) or value.get("driver") not in (None, "", "local"):
         return value

@@ -12,7 +12,7 @@ Reason = str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class User:
+class UserFacts:
     """Who asks. `lacking`: capabilities that root has on a machine of its own, and this process hasn't."""
 
     uid: int
@@ -74,7 +74,7 @@ class Groups:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class StateDirectory:
     """A state root, the filesystem that it is on or would be, and what is free there."""
 
     path: str
@@ -90,8 +90,8 @@ class Place:
 class Storage:
     """Both state roots, and an overlay with its upper directory in the first: step → reason."""
 
-    root: Place
-    run: Place
+    root: StateDirectory
+    run: StateDirectory
     overlay: dict[str, Reason]
 
 
@@ -104,7 +104,7 @@ class Firewall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class NetworkFacts:
     """What was tried in a network namespace of its own (step → reason); the machine's other firewalls; tun.
 
     `firewalls` is None when they can't be asked for; `tun` and `uplinks` are for networks without root.
@@ -127,7 +127,7 @@ class Identities:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class LimitFacts:
     """The machine's limits by name (sysctls, RLIMIT_NOFILE, pids.max of our group); absent where there is none."""
 
     values: dict[str, int]
@@ -137,13 +137,13 @@ class Limits:
 class Facts:
     """Everything."""
 
-    user: User
+    user: UserFacts
     program: Program
     kernel: Kernel
     isolation: Isolation
     walls: Walls
     groups: Groups
     storage: Storage
-    network: Network
+    network: NetworkFacts
     identities: Identities
-    limits: Limits
+    limits: LimitFacts

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pycompose.doctor.rows import Row, State, failures, limited, missing, ok, unknown, untried
 
 if TYPE_CHECKING:
-    from pycompose.doctor.facts import Facts, Place
+    from pycompose.doctor.facts import Facts, StateDirectory
 
 GIB = 1 << 30
 LEAST_FREE_BYTES = GIB
@@ -54,7 +54,7 @@ def run_directory(facts: Facts) -> Row:
     return row
 
 
-def _room(check: str, place: Place, variable: str, uid: int) -> Row:
+def _room(check: str, place: StateDirectory, variable: str, uid: int) -> Row:
     free = f"{place.free_bytes / GIB:.1f} GiB free"
     found = f"{place.path} on {place.fstype or 'an unknown file system'}, {free}"
     if not place.writable:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycompose.doctor.attempts import attempt, attempts
-from pycompose.doctor.facts import Groups, Isolation, Kernel, Limits, Walls
+from pycompose.doctor.facts import Groups, Isolation, Kernel, LimitFacts, Walls
 from pycompose.engine.cgroups import devices
 from pycompose.engine.cgroups.hosts import detect
 from pycompose.engine.keeper.spawn import can_be_born_in
@@ -208,7 +208,7 @@ def _born(own: Path) -> str:
         os.close(fd)
 
 
-def limits() -> Limits:
+def limits() -> LimitFacts:
     """Return what this machine has room for."""
     values = {name: int(text) for name in _LIMITS if (text := _sysctl(name)).isdigit()}
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -216,7 +216,7 @@ def limits() -> Limits:
         values["nofile"] = hard
     if bounds := list(_pids_bounds(detect())):
         values["pids.max"] = min(bounds)
-    return Limits(values=values)
+    return LimitFacts(values=values)
 
 
 def _pids_bounds(host: Hierarchies) -> Iterator[int]:

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycompose.doctor.attempts import attempts
-from pycompose.doctor.facts import Firewall, Identities, Network, Place, Program, Storage, User
+from pycompose.doctor.facts import (
+    Firewall,
+    Identities,
+    NetworkFacts,
+    Program,
+    StateDirectory,
+    Storage,
+    UserFacts,
+)
 from pycompose.engine.errors import NetworkError
 from pycompose.engine.linux import caps, mounts, namespaces
 
@@ -30,12 +38,12 @@ _ID_TOOLS = ("newuidmap", "newgidmap")
 _MTU = 1500
 
 
-def user() -> User:
+def user() -> UserFacts:
     """Return who we are."""
     mask = caps.permitted()
     known = enumerate(caps.CAPABILITIES[: caps.last_capability() + 1])
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    return User(
+    return UserFacts(
         uid=os.geteuid(),
         name=_name(os.geteuid()),
         lacking=frozenset(name for number, name in known if not mask >> number & 1),
@@ -123,10 +131,10 @@ def _nearest(path: Path) -> Path:
     return next(one for one in (path, *path.parents) if one.is_dir())
 
 
-def _place(path: Path) -> Place:
+def _place(path: Path) -> StateDirectory:
     there = _nearest(path)
     room = os.statvfs(there)
-    return Place(
+    return StateDirectory(
         path=str(path),
         fstype=_fstype(there),
         writable=os.access(there, os.W_OK),
@@ -148,14 +156,14 @@ def _fstype(path: Path) -> str:
     return found
 
 
-def network(*, root: bool) -> Network:
+def network(*, root: bool) -> NetworkFacts:
     """Return what networks can be made of, tried in a network namespace of its own."""
     steps = dict.fromkeys(_NETWORK_STEPS)
     if root:
         steps = attempts(namespaces.CLONE_NEWNET, _NetworkTrial().steps())
     tun = Path("/dev/net/tun")
     reason = "" if os.access(tun, os.R_OK | os.W_OK) else "not for this user" if tun.exists() else "not there"
-    return Network(
+    return NetworkFacts(
         steps=steps,
         firewalls=_firewalls() if root else None,
         tun=reason,

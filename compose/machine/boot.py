@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from pycompose.engine.errors import PycomposeError
 from pycompose.ipc.requests import RemoveRequest, StartRequest, StopRequest
 from pycompose.machine.containers import ask
-from pycompose.state.boot import Last, noted
+from pycompose.state.boot import LastStatus, noted
 from pycompose.state.records import read_service
-from pycompose.state.snapshot import ALONE
+from pycompose.state.snapshot import STANDALONE
 from pycompose.state.users import all_containers
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from pycompose.policy.observed import ObservedContainer
 
 
-def returns(policy: Restart, last: Last | None) -> bool:
+def returns(policy: Restart, last: LastStatus | None) -> bool:
     """Tell whether a container is started with the machine."""
     if last is None:
         return False
     return {
         "always": True,
-        "unless-stopped": last is not Last.STOPPED,
-        "on-failure": last is Last.UP,
+        "unless-stopped": last is not LastStatus.STOPPED,
+        "on-failure": last is LastStatus.UP,
     }.get(policy.kind, False)
 
 
@@ -77,5 +77,5 @@ def shutdown(context: Context, timeout_s: float | None) -> list[str]:
 
 def _standalone(context: Context) -> list[ObservedContainer]:
     """Return the containers outside any compose file, the oldest first: a container can only join an older one."""
-    found = [one for one in all_containers(context.paths) if one.config.project == ALONE]
+    found = [one for one in all_containers(context.paths) if one.config.project == STANDALONE]
     return sorted(found, key=lambda one: one.config.created_ns)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pycompose.client import kept_networks
 from pycompose.client.listings import container_view
 from pycompose.client.supervisor import call
-from pycompose.client.views import ContainerView, LogLine
+from pycompose.client.views import ContainerLogLine, ContainerView
 from pycompose.engine.config import Limits
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError, StateError
@@ -30,7 +30,7 @@ from pycompose.ipc.requests import (
 )
 from pycompose.ipc.retry import persistently
 from pycompose.labels import PROJECT
-from pycompose.machine.rows import Pruned, directory_bytes, matches_labels
+from pycompose.machine.rows import PruneResult, directory_bytes, matches_labels
 from pycompose.model import Restart
 from pycompose.state.snapshot import owner_of, read_container
 from pycompose.state.users import all_containers
@@ -193,7 +193,7 @@ def remove(context: Context, text: str, *, force: bool, volumes: bool) -> str:
     return container.name
 
 
-def prune(context: Context, *, labels: Iterable[str] = ()) -> Pruned:
+def prune(context: Context, *, labels: Iterable[str] = ()) -> PruneResult:
     """Remove all containers that don't run."""
     wanted = list(labels)
     stopped: dict[str, list[ObservedContainer]] = {}
@@ -209,7 +209,7 @@ def prune(context: Context, *, labels: Iterable[str] = ()) -> Pruned:
         ask(context, found[0], RemoveRequest(ids=tuple(c.id for c in found)))
         names += [c.name for c in found]
         freed += sum(sizes)
-    return Pruned(names=tuple(names), freed_bytes=freed)
+    return PruneResult(names=tuple(names), freed_bytes=freed)
 
 
 def ask(context: Context, container: ObservedContainer, request: ContainersRequest[ChangeResult]) -> None:
@@ -228,7 +228,7 @@ def ask(context: Context, container: ObservedContainer, request: ContainersReque
     persistently(whole, work, context.sink)
 
 
-def logs(context: Context, text: str, options: LogsOptions) -> Iterator[LogLine]:
+def logs(context: Context, text: str, options: LogsOptions) -> Iterator[ContainerLogLine]:
     """Yield the lines of one container; with `follow` until it ends. Raises NoSuchContainer, EngineError."""
     container = find(context, text)
     if not is_kept(container.config.log):
@@ -241,7 +241,7 @@ def logs(context: Context, text: str, options: LogsOptions) -> Iterator[LogLine]
         if not directory.exists():
             return
         for line in read_logs(directory, since_ns=since_ns, until_ns=until_ns, tail=options.tail):
-            yield LogLine(
+            yield ContainerLogLine(
                 container=container.name,
                 service=container.service,
                 number=container.number,
@@ -250,15 +250,15 @@ def logs(context: Context, text: str, options: LogsOptions) -> Iterator[LogLine]
                 stamp_ns=line.stamp_ns,
             )
         return
-    from pycompose.client.logs import Tail  # noqa: PLC0415 - only to follow
+    from pycompose.client.logs import LogTail  # noqa: PLC0415 - only to follow
 
-    with Tail(context, container.config.project) as tail:
+    with LogTail(context, container.config.project) as tail:
         tail.add(container, since_ns=since_ns, lines=options.tail)
         first = True
         while first or container.id in tail.active:
             first = False
             for item in tail.wait():
-                if isinstance(item, LogLine):
+                if isinstance(item, ContainerLogLine):
                     if until_ns and item.stamp_ns > until_ns:
                         return
                     yield item

@@ -53,7 +53,7 @@ class HistoryRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Removal:
+class ImageRemoval:
     """What `image rm` and `image prune` took away."""
 
     untagged: tuple[str, ...]
@@ -231,19 +231,19 @@ def tag(context: Context, source: str, target: str) -> None:
     ImageStore(context.paths).tag(source, target)
 
 
-def remove(context: Context, reference: str, *, force: bool = False) -> Removal:
+def remove(context: Context, reference: str, *, force: bool = False) -> ImageRemoval:
     """Take a name away, and the image with its last one. Raises NoSuchImage, ImageError when it is used."""
     done = ImageStore(context.paths).remove(reference, force=force)
-    return Removal(untagged=done.untagged, deleted=done.deleted, freed_bytes=done.reclaimed.size_bytes)
+    return ImageRemoval(untagged=done.untagged, deleted=done.deleted, freed_bytes=done.reclaimed.size_bytes)
 
 
-def prune(context: Context, *, everything: bool, before_s: float | None = None) -> Removal:
+def prune(context: Context, *, everything: bool, before_s: float | None = None) -> ImageRemoval:
     """Remove nameless images, with `everything` all that no container uses.
 
     `before_s` spares younger ones.
     """
     done = ImageStore(context.paths).prune(everything=everything, before=before_s)
-    return Removal(untagged=done.untagged, deleted=done.deleted, freed_bytes=done.reclaimed.size_bytes)
+    return ImageRemoval(untagged=done.untagged, deleted=done.deleted, freed_bytes=done.reclaimed.size_bytes)
 
 
 def load(context: Context, source: Path | BinaryIO, platform: str | None = None) -> list[str]:

@@ -11,7 +11,7 @@ from pycompose.engine.errors import AlreadyExists, NetworkError
 from pycompose.ipc.requests import ConnectRequest, DisconnectRequest
 from pycompose.labels import PROJECT
 from pycompose.machine import containers
-from pycompose.machine.rows import NetworkRow, Pruned, filtered, in_the_making, matches_labels
+from pycompose.machine.rows import NetworkRow, PruneResult, filtered, in_the_making, matches_labels
 from pycompose.networking.api import Networking
 from pycompose.networking.model import NetworkSpec, NetworkState, Pool, check_name
 from pycompose.state.abandoned import clear_abandoned
@@ -176,7 +176,7 @@ def disconnect(context: Context, network: str, text: str) -> None:
     containers.ask(context, container, DisconnectRequest(network=name))
 
 
-def prune(context: Context, *, labels: Iterable[str] = ()) -> Pruned:
+def prune(context: Context, *, labels: Iterable[str] = ()) -> PruneResult:
     """Remove the networks that no container refers to, running or not."""
     wanted = list(labels)
     removed = [] if wanted else clear_abandoned(context.paths)
@@ -188,4 +188,4 @@ def prune(context: Context, *, labels: Iterable[str] = ()) -> Pruned:
             with contextlib.suppress(NetworkError):  # somebody has just connected
                 _remove(context.paths, row.name)
                 removed.append(row.name)
-    return Pruned(names=tuple(removed))
+    return PruneResult(names=tuple(removed))

@@ -47,7 +47,7 @@ class NetworkRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
+class PruneResult:
     """What was removed, by name, and the bytes that freed."""
 
     names: tuple[str, ...] = ()

@@ -13,22 +13,22 @@ from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
 from pycompose.events import Event, Phase
 from pycompose.ipc.requests import RunRequest
-from pycompose.state.snapshot import ALONE
+from pycompose.state.snapshot import STANDALONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pycompose.client.context import Context
-    from pycompose.client.options import AloneOptions
+    from pycompose.client.options import ContainerRunOptions
     from pycompose.client.sessions import Session
 
 
-def run(context: Context, options: AloneOptions) -> Session:
+def run(context: Context, options: ContainerRunOptions) -> Session:
     """Make, and unless told otherwise start, a container outside any compose file; raises PycomposeError.
 
     Its warnings go to the sink. Without a start, or detached, the session only has the container's id.
     """
-    prepare(context, ALONE)
+    prepare(context, STANDALONE)
     # While the supervisor starts.
     from pycompose.client.images import ensure_images  # noqa: PLC0415
     from pycompose.machine import run_project  # noqa: PLC0415

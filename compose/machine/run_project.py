@@ -23,12 +23,12 @@ from pycompose.engine.errors import CgroupError, PycomposeError
 from pycompose.errors import ConfigError, ConfigErrors
 from pycompose.machine.run_flags import FLAGS, REPEATED, Flag
 from pycompose.model import Port, Restart
-from pycompose.state.snapshot import ALONE
+from pycompose.state.snapshot import STANDALONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from pycompose.client.options import AloneOptions
+    from pycompose.client.options import ContainerRunOptions
     from pycompose.config.load import Loaded
     from pycompose.engine.images.spec import Image
     from pycompose.model import Project, Service
@@ -50,7 +50,7 @@ _SECOND = (
 
 
 def project_of(
-    options: AloneOptions, environment: Mapping[str, str], network: Callable[[str], str]
+    options: ContainerRunOptions, environment: Mapping[str, str], network: Callable[[str], str]
 ) -> tuple[Project, Loaded]:
     """Return the project with the one service that the flags describe, and the load for its warnings.
 
@@ -73,7 +73,7 @@ def project_of(
     if options.cpuset_mems:
         service = replace(service, limits=replace(service.limits, cpuset_mems=options.cpuset_mems))
     _check_service(service)
-    return replace(project, name=ALONE, services={name: service}), loaded
+    return replace(project, name=STANDALONE, services={name: service}), loaded
 
 
 def remarks(service: Service, loaded: Loaded) -> list[str]:
@@ -102,7 +102,7 @@ def publish_exposed(service: Service, image: Image) -> Service:
     return replace(service, ports=tuple(ports))
 
 
-def _check(options: AloneOptions) -> None:
+def _check(options: ContainerRunOptions) -> None:
     if options.name and not NAME.match(options.name):
         raise PycomposeError(
             f"--name {options.name}: not a container name",
@@ -141,7 +141,7 @@ def _literal(node: Any) -> Any:
     return node.replace("$", "$$") if isinstance(node, str) else node
 
 
-def _tree(options: AloneOptions, network: Callable[[str], str]) -> dict[str, Any]:
+def _tree(options: ContainerRunOptions, network: Callable[[str], str]) -> dict[str, Any]:
     """Return the model of the project as a compose file would have it."""
     service: dict[str, Any] = {"image": options.image}
     for flag in FLAGS:
@@ -318,7 +318,7 @@ def _mount_value(text: str, key: str, value: str) -> Any:
 
 
 def _add_networks(
-    root: dict[str, Any], service: dict[str, Any], options: AloneOptions, network: Callable[[str], str]
+    root: dict[str, Any], service: dict[str, Any], options: ContainerRunOptions, network: Callable[[str], str]
 ) -> None:
     """Put the service on its networks: those it names, else the one that all such containers are on."""
     mode = options.networks[0] if options.networks else ""
@@ -385,7 +385,7 @@ _OTHER_KEYS = {
 }
 
 
-def _of_flag(error: ConfigError, options: AloneOptions) -> PycomposeError:
+def _of_flag(error: ConfigError, options: ContainerRunOptions) -> PycomposeError:
     """Return the loader's error with the flag in the place of the key."""
     path = error.location.path.removeprefix(PREFIX)
     key, _, rest = path.partition("[")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class DiskUse:
     """One line of `system df`: how many there are, how many in use, their bytes, and what `prune` could free."""
 
     kind: str
@@ -35,10 +35,10 @@ class Use:
     reclaimable_bytes: int
 
 
-def usage(context: Context) -> list[Use]:
+def usage(context: Context) -> list[DiskUse]:
     """Return what images, containers and volumes take. Raises ImageError."""
     disk = images.disk_usage(context)
-    of_images = Use(
+    of_images = DiskUse(
         kind="Images",
         total=disk.images,
         active=disk.in_use,
@@ -82,8 +82,8 @@ _EVENT_FILTERS: dict[str, Callable[[EventView, str], bool]] = {
 }
 
 
-def _summed(kind: str, sizes: list[tuple[str, int, bool]]) -> Use:
-    return Use(
+def _summed(kind: str, sizes: list[tuple[str, int, bool]]) -> DiskUse:
+    return DiskUse(
         kind=kind,
         total=len(sizes),
         active=sum(used for _, _, used in sizes),

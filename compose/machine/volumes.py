@@ -6,7 +6,14 @@ import secrets
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import VolumeError, VolumeInUse
-from pycompose.machine.rows import Pruned, VolumeRow, directory_bytes, filtered, in_the_making, matches_labels
+from pycompose.machine.rows import (
+    PruneResult,
+    VolumeRow,
+    directory_bytes,
+    filtered,
+    in_the_making,
+    matches_labels,
+)
 from pycompose.state.users import volume_users
 from pycompose.volumes.store import ANONYMOUS, PROJECT, VolumeSpec, VolumeState, VolumeStore
 
@@ -64,7 +71,7 @@ def remove(context: Context, name: str, *, force: bool = False) -> None:
     store.remove(name)
 
 
-def prune(context: Context, *, everything: bool, labels: Iterable[str] = ()) -> Pruned:
+def prune(context: Context, *, everything: bool, labels: Iterable[str] = ()) -> PruneResult:
     """Remove anonymous volumes that no container refers to, with `everything` named ones too."""
     store = VolumeStore(context.paths)
     store.sweep()
@@ -81,4 +88,4 @@ def prune(context: Context, *, everything: bool, labels: Iterable[str] = ()) -> 
             store.remove(volume.name)
             removed.append(volume.name)
             freed += size
-    return Pruned(names=tuple(removed), freed_bytes=freed)
+    return PruneResult(names=tuple(removed), freed_bytes=freed)

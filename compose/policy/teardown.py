@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DownOptions:
+class TeardownOptions:
     """What `down` asks for: `services` only (none: all), the data of `volumes` too, other grace periods."""
 
     services: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def _dependants_first(by_service: Mapping[str, list[ObservedContainer]]) -> list
     return order
 
 
-def down_plan(observed: Observed, project: Project | None, options: DownOptions) -> Plan:
+def down_plan(observed: Observed, project: Project | None, options: TeardownOptions) -> Plan:
     """Return the plan of `down`: containers in reverse order, then networks, then volumes.
 
     Without the compose file (`project`) it is about all that the project has made.

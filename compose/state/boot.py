@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths
 
 
-class Last(enum.Enum):
+class LastStatus(enum.Enum):
     """What has become of a container that was started."""
 
     UP = "up"
@@ -28,7 +28,7 @@ def _file(paths: StatePaths, container_id: str) -> Path:
     return paths.container(container_id) / "last"
 
 
-def note(paths: StatePaths, container_id: str, last: Last) -> None:
+def note(paths: StatePaths, container_id: str, last: LastStatus) -> None:
     """Write down what has become of a container; raises OSError.
 
     Written over, not replaced: an empty file, after a power cut, counts as UP.
@@ -36,16 +36,16 @@ def note(paths: StatePaths, container_id: str, last: Last) -> None:
     _file(paths, container_id).write_text(last.value, encoding="ascii")
 
 
-def note_change(paths: StatePaths, container_id: str, last: Last) -> None:
+def note_change(paths: StatePaths, container_id: str, last: LastStatus) -> None:
     """Do as `note` for a container of which something is noted; what can't be written is as it was."""
     with contextlib.suppress(OSError):
         if _file(paths, container_id).exists():
             note(paths, container_id, last)
 
 
-def noted(paths: StatePaths, container_id: str) -> Last | None:
+def noted(paths: StatePaths, container_id: str) -> LastStatus | None:
     """Return what has become of a container; None for one that was never started, or without a policy then."""
     try:
-        return Last(_file(paths, container_id).read_text(encoding="ascii") or Last.UP)
+        return LastStatus(_file(paths, container_id).read_text(encoding="ascii") or LastStatus.UP)
     except FileNotFoundError:
         return None

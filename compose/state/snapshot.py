@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 # The project of the containers outside any compose file (machine/run_project.py). No other one begins with "_"
 # (compose-spec, "Name").
-ALONE = "_containers"
+STANDALONE = "_containers"
 
 
 def shown_labels(config: ContainerConfig) -> dict[str, str]:
     """Return a container's labels for people: one outside any compose file has none of Compose's."""
-    if config.project != ALONE:
+    if config.project != STANDALONE:
         return config.labels
     return {key: value for key, value in config.labels.items() if not key.startswith(PREFIX)}
 

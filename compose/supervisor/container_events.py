@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from pycompose.ipc.messages import ContainerMessage
-from pycompose.supervisor.logfile import Journal
+from pycompose.supervisor.logfile import EventJournal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ class ContainerEvents:
 
     def __init__(self, journal: Path) -> None:
         """`journal` is the file that `events --since` reads."""
-        self._journal = Journal(journal, JOURNAL_BYTES)
+        self._journal = EventJournal(journal, JOURNAL_BYTES)
         self._recent: deque[ContainerEvent] = deque(maxlen=RECENT_EVENTS)
         self.subscribers: set[Peer] = set()
 

@@ -41,7 +41,7 @@ class LogFile(logging.FileHandler):
             os.dup2(self.stream.fileno(), 2)
 
 
-class Journal:
+class EventJournal:
     """One JSON object per line, appended to a file that stays open; what can't be written is lost."""
 
     def __init__(self, path: Path, most_bytes: int) -> None:

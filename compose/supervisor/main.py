@@ -41,7 +41,7 @@ from pycompose.ipc.server import Peer
 from pycompose.networking.api import Networking
 from pycompose.state.abandoned import clear_abandoned
 from pycompose.state.ownership import forget, lock
-from pycompose.state.snapshot import ALONE, claims
+from pycompose.state.snapshot import STANDALONE, claims
 from pycompose.supervisor.dispatch import Dispatcher
 from pycompose.supervisor.forkserver import ForkserverProcess
 from pycompose.supervisor.keepers import BY_NAME
@@ -101,7 +101,7 @@ class Supervisor:
         if self._occupied or not self._begun or project.finished.is_set():
             return
         # A `container run` often follows another one.
-        delay_s = IDLE_S if project.lifecycle.tracked or project.name == ALONE else 0.0
+        delay_s = IDLE_S if project.lifecycle.tracked or project.name == STANDALONE else 0.0
         self._idle = project.loop.call_later(delay_s, self._finish_if_idle)
 
     @property
@@ -121,7 +121,7 @@ class Supervisor:
                 if task is not None and not task.done():
                     peer.close()
             await project.tasks.cancel()
-        if project.name == ALONE and not claims(self.paths, ALONE):
+        if project.name == STANDALONE and not claims(self.paths, STANDALONE):
             await blocking(self._remove_bridge)
         await self._forkserver.end()
         project.wiring.close()

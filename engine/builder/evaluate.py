@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from pycompose.engine.builder import files, metadata
 from pycompose.engine.builder.dockerfile import Instruction, parse
-from pycompose.engine.builder.instructions import Plan, Stage, error, suggestion
+from pycompose.engine.builder.instructions import CheckedDockerfile, Stage, error, suggestion
 from pycompose.engine.builder.platforms import PROXIES, SETTINGS
 from pycompose.engine.builder.scope import DEFAULT_PATH, Scope
 from pycompose.engine.builder.steps import BaseImage, Evaluated, Inputs, StageSteps
@@ -23,7 +23,7 @@ SCRATCH = "scratch"
 Resolve = Callable[[str, str, Instruction], BaseImage]
 
 
-def evaluate(plan: Plan, target: str, inputs: Inputs, resolve: Resolve) -> Evaluated:
+def evaluate(plan: CheckedDockerfile, target: str, inputs: Inputs, resolve: Resolve) -> Evaluated:
     """Return the steps of all stages that `target` ("" is the last stage) needs.
 
     `resolve(image, platform, from)` is asked once per base image. Raises DockerfileError with the place.
@@ -34,7 +34,7 @@ def evaluate(plan: Plan, target: str, inputs: Inputs, resolve: Resolve) -> Evalu
 class _Evaluation:
     """Works stages out as they turn out to be needed."""
 
-    def __init__(self, plan: Plan, inputs: Inputs, resolve: Resolve) -> None:
+    def __init__(self, plan: CheckedDockerfile, inputs: Inputs, resolve: Resolve) -> None:
         self.plan = plan
         self.inputs = inputs
         self._resolve = resolve

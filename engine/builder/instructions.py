@@ -61,7 +61,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class CheckedDockerfile:
     """A checked Dockerfile: the global ARGs, and its stages in order."""
 
     file: Dockerfile
@@ -78,7 +78,7 @@ class Plan:
         return None
 
 
-def checked(file: Dockerfile) -> Plan:
+def checked(file: Dockerfile) -> CheckedDockerfile:
     """Return the stages of `file`; raises DockerfileError at the first instruction that can't be meant."""
     arguments: list[Instruction] = []
     stages: list[Stage] = []
@@ -99,7 +99,7 @@ def checked(file: Dockerfile) -> Plan:
             )
     if not stages:
         raise DockerfileError("no build stage: the file has no FROM", file=file.name)
-    return Plan(file=file, arguments=tuple(arguments), stages=tuple(stages))
+    return CheckedDockerfile(file=file, arguments=tuple(arguments), stages=tuple(stages))
 
 
 def error(

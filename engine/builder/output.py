@@ -29,19 +29,19 @@ KINDS = (IMAGE, LOCAL, TAR, OCI, DOCKER)
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class BuildOutput:
     """What `--output` asks for; `dest` is "-" for standard output."""
 
     kind: str = IMAGE
     dest: str = ""
 
 
-def check_output(text: str) -> Output:
+def check_output(text: str) -> BuildOutput:
     """Return what `type=TYPE,dest=PATH` asks for; a lone path is a local folder, `-` a tar. Raises BuildError."""
     if not text:
-        return Output()
+        return BuildOutput()
     if "=" not in text:
-        return Output(TAR, "-") if text == "-" else Output(LOCAL, text)
+        return BuildOutput(TAR, "-") if text == "-" else BuildOutput(LOCAL, text)
     values = {}
     for item in text.split(","):
         name, _, value = item.partition("=")
@@ -55,10 +55,10 @@ def check_output(text: str) -> Output:
     dest = values.get("dest") or values.get("destination") or ""
     if kind == LOCAL and not dest:
         raise BuildError(f"--output {text}: a destination is missing", hint="add dest=FOLDER")
-    return Output(kind, dest or ("" if kind == IMAGE else "-"))
+    return BuildOutput(kind, dest or ("" if kind == IMAGE else "-"))
 
 
-def write_output(paths: StatePaths, store: ImageStore, image: Image, output: Output) -> None:
+def write_output(paths: StatePaths, store: ImageStore, image: Image, output: BuildOutput) -> None:
     """Write the image where `output` says. Raises BuildError, ImageError."""
     try:
         match output.kind:

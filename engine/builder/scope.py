@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pycompose.engine.builder.dockerfile import Instruction
-from pycompose.engine.builder.instructions import Plan, Stage, error
+from pycompose.engine.builder.instructions import CheckedDockerfile, Stage, error
 from pycompose.engine.builder.steps import Action, BaseImage, Inputs, StageSteps, Step
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import DockerfileError
@@ -19,7 +19,7 @@ DEFAULT_SHELL = ("/bin/sh", "-c")
 class Surroundings(Protocol):
     """What a stage knows of the file around it."""
 
-    plan: Plan
+    plan: CheckedDockerfile
     inputs: Inputs
     globals: dict[str, str]
     # Build arguments that somebody has declared.

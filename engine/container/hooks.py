@@ -19,7 +19,7 @@ from pycompose.engine.errors import EngineError
 from pycompose.engine.linux import process
 
 if TYPE_CHECKING:
-    from pycompose.engine.config import ContainerConfig, Hook
+    from pycompose.engine.config import ContainerConfig, OciHook
 
 OCI_VERSION = "1.2.0"
 PATIENCE_S = 60
@@ -51,7 +51,7 @@ def run_hooks(config: ContainerConfig, root: Path) -> None:
         _run(hook, json.dumps(state).encode(), root)
 
 
-def _run(hook: Hook, state: bytes, root: Path) -> None:
+def _run(hook: OciHook, state: bytes, root: Path) -> None:
     # Files, not pipes: whoever doesn't read or write can't stop us.
     given, said = os.memfd_create("state"), os.memfd_create("output")
     os.write(given, state)
@@ -78,7 +78,7 @@ def _run(hook: Hook, state: bytes, root: Path) -> None:
     )
 
 
-def _become(hook: Hook, given: int, said: int, root: Path) -> NoReturn:
+def _become(hook: OciHook, given: int, said: int, root: Path) -> NoReturn:
     try:
         os.umask(0o022)
         os.chdir(root)

@@ -63,15 +63,15 @@ _EMPTY_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf", "etc/machine-id"
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class HostMachine:
     """The machine to take the system from; tests give a root of their own."""
 
     root: Path = Path("/")
 
 
-def host_image(layout: ImageLayout, host: Machine | None = None) -> Image:
+def host_image(layout: ImageLayout, host: HostMachine | None = None) -> Image:
     """Return the image `host`, building its skeleton when /etc has changed. Raises ImageError."""
-    root = (host or Machine()).root
+    root = (host or HostMachine()).root
     skeleton = _skeleton(layout, root)
     trees = [RootfsTree(target="/", lowers=(str(skeleton),))]
     trees += [

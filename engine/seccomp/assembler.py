@@ -22,7 +22,7 @@ from pycompose.engine.seccomp.policy import KILL_PROCESS, audits, ranges
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pycompose.engine.seccomp.policy import Condition, Decision, Policy, Range
+    from pycompose.engine.seccomp.policy import ArgumentCondition, Decision, Policy, Range
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
 Code = list[Instruction]
@@ -92,7 +92,7 @@ def _decide(decision: Decision, *, narrow: bool) -> Code:
     return code
 
 
-def _check(condition: Condition, skip: int, *, narrow: bool) -> Code:
+def _check(condition: ArgumentCondition, skip: int, *, narrow: bool) -> Code:
     """Return instructions that go on behind themselves when `condition` holds, and `skip` further when it doesn't."""
     jump, inverted = _OPERATORS[condition.operator]
     taken, missed = (skip, 0) if inverted else (0, skip)

@@ -16,7 +16,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from pycompose.engine.linux.caps import CAPABILITIES
-from pycompose.engine.seccomp.policy import ALLOW, ERRNO, INT, REFUSE, Condition, Policy, Rule
+from pycompose.engine.seccomp.policy import ALLOW, ERRNO, INT, REFUSE, ArgumentCondition, Policy, Rule
 
 if TYPE_CHECKING:
     from pycompose.engine.seccomp.machines import Machine
@@ -121,11 +121,15 @@ PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 # one uses it, and it has been a way to root (Docker allows it in 26.1, and no more since 29).
 AF_ALG, AF_VSOCK = 38, 40
 CONDITIONAL = (
-    Rule(("clone",), ALLOW, (Condition(0, "EQ", 0, NAMESPACES),)),
+    Rule(("clone",), ALLOW, (ArgumentCondition(0, "EQ", 0, NAMESPACES),)),
     # Its flags are in memory: it doesn't exist here, and libc takes clone.
     Rule(("clone3",), ERRNO | errno.ENOSYS),
-    *(Rule(("personality",), ALLOW, (Condition(0, "EQ", value),)) for value in PERSONALITIES),
-    Rule(("socket",), ALLOW, (Condition(0, "NE", AF_VSOCK, INT), Condition(0, "NE", AF_ALG, INT))),
+    *(Rule(("personality",), ALLOW, (ArgumentCondition(0, "EQ", value),)) for value in PERSONALITIES),
+    Rule(
+        ("socket",),
+        ALLOW,
+        (ArgumentCondition(0, "NE", AF_VSOCK, INT), ArgumentCondition(0, "NE", AF_ALG, INT)),
+    ),
 )
 
 

@@ -45,7 +45,7 @@ INT = 0xFFFFFFFF
 LAST_NUMBER = 0xFFFFFFFF
 
 
-class Condition(NamedTuple):
+class ArgumentCondition(NamedTuple):
     """`argument` (0 to 5) AND `mask`, compared with `value`; operators are EQ, NE, LT, LE, GT, GE, unsigned."""
 
     argument: int
@@ -59,7 +59,7 @@ class Rule(NamedTuple):
 
     names: tuple[str, ...]
     action: int
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[ArgumentCondition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Policy:
 class Choice(NamedTuple):
     """One step of a decision: `action` when all conditions hold, else the next one."""
 
-    conditions: tuple[Condition, ...]
+    conditions: tuple[ArgumentCondition, ...]
     action: int
 
 
@@ -155,7 +155,7 @@ def decisions(policy: Policy, abi: Abi) -> dict[int, Decision]:
             # calls isn't allowed then, what it refuses to some is refused to all.
             if shared and (not rule.conditions or _leniency(rule.action) < _leniency(policy.default)):
                 number, which = shared
-                found.setdefault(number, []).append(Choice((Condition(0, "EQ", which),), rule.action))
+                found.setdefault(number, []).append(Choice((ArgumentCondition(0, "EQ", which),), rule.action))
     return {number: _decision(choices, policy.default) for number, choices in found.items()}
 
 

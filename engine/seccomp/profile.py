@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pycompose.engine.errors import SeccompError
 from pycompose.engine.linux.caps import CAPABILITIES
 from pycompose.engine.seccomp import policy as p
-from pycompose.engine.seccomp.policy import Condition, Policy, Rule
+from pycompose.engine.seccomp.policy import ArgumentCondition, Policy, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -148,18 +148,18 @@ def _holds(node: _Node, host: Host, *, every: bool) -> bool:
     return all(found) if every else any(found)
 
 
-def _condition(node: _Node) -> Condition:
+def _condition(node: _Node) -> ArgumentCondition:
     index = node.number("index", _LAST_ARGUMENT)
     value, second = node.number("value", _UINT64), node.number("valueTwo", _UINT64)
     operator = _OPERATORS[node.known("op", node.get("op", str) or "", _OPERATORS)]
     if operator == "MASKED_EQ":
-        return Condition(index, "EQ", second & value, value)
-    return Condition(index, operator, value)
+        return ArgumentCondition(index, "EQ", second & value, value)
+    return ArgumentCondition(index, operator, value)
 
 
 def _check_contradictions(rules: list[Rule], default: int) -> None:
     """Raise SeccompError for two rules with the same conditions and different actions, as libseccomp refuses them."""
-    said: dict[tuple[str, frozenset[Condition]], int] = {}
+    said: dict[tuple[str, frozenset[ArgumentCondition]], int] = {}
     for rule in rules:
         for name in rule.names if rule.conditions and rule.action != default else ():
             key = (name, frozenset(rule.conditions))

@@ -27,7 +27,7 @@ from tests.support.scenario import Host
 SERVICES = 10
 LINES = 200
 PEOPLE = ("command line", "supervisor", "keeper and containers", "forkserver")
-ALONE = "without forkserver"
+STANDALONE = "without forkserver"
 PROCESSES = ("pycompose.supervisor", "pycompose.engine.keeper", "pycompose.forkserver")
 
 
@@ -104,13 +104,13 @@ def report(results: dict[str, dict[str, list[Run]]]) -> str:
         mine = [run.wall for run in engines["pycompose"]]
         theirs = [run.wall for run in engines.get("docker", [])]
         ratio = f"{statistics.median(theirs) / statistics.median(mine):.1f}" if theirs else ""
-        alone = [run.wall for run in engines[ALONE]]
+        alone = [run.wall for run in engines[STANDALONE]]
         rows.append([name, seconds(mine), seconds(alone), seconds(theirs) if theirs else "", ratio])
         shares = [statistics.mean(run.cpu[who] for run in engines["pycompose"]) for who in PEOPLE]
         details.append([name, *(f"{share * 1000:.0f} ms" for share in shares)])
     return "\n\n".join(
         (
-            table(["", "pycompose", ALONE, "Docker Compose", "ratio"], rows),
+            table(["", "pycompose", STANDALONE, "Docker Compose", "ratio"], rows),
             table(["processor time", *PEOPLE], details),
         )
     )
@@ -127,7 +127,7 @@ def compare(host: Host, docker: list[str], folder: Path, rounds: int, wanted: li
         with contextlib.redirect_stdout(None):
             host.run(*words, cwd=folder, env={"PYCOMPOSE_FORKSERVER": "0"}, timeout_s=120).ok()
 
-    engines: dict[str, Compose] = {"pycompose": ours, ALONE: alone}
+    engines: dict[str, Compose] = {"pycompose": ours, STANDALONE: alone}
     if docker:
         engines["docker"] = runner([*docker, "--project-directory", str(folder)], folder)
     clocks: dict[str, Callable[[], dict[str, float]]] = {"pycompose": lambda: processor_time(host)}

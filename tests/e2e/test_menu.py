@@ -24,7 +24,7 @@ services:
     command: [sh, -c, "i=0; while sleep 0.1; do i=$$((i+1)); echo tick-$$i; done"]
     stop_signal: SIGKILL
 """
-ALONE = """
+STANDALONE = """
 services:
   shell:
     image: busybox
@@ -94,7 +94,7 @@ def test_a_pipe_is_talked_to_by_lines(busy: Host) -> None:
 
 def test_the_only_one_needs_no_choice_and_its_end_is_told(busy: Host) -> None:
     """When the service ends, the screen comes back by itself."""
-    project = busy.project({"compose.yaml": ALONE})
+    project = busy.project({"compose.yaml": STANDALONE})
     up = busy.spawn("up", cwd=project, tty=True)
     up.expect(r"Attach to one")
     up.send("a")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pycompose.cli.gotemplate.template import Template
     from pycompose.client.context import Context
     from pycompose.client.views import EventView
-    from pycompose.machine.system import Use
+    from pycompose.machine.system import DiskUse
 
 UNREADABLE = 64
 DF = Layout(
@@ -34,7 +34,7 @@ DF = Layout(
 )
 
 
-def fields(use: Use) -> dict[str, Any]:
+def fields(use: DiskUse) -> dict[str, Any]:
     """Return a line of `system df` with docker's names."""
     percent = f" ({100 * use.reclaimable_bytes // use.size_bytes}%)" if use.size_bytes else ""
     return {
@@ -171,7 +171,7 @@ def prune(
 ) -> None:
     """Ask, remove, and tell how much that freed."""
     from pycompose.machine import containers, images, networks, volumes
-    from pycompose.machine.rows import Pruned
+    from pycompose.machine.rows import PruneResult
 
     labels = groups.label_filters(filters)
     parts = [
@@ -193,6 +193,6 @@ def prune(
         freed += gone.freed_bytes
     if not labels:
         removed = images.prune(context, everything=everything)
-        groups.show_pruned("Deleted Images", Pruned(names=(*removed.untagged, *removed.deleted)))
+        groups.show_pruned("Deleted Images", PruneResult(names=(*removed.untagged, *removed.deleted)))
         freed += removed.freed_bytes
     click.echo(f"Total reclaimed space: {humanize.size(freed)}")

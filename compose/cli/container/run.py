@@ -19,7 +19,7 @@ from pycompose.machine.run_flags import FLAGS, REPEATED
 
 if TYPE_CHECKING:
     from pycompose.cli.display.terminal import ConnectedProcess
-    from pycompose.client.options import AloneOptions
+    from pycompose.client.options import ContainerRunOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -158,14 +158,14 @@ def flags(function: F) -> F:
 
 def _options(
     args: dict[str, Any], *, start: bool, detach: bool, size: tuple[int, int] = (0, 0)
-) -> AloneOptions:
-    from pycompose.client.options import AloneOptions
+) -> ContainerRunOptions:
+    from pycompose.client.options import ContainerRunOptions
 
     same = (
         "image", "name", "entrypoint", "env_files", "volumes", "mounts", "networks", "aliases", "ip", "ip6",
         "mac", "ulimits", "gpus", "cpuset_mems", "publish_all", "restart", "remove", "cidfile", "pull",
     )  # fmt: skip
-    return AloneOptions(
+    return ContainerRunOptions(
         **{name: args[name] for name in same},
         command=args["args"],
         keys={flag.key: args[flag.key] for flag in FLAGS if args[flag.key] is not None},
@@ -178,7 +178,7 @@ def _options(
     )
 
 
-def _made(invocation: Invocation, options: AloneOptions) -> ConnectedProcess:
+def _made(invocation: Invocation, options: ContainerRunOptions) -> ConnectedProcess:
     from pycompose.machine import run
 
     with invocation.showing("run", kind="quiet" if options.quiet_pull else None) as sink:

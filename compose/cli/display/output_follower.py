@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pycompose.cli.display.humanize import exit_sentence
 from pycompose.cli.display.prefix import LogPrinter
 from pycompose.client.query_options import FollowOptions, PsOptions
-from pycompose.client.views import ContainerView, Exited, LogLine, Recreated, Started
+from pycompose.client.views import ContainerLogLine, ContainerView, Exited, Recreated, Started
 from pycompose.errors import NotRunning
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class OutputFollower:
         from pycompose.client import logs  # noqa: PLC0415 - when something runs
 
         for item in logs.follow(self._context, self._project, self._options):
-            if isinstance(item, LogLine):
+            if isinstance(item, ContainerLogLine):
                 if skip[item.container] > 0:
                     skip[item.container] -= 1
                     continue

@@ -14,7 +14,7 @@ from typing import IO
 
 from pycompose.cli.display import style
 from pycompose.cli.display.humanize import moment
-from pycompose.client.views import LogLine
+from pycompose.client.views import ContainerLogLine
 
 FLUSH_BYTES = 1 << 16
 HELD_BYTES = 1 << 20
@@ -76,7 +76,7 @@ class LogPrinter:
             for name in names:
                 self._grow(name)
 
-    def line(self, line: LogLine) -> None:
+    def line(self, line: ContainerLogLine) -> None:
         """Write one line of output, unless the user has seen it while the screen was handed to the container."""
         if self._elsewhere:
             spans = self._elsewhere.get(line.container, ())
@@ -89,7 +89,7 @@ class LogPrinter:
             head += moment(line.stamp_ns).encode() + b" "
         self._write(line.stream, head + line.data + b"\n")
 
-    def lines(self, lines: Iterable[LogLine]) -> None:
+    def lines(self, lines: Iterable[ContainerLogLine]) -> None:
         """Write many lines."""
         if self._live:
             for line in lines:
@@ -201,7 +201,7 @@ class LogPrinter:
         else:
             stream.flush()
 
-    def _head(self, line: LogLine) -> bytes:
+    def _head(self, line: ContainerLogLine) -> bytes:
         """Return what comes before a line, and remember it until another name asks for more room."""
         head = b""
         if self._prefix:

@@ -19,8 +19,8 @@ from pycompose.policy.plan import touched
 from pycompose.policy.reconcile import reconcile
 from pycompose.policy.selection import selected, with_dependencies, with_restarting_dependants
 from pycompose.policy.startup import restart_plan, start_plan
-from pycompose.policy.teardown import DownOptions, down_plan, stop_plan
-from pycompose.state.boot import Last, note_change
+from pycompose.policy.teardown import TeardownOptions, down_plan, stop_plan
+from pycompose.state.boot import LastStatus, note_change
 from pycompose.supervisor.announcements import rehearse
 from pycompose.supervisor.execute import execute
 from pycompose.supervisor.lifecycle.conditions import SETTLED_S
@@ -132,7 +132,7 @@ class ProjectHandlers:
         sink = sink_of(peer)
         async with self._managed.exclusive(interrupts=True):
             observed = await self._managed.observe()
-            options = DownOptions(
+            options = TeardownOptions(
                 services=request.services,
                 remove_orphans=request.remove_orphans,
                 volumes=request.volumes,
@@ -176,7 +176,7 @@ class ProjectHandlers:
             plan = stop_plan(chosen, timeout_s=request.timeout_s)
             await self._walk(plan, self._managed.operations(sink_of(peer)), request)
             for container in chosen if request.returns else ():
-                await blocking(note_change, self._managed.paths, container.id, Last.UP)
+                await blocking(note_change, self._managed.paths, container.id, LastStatus.UP)
         peer.answer(ChangeResult())
 
     async def restart(self, peer: Peer, request: RestartRequest, _: list[int]) -> None:

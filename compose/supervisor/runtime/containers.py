@@ -27,9 +27,9 @@ from pycompose.policy.observed import RuntimeRecord
 from pycompose.policy.ready import KEY as READY
 from pycompose.policy.ready import ready_spec
 from pycompose.policy.sharing import volume_sources
-from pycompose.state.boot import Last, note, note_change
+from pycompose.state.boot import LastStatus, note, note_change
 from pycompose.state.records import ServiceRecord, read_runtime, read_service, write_runtime, write_service
-from pycompose.state.snapshot import ALONE, read_container
+from pycompose.state.snapshot import STANDALONE, read_container
 from pycompose.supervisor.runtime.claims import Claims
 from pycompose.supervisor.runtime.container_config import Parts, container_config
 from pycompose.supervisor.runtime.mounts import MountBuilder, anonymous_by_target, injected_files
@@ -267,9 +267,9 @@ class Runtime:
         )
         state = self.keeper.start_container(config.id, self._wiring.sockets(config.id))
         self._wiring.running(config.id)
-        if self.project == ALONE and not record.auto_remove:
+        if self.project == STANDALONE and not record.auto_remove:
             with contextlib.suppress(OSError):
-                note(self.paths, config.id, Last.UP)
+                note(self.paths, config.id, LastStatus.UP)
         return state
 
     def ended(self, config: ContainerConfig, *, stopped: bool) -> None:
@@ -279,7 +279,7 @@ class Runtime:
             record = read_runtime(self.paths, config.id)
             write_runtime(self.paths, config.id, RuntimeRecord(stopped=stopped, restarts=record.restarts))
             if not stopped:
-                note_change(self.paths, config.id, Last.ENDED)
+                note_change(self.paths, config.id, LastStatus.ENDED)
 
     def check_room(self, container_ids: Iterable[str]) -> None:
         """Make sure that what a start writes can be written, before anybody stops for it. Raises StorageError."""
@@ -301,7 +301,7 @@ class Runtime:
 
     def mark_stopped(self, container_id: str) -> None:
         """Remember that somebody asked for the end, also for the supervisor after this one."""
-        note_change(self.paths, container_id, Last.STOPPED)
+        note_change(self.paths, container_id, LastStatus.STOPPED)
         record = read_runtime(self.paths, container_id)
         write_runtime(
             self.paths,
@@ -313,7 +313,7 @@ class Runtime:
 
     def mark_wanted(self, container_id: str) -> None:
         """Take back what `mark_stopped` has written."""
-        note_change(self.paths, container_id, Last.UP)
+        note_change(self.paths, container_id, LastStatus.UP)
         record = read_runtime(self.paths, container_id)
         write_runtime(self.paths, container_id, replace(record, stopped=False))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pycompose.engine.config import Hook, Namespaces, Security
+from pycompose.engine.config import Namespaces, OciHook, Security
 from pycompose.engine.errors import ChildError
 
 from tests.support.lab import Lab
@@ -28,7 +28,7 @@ def script(tmp_path: Path, text: str) -> str:
 
 def run(lab: Lab, text: str, path: str, **hook: Any) -> str:
     """Run a container with one hook, return what it printed."""
-    code, told = lab.run(text, hooks=(Hook(path=path, **hook),), namespaces=PRIVATE)
+    code, told = lab.run(text, hooks=(OciHook(path=path, **hook),), namespaces=PRIVATE)
     assert code == 0, told
     return told
 
@@ -55,7 +55,7 @@ def test_a_hook_changes_the_containers_files(lab: Lab, tmp_path: Path) -> None:
     text = f"ln -s libreal.so .{library}; ls ./dev/null ./proc/self/stat >/dev/null && echo ok >./made"
     code, told = lab.run(
         f"readlink {library}; cat /made; touch /x 2>/dev/null || echo closed",
-        hooks=(Hook(path=script(tmp_path, f"mkdir -p ./usr/lib; {text}")),),
+        hooks=(OciHook(path=script(tmp_path, f"mkdir -p ./usr/lib; {text}")),),
         namespaces=PRIVATE,
         security=Security(read_only_rootfs=True),
     )
@@ -79,7 +79,7 @@ def test_a_hook_inherits_nothing(lab: Lab, tmp_path: Path) -> None:
 def test_hooks_run_in_order_and_at_every_start(lab: Lab, tmp_path: Path) -> None:
     """Each start mounts anew."""
     path = script(tmp_path, "echo $1 >>./made")
-    hooks = tuple(Hook(path=path, args=("x", name)) for name in ("first", "second"))
+    hooks = tuple(OciHook(path=path, args=("x", name)) for name in ("first", "second"))
     container = lab.make("cat /made | tr '\\n' ' '; echo", hooks=hooks, namespaces=PRIVATE)
     for _ in range(2):
         lab.keeper.start_container(container)
@@ -100,7 +100,7 @@ def test_hooks_run_in_order_and_at_every_start(lab: Lab, tmp_path: Path) -> None
 def test_a_hook_that_fails_is_the_error(lab: Lab, tmp_path: Path, text: str, reason: str) -> None:
     """Nothing starts; it is named with its own words, and with an end."""
     path = script(tmp_path, text)
-    container = lab.make("true", hooks=(Hook(path=path, timeout_s=1),), namespaces=PRIVATE)
+    container = lab.make("true", hooks=(OciHook(path=path, timeout_s=1),), namespaces=PRIVATE)
     start = time.monotonic()
     with pytest.raises(ChildError) as caught:
         lab.keeper.start_container(container)
@@ -115,4 +115,4 @@ def test_a_hook_that_is_not_there(lab: Lab) -> None:
     with pytest.raises(
         ChildError, match=r"cannot run hook /nowhere/h of a device: exit code 127: No such file"
     ):
-        lab.keeper.start_container(lab.make("true", hooks=(Hook(path="/nowhere/h"),), namespaces=PRIVATE))
+        lab.keeper.start_container(lab.make("true", hooks=(OciHook(path="/nowhere/h"),), namespaces=PRIVATE))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from pycompose.engine.builder.dockerfile import parse
-from pycompose.engine.builder.instructions import Plan, checked
+from pycompose.engine.builder.instructions import CheckedDockerfile, checked
 from pycompose.engine.builder.mountflags import MountFlagError, StepMount, parse_mount
 from pycompose.engine.errors import DockerfileError
 
 
-def plan(text: str) -> Plan:
+def plan(text: str) -> CheckedDockerfile:
     """Return the checked stages of `text`."""
     return checked(parse(text))
 

@@ -9,8 +9,8 @@ import pytest
 from pycompose.cdi.apply import apply
 from pycompose.cdi.registry import Registry, read_registry
 from pycompose.cdi.requests import resolve
-from pycompose.cdi.spec import VERSIONS, BindMount, Edits, Node, Spec, parse_spec, split_name
-from pycompose.engine.config import ContainerConfig, Device, Hook, Mount, MountKind, Process, User
+from pycompose.cdi.spec import VERSIONS, BindMount, CdiNode, Edits, Spec, parse_spec, split_name
+from pycompose.engine.config import ContainerConfig, Device, Mount, MountKind, OciHook, Process, User
 from pycompose.engine.errors import EngineError
 from pycompose.model import DeviceRequest
 
@@ -73,12 +73,12 @@ def test_everything_that_a_device_can_change() -> None:
     assert found.devices["0"] == Edits(
         env=("A=1", "B="),
         nodes=(
-            Node(path="/dev/a", host_path="/dev/a"),
-            Node(path="/dev/b", host_path="/dev/host", permissions="r", mode=0o600, uid=1, gid=2),
-            Node(path="/dev/c", type="c", major=195, minor=7),
+            CdiNode(path="/dev/a", host_path="/dev/a"),
+            CdiNode(path="/dev/b", host_path="/dev/host", permissions="r", mode=0o600, uid=1, gid=2),
+            CdiNode(path="/dev/c", type="c", major=195, minor=7),
         ),
         mounts=(BindMount(source="/lib/x", target="/y", options=("ro", "nosuid")),),
-        hooks=(Hook(path="/bin/h", args=("h", ""), env=("E=1",), timeout_s=3),),
+        hooks=(OciHook(path="/bin/h", args=("h", ""), env=("E=1",), timeout_s=3),),
         gids=(44, 109),
     )
 
@@ -249,21 +249,21 @@ def test_a_containers_edits() -> None:
     edits = Edits(
         env=("A=device", "NEW=1"),
         nodes=(
-            Node(path="/dev/mine", host_path="/dev/zero", permissions="r"),
-            Node(path="/dev/n", type="c", major=1, minor=5, mode=0o600, uid=7, gid=8),
+            CdiNode(path="/dev/mine", host_path="/dev/zero", permissions="r"),
+            CdiNode(path="/dev/n", type="c", major=1, minor=5, mode=0o600, uid=7, gid=8),
         ),
         mounts=(
             BindMount(source="/h/lib", target="/lib", options=("ro", "nosuid", "rbind", "rslave")),
             BindMount(source="/h/x", target="/x"),
         ),
-        hooks=(Hook(path="/bin/h"),),
+        hooks=(OciHook(path="/bin/h"),),
         gids=(44, 5),
     )
     config = apply(CONFIG, edits)
 
     assert config.process.env == ("PATH=/bin", "A=device", "NEW=1")
     assert config.process.user.additional_groups == ("5", "44")
-    assert config.hooks == (Hook(path="/bin/h"),)
+    assert config.hooks == (OciHook(path="/bin/h"),)
     assert config.devices == (
         Device(source="/dev/zero", target="/dev/mine", permissions="r", mode=0o666, uid=0, gid=0),
         Device(source="", target="/dev/n", kind="c", major=1, minor=5, mode=0o600, uid=7, gid=8),

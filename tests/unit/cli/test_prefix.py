@@ -6,11 +6,13 @@ import io
 
 import pytest
 from pycompose.cli.display.prefix import LogPrinter, short_name
-from pycompose.client.views import LogLine
+from pycompose.client.views import ContainerLogLine
 
 
-def line(service: str, data: bytes, stream: str = "stdout") -> LogLine:
-    return LogLine(container=f"demo-{service}-1", service=service, data=data, stream=stream, stamp_ns=10**9)
+def line(service: str, data: bytes, stream: str = "stdout") -> ContainerLogLine:
+    return ContainerLogLine(
+        container=f"demo-{service}-1", service=service, data=data, stream=stream, stamp_ns=10**9
+    )
 
 
 def printer(**options: bool) -> tuple[LogPrinter, io.BytesIO, io.BytesIO]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pycompose.client.context import Context
-from pycompose.client.images import Need, ensure_images, interval, needs, pull, strictest
+from pycompose.client.images import ImageNeed, ensure_images, interval, needs, pull, strictest
 from pycompose.client.options import PullOptions, UpOptions
 from pycompose.engine.errors import NoSuchImage
 from pycompose.engine.paths import StatePaths
@@ -62,10 +62,10 @@ def test_each_distinct_image_is_needed_once(tmp_path: Path) -> None:
     )
 
     assert found == [
-        Need(reference="app", platform="", policy="always", users=("a", "b")),
-        Need(reference="tools", platform="", policy="missing", users=("image:tools",)),
-        Need(reference="app", platform="linux/arm64", policy="missing", users=("c",)),
-        Need(reference="demo-d", platform="", policy="missing", users=("d",)),
+        ImageNeed(reference="app", platform="", policy="always", users=("a", "b")),
+        ImageNeed(reference="tools", platform="", policy="missing", users=("image:tools",)),
+        ImageNeed(reference="app", platform="linux/arm64", policy="missing", users=("c",)),
+        ImageNeed(reference="demo-d", platform="", policy="missing", users=("d",)),
     ]
 
 

@@ -10,7 +10,7 @@ from pycompose.client.query_options import ImagesOptions, LsOptions, PortOptions
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.engine.state import Status
 from pycompose.labels import CONFIG_FILES
-from pycompose.state.snapshot import ALONE
+from pycompose.state.snapshot import STANDALONE
 from pycompose.volumes.store import ANONYMOUS, PROJECT
 
 from tests.support.statefiles import StateFiles
@@ -98,7 +98,7 @@ def test_ls_counts_states_and_names_files(state: StateFiles) -> None:
     state.container("db", status=Status.PAUSED, labels={CONFIG_FILES: "/a.yaml"})
     state.container("job", status=Status.EXITED)
     state.container("web", project="idle", status=Status.EXITED)
-    state.container("any", project=ALONE)
+    state.container("any", project=STANDALONE)
 
     def shown(**options: Any) -> list[tuple[str, dict[str, int]]]:
         return [(view.name, dict(view.counts)) for view in listings.ls(state.context, LsOptions(**options))]

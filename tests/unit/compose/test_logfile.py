@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from pycompose.supervisor.logfile import Journal, LogFile
+from pycompose.supervisor.logfile import EventJournal, LogFile
 
 
 def test_it_begins_anew_and_keeps_one_older_file(tmp_path: Path) -> None:
@@ -38,10 +38,10 @@ def test_it_begins_anew_and_keeps_one_older_file(tmp_path: Path) -> None:
 def test_a_journal_keeps_one_older_file(tmp_path: Path) -> None:
     """Every line is whole, and a journal that is there already goes on."""
     path = tmp_path / "events.jsonl"
-    journal = Journal(path, most_bytes=1000)
+    journal = EventJournal(path, most_bytes=1000)
     for number in range(100):
         if number % 30 == 0:
-            journal = Journal(path, most_bytes=1000)
+            journal = EventJournal(path, most_bytes=1000)
         journal.append({"number": number, "text": "é" * 20})
         if number % 30 == 29:
             journal.close()
@@ -60,7 +60,7 @@ def test_a_journal_keeps_one_older_file(tmp_path: Path) -> None:
 
 def test_a_journal_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
     """Once it can be written again, it is."""
-    journal = Journal(tmp_path / "later/events.jsonl", most_bytes=1000)
+    journal = EventJournal(tmp_path / "later/events.jsonl", most_bytes=1000)
     journal.append({"number": 1})
     (tmp_path / "later").mkdir()
 

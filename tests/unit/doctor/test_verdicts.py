@@ -13,12 +13,12 @@ from pycompose.doctor.facts import (
     Identities,
     Isolation,
     Kernel,
-    Limits,
-    Network,
-    Place,
+    LimitFacts,
+    NetworkFacts,
     Program,
+    StateDirectory,
     Storage,
-    User,
+    UserFacts,
     Walls,
 )
 from pycompose.doctor.rows import Row, State
@@ -31,8 +31,8 @@ OVERLAY = ("mount", "remove a file", "replace a directory")
 STEPS = ("bridge", "veth", "nftables", "forwarding", "ipv6")
 
 
-def place(path: str, fstype: str, **changes: Any) -> Place:
-    whole = Place(
+def place(path: str, fstype: str, **changes: Any) -> StateDirectory:
+    whole = StateDirectory(
         path=path,
         fstype=fstype,
         writable=True,
@@ -46,7 +46,7 @@ def place(path: str, fstype: str, **changes: Any) -> Place:
 
 # A machine on which all is well.
 WHOLE = Facts(
-    user=User(uid=0, name="root", lacking=frozenset(), in_initial_namespace=True, filtered=False),
+    user=UserFacts(uid=0, name="root", lacking=frozenset(), in_initial_namespace=True, filtered=False),
     program=Program(python="3.11.7", loose=()),
     kernel=Kernel(release="6.18.0", calls={"clone3": "", "openat2": ""}, landlock=7, exit_by_pidfd=""),
     isolation=Isolation(namespaces={"mnt": "", "net": ""}, user="", sysctls={}),
@@ -64,11 +64,11 @@ WHOLE = Facts(
         run=place("/run/pycompose", "tmpfs"),
         overlay=dict.fromkeys(OVERLAY, ""),
     ),
-    network=Network(steps=dict.fromkeys(STEPS, ""), firewalls=(), tun="", uplinks=()),
+    network=NetworkFacts(steps=dict.fromkeys(STEPS, ""), firewalls=(), tun="", uplinks=()),
     identities=Identities(
         tools={"newuidmap": "", "newgidmap": ""}, users=65536, groups=65536, runtime_directory=True
     ),
-    limits=Limits(values={"kernel.pid_max": 4194304, "nofile": 1048576}),
+    limits=LimitFacts(values={"kernel.pid_max": 4194304, "nofile": 1048576}),
 )
 ORDINARY = replace(
     WHOLE,

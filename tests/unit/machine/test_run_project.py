@@ -5,36 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pycompose.client.options import AloneOptions
+from pycompose.client.options import ContainerRunOptions
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
 from pycompose.engine.images.spec import Image, ImageConfig
 from pycompose.machine.run_flags import FLAGS
 from pycompose.machine.run_project import generated_name, parse_mount, project_of, publish_exposed
 from pycompose.model import Port, Service
-from pycompose.state.snapshot import ALONE
+from pycompose.state.snapshot import STANDALONE
 
 
-def service(options: AloneOptions, environment: dict[str, str] | None = None) -> Service:
+def service(options: ContainerRunOptions, environment: dict[str, str] | None = None) -> Service:
     """Return the one service that the flags describe."""
     project, _ = project_of(options, environment or {}, lambda name: f"{name}-found")
-    assert project.name == ALONE
+    assert project.name == STANDALONE
     (only,) = project.services.values()
     return only
 
 
 def test_nothing_given() -> None:
     """An image alone is a service with a random name, on the common network."""
-    found = service(AloneOptions(image="busybox"))
+    found = service(ContainerRunOptions(image="busybox"))
     assert found.image == "busybox"
     assert (found.command, found.entrypoint) == (None, None)
     assert [endpoint.network for endpoint in found.networks] == ["bridge"]
-    assert found.name != service(AloneOptions(image="busybox")).name
+    assert found.name != service(ContainerRunOptions(image="busybox")).name
 
 
 def test_values_are_literal() -> None:
     """A dollar, a brace, a quote mean themselves; nothing steers the loading of compose files."""
-    options = AloneOptions(
+    options = ContainerRunOptions(
         image="busybox",
         command=("echo", "$HOME ${x:?no}"),
         keys={"environment": ("A=$B", "FROM", "NOT"), "labels": ("l=${",), "hostname": "a$b"},
@@ -48,13 +48,13 @@ def test_values_are_literal() -> None:
 
 def test_entrypoint() -> None:
     """One word, or none at all."""
-    assert service(AloneOptions(image="x", entrypoint="a b")).entrypoint == ("a b",)
-    assert service(AloneOptions(image="x", entrypoint="")).entrypoint == ()
+    assert service(ContainerRunOptions(image="x", entrypoint="a b")).entrypoint == ("a b",)
+    assert service(ContainerRunOptions(image="x", entrypoint="")).entrypoint == ()
 
 
 def test_networks() -> None:
     """Several, with aliases and addresses; those that are no network are a mode."""
-    options = AloneOptions(
+    options = ContainerRunOptions(
         image="x", networks=("one", "name=two,alias=a,alias=b,ip=10.0.0.9"), aliases=("c",), ip="10.0.0.8"
     )
     project, _ = project_of(options, {}, lambda name: f"{name}-found")
@@ -62,8 +62,8 @@ def test_networks() -> None:
     assert (first.network, first.aliases, first.ipv4_address) == ("one-found", ("c",), "10.0.0.8")
     assert (second.network, second.aliases, second.ipv4_address) == ("two-found", ("a", "b"), "10.0.0.9")
     assert all(network.external for network in project.networks.values())
-    assert service(AloneOptions(image="x", networks=("container:y",))).network_mode == "container:y"
-    assert service(AloneOptions(image="x", networks=("host",))).networks == ()
+    assert service(ContainerRunOptions(image="x", networks=("container:y",))).network_mode == "container:y"
+    assert service(ContainerRunOptions(image="x", networks=("host",))).networks == ()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_rates_of_devices() -> None:
         "blkio_config_device_write_iops": ("/dev/a:100",),
         "blkio_config_weight_device": ("/dev/a:300",),
     }
-    limits = service(AloneOptions(image="x", keys=keys)).limits
+    limits = service(ContainerRunOptions(image="x", keys=keys)).limits
     assert [(item.path, item.rate) for item in limits.device_read_bps] == [
         ("/dev/a", 1 << 20),
         ("/dev/b", 2048),
@@ -157,7 +157,7 @@ def test_rates_of_devices() -> None:
 def test_errors_name_the_flag(options: dict[str, Any], said: str) -> None:
     """Whoever finds the mistake, the message names the flag that it is in."""
     with pytest.raises(PycomposeError, match=said):
-        service(AloneOptions(image="busybox", **options))
+        service(ContainerRunOptions(image="busybox", **options))
 
 
 def test_all_exposed_ports() -> None:
@@ -184,4 +184,4 @@ def test_flags_are_unique() -> None:
 
 def test_names_are_names() -> None:
     """A generated name can be given with --name."""
-    service(AloneOptions(image="x", name=generated_name()))
+    service(ContainerRunOptions(image="x", name=generated_name()))

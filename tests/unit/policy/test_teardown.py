@@ -9,7 +9,7 @@ from pycompose.engine.config import Mount, MountKind
 from pycompose.engine.dataclass import replace
 from pycompose.model import Network, Project, Volume
 from pycompose.policy.observed import Observed, ObservedContainer, ObservedResource
-from pycompose.policy.teardown import DownOptions, down_plan, stop_order, stop_plan
+from pycompose.policy.teardown import TeardownOptions, down_plan, stop_order, stop_plan
 
 from tests.unit.policy.examples import MADE, container, observed, project, service
 
@@ -40,7 +40,7 @@ def there(*containers: ObservedContainer) -> Observed:
 
 def removed(found: Observed, wanted: Project | None, **options: Any) -> list[str]:
     """Return the networks and volumes that `down` removes."""
-    lines: Iterable[str] = str(down_plan(found, wanted, DownOptions(**options))).splitlines()
+    lines: Iterable[str] = str(down_plan(found, wanted, TeardownOptions(**options))).splitlines()
     return [line.split()[4].rstrip(",") for line in lines if "Network" in line or "Volume" in line]
 
 
@@ -51,7 +51,7 @@ def test_down_stops_dependants_first_then_networks_then_volumes() -> None:
         volumes={"demo_data": MADE},
     )
 
-    assert str(down_plan(found, None, DownOptions(volumes=True))) == (
+    assert str(down_plan(found, None, TeardownOptions(volumes=True))) == (
         "[] -> #1 StopContainer demo-web-1, asked for\n"
         "[1] -> #2 RemoveContainer demo-web-1, asked for\n"
         "[1] -> #3 StopContainer demo-db-1, asked for\n"
@@ -99,7 +99,7 @@ def test_anonymous_volumes_go_with_their_containers() -> None:
     """The operation says so; `stop` removes nothing."""
     found = observed(container("web"))
 
-    assert [node.operation for node in down_plan(found, None, DownOptions(volumes=True)).nodes][1].volumes  # type: ignore[union-attr]
+    assert [node.operation for node in down_plan(found, None, TeardownOptions(volumes=True)).nodes][1].volumes  # type: ignore[union-attr]
     assert str(stop_plan(found.containers)) == "[] -> #1 StopContainer demo-web-1, asked for\n"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pycompose.engine.errors import ImageError
-from pycompose.engine.images.host import Machine, host_image
+from pycompose.engine.images.host import HostMachine, host_image
 from pycompose.engine.images.layout import ImageLayout
 
 from tests.support.requires import requires
@@ -28,7 +28,7 @@ SECRETS = (
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path) -> HostMachine:
     """Return a small machine with secrets, some of them readable by mistake."""
     for name in ("usr/bin", "usr/lib", "opt", "etc/app", "etc/private"):
         (tmp_path / name).mkdir(parents=True)
@@ -43,15 +43,15 @@ def machine(tmp_path: Path) -> Machine:
     (tmp_path / "etc/private").chmod(0o750)
     (tmp_path / "etc/machine-id").write_text("0123")
     (tmp_path / "etc/localtime").symlink_to("/usr/share/zoneinfo/UTC")
-    return Machine(tmp_path)
+    return HostMachine(tmp_path)
 
 
-def skeleton(paths: StatePaths, machine: Machine) -> Path:
+def skeleton(paths: StatePaths, machine: HostMachine) -> Path:
     """Return the skeleton of the machine."""
     return Path(host_image(ImageLayout(paths.images), machine).trees[0].lowers[0])
 
 
-def test_secrets_stay_outside(host_paths: StatePaths, machine: Machine) -> None:
+def test_secrets_stay_outside(host_paths: StatePaths, machine: HostMachine) -> None:
     """By name, and whatever not everybody may read."""
     root = skeleton(host_paths, machine)
 
@@ -68,7 +68,7 @@ def test_secrets_stay_outside(host_paths: StatePaths, machine: Machine) -> None:
     assert os.readlink(root / "etc/localtime") == "/usr/share/zoneinfo/UTC"
 
 
-def test_the_skeleton_has_what_a_system_needs(host_paths: StatePaths, machine: Machine) -> None:
+def test_the_skeleton_has_what_a_system_needs(host_paths: StatePaths, machine: HostMachine) -> None:
     """Links of merged /usr, mount points, and the modes that programs rely on."""
     root = skeleton(host_paths, machine)
     modes = {
@@ -81,7 +81,7 @@ def test_the_skeleton_has_what_a_system_needs(host_paths: StatePaths, machine: M
 
 
 def test_usr_is_a_tree_of_its_own_and_opt_when_it_has_something(
-    host_paths: StatePaths, machine: Machine
+    host_paths: StatePaths, machine: HostMachine
 ) -> None:
     """Two overlays, because one over "/" would contain its own upper."""
     layout = ImageLayout(host_paths.images)
@@ -95,7 +95,7 @@ def test_usr_is_a_tree_of_its_own_and_opt_when_it_has_something(
     assert image.trees[1].lowers == (str(machine.root / "usr"),)
 
 
-def test_an_unmerged_system_has_more_trees(host_paths: StatePaths, machine: Machine) -> None:
+def test_an_unmerged_system_has_more_trees(host_paths: StatePaths, machine: HostMachine) -> None:
     """Real /bin and /lib are shared as they are."""
     (machine.root / "bin").unlink()
     (machine.root / "bin").mkdir()
@@ -108,7 +108,9 @@ def test_an_unmerged_system_has_more_trees(host_paths: StatePaths, machine: Mach
 
 
 @pytest.mark.parametrize("change", ("edit", "add", "remove", "chmod"))
-def test_a_change_in_etc_makes_a_new_skeleton(host_paths: StatePaths, machine: Machine, change: str) -> None:
+def test_a_change_in_etc_makes_a_new_skeleton(
+    host_paths: StatePaths, machine: HostMachine, change: str
+) -> None:
     """Edited in place, added, removed, made private; the image's id stays."""
     layout = ImageLayout(host_paths.images)
     before = host_image(layout, machine)
@@ -133,7 +135,7 @@ def test_a_change_in_etc_makes_a_new_skeleton(host_paths: StatePaths, machine: M
     assert change != "edit" or (etc / "conf").read_text() == "new"
 
 
-def test_a_state_directory_below_usr_is_refused(machine: Machine) -> None:
+def test_a_state_directory_below_usr_is_refused(machine: HostMachine) -> None:
     """The upper layer would lie in its own lower one."""
     with pytest.raises(ImageError, match=r"lies inside /usr"):
         host_image(ImageLayout(machine.root / "usr/state/images"), machine)

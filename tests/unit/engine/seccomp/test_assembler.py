@@ -23,7 +23,7 @@ from pycompose.engine.seccomp.policy import (
     REFUSE,
     TRAP,
     WHOLE,
-    Condition,
+    ArgumentCondition,
     Policy,
     Rule,
 )
@@ -58,7 +58,7 @@ values = st.sampled_from([0, 1, 2, 7, INT - 1, INT, INT + 1, INT << 32, (1 << 63
     0, WHOLE
 )
 conditions = st.builds(
-    Condition,
+    ArgumentCondition,
     st.integers(0, 5),
     st.sampled_from(sorted(COMPARE)),
     values,
@@ -158,7 +158,9 @@ def test_other_ways_in_end_the_process(made: tuple[Machine, Policy], number: int
 
 def test_a_program_has_no_more_instructions_than_the_kernel_takes() -> None:
     """A policy that needs more is refused by us, with what to do, not by the kernel with EINVAL."""
-    many = tuple(Rule(("read",), ALLOW, (Condition(0, "GT", (number << 33) + 1),)) for number in range(900))
+    many = tuple(
+        Rule(("read",), ALLOW, (ArgumentCondition(0, "GT", (number << 33) + 1),)) for number in range(900)
+    )
     policy = Policy(default=REFUSE, rules=many, abis=X86_64.abis)
 
     with pytest.raises(
