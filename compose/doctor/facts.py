@@ -35,6 +35,7 @@ class Kernel:
     """System calls by name, Landlock's version (0: none), the exit code of others' children by pidfd."""
 
     release: str
+    machine: str
     calls: dict[str, Reason]
     landlock: int
     exit_by_pidfd: Reason

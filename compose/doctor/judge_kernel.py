@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pycompose.doctor.rows import Row, failures, limited, missing, ok, unknown
+from pycompose.engine.init.program import MACHINES
 
 if TYPE_CHECKING:
     from pycompose.doctor.facts import Facts
@@ -70,14 +71,17 @@ def program(facts: Facts) -> Row:
 def kernel(facts: Facts) -> Row:
     """Judge the calls without which there is no container (Linux 5.12: mount_setattr)."""
     kernel = facts.kernel
+    found = f"Linux {kernel.release}, {kernel.machine}"
+    if kernel.machine not in MACHINES:
+        return missing("kernel", found, "no containers", f"a machine of {' or '.join(MACHINES)}")
     failed = failures(kernel.calls)
     if failed:
         limits = "no containers"
         mend = (
             "Linux 5.12 or newer; inside another container, one without a seccomp filter (`privileged: true`)"
         )
-        return missing("kernel", f"Linux {kernel.release}; {failed}", limits, mend)
-    return ok("kernel", f"Linux {kernel.release}")
+        return missing("kernel", f"{found}; {failed}", limits, mend)
+    return ok("kernel", found)
 
 
 def birth(facts: Facts) -> Row:

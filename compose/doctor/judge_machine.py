@@ -28,14 +28,14 @@ def overlay(facts: Facts) -> Row:
     where = f"{place.path} on {place.fstype or 'an unknown file system'}"
     if untried(steps):
         return unknown("overlay", where)
-    failed = failures(steps)
+    failed = next(((name, reason) for name, reason in steps.items() if reason), None)
     if failed:
         limits = "no container can write to its file system"
         mend = (
             "modprobe overlay; or set PYCOMPOSE_ROOT to a directory on ext4, xfs, btrfs or tmpfs: "
             "network file systems, vfat and overlays can't hold what containers write"
         )
-        return missing("overlay", f"{where}: {failed}", limits, mend)
+        return missing("overlay", f"{where}; {failed[0]}: {failed[1]}", limits, mend)
     return ok("overlay", where)
 
 

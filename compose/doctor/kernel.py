@@ -63,6 +63,7 @@ def kernel(*, root: bool) -> Kernel:
         version = landlock.abi()
     return Kernel(
         release=os.uname().release,
+        machine=os.uname().machine,
         calls=dict(sorted(calls.items())),
         landlock=version,
         exit_by_pidfd=attempt(_read_exit_of_other),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from pycompose.engine.errors import SeccompError
+from pycompose.engine.errors import DOCTOR, SeccompError
 from pycompose.engine.linux import seccomp
 from pycompose.engine.seccomp.assembler import assemble
 from pycompose.engine.seccomp.default import default_policy
 from pycompose.engine.seccomp.machines import MACHINES
 from pycompose.engine.seccomp.profile import Host, profile_policy, this_kernel
 
-_HINT = "security_opt: seccomp=unconfined runs a container without a filter"
+_HINT = f"security_opt: seccomp=unconfined runs a container without a filter; {DOCTOR}"
 
 
 def build(capabilities: int, profile: str) -> bytes:

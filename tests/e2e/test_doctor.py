@@ -50,7 +50,7 @@ def test_a_state_directory_that_cannot_hold_containers(busy: Host, busybox_tar: 
     """Doctor says so before, and the error of a start sends to it."""
     found = checks(busy.run("doctor", "--json", env=ON_OVERLAY))["overlay"]
     assert found["state"] == "missing"
-    assert found["found"].startswith("/var/lib/elsewhere on overlay: mount: ")
+    assert found["found"].startswith("/var/lib/elsewhere on overlay; mount: ")
     assert "PYCOMPOSE_ROOT" in found["mend"]
 
     busy.run("image", "import", busybox_tar, "busybox", env=ON_OVERLAY).ok()

@@ -48,7 +48,9 @@ def place(path: str, fstype: str, **changes: Any) -> StateDirectory:
 WHOLE = Facts(
     user=UserFacts(uid=0, name="root", lacking=frozenset(), in_initial_namespace=True, filtered=False),
     program=Program(python="3.11.7", loose=()),
-    kernel=Kernel(release="6.18.0", calls={"clone3": "", "openat2": ""}, landlock=7, exit_by_pidfd=""),
+    kernel=Kernel(
+        release="6.18.0", machine="x86_64", calls={"clone3": "", "openat2": ""}, landlock=7, exit_by_pidfd=""
+    ),
     isolation=Isolation(namespaces={"mnt": "", "net": ""}, user="", sysctls={}),
     walls=Walls(seccomp="", apparmor=True, selinux=""),
     groups=Groups(
@@ -120,6 +122,7 @@ def test_an_ordinary_user_is_told_what_root_could() -> None:
 MISSING: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "no admin": ("user", {"user": {"lacking": frozenset({"SYS_ADMIN", "CHOWN"})}}),
     "old kernel": ("kernel", {"kernel": {"calls": {"clone3": "this kernel has no such call"}}}),
+    "other machine": ("kernel", {"kernel": {"machine": "riscv64"}}),
     "no net": ("namespaces", {"isolation": {"namespaces": {"mnt": "", "net": "invalid argument"}}}),
     "no seccomp": ("seccomp", {"walls": {"seccomp": "invalid argument"}}),
     "no bpf": ("device filter", {"groups": {"device_filter": "operation not permitted"}}),
