@@ -4,11 +4,12 @@
 ROOT (/var/lib/pycompose, 0700, survives a reboot)      RUN (/run/pycompose, 0700, tmpfs, gone with a reboot)
   images/…                        engine/images/store.py   projects/P/{lock,control.sock,keeper.sock,supervisor.json}
   volumes/NAME/{_data,meta.json}                           containers/ID/{state,exit,health,runtime}.json,
-                                                             stdout, stderr, hosts, hostname, resolv.conf,
+                                                             stdout, stderr
                                                              config.json (for hooks of devices)
   projects/P/{project.json,supervisor.log}                 netns/ID, files/ID/N (secrets and configs)
   projects/P/containers/ID        (a claim, made first)    networks/NAME.json   (subnet, bridge, leases)
-  containers/ID/{config.json,service.json,last,rw/,log/}
+  containers/ID/{config.json,service.json,last,rw/,log/,
+                hosts,hostname,resolv.conf}
   names/NAME                      (a link of the claim)
   base/                           engine/container/layers.py
   docker-init                     engine/init/program.py
@@ -71,6 +72,7 @@ class StatePaths:
                 self.names,
                 self.base,
                 self.filters,
+                self.builder,
                 self.kept_networks,
             ),
             *(
@@ -165,6 +167,13 @@ class StatePaths:
     def container(self, container_id: str) -> Path:
         """Return where what survives a reboot of one container lies."""
         return self.containers / container_id
+
+    def etc(self, container_id: str) -> Path:
+        """Return where the generated hosts, hostname and resolv.conf of one container lie.
+
+        It may write to them as much as it likes, which is the machine's memory where RUN is.
+        """
+        return self.container(container_id)
 
     def container_run(self, container_id: str) -> Path:
         """Run-time state of one container."""

@@ -52,7 +52,7 @@ def container(context: Context, text: str, *, size: bool = False) -> Json:
     found = containers.find(context, text)
     config = found.config
     record = _record(context, found)
-    directory, run = context.paths.container(config.id), context.paths.container_run(config.id)
+    directory, etc = context.paths.container(config.id), context.paths.etc(config.id)
     upper = directory / "rw/0/upper"
     document: Json = {
         "Id": config.id,
@@ -61,9 +61,9 @@ def container(context: Context, text: str, *, size: bool = False) -> Json:
         "Args": list(config.process.args[1:]),
         "State": _state(context, found),
         "Image": config.image_id,
-        "ResolvConfPath": str(run / "resolv.conf"),
-        "HostnamePath": str(run / "hostname"),
-        "HostsPath": str(run / "hosts"),
+        "ResolvConfPath": str(etc / "resolv.conf"),
+        "HostnamePath": str(etc / "hostname"),
+        "HostsPath": str(etc / "hosts"),
         "LogPath": str(directory / "log"),
         "Name": f"/{config.name}",
         "RestartCount": found.runtime.restarts,

@@ -281,9 +281,9 @@ class StepRunner:
         )
 
     def _write_files(self, container_id: str, network: str) -> None:
-        run = make_directory(self.paths.container_run(container_id))
+        etc = make_directory(self.paths.etc(container_id))
         for name, text in self._network.files(container_id, network).items():
-            path = run / name
+            path = etc / name
             path.write_text(text, encoding="utf-8")
             path.chmod(0o644)
 

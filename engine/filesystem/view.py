@@ -45,11 +45,11 @@ def whole(paths: StatePaths, config: ContainerConfig, state: ContainerState) -> 
         finally:
             os.close(root)
         return
-    run = paths.container_run(config.id)
-    generated = {str(run / name) for name in config.files.values()}
+    etc = paths.etc(config.id)
+    generated = {str(etc / name) for name in config.files.values()}
     steps = [
         step
-        for step in rootfs.plan(config, run)
+        for step in rootfs.plan(config, etc)
         if isinstance(step, rootfs.Bind)
         and not (step.source in generated and not os.path.exists(step.source))  # written by its first start
     ]

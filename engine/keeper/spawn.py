@@ -200,7 +200,7 @@ class Launcher:
                 stdio=pipes.child,
                 rows=size[0],
                 columns=size[1],
-                steps=tuple(rootfs.plan(config, paths.container_run(config.id), binary)),
+                steps=tuple(rootfs.plan(config, paths.etc(config.id), binary)),
                 nodes=(*extra, *devices.host_nodes(config.devices)),
                 sysctls=sysctls(config),
                 joins=joins,

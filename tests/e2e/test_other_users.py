@@ -127,6 +127,8 @@ def test_directories_are_closed_whatever_the_umask(busy: Host) -> None:
 
 def test_directories_of_an_older_version_are_closed_by_the_next_command(busy: Host) -> None:
     """They were 0711, 0755 and 0701; also a command that starts no supervisor closes them."""
+    folder = project(busy)
+    busy.run("down", "-v", cwd=folder).ok()
     busy.run("volume", "create", "old").ok()
 
     def open_all() -> None:

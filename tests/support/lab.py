@@ -96,8 +96,7 @@ class Lab:
 
     def generate(self, container_id: str, name: str, text: str) -> Path:
         """Write one of a container's `files` before its start; return where it is."""
-        path = self.paths.container_run(container_id) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = self.paths.etc(container_id) / name
         path.write_text(text, encoding="utf-8")
         return path
 

@@ -1,12 +1,11 @@
 """What a container reads about its network: /etc/hosts, /etc/hostname, /etc/resolv.conf, written in place.
 
-They are written for every start, so they lie where a reboot clears them away.
+They are written for every start.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from pycompose.state.records import ServiceRecord
 
 NAMES = ("hosts", "hostname", "resolv.conf")
+MOST_BYTES = 1 << 20
 
 
 def own(
@@ -65,17 +65,16 @@ def shared(paths: StatePaths, config: ContainerConfig, other: str) -> None:
     """Copy the files of the container whose network is joined."""
     directory = _directory(paths, config)
     for name in NAMES:
-        _copy(paths.container_run(other) / name, directory / name)
+        _copy(paths.etc(other) / name, directory / name)
 
 
 def _directory(paths: StatePaths, config: ContainerConfig) -> Path:
-    directory = paths.container_run(config.id)
-    make_directory(directory)
-    return directory
+    return make_directory(paths.etc(config.id))
 
 
 def _copy(source: Path, target: Path) -> None:
     """Copy the file; make an empty one when there is nothing to copy."""
-    target.touch(mode=0o644)
-    with contextlib.suppress(FileNotFoundError):
-        shutil.copyfile(source, target)
+    text = b""
+    with contextlib.suppress(FileNotFoundError), source.open("rb") as file:
+        text = file.read(MOST_BYTES)  # the other container may have written to it
+    write_in_place(target, text.decode(errors="replace"))

@@ -46,3 +46,12 @@ def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:
     close_to_others(StatePaths(root=tmp_path / "lib", run=tmp_path / "run"))
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_room_is_known(tmp_path: Path) -> None:
+    """One that isn't would be taken for somebody else's, and the root be left open."""
+    paths = StatePaths(root=tmp_path / "lib", run=tmp_path / "run")
+    places = [getattr(paths, name) for name, item in vars(StatePaths).items() if isinstance(item, property)]
+
+    unknown = {path for path in places if path.parent in (paths.root, paths.run)} - set(paths.rooms())
+    assert unknown == {paths.init}
