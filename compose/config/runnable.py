@@ -14,14 +14,12 @@ from pycompose.config.consistency import Finding, place_of
 from pycompose.config.logging_options import logging_findings
 from pycompose.config.syntax.ports import is_address
 from pycompose.config.tree import Map
+from pycompose.config.unsupported import RUNTIMES
 from pycompose.engine.errors import EngineError
 from pycompose.errors import ConfigError, ConfigErrors
 from pycompose.units import parse_bool, parse_duration_ns
 
 SHARED = ("service:", "container:")
-RUNTIMES = frozenset(
-    {"", "runc", "io.containerd.runc.v2"}
-)  # Docker's names of its default, which stand for ours
 RESTARTS = ("no", "always", "on-failure", "unless-stopped")
 HOST_GATEWAY = "host-gateway"
 SHORTEST_NS = 1_000_000

@@ -7,7 +7,6 @@ from typing import Any
 
 from pycompose.config.logging_options import without_effect
 from pycompose.config.patterns import Trie, compile_table
-from pycompose.config.runnable import RUNTIMES
 from pycompose.config.syntax.shellwords import dropped
 from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.config.warnings import Warnings
@@ -16,6 +15,8 @@ Reason = str | Callable[[Any], str | None]
 
 WINDOWS = "has no effect: it is for Windows containers"
 SWARM = "has no effect: it is for Swarm clusters"
+# Docker's names of its default runtime, which stand for ours.
+RUNTIMES = frozenset({"", "runc", "io.containerd.runc.v2"})
 SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
 

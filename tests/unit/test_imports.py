@@ -55,6 +55,16 @@ def test_light_commands_load_nothing_heavy(command: tuple[str, ...], tmp_path: P
     assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
 
 
+def test_reading_compose_files_loads_no_model() -> None:
+    """`config` prints trees: the typed model and what may be made of it are for commands that make containers."""
+    script = "import pycompose.config.load, sys; print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines())
+
+    assert "pycompose.config.load" in loaded
+    assert loaded & {"pycompose.model", "pycompose.config.bind_parts", "pycompose.config.runnable"} == set()
+
+
 def test_the_keeper_loads_only_the_standard_library() -> None:
     """One keeper runs per project for as long as it is up, and forks every container: its memory counts."""
     script = "import pycompose.engine.keeper.main, sys; print('\\n'.join(sys.modules))"
