@@ -133,12 +133,13 @@ def _refuse_clash(
     for kind in RESOURCES:
         resources = model.get(kind) or Map()
         for name in list(resources):
-            before = imported.setdefault((kind, name), (clone(resources[name]), file))
-            if before[1] == file:
+            if (kind, name) not in imported:
+                imported[kind, name] = (clone(resources[name]), file)
                 continue
-            if before[0] != resources[name]:
+            before, first = imported[kind, name]
+            if before != resources[name]:
                 raise ConfigError(
-                    f"{kind[:-1]} {name} is defined differently by {before[1]} and by {file}",
+                    f"{kind[:-1]} {name} is defined differently by {first} and by {file}",
                     location=where,
                     hint="give one of them another name",
                 )
