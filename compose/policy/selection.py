@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pycompose.policy.observed import orphans
+from pycompose.policy.plan import CreateContainer, RemoveContainer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from pycompose.model import Project
     from pycompose.policy.observed import Observed, ObservedContainer
+    from pycompose.policy.plan import Plan
 
 
 def selected(
@@ -24,6 +26,18 @@ def selected(
         for container in observed.containers
         if (oneoffs or not container.oneoff) and (not services or container.service in services)
     ]
+
+
+def remaining(observed: Observed, plan: Plan, services: Iterable[str]) -> list[str]:
+    """Return the names of the services' containers that there will be after the plan, by number."""
+    gone = {node.operation.id for node in plan.nodes if isinstance(node.operation, RemoveContainer)}
+    made = [node.operation for node in plan.nodes if isinstance(node.operation, CreateContainer)]
+    found = []
+    for service in services:
+        names = {c.number: c.name for c in observed.of_service(service) if c.id not in gone}
+        names |= {operation.number: operation.name for operation in made if operation.service == service}
+        found += [names[number] for number in sorted(names)]
+    return found
 
 
 def with_dependencies(observed: Observed, chosen: Collection[ObservedContainer]) -> list[ObservedContainer]:

@@ -24,6 +24,8 @@ from pycompose.policy.plan import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pycompose.events import Sink
     from pycompose.policy.plan import Plan
 
@@ -86,3 +88,10 @@ def rehearse(plan: Plan, sink: Sink) -> None:
             if step.done:
                 details = f"({node.cause})"
                 sink(Event(subject=step.subject, text=step.done, phase=Phase.DONE, details=details))
+
+
+def rehearse_wait(names: Iterable[str], sink: Sink) -> None:
+    """Tell what `--wait` would tell of these containers when all goes well."""
+    for name in names:
+        sink(Event(subject=f"Container {name}", text="Waiting", phase=Phase.WORKING))
+        sink(Event(subject=f"Container {name}", text="Healthy", phase=Phase.DONE))

@@ -86,7 +86,7 @@ def test_up_does_what_was_announced(busy: Host) -> None:
     """From nothing; then with everything changed at once; then with nothing to do."""
     project = busy.project({"compose.yaml": FIRST})
 
-    first = rehearsed(busy, project, "up", "-d")
+    first = rehearsed(busy, project, "up", "-d", "--wait")
     write(project, SECOND)
     second = rehearsed(busy, project, "up", "-d", "-y", "--remove-orphans")
     third = rehearsed(busy, project, "up", "-d")
@@ -104,7 +104,8 @@ def test_up_does_what_was_announced(busy: Host) -> None:
             },
             ("Container demo-db-pre-start-0", "Exited"): 1,
             ("Container demo-db-pre-start-1", "Exited"): 1,
-            ("Container demo-db-1", "Healthy"): 1,
+            ("Container demo-db-1", "Healthy"): 2,
+            **{(f"Container demo-{name}", "Healthy"): 1 for name in ("web-1", "web-2", "app-1", "old-1")},
         }
     )
     assert {
@@ -204,3 +205,18 @@ def test_nothing_is_changed_and_all_is_told(
 
     assert after == before
     assert announced == Counter((f"Container {name}", text) for name, text in told.items())
+
+
+def test_a_network_without_containers_stays(busy: Host) -> None:
+    """`--dry-run down` leaves what is left, and says that it would go."""
+    project = busy.project({"compose.yaml": "services: {db: {image: busybox, command: sleep 1000}}"})
+    busy.run("up", "-d", cwd=project).ok()
+    busy.run("rm", "-fs", cwd=project).ok()
+    before = machine(busy, project)
+    announced = steps(busy.run("--dry-run", "--progress", "json", "down", cwd=project))
+    after = machine(busy, project)
+    busy.run("down", cwd=project).ok()
+
+    assert any("demo_default" in line for line in before)
+    assert after == before
+    assert announced == Counter({("Network demo_default", "Removed"): 1})

@@ -17,11 +17,11 @@ from pycompose.policy.observed import orphans
 from pycompose.policy.options import ReconcileOptions
 from pycompose.policy.plan import touched
 from pycompose.policy.reconcile import reconcile
-from pycompose.policy.selection import selected, with_dependencies, with_restarting_dependants
+from pycompose.policy.selection import remaining, selected, with_dependencies, with_restarting_dependants
 from pycompose.policy.startup import restart_plan, start_plan
 from pycompose.policy.teardown import TeardownOptions, down_plan, stop_plan
 from pycompose.state.boot import LastStatus, note_change
-from pycompose.supervisor.announcements import rehearse
+from pycompose.supervisor.announcements import rehearse, rehearse_wait
 from pycompose.supervisor.execute import execute
 from pycompose.supervisor.lifecycle.conditions import SETTLED_S
 from pycompose.supervisor.runtime.container_config import signal_number
@@ -81,7 +81,9 @@ class ProjectHandlers:
             await self._walk(plan, self._managed.operations(sink, project, request.images), request)
         # A crash of the machine finds the new containers on disk; nobody has to wait for it.
         self._managed.tasks.start(blocking(self._managed.runtime.sync))
-        if request.wait and not request.dry_run:
+        if request.wait and request.dry_run:
+            rehearse_wait(remaining(observed, plan, options.services), sink)
+        elif request.wait:
             await self._wait_ready(sink, options.services, request.wait_timeout_s)
         peer.answer(ChangeResult())
 
@@ -140,8 +142,7 @@ class ProjectHandlers:
             )
             plan = down_plan(observed, project, options)
             await self._walk(plan, self._managed.operations(sink, project), request)
-            nothing_left = not managed.lifecycle.tracked
-            if nothing_left:
+            if not managed.lifecycle.tracked and not request.dry_run:
                 await blocking(managed.wiring.remove_all)
         peer.answer(DownResult(nothing=not plan, ends=managed.finish_after_down()))
 
@@ -150,7 +151,9 @@ class ProjectHandlers:
         sink = sink_of(peer)
         async with self._managed.exclusive(interruptible=True):
             chosen = await self.start_chosen(sink, request)
-        if request.wait:
+        if request.wait and request.dry_run:
+            rehearse_wait([container.name for container in chosen], sink)
+        elif request.wait:
             services = dict.fromkeys(container.service for container in chosen)
             await self._wait_ready(sink, services, request.wait_timeout_s)
         peer.answer(ChangeResult())

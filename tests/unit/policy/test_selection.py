@@ -7,7 +7,15 @@ from pycompose.engine.state import Status
 from pycompose.labels import ONEOFF
 from pycompose.model import Dependency
 from pycompose.policy.observed import Observed, ObservedContainer
-from pycompose.policy.selection import selected, taken_down, with_dependencies, with_restarting_dependants
+from pycompose.policy.options import ReconcileOptions
+from pycompose.policy.reconcile import reconcile
+from pycompose.policy.selection import (
+    remaining,
+    selected,
+    taken_down,
+    with_dependencies,
+    with_restarting_dependants,
+)
 
 from tests.unit.policy.examples import container, observed, project, service
 
@@ -58,6 +66,17 @@ def test_dependants_that_asked_for_it_are_restarted_as_far_as_they_run() -> None
     )
 
     assert names(with_restarting_dependants(there, [db])) == ["db1", "api1", "web1"]
+
+
+def test_who_remains_after_a_plan() -> None:
+    """Those that stay and those that are made, by number; a replacement is called what the old one was."""
+    found = observed(
+        container("web", 2, hash_="old"), container("web", 3), container("db"), container("web", 1)
+    )
+    wanted = project(service("web", replicas=2), service("db", replicas=2))
+    plan = reconcile(wanted, found, ReconcileOptions(services=("db", "web")))
+
+    assert remaining(found, plan, ("db", "web")) == ["demo-db-1", "demo-db-2", "demo-web-1", "demo-web-3"]
 
 
 def there_is() -> Observed:
