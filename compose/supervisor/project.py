@@ -67,7 +67,7 @@ class ManagedProject:
         self.keepers = Keepers(self.runtime, self.engine_event, self.tasks.start)
         self.auto_remove = AutoRemove(self._remove, self.tasks)
         self._stdio = StdioCopies(self.runtime)
-        self._adoption = Adoption(
+        self.adoption = Adoption(
             self.runtime,
             self.wiring,
             self.lifecycle,
@@ -104,7 +104,7 @@ class ManagedProject:
 
     async def sync(self) -> None:
         """Track the containers on disk that aren't tracked yet, and clear away what never became one."""
-        await self._adoption.sync()
+        await self.adoption.sync()
 
     def finish_after_down(self) -> bool:
         """End now if the project is down; whoever asked is told by the end of the connection."""
@@ -203,7 +203,7 @@ class ManagedProject:
             case ExecExited():
                 self.execs.exited(event)
             case EngineGone() if not self.finished.is_set():
-                self.keepers.replace(self._adoption.catch_up)
+                self.keepers.replace(self.adoption.catch_up)
                 self.execs.lost()
 
     def _exited(self, event: ContainerExited) -> None:

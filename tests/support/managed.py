@@ -7,6 +7,7 @@ import functools
 import itertools
 import json
 import socket
+from inspect import Signature, signature
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.config import ContainerConfig, Namespaces, Process, RootfsTree
@@ -24,7 +25,7 @@ from pycompose.supervisor.project import ManagedProject
 from tests.support.memory_engine import MemoryEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from pycompose.ipc.messages import SupervisorMessage
@@ -38,13 +39,14 @@ PROJECT = "demo"
 class Client:
     """A connection to the supervisor, from the client's side: what has been asked, and what comes back."""
 
-    def __init__(self, bench: Bench, request: SupervisorRequest[Any]) -> None:
+    def __init__(self, bench: Bench, request: SupervisorRequest[Any], fds: Sequence[int] = ()) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         loop = bench.managed.loop
         self.peer = Peer(theirs, loop, lambda *_: None, lambda _: self.task.cancel())
+        bench.clients.append(self)
         message = json.loads(json.dumps(request.to_message()))
-        self.task = loop.create_task(bench.dispatcher.handle(self.peer, message, []))
+        self.task = loop.create_task(bench.dispatcher.handle(self.peer, message, list(fds)))
 
     def messages(self) -> list[SupervisorMessage]:
         """Return what has come since the last call."""
@@ -58,8 +60,28 @@ class Client:
                 return found
             found.append(supervisor_message(message))
 
+    async def next(self) -> SupervisorMessage:
+        """Return the next message when it comes."""
+        readable = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._socket, readable.set)
+        try:
+            await asyncio.wait_for(readable.wait(), PATIENCE_S)
+        finally:
+            loop.remove_reader(self._socket)
+        message, _ = receive(self._socket)
+        assert message is not None, "the supervisor has hung up"
+        return supervisor_message(message)
+
     def hang_up(self) -> None:
         """Go away, as a client that is killed."""
+        self._socket.close()
+
+    async def close(self) -> None:
+        """End what is under way, and both ends of the connection."""
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        self.peer.close()
         self._socket.close()
 
 
@@ -89,14 +111,15 @@ class Bench:
         self.dispatcher = Dispatcher(self.managed)
         self.engine = MemoryEngine(self.paths, self.managed.engine_event)
         self.managed.runtime.keeper = self.engine
+        self.clients: list[Client] = []
         self._numbers = itertools.count(1)
         self._told = asyncio.Event()
         self.managed.events.subscribers.add(_Listener(self._told))  # type: ignore[arg-type]
 
-    async def add(
+    def make(
         self, name: str, *, number: int = 1, record: dict[str, Any] | None = None, **service: Any
-    ) -> TrackedContainer:
-        """Make a container of a service, as an earlier supervisor has left it: with files, never started."""
+    ) -> str:
+        """Write the files of a container of a service that was never started, return its id; nobody knows of it yet."""
         container_id = f"{next(self._numbers):064x}"
         made = ServiceRecord(
             service=Service(name=name, network_mode="host", **service), number=number, **record or {}
@@ -117,6 +140,11 @@ class Bench:
         write_json(self.paths.container(container_id) / "config.json", config.to_json(), durable=False)
         write_service(self.paths, container_id, made)
         (self.paths.project_claims(PROJECT) / container_id).write_text(f"{container_id} {config.name}")
+        return container_id
+
+    async def add(self, name: str, **fields: Any) -> TrackedContainer:
+        """Make a container and have it tracked."""
+        container_id = self.make(name, **fields)
         await self.managed.sync()
         return self.managed.lifecycle.tracked[container_id]
 
@@ -158,23 +186,27 @@ class Bench:
 
     async def close(self) -> None:
         """End what is under way."""
+        for client in self.clients:
+            await client.close()
         await self.managed.tasks.cancel()
         self.managed.wiring.close()
 
 
-def in_a_project(story: Callable[[Bench], Awaitable[None]]) -> Callable[[Path], None]:
-    """Make a test of an `async def` that gets a project of its own."""
+def in_a_project(story: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Make a test of an `async def` that gets a project of its own, and whatever parameters it has besides."""
 
-    def test(tmp_path: Path) -> None:
+    def test(tmp_path: Path, **parameters: Any) -> None:
         async def play() -> None:
             bench = Bench(tmp_path)
             try:
-                await story(bench)
+                await story(bench, **parameters)
             finally:
                 await bench.close()
 
         asyncio.run(play())
 
-    functools.update_wrapper(test, story, assigned=("__name__", "__qualname__", "__module__", "__doc__"))
-    del test.__wrapped__  # type: ignore[attr-defined] - pytest would look for its arguments there
+    functools.update_wrapper(test, story)
+    _, *others = signature(story).parameters.values()
+    # Where pytest looks for arguments.
+    test.__signature__ = Signature([*signature(test, follow_wrapped=False).parameters.values()][:1] + others)  # type: ignore[attr-defined]
     return test

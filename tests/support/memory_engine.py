@@ -43,7 +43,7 @@ class MemoryEngine:
 
     def __init__(self, paths: StatePaths, on_event: Callable[[EngineEvent], None]) -> None:
         self._paths = paths
-        self._on_event = on_event
+        self.on_event = on_event
         self._lock = threading.Lock()
         self.running: dict[str, ContainerState] = {}
         self.failures: dict[str, EngineError] = {}
@@ -60,11 +60,11 @@ class MemoryEngine:
             state = self.running.pop(container_id)
         ended = {**plain(state), "status": Status.EXITED.value, "pid": 0, "exit_code": exit_code}
         self._write(container_id, ended)
-        self._on_event(ContainerExited(container=container_id, exit_code=exit_code, oom_killed=oom_killed))
+        self.on_event(ContainerExited(container=container_id, exit_code=exit_code, oom_killed=oom_killed))
 
     def die(self) -> None:
         """Let the connection end."""
-        self._on_event(EngineGone())
+        self.on_event(EngineGone())
 
     def starts(self, container_id: str) -> int:
         """Return how often a container has been started."""
@@ -113,7 +113,7 @@ class MemoryEngine:
         if stdout is not None:
             os.write(stdout, f"ran {' '.join(process.args)}\n".encode())
         exec_id = f"exec-{len(self.calls)}"
-        self._on_event(ExecExited(exec=exec_id, exit_code=self.codes.get(process.args, 0)))
+        self.on_event(ExecExited(exec=exec_id, exit_code=self.codes.get(process.args, 0)))
         return StartedExec(id=exec_id, pid=os.getpid())
 
     def signal(self, container_id: str, signum: int) -> None:
