@@ -32,7 +32,7 @@ from pycompose.engine.api import (
     StartedExec,
 )
 from pycompose.engine.config import Process, from_json, plain
-from pycompose.engine.errors import EngineError, KeeperLost
+from pycompose.engine.errors import EngineError, KeeperLost, NoSuchContainer
 from pycompose.engine.keeper import wire
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.seccomp.filters import Filters
@@ -189,7 +189,11 @@ class KeeperClient:
         return StartedExec(id=result["exec"], pid=result["pid"], terminal=fds[0] if fds else None)
 
     def _filter(self, container_id: str) -> str:
-        return b2a_base64(self._filters.of_container(container_id), newline=False).decode("ascii")
+        try:
+            packed = self._filters.of_container(container_id)
+        except FileNotFoundError:
+            raise NoSuchContainer(f"container {container_id[:12]}: there is none") from None
+        return b2a_base64(packed, newline=False).decode("ascii")
 
     def signal(self, container_id: str, signum: int) -> None:
         """Send a signal to the first process of a container."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.config import BUILTIN, DEFAULT_CAPABILITIES, UNCONFINED
@@ -32,6 +33,7 @@ class Filters:
     def __init__(self, paths: StatePaths) -> None:
         self._paths = paths
         self._known: dict[tuple[int, str], bytes] = {}
+        self._lock = threading.Lock()
 
     def of_container(self, container_id: str) -> bytes:
         """Return the filter of a container as its config.json asks for it, b"" when it has none.
@@ -51,8 +53,10 @@ class Filters:
         """Return the filter for a mask of capabilities and a profile in Docker's JSON ("": the default policy)."""
         key = (capabilities, profile)
         if key not in self._known:
-            path = self._paths.filters / _name(capabilities, profile)
-            self._known[key] = _read(path) or _make(path, capabilities, profile)
+            with self._lock:  # a project's containers start all at once
+                if key not in self._known:
+                    path = self._paths.filters / _name(capabilities, profile)
+                    self._known[key] = _read(path) or _make(path, capabilities, profile)
         return self._known[key]
 
 

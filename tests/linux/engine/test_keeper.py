@@ -18,7 +18,7 @@ from pycompose.engine.api import ContainerExited, EngineGone
 from pycompose.engine.cgroups.base import open_existing
 from pycompose.engine.client import KeeperClient
 from pycompose.engine.config import Process
-from pycompose.engine.errors import CgroupError, EngineError, StateError
+from pycompose.engine.errors import CgroupError, EngineError, NoSuchContainer, StateError
 from pycompose.engine.keeper import wire
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status
@@ -180,6 +180,14 @@ def test_without_hello_nothing_is_served(lab: Lab) -> None:
         assert b"no hello" in sock.recv(4096)
         sock.send(b"nonsense")
         assert sock.recv(4096) == b""
+
+
+def test_a_container_that_isnt_there_can_neither_start_nor_execute(lab: Lab) -> None:
+    """One that is removed meanwhile, say."""
+    with pytest.raises(NoSuchContainer, match="container ffffffffffff: there is none"):
+        lab.keeper.start_container("f" * 64)
+    with pytest.raises(NoSuchContainer, match="container ffffffffffff: there is none"):
+        lab.exec("f" * 64, "true")
 
 
 def test_unknown_operations_and_bad_arguments_are_answered(lab: Lab) -> None:

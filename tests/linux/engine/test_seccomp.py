@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pycompose.engine.api import EngineGone
 from pycompose.engine.config import Mount, MountKind, RootfsTree, Security, User
 from pycompose.engine.errors import SeccompError
 from pycompose.engine.linux.caps import CAPABILITIES, permitted
@@ -216,6 +219,19 @@ def test_an_exec_with_all_capabilities_keeps_the_containers_filter(lab: Lab) -> 
     code, text = lab.exec(container, "cat /proc/self/status; mount -t tmpfs none /tmp", capabilities=("ALL",))
     assert status_field(text, "Seccomp") == "2"
     assert (code, text.splitlines()[-1]) == (1, "mount: permission denied (are you root?)")
+
+
+def test_what_the_next_keeper_executes_is_filtered(lab: Lab) -> None:
+    """It has adopted the container, and knows no policies."""
+    container = lab.make("exec sleep 1000")
+    lab.keeper.start_container(container)
+    os.kill(lab.keeper.pid, signal.SIGKILL)
+    lab.wait(EngineGone)
+    lab.keeper.close()
+    lab.events.clear()
+    lab.start()
+
+    assert status_field(lab.exec(container, "cat /proc/self/status")[1], "Seccomp") == "2"
 
 
 def test_a_profile_of_the_users(lab: Lab) -> None:

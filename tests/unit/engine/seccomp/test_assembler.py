@@ -156,6 +156,19 @@ def test_other_ways_in_end_the_process(made: tuple[Machine, Policy], number: int
         )
 
 
+def test_jumps_reach_as_far_as_they_have_to() -> None:
+    """A conditional jump reaches 255 instructions; here the search has to jump over thousands."""
+    known = numbers(X86_64.native)
+    rules = [
+        Rule((name,), ALLOW, (ArgumentCondition(0, "EQ", number << 32),)) for name, number in known.items()
+    ]
+    program = assemble(Policy(default=REFUSE, rules=tuple(rules), abis=(X86_64.native,)))
+
+    for number in known.values():
+        assert bpf.run(program, X86_64.native.audit, number, (number << 32,)) == ALLOW
+        assert bpf.run(program, X86_64.native.audit, number, ((number << 32) + 1,)) == REFUSE
+
+
 def test_a_program_has_no_more_instructions_than_the_kernel_takes() -> None:
     """A policy that needs more is refused by us, with what to do, not by the kernel with EINVAL."""
     many = tuple(
