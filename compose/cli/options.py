@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 from pycompose.cli.invocation import Invocation, project_of
+from pycompose.engine.errors import PycomposeError
+from pycompose.units import parse_bytes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,6 +49,19 @@ def moment_ns(text: str, now_ns: int) -> int:
         nanoseconds = int(match[2].ljust(SUBSECOND_DIGITS, "0"))
         text = match[1] + match[3]
     return int(dt.datetime.fromisoformat(text).timestamp()) * 10**9 + nanoseconds
+
+
+class BytesType(click.ParamType[int]):
+    """A size: 64m, 1g, bytes, or -1."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return bytes, -1 as it is."""
+        try:
+            return -1 if str(value) == "-1" else parse_bytes(str(value))
+        except (ValueError, PycomposeError):
+            self.fail(f"{value!r} is no size; use 64m, 1g or bytes", param, ctx)
 
 
 class TimestampType(click.ParamType[int]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.build.requests import BuildFlags
 from pycompose.build.services import build_services, buildable
-from pycompose.client.images import chosen_services, fetch_image
+from pycompose.client.images import chosen_services, fetch_image, image_reference
 from pycompose.engine.errors import NoSuchImage, PycomposeError
 from pycompose.engine.images.store import ImageStore
 from pycompose.events import Event, Phase
@@ -42,7 +42,7 @@ def build(context: Context, project: Project, options: BuildOptions) -> None:
     )
     if options.dry_run:
         for name in wanted:
-            subject = f"Image {project.services[name].image or f'{project.name}-{name}'}"
+            subject = f"Image {image_reference(project, project.services[name])}"
             context.sink(Event(subject=subject, text="Building", phase=Phase.WORKING))
             context.sink(Event(subject=subject, text="Built", phase=Phase.DONE))
         return

@@ -144,9 +144,9 @@ def _send_apply(context: Context, request: ApplyRequest, options: CreateOptions)
         first = False
         with reach(context, project.name, keeper=not options.dry_run) as connection:
             if not request.images:
-                from pycompose.client.images import ensure_images  # noqa: PLC0415 - while the supervisor starts
+                from pycompose.client.ready_images import ready_images  # noqa: PLC0415 - while the supervisor starts
 
-                images = ensure_images(context, project, list(request.services), options)
+                images = ready_images(context, project, list(request.services), options)
                 request = replace(request, images=images)
             call(connection, request, context.sink)
 

@@ -28,7 +28,7 @@ from pycompose.model import Project
 from pycompose.policy.graph import select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pycompose.client.context import Context
     from pycompose.client.options import ImageOptions, PullOptions, PushOptions
@@ -127,9 +127,15 @@ def interval(policy: str) -> float | None:
 
 
 def ensure_images(
-    context: Context, project: Project, services: Iterable[str], options: ImageOptions
+    context: Context,
+    project: Project,
+    services: Iterable[str],
+    options: ImageOptions,
+    built: Mapping[str, Image],
 ) -> dict[str, Image]:
     """Return the image of each service, and of each image mount under "image:REFERENCE".
+
+    `built` are images by reference that have just been made (client/build.py).
 
     What the policies ask for is pulled, in parallel. With `dry_run` nothing is, and a missing image is an
     empty one. Raises NoSuchImage, InvalidReference, ImageError, PullError, AuthError with the services that
@@ -138,7 +144,6 @@ def ensure_images(
     getter = _Getter(context, project, quiet=options.quiet_pull, dry_run=options.dry_run)
     images: dict[str, Image] = {}
     missing: list[ImageNeed] = []
-    built = _built(context, project, services, options)
     for need in needs(project, services, options.pull):
         image = built.get(need.reference) or getter.local(need)
         if image is None:
@@ -149,54 +154,6 @@ def ensure_images(
         for need, image in zip(missing, getter.fetch_all(missing), strict=True):
             images.update(dict.fromkeys(need.users, image))
     return images
-
-
-def _built(
-    context: Context, project: Project, services: Iterable[str], options: ImageOptions
-) -> dict[str, Image]:
-    """Build what has to be, return it by reference: what is asked for, and what has a `build:` and isn't there."""
-    if options.no_build:
-        return {}
-    buildable = [name for name in services if project.services[name].build is not None]
-    if not buildable:
-        return {}
-    store = ImageStore(context.paths)
-    wanted = [name for name in buildable if options.build or _must_build(store, project, name, options.pull)]
-    if not wanted:
-        return {}
-    if options.dry_run:
-        for name in wanted:
-            subject = f"Image {image_reference(project, project.services[name])}"
-            context.sink(Event(subject=subject, text="Building", phase=Phase.WORKING))
-            context.sink(Event(subject=subject, text="Built", phase=Phase.DONE))
-        tree = RootfsTree(target="/", lowers=())
-        return {
-            image_reference(project, project.services[name]): Image(
-                reference=image_reference(project, project.services[name]),
-                id="sha256:" + "0" * 64,
-                trees=(tree,),
-            )
-            for name in wanted
-        }
-    from pycompose.client.build import build_images
-
-    images = build_images(context, project, wanted, quiet=options.quiet_build)
-    return {image_reference(project, project.services[name]): image for name, image in images.items()}
-
-
-def _must_build(store: ImageStore, project: Project, name: str, policy: str) -> bool:
-    """Tell whether a service's image is built without being asked for."""
-    service = project.services[name]
-    wanted = policy or service.pull_policy or "missing"
-    if wanted == "build":
-        return True
-    if wanted in ("always", "never") and service.image:
-        return False
-    try:
-        store.resolve(image_reference(project, service), platform=service.platform)
-    except NoSuchImage:
-        return True
-    return False
 
 
 def chosen_services(

@@ -241,8 +241,8 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
 
     With `dry_run` only the steps are told, and there is no session.
     """
-    from pycompose.client.images import ensure_images  # noqa: PLC0415 - as below
     from pycompose.client.oneoff import oneoff  # noqa: PLC0415 - not for exec and attach
+    from pycompose.client.ready_images import ready_images  # noqa: PLC0415 - as below
 
     project = oneoff(enabled(loaded.runnable, [options.service]), options, context.environment)
     service = project.services[options.service]
@@ -253,7 +253,7 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
             context.sink(Event(subject=f"Container {name}", text=text, phase=phase))
         return None
     restore_all(context.paths)
-    images = ensure_images(context, project, [service.name], options)
+    images = ready_images(context, project, [service.name], options)
     request = RunRequest(
         project=project,
         images=images,

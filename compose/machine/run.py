@@ -30,7 +30,7 @@ def run(context: Context, options: ContainerRunOptions) -> Session:
     """
     prepare(context, STANDALONE)
     # While the supervisor starts.
-    from pycompose.client.images import ensure_images  # noqa: PLC0415
+    from pycompose.client.ready_images import ready_images  # noqa: PLC0415
     from pycompose.machine import run_project  # noqa: PLC0415
 
     project, loaded = run_project.project_of(
@@ -40,7 +40,7 @@ def run(context: Context, options: ContainerRunOptions) -> Session:
     for text in run_project.remarks(service, loaded):
         context.sink(Event(subject="", text=text, phase=Phase.WARNING))
     with _in_its_words(service.name):
-        images = ensure_images(context, project, [service.name], options)
+        images = ready_images(context, project, [service.name], options)
     if options.publish_all:
         service = run_project.publish_exposed(service, images[service.name])
         project = replace(project, services={service.name: service})

@@ -298,8 +298,8 @@ def pss_kib(pid: int) -> int:
 def look(work: Path) -> None:
     """Measure what `up` spends on images that are all there: ten services, three images and `host`."""
     from pycompose.client.context import Context  # noqa: PLC0415
-    from pycompose.client.images import ensure_images  # noqa: PLC0415
     from pycompose.client.options import UpOptions  # noqa: PLC0415
+    from pycompose.client.ready_images import ready_images  # noqa: PLC0415
     from pycompose.engine.paths import StatePaths  # noqa: PLC0415
     from pycompose.model import Project, Service  # noqa: PLC0415
 
@@ -312,7 +312,7 @@ def look(work: Path) -> None:
     times = []
     for _ in range(21):
         begin = time.perf_counter()
-        ensure_images(context, project, list(services), UpOptions())
+        ready_images(context, project, list(services), UpOptions())
         times.append((time.perf_counter() - begin) * 1000)
     print(
         f"images of `up`, ten services, all there: least {min(times):.2f} ms, median {statistics.median(times):.2f} ms"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from pycompose.cli.container.update import BytesType
 from pycompose.cli.invocation import Invocation, project_of
-from pycompose.cli.options import dry_run_option, services_argument
+from pycompose.cli.options import BytesType, dry_run_option, services_argument
 from pycompose.client.options import BuildOptions, PushOptions
 
 

@@ -6,11 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 import click
-from pycompose.cli.container.update import BytesType
 from pycompose.cli.display import humanize
 from pycompose.cli.display.format import Layout, show
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import format_option
+from pycompose.cli.options import BytesType, format_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

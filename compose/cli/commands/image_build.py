@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from pycompose.cli.container.update import BytesType
 from pycompose.cli.invocation import Invocation
+from pycompose.cli.options import BytesType
 
 _NO_EFFECT = {
     "attest": "builds make no attestations",

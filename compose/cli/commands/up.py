@@ -95,7 +95,7 @@ def command(invocation: Invocation, /, **args: Any) -> int:
         with invocation.showing("up") as sink:
             changes.up(invocation.context(sink), loaded, options)
         return 0
-    from pycompose.cli.display.attached import AttachedUp, attached_options  # noqa: PLC0415 - only when attached
+    from pycompose.cli.attached import AttachedUp, attached_options  # noqa: PLC0415 - only when attached
 
     return AttachedUp(invocation, loaded, options, attached_options(invocation, args), started_ns).run()
 

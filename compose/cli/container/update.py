@@ -10,24 +10,11 @@ from typing import Any
 import click
 from pycompose.cli import groups
 from pycompose.cli.invocation import Invocation
+from pycompose.cli.options import BytesType
 from pycompose.engine.errors import PycomposeError
-from pycompose.units import parse_bytes
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
 _POLICY = re.compile(r"(no|always|unless-stopped|on-failure)(?::(\d+))?\Z")
-
-
-class BytesType(click.ParamType[int]):
-    """A size: 64m, 1g, bytes, or -1."""
-
-    name = "bytes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return bytes, -1 as it is."""
-        try:
-            return -1 if str(value) == "-1" else parse_bytes(str(value))
-        except (ValueError, PycomposeError):
-            self.fail(f"{value!r} is no size; use 64m, 1g or bytes", param, ctx)
 
 
 class RestartPolicyType(click.ParamType[dict[str, Any]]):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pycompose.cli.commands.up import command, up_options
-from pycompose.cli.display.attached import (
+from pycompose.cli.attached import (
     AttachedOptions,
     attached_options,
     attached_services,
     expected_names,
 )
+from pycompose.cli.commands.up import command, up_options
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.main import cli
 from pycompose.engine.errors import PycomposeError

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from pycompose.client.context import Context
-from pycompose.client.images import ImageNeed, ensure_images, interval, needs, pull, strictest
+from pycompose.client.images import ImageNeed, interval, needs, pull, strictest
 from pycompose.client.options import PullOptions, UpOptions
+from pycompose.client.ready_images import ready_images
 from pycompose.engine.errors import NoSuchImage
 from pycompose.engine.paths import StatePaths
 from pycompose.errors import ConfigError
@@ -111,7 +112,7 @@ def test_a_directory_needs_no_registry(tmp_path: Path) -> None:
     where, told = context(tmp_path)
     services = project(tmp_path, a=Service(name="a", image="rootfs:./tree", pull_policy="always"))
 
-    images = ensure_images(where, services, ["a"], UpOptions())
+    images = ready_images(where, services, ["a"], UpOptions())
 
     assert images["a"].trees[0].lowers == (str(tmp_path / "tree"),)
     assert told.lines() == []
@@ -123,7 +124,7 @@ def test_never_is_never(tmp_path: Path) -> None:
     services = project(tmp_path, a=Service(name="a", image="app", pull_policy="never"))
 
     with pytest.raises(NoSuchImage, match=r"^service a: image app:latest: not found") as caught:
-        ensure_images(where, services, ["a"], UpOptions())
+        ready_images(where, services, ["a"], UpOptions())
 
     assert caught.value.hint is not None
     assert caught.value.hint.startswith("its pull policy is never")
@@ -148,7 +149,7 @@ def test_an_archive_that_is_missing_is_told_with_its_services(tmp_path: Path) ->
     services = project(tmp_path, a=Service(name="a", image="docker-archive:none.tar"))
 
     with pytest.raises(NoSuchImage, match=r"^service a: image docker-archive:.*none\.tar: No such file"):
-        ensure_images(where, services, ["a"], UpOptions())
+        ready_images(where, services, ["a"], UpOptions())
 
     assert [line.rpartition(" ")[2] for line in told.lines()] == ["Loading", "Error"]
 
@@ -161,7 +162,7 @@ def test_several_failures_are_told_together(tmp_path: Path) -> None:
     )
 
     with pytest.raises(ExceptionGroup) as caught:
-        ensure_images(where, services, ["a", "b"], UpOptions())
+        ready_images(where, services, ["a", "b"], UpOptions())
 
     assert [str(error).partition(":")[0] for error in caught.value.exceptions] == ["service a", "service b"]
     assert [line for line in told.lines() if line.endswith("Error")] != []
@@ -203,8 +204,8 @@ def test_an_archive_is_loaded_when_it_is_needed(tmp_path: Path) -> None:
     where, told = context(tmp_path)
     services = project(tmp_path, a=Service(name="a", image="docker-archive:image.tar"))
 
-    first = ensure_images(where, services, ["a"], UpOptions())
-    second = ensure_images(where, services, ["a"], UpOptions())
+    first = ready_images(where, services, ["a"], UpOptions())
+    second = ready_images(where, services, ["a"], UpOptions())
 
     assert first == second
     assert first["a"].config.cmd == ("f",)
