@@ -23,16 +23,16 @@ def dumps(value: object) -> str:
 
 def parse(text: str) -> Template:
     """Return the template. Raises GoTemplateSyntaxError."""
-    from pycompose.cli.gotemplate.template import parse as read  # noqa: PLC0415 - few commands are given one
+    from pycompose.cli.gotemplate import template  # noqa: PLC0415 - few commands are given one
 
-    return read(text)
+    return template.parse(text)
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else dumps(value)
 
 
-def _record(row: Fields, hidden: frozenset[str]) -> GoStruct:
+def _struct(row: Fields, hidden: frozenset[str]) -> GoStruct:
     """Return a row as templates see it: with docker's method `Label`."""
     from pycompose.cli.gotemplate.values import GoStruct  # noqa: PLC0415 - as above
 
@@ -73,12 +73,12 @@ def show(rows: Sequence[Fields], how: str, layout: Layout) -> str:
 
 def _filled(rows: Sequence[Fields], how: str, layout: Layout) -> str:
     """Return the rows by a template; one that begins with `table` has a header and columns (docker/cli, formatter)."""
-    from pycompose.cli.gotemplate.template import parse as read  # noqa: PLC0415 - as above
+    from pycompose.cli.gotemplate import template  # noqa: PLC0415 - as above
 
     as_table = how.startswith(("table ", "table{"))
-    template = read(how.removeprefix("table" if as_table else "").strip(" "), escapes=True)
-    lines = [template.render(_record(row, layout.hidden)) for row in rows]
+    read = template.parse(how.removeprefix("table" if as_table else "").strip(" "), escapes=True)
+    lines = [read.render(_struct(row, layout.hidden)) for row in rows]
     if not as_table:
         return "".join(f"{line}\n" for line in lines)
-    lines.insert(0, template.headers(layout.titles))
+    lines.insert(0, read.headers(layout.titles))
     return table.render([line.split("\t") for line in lines], minimum=layout.minimum)

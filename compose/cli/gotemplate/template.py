@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pycompose.cli.gotemplate import parser
 from pycompose.cli.gotemplate.errors import GoTemplateError
 from pycompose.cli.gotemplate.evaluator import Evaluation
 from pycompose.cli.gotemplate.functions import FUNCTIONS, HEADER_FUNCTIONS
 from pycompose.cli.gotemplate.parser import ActionNode, BranchNode, Node, PipeNode
-from pycompose.cli.gotemplate.parser import parse as tree
 from pycompose.cli.gotemplate.values import GoStruct
 from pycompose.engine.dataclass import dataclass
 
@@ -44,7 +44,7 @@ def parse(text: str, *, escapes: bool = False) -> Template:
 
     Raises GoTemplateSyntaxError.
     """
-    return Template(text, tree(text, FUNCTIONS, _unescaped if escapes else str))
+    return Template(text, parser.parse(text, FUNCTIONS, _unescaped if escapes else str))
 
 
 def _unescaped(text: str) -> str:
