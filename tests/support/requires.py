@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,7 @@ DEBIAN = {
     "cgroup2": "",
     "host-python": "python3",
     "x86_64": "",
+    "ia32": "",
     "static-busybox": "busybox-static",
     "docker-registry": "docker-registry",
     "ip": "iproute2",
@@ -97,6 +99,14 @@ def _static_busybox() -> str:
     return "a static /bin/busybox (Debian: busybox-static)" if dynamic else ""
 
 
+def _ia32() -> str:
+    probe = Path(__file__).with_name("syscall_probe.py")
+    done = subprocess.run(
+        [sys.executable, probe, '[["x86", 20, 20]]'], capture_output=True, text=True, check=False
+    )
+    return "" if done.stdout.strip() == "[[0]]" else "32-bit system calls (CONFIG_IA32_EMULATION)"
+
+
 def _host_python() -> str:
     found = shutil.which("python3", path="/usr/local/bin:/usr/bin")
     return "" if found else "a python3 below /usr (Debian: python3)"
@@ -104,6 +114,7 @@ def _host_python() -> str:
 
 _PROBES = {
     "root": _root,
+    "ia32": _ia32,
     "x86_64": lambda: "" if os.uname().machine == "x86_64" else "an x86_64 machine",
     "overlay": lambda: _filesystem("overlay"),
     "tmpfs": lambda: _filesystem("tmpfs"),
