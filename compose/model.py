@@ -77,13 +77,16 @@ class ServiceVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileReference:
-    """A secret or config as a service uses it: `source` is the top-level key, `target` absolute in the container."""
+    """A secret or config as a service uses it: `source` is the top-level key, `target` absolute in the container.
+
+    What isn't said of owner and mode is as the file has it, else root's and 0444.
+    """
 
     source: str
     target: str
-    uid: str = "0"
-    gid: str = "0"
-    mode: int = 0o444
+    uid: str = ""
+    gid: str = ""
+    mode: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

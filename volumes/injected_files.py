@@ -1,7 +1,9 @@
-"""Secrets and configs: small files made for one container, with the owner and mode that were asked for.
+"""Secrets and configs in a container: a file of the machine as it is, or a small file made for this container.
 
-They lie below the container's run directory (tmpfs: nothing reaches the disk) and are bind-mounted read-only, so they
-work with `read_only: true` too. Docker ignores uid, gid and mode for files; here they count.
+A file of the machine is bind-mounted, so that what is changed in it is seen at once, and its owner and mode count as
+everywhere. One whose owner or mode is to be another (Docker ignores that), and what comes from the environment or from
+the compose file, is made anew for each start below the container's run directory (tmpfs: nothing reaches the disk). All
+are mounted read-only, so they work with `read_only: true` too.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pycompose.engine.errors import VolumeError
 from pycompose.engine.statedirs import make_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -22,11 +25,12 @@ MAX_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InjectedFile:
-    """One secret or config for one container: `target` is absolute there, `content` its bytes."""
+    """One secret or config for one container, at `target` (absolute) there: the file `source`, or one of `content`."""
 
     name: str
     target: str
-    content: bytes
+    source: str = ""
+    content: bytes = b""
     uid: int = 0
     gid: int = 0
     mode: int = 0o444
@@ -44,13 +48,12 @@ def read_source(what: str, path: str) -> bytes:
     return content
 
 
-def write_files(directory: Path, files: list[InjectedFile]) -> list[Mount]:
-    """Write the files into `directory` (made 0700) and return their mounts; raises VolumeError."""
-    mounts = []
-    if files:
-        make_directory(directory)
+def write_files(directory: Path, files: Sequence[InjectedFile]) -> None:
+    """Make those of the files anew, in `directory` (0700), that aren't the machine's own; raises VolumeError."""
     for index, file in enumerate(files):
-        path = directory / str(index)
+        if file.source:
+            continue
+        path = make_directory(directory) / str(index)
         try:
             path.unlink(missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -63,5 +66,12 @@ def write_files(directory: Path, files: list[InjectedFile]) -> list[Mount]:
                 os.close(fd)
         except OSError as exc:
             raise VolumeError(f"{file.name}: cannot write {path}: {exc.strerror}") from exc
-        mounts.append(Mount(kind=MountKind.BIND, source=str(path), target=file.target, read_only=True))
-    return mounts
+
+
+def mounts_of(directory: Path, files: Sequence[InjectedFile]) -> list[Mount]:
+    """Return the mounts of files that `write_files` has made in `directory`, in the same order."""
+    sources = [file.source or str(directory / str(index)) for index, file in enumerate(files)]
+    return [
+        Mount(kind=MountKind.BIND, source=source, target=file.target, read_only=True)
+        for source, file in zip(sources, files, strict=True)
+    ]

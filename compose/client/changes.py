@@ -227,7 +227,9 @@ def start(context: Context, project_name: str, loaded: Loaded | None, options: S
             raise NoSuchContainer(
                 f'service "{name}" has no container to start', hint="make one with `pycompose create` or `up`"
             )
-    request = StartRequest(wait=options.wait, wait_timeout_s=options.wait_timeout_s)
+    request = StartRequest(
+        project=_with_files(loaded), wait=options.wait, wait_timeout_s=options.wait_timeout_s
+    )
     if there.intersection(wanted) or not loaded:
         _ask(context, project_name, loaded, request, options)
 
@@ -236,6 +238,12 @@ def restart(context: Context, project_name: str, loaded: Loaded | None, options:
     """Stop and start containers; changes of the compose file are not picked up."""
     request = RestartRequest(timeout_s=options.timeout_s, no_deps=options.no_deps)
     _ask(context, project_name, loaded, request, options)
+
+
+def _with_files(loaded: Loaded | None) -> Project | None:
+    """Return the project if it has secrets or configs, which are made anew at a start."""
+    project = loaded.project if loaded else None
+    return project if project and any(s.secrets or s.configs for s in project.services.values()) else None
 
 
 def kill(context: Context, project_name: str, loaded: Loaded | None, options: KillOptions) -> None:

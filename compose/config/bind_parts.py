@@ -165,9 +165,9 @@ def file_references(entries: Any, directory: str) -> tuple[FileReference, ...]:
         FileReference(
             source=entry.get("source", ""),
             target=posixpath.join(directory, entry.get("target") or entry.get("source", "")),
-            uid=entry.get("uid", "0"),
-            gid=entry.get("gid", "0"),
-            mode=int(entry["mode"], 8) if "mode" in entry else 0o444,
+            uid=entry.get("uid", ""),
+            gid=entry.get("gid", ""),
+            mode=int(entry["mode"], 8) if "mode" in entry else None,
         )
         for entry in entries or ()
     )

@@ -117,11 +117,15 @@ class DownRequest(PlanRequest[DownResult]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRequest(PlanRequest[ChangeResult]):
-    """Start what exists, dependencies first; `wait` as in ApplyRequest."""
+    """Start what exists, dependencies first; `wait` as in ApplyRequest.
+
+    With `project`, which is given where there are any, secrets and configs are made anew.
+    """
 
     op = "start"
     repeatable = True
 
+    project: Project | None = None
     wait: bool = False
     wait_timeout_s: float | None = None
 

@@ -35,7 +35,7 @@ from pycompose.supervisor.init_containers import failure, init_service
 from pycompose.supervisor.lifecycle.conditions import DependencyFailed
 from pycompose.supervisor.lifecycle.start_first import Takeover
 from pycompose.supervisor.runtime.containers import NewContainer, Runtime
-from pycompose.supervisor.runtime.mounts import ensure_volume
+from pycompose.supervisor.runtime.mounts import ensure_volume, rewrite_files
 from pycompose.supervisor.threads import blocking
 from pycompose.volumes.store import VolumeStore
 
@@ -216,9 +216,9 @@ class Operations:
             self._tell(f"Container {tracked.name}", "Running", Phase.DONE)
             return
         if self.project is not None and operation.service in self.project.services:
-            service = self.project.services[operation.service]
-            if service.secrets or service.configs:
-                await blocking(self.runtime.restore_files, self.project, service, tracked.config.id)
+            service, config = self.project.services[operation.service], tracked.config
+            if (service.secrets or service.configs) and config.id not in self.created.values():
+                await blocking(rewrite_files, self.runtime.paths, self.project, service, config)
         await self.need_keeper()
         if isinstance(operation, StartFirst):
             start = Takeover(self.lifecycle, self.runtime).run(tracked, abort)

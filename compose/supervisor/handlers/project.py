@@ -169,7 +169,7 @@ class ProjectHandlers:
             chosen = with_dependencies(observed, chosen)
         services = set() if alone else {container.service for container in chosen}
         plan = start_plan(chosen, services)
-        await self._walk(plan, self._managed.operations(sink), request)
+        await self._walk(plan, self._managed.operations(sink, request.project), request)
         return chosen
 
     async def stop(self, peer: Peer, request: StopRequest, _: list[int]) -> None:

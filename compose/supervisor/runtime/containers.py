@@ -32,7 +32,7 @@ from pycompose.state.records import ServiceRecord, read_runtime, read_service, w
 from pycompose.state.snapshot import STANDALONE, read_container
 from pycompose.supervisor.runtime.claims import Claims
 from pycompose.supervisor.runtime.container_config import Parts, container_config
-from pycompose.supervisor.runtime.mounts import MountBuilder, anonymous_by_target, injected_files
+from pycompose.supervisor.runtime.mounts import MountBuilder, anonymous_by_target
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
@@ -209,11 +209,6 @@ class Runtime:
         """Return the hostname of a container, "" when there is none."""
         found = read_container(self.paths, container_id) if container_id else None
         return found.config.hostname if found is not None else ""
-
-    def restore_files(self, project: Project, service: Service, container_id: str) -> None:
-        """Write secrets and configs of an existing container again, which a reboot has taken; raises VolumeError."""
-        if not self.paths.injected(container_id).exists():
-            injected_files(self.paths, project, service, container_id)
 
     def _lease(self, wanted: NewContainer) -> str:
         """Return which of the replica's two sets of addresses the container gets."""

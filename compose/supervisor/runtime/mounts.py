@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import Mount, MountKind
-from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import VolumeError
 from pycompose.labels import CONFIG_HASH, PROJECT, VOLUME
 from pycompose.volumes.copyup import copy_up
-from pycompose.volumes.injected_files import InjectedFile, read_source, write_files
+from pycompose.volumes.injected_files import InjectedFile, mounts_of, read_source, write_files
 from pycompose.volumes.store import VolumeSpec, VolumeStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pycompose.engine.config import ContainerConfig
     from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
     from pycompose.model import FileObject, FileReference, Project, Service, ServiceVolume, Volume
@@ -50,7 +52,10 @@ class MountBuilder:
                 taken.add(os.path.normpath(target))
                 mounts.append(self._named(self._anonymous(target), target))
         mounts += [mount for mount in self.borrowed if os.path.normpath(mount.target) not in taken]
-        return (*mounts, *injected_files(self.paths, self.project, self.service, self.container_id))
+        files = injected_files(self.project, self.service)
+        directory = self.paths.injected(self.container_id)
+        write_files(directory, files)
+        return (*mounts, *mounts_of(directory, files))
 
     def _volume(self, volume: ServiceVolume) -> Mount:
         if not volume.target.startswith("/"):
@@ -135,14 +140,25 @@ class MountBuilder:
         )
 
 
-def injected_files(paths: StatePaths, project: Project, service: Service, container_id: str) -> list[Mount]:
-    """Write the service's secrets and configs for a container, return their mounts; raises VolumeError.
-
-    The same service gives the same mounts again.
-    """
+def injected_files(project: Project, service: Service) -> list[InjectedFile]:
+    """Return the service's secrets and configs, as they are now; raises VolumeError."""
     files = [_injected("secret", item, project.secrets, service) for item in service.secrets]
     files += [_injected("config", item, project.configs, service) for item in service.configs]
-    return write_files(paths.injected(container_id), files)
+    return files
+
+
+def rewrite_files(paths: StatePaths, project: Project, service: Service, config: ContainerConfig) -> None:
+    """Make the secrets and configs of a container anew that are made for it, before it starts; raises VolumeError."""
+    directory = paths.injected(config.id)
+    mounted = {mount.source for mount in config.mounts}
+    files = [
+        # Older versions had a copy of every file.
+        replace(file, source="", content=read_source(file.name, file.source))
+        if file.source and str(directory / str(index)) in mounted
+        else file
+        for index, file in enumerate(injected_files(project, service))
+    ]
+    write_files(directory, files)
 
 
 def _injected(
@@ -150,6 +166,11 @@ def _injected(
 ) -> InjectedFile:
     found = objects[reference.source]
     what = f"service {service.name}: {kind} {reference.source}"
+    try:
+        uid, gid = (int(text) if text else None for text in (reference.uid, reference.gid))
+    except ValueError:
+        raise VolumeError(f"{what}: uid and gid have to be numbers") from None
+    mode = reference.mode
     if found.content is not None:
         content = found.content.encode()
     elif found.environment is not None:
@@ -160,19 +181,33 @@ def _injected(
             hint="export it, or put it into .env",
         )
     elif found.file is not None:
+        status = _status(what, found.file)
+        if (uid, gid, mode) == (None, None, None):
+            return InjectedFile(name=what, target=reference.target, source=found.file)
         content = read_source(what, found.file)
+        uid = status.st_uid if uid is None else uid
+        gid = status.st_gid if gid is None else gid
+        mode = stat.S_IMODE(status.st_mode) if mode is None else mode
     else:
         raise VolumeError(
             f"{what}: unsupported external {kind} {reference.source}: only a cluster has such",
             hint="give it `file:`, `environment:` or `content:`",
         )
-    try:
-        uid, gid = int(reference.uid), int(reference.gid)
-    except ValueError:
-        raise VolumeError(f"{what}: uid and gid have to be numbers") from None
     return InjectedFile(
-        name=what, target=reference.target, content=content, uid=uid, gid=gid, mode=reference.mode
+        name=what,
+        target=reference.target,
+        content=content,
+        uid=uid or 0,
+        gid=gid or 0,
+        mode=0o444 if mode is None else mode,
     )
+
+
+def _status(what: str, path: str) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except OSError as exc:
+        raise VolumeError(f"{what}: cannot read {path}: {exc.strerror}") from exc
 
 
 def volume_spec(project: Project, volume: Volume) -> VolumeSpec:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.support.scene import Scene
@@ -179,6 +181,77 @@ def test_undefined(stage: Scene, kind: str) -> None:
     stage.file("compose.yaml", service(f"{kind}: [nowhere]"))
     assert "nowhere" in stage.compose("up", "-d", code=None).stderr
     assert not stage.ids()
+
+
+def test_secrets_and_configs_are_as_they_are_now(scene: Scene) -> None:
+    """A file must be seen as it is; what is made for a container must be made anew when it starts."""
+    scene.file("sec.txt", "f1\n")
+    scene.file("conf.txt", "c1\n")
+
+    def compose(*arguments: str, value: int) -> None:
+        env = {"MYSECRET": f"e{value}", "CE": f"v{value}", "DB": f"d{value}"}
+        scene.compose(*arguments, env=env)
+
+    def seen() -> list[str]:
+        names = "/run/secrets/env /run/secrets/file /inline /cfile /cenv"
+        return execute(scene, f"for f in {names}; do echo $(cat $f); done").split()
+
+    scene.file(
+        "compose.yaml",
+        service(
+            "secrets: [env, file]\n    configs: [{source: inline, target: /inline}, "
+            "{source: cfile, target: /cfile}, {source: cenv, target: /cenv}]",
+            "secrets: {env: {environment: MYSECRET}, file: {file: sec.txt}}\n"
+            'configs: {inline: {content: "i=${DB-}\\n"}, cfile: {file: conf.txt}, cenv: {environment: CE}}\n',
+        ),
+    )
+    compose("up", "-d", value=1)
+    assert seen() == ["e1", "f1", "i=d1", "c1", "v1"]
+    scene.file("sec.txt", "f2\n")
+    scene.file("conf.txt", "c2\n")
+    assert seen() == ["e1", "f2", "i=d1", "c2", "v1"]
+    compose("up", "-d", value=2)
+    assert seen() == ["e1", "f2", "i=d1", "c2", "v1"]
+    compose("stop", value=2)
+    compose("start", value=2)
+    assert seen() == ["e2", "f2", "i=d2", "c2", "v2"]
+    compose("stop", value=4)
+    compose("up", "-d", value=4)
+    assert seen() == ["e4", "f2", "i=d4", "c2", "v4"]
+    for name, text in (("sec.txt", "f5\n"), ("conf.txt", "c5\n")):
+        (scene.folder / name).unlink()
+        scene.file(name, text)
+    compose("restart", value=4)
+    assert seen() == ["e4", "f5", "i=d4", "c5", "v4"]
+    compose("up", "-d", "--force-recreate", value=4)
+    assert seen() == ["e4", "f5", "i=d4", "c5", "v4"]
+
+
+def test_a_restart_leaves_a_secret_as_it_is(scene: Scene) -> None:
+    """`restart` must not make secrets anew, and needs no variable; `start` must have it."""
+    scene.file("compose.yaml", service("secrets: [s]", "secrets: {s: {environment: MYSECRET}}\n"))
+    scene.compose("up", "-d", env={"MYSECRET": "old"})
+    scene.compose("restart", env={"MYSECRET": "new"})
+    assert execute(scene, "cat /run/secrets/s") == "old"
+    scene.compose("restart")
+    assert execute(scene, "cat /run/secrets/s") == "old"
+    scene.compose("stop")
+    failed = scene.compose("start", code=1)
+    assert 'environment variable "MYSECRET" required by secret' in failed.stderr
+    scene.compose("start", env={"MYSECRET": "new"})
+    assert execute(scene, "cat /run/secrets/s") == "new"
+
+
+@pytest.mark.parametrize("kind", ("configs", "secrets"))
+def test_owner_and_mode_of_a_file_stay(scene: Scene, kind: str) -> None:
+    """A file's owner and mode must count inside as they do outside: a private one must not become readable."""
+    path = scene.file("private.txt", "private\n")
+    path.chmod(0o600)
+    os.chown(path, 33, 44)
+    scene.up(service(f"{kind}: [{{source: x, target: /x}}]", f"{kind}: {{x: {{file: ./private.txt}}}}\n"))
+    assert execute(scene, "stat -c '%a %u:%g' /x; su -s /bin/sh app -c 'cat /x 2>&1' | grep -o 'denied'") == (
+        "600 33:44\ndenied\n"
+    )
 
 
 def test_secret_follows_the_file(scene: Scene) -> None:

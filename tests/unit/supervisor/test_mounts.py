@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pycompose.engine.config import Mount, MountKind, RootfsTree
+from pycompose.engine.config import ContainerConfig, Mount, MountKind, Process, RootfsTree
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import VolumeError
 from pycompose.engine.paths import StatePaths
 from pycompose.labels import CONFIG_HASH, PROJECT, VOLUME
 from pycompose.model import FileObject, FileReference, Project, Service, ServiceVolume, Volume
-from pycompose.supervisor.runtime.mounts import MountBuilder, anonymous_by_target, ensure_volume
+from pycompose.supervisor.runtime.mounts import (
+    MountBuilder,
+    anonymous_by_target,
+    ensure_volume,
+    rewrite_files,
+)
 from pycompose.volumes.store import VolumeSpec, VolumeStore
 
 from tests.unit.supervisor.examples import image, project
@@ -275,6 +280,52 @@ def test_where_the_content_of_a_secret_comes_from(paths: StatePaths, layer: Path
     assert contents == [b"\x00file", b"from B", b""]
     assert [os.stat(mount.source).st_mode & 0o777 for mount in found] == [0o400, 0o444, 0o444]
     assert all(mount.read_only and mount.source.startswith(str(paths.run)) for mount in found)
+
+
+def test_a_file_keeps_what_is_not_asked_for(paths: StatePaths, layer: Path, tmp_path: Path) -> None:
+    """The machine's own file is mounted; a copy with another mode has the file's owner."""
+    path = tmp_path / "secret"
+    path.write_text("s")
+    path.chmod(0o640)
+    objects = {"a": FileObject(key="a", name="a", file=str(path))}
+    plain = FileReference(source="a", target="/plain")
+    one = service(
+        secrets=(plain, replace(plain, target="/mode", mode=0o400), replace(plain, target="/own", **ME))
+    )
+    bound, with_mode, with_owner = builder(paths, layer, one, project=project(one, secrets=objects)).build()
+
+    assert bound == Mount(kind=MountKind.BIND, source=str(path), target="/plain", read_only=True)
+    statuses = [os.stat(mount.source) for mount in (with_mode, with_owner)]
+    assert [(s.st_mode & 0o777, s.st_uid) for s in statuses] == [(0o400, os.getuid()), (0o640, os.getuid())]
+
+
+def test_copies_are_made_anew_for_a_start(paths: StatePaths, layer: Path, tmp_path: Path) -> None:
+    """Also the copy that an older version mounted of a file that is a bind mount now."""
+    path = tmp_path / "secret"
+    path.write_text("old")
+    objects = {
+        "a": FileObject(key="a", name="a", file=str(path)),
+        "b": FileObject(key="b", name="b", content="old"),
+    }
+    one = service(
+        secrets=(FileReference(source="a", target="/a"), FileReference(source="b", target="/b", **ME))
+    )
+    (bound, made) = builder(paths, layer, one, project=project(one, secrets=objects)).build()
+    path.write_text("new")
+    now = project(one, secrets={**objects, "b": FileObject(key="b", name="b", content="new")})
+    directory = Path(made.source).parent
+    for mounts, wanted in (
+        ((bound, made), {"1"}),
+        ((replace(bound, source=str(directory / "0")), made), {"0", "1"}),
+    ):
+        config = ContainerConfig(
+            id=directory.name, name="n", project="p", rootfs=(), process=Process(args=()), mounts=mounts
+        )
+        if os.geteuid() == 0 or wanted == {"1"}:
+            rewrite_files(paths, now, one, config)
+            assert {entry.name for entry in directory.iterdir()} == wanted
+
+    assert Path(made.source).read_text() == "new"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pycompose.engine.errors import VolumeError
 from pycompose.volumes import injected_files
-from pycompose.volumes.injected_files import InjectedFile, read_source, write_files
+from pycompose.volumes.injected_files import InjectedFile, mounts_of, read_source, write_files
 
 
 def secret(name: str, content: bytes, mode: int = 0o444) -> InjectedFile:
@@ -22,20 +22,27 @@ def test_each_has_its_mode_and_a_read_only_mount(tmp_path: Path) -> None:
     """The directory is nobody else's; a second start replaces the files, whatever their mode."""
     directory = tmp_path / "files/id"
     write_files(directory, [secret("old", b"old", 0o400)])
-    mounts = write_files(directory, [secret("a", b"one", 0o400), secret("b", b"two")])
+    files = [
+        secret("a", b"one", 0o400),
+        InjectedFile(name="m", target="/m", source="/etc/passwd"),
+        secret("b", b"two"),
+    ]
+    write_files(directory, files)
+    mounts = mounts_of(directory, files)
 
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert [(mount.target, mount.read_only) for mount in mounts] == [
         ("/run/secrets/a", True),
+        ("/m", True),
         ("/run/secrets/b", True),
     ]
-    files = [Path(mount.source) for mount in mounts]
-    assert [file.read_bytes() for file in files] == [b"one", b"two"]
-    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o400, 0o444]
+    first, machines, last = (Path(mount.source) for mount in mounts)
+    assert (first.read_bytes(), str(machines), last.read_bytes()) == (b"one", "/etc/passwd", b"two")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (first, last)] == [0o400, 0o444]
 
 
 def test_without_files_there_is_no_directory(tmp_path: Path) -> None:
-    assert write_files(tmp_path / "none", []) == []
+    write_files(tmp_path / "none", [InjectedFile(name="m", target="/m", source="/etc/passwd")])
     assert not (tmp_path / "none").exists()
 
 
