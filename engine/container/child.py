@@ -27,8 +27,7 @@ from pycompose.engine.container.devices import NULL, DeviceNode
 from pycompose.engine.container.hooks import run_hooks
 from pycompose.engine.container.users import Ids, resolve_user
 from pycompose.engine.dataclass import dataclass
-from pycompose.engine.linux import caps, fs, inherited, namespaces, process, seccomp
-from pycompose.engine.linux import mounts as m
+from pycompose.engine.linux import caps, fs, inherited, mounts, namespaces, process, seccomp
 from pycompose.engine.linux.libc import AT_FDCWD
 
 GO = b"go"
@@ -97,7 +96,7 @@ def run_container(launch: Launch) -> None:
     sources = mount.clone_sources(launch.steps)
     at("make mounts private")
     # Slave, not private: what the host unmounts goes away here too, and nothing of ours can get out.
-    m.set_propagation("/", m.MS_SLAVE | m.MS_REC)
+    mounts.set_propagation("/", mounts.MS_SLAVE | mounts.MS_REC)
     _share_memory(launch, sources)
     trees = mount.mount_root(config.rootfs, launch.base, launch.rw, launch.attach_at)
     root = trees[0]
@@ -115,7 +114,7 @@ def run_container(launch: Launch) -> None:
     os.close(_working_directory(root, launch.process.cwd))
     at("make the rootfs read-only")
     for fd in [*late, *(trees if config.security.read_only_rootfs else [])]:
-        m.set_attributes(fd, m.MOUNT_ATTR_RDONLY)
+        mounts.set_attributes(fd, mounts.MOUNT_ATTR_RDONLY)
     mount.pivot(root)
     _become(launch, root, slave, wait=True)
 
@@ -205,11 +204,11 @@ def _share_memory(launch: Launch, sources: dict[str, int]) -> None:
             continue
         at("mount", step.target)
         if launch.config.namespaces.ipc == "host":
-            sources[step.target] = m.clone_tree(AT_FDCWD, step.target)
+            sources[step.target] = mounts.clone_tree(AT_FDCWD, step.target)
             continue
         ours = namespaces.open_namespace("self", "mnt")
         namespaces.setns(launch.shared_memory, namespaces.CLONE_NEWNS)
-        sources[step.target] = m.clone_tree(AT_FDCWD, step.target)
+        sources[step.target] = mounts.clone_tree(AT_FDCWD, step.target)
         namespaces.setns(ours, namespaces.CLONE_NEWNS)
         os.close(ours)
 

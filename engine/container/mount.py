@@ -16,8 +16,7 @@ from pycompose.engine.cgroups.group import Cgroup
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.container import devices, rootfs
 from pycompose.engine.container.child_error import at
-from pycompose.engine.linux import fs, namespaces
-from pycompose.engine.linux import mounts as m
+from pycompose.engine.linux import fs, mounts, namespaces
 from pycompose.engine.linux.libc import AT_FDCWD
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
@@ -45,13 +44,13 @@ def _clone_source(bind: rootfs.Bind) -> int:
             inner = fs.open_in_root(source, bind.subpath)
             os.close(source)
             source = inner
-        tree = m.clone_tree(source, recursive=bind.submounts)
+        tree = mounts.clone_tree(source, recursive=bind.submounts)
     finally:
         os.close(source)
     propagation, everywhere = rootfs.PROPAGATIONS[bind.propagation]
-    m.set_attributes(tree, propagation=propagation, recursive=everywhere)
+    mounts.set_attributes(tree, propagation=propagation, recursive=everywhere)
     if bind.attributes:
-        m.set_attributes(tree, bind.attributes, recursive=bind.recursive)
+        mounts.set_attributes(tree, bind.attributes, recursive=bind.recursive)
     return tree
 
 
@@ -65,8 +64,8 @@ def _overlay_source(bind: rootfs.Bind) -> int:
     below = (*bind.lowers, f"{bind.source}/upper", f"{bind.source}/work", f"{bind.source}/place")
     *lowers, upper, work, place = [fs.open_host(path, _DIRECTORY) for path in below]
     try:
-        overlay = m.overlay(lowers, upper, work, place)
-        m.attach(overlay, place, bind.source)
+        overlay = mounts.overlay(lowers, upper, work, place)
+        mounts.attach(overlay, place, bind.source)
         return overlay
     finally:
         for fd in (*lowers, upper, work, place):
@@ -86,11 +85,11 @@ def mount_root(trees: Sequence[RootfsTree], base: Path, rw: Path, attach_at: Pat
         below = tree.lowers if number else (*tree.lowers, str(base))
         own = rw / str(number)
         fds = [fs.open_host(path, _DIRECTORY) for path in (*below, str(own / "upper"), str(own / "work"))]
-        overlay = m.overlay(fds[:-2], fds[-2], fds[-1], target)
+        overlay = mounts.overlay(fds[:-2], fds[-2], fds[-1], target)
         if mounted:
             os.close(target)
             target = fs.make_directories(mounted[0], tree.target)
-        m.attach(overlay, target, tree.target)
+        mounts.attach(overlay, target, tree.target)
         mounted.append(overlay)
         for fd in (*fds, target):
             os.close(fd)
@@ -138,16 +137,16 @@ def _new_filesystem(
         target, mode = _directory_and_mode(root_fd, step.target)
         if mode and not any(key == "mode" for key, _value in options):
             options.append(("mode", f"{mode:o}"))
-    mount = m.new_filesystem(step.fstype, options, step.attributes)
+    mount = mounts.new_filesystem(step.fstype, options, step.attributes)
     if step.target == "/dev":
         devices.fill_dev(mount, nodes)
     elif step.target == "/proc":
         write_sysctls(mount, sysctls)
     at("mount", step.target)
-    m.attach(mount, target, step.target)
+    mounts.attach(mount, target, step.target)
     os.close(target)
     if step.propagation not in ("private", "rprivate"):  # a new mount is
-        m.set_attributes(mount, propagation=rootfs.PROPAGATIONS[step.propagation][0])
+        mounts.set_attributes(mount, propagation=rootfs.PROPAGATIONS[step.propagation][0])
     return mount
 
 
@@ -175,7 +174,7 @@ def _attach_source(root_fd: int, mount_fd: int, path: str) -> None:
     make = fs.make_directories if stat.S_ISDIR(os.fstat(mount_fd).st_mode) else fs.make_file
     target = make(root_fd, path)
     try:
-        m.attach(mount_fd, target, path)
+        mounts.attach(mount_fd, target, path)
     finally:
         os.close(target)
 
@@ -216,7 +215,7 @@ def own_groups(hierarchies: Sequence[str], group: Cgroup) -> dict[str, int]:
     groups = {
         names: group.leaves.get(names.split(",")[0]) if names else group.inside for names in hierarchies
     }
-    return {names: m.clone_tree(AT_FDCWD, str(path)) for names, path in groups.items() if path}
+    return {names: mounts.clone_tree(AT_FDCWD, str(path)) for names, path in groups.items() if path}
 
 
 def mount_cgroups(
@@ -229,35 +228,35 @@ def mount_cgroups(
     """
     place = "/sys/fs/cgroup"
     at("mount", place)
-    attributes = rootfs.QUIET | (m.MOUNT_ATTR_RDONLY if read_only else 0)
+    attributes = rootfs.QUIET | (mounts.MOUNT_ATTR_RDONLY if read_only else 0)
     try:
         target = fs.open_in_root(root_fd, place, _DIRECTORY, extra=fs.RESOLVE_NO_SYMLINKS)
     except FileNotFoundError:
         return
     if list(hierarchies) == [""]:
-        m.attach(m.new_filesystem("cgroup2", (), attributes), target, place)
+        mounts.attach(mounts.new_filesystem("cgroup2", (), attributes), target, place)
         os.close(target)
         return
-    top = m.new_filesystem("tmpfs", (("mode", "755"), ("size", "1m")), rootfs.QUIET)
+    top = mounts.new_filesystem("tmpfs", (("mode", "755"), ("size", "1m")), rootfs.QUIET)
     for names in hierarchies:
         os.mkdir((names or "unified").removeprefix("name="), 0o755, dir_fd=top)
         for name in names.split(",") if "," in names else ():
             os.symlink(names, name, dir_fd=top)
-    m.attach(top, target, place)
+    mounts.attach(top, target, place)
     for names in hierarchies:
         name = (names or "unified").removeprefix("name=")
         at("mount", f"{place}/{name}")
         if names in groups:
             mount = groups[names]
-            m.set_attributes(mount, attributes)
+            mounts.set_attributes(mount, attributes)
         else:
             mount = _hierarchy(names, attributes)
         inner = os.open(name, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
-        m.attach(mount, inner, f"{place}/{name}")
+        mounts.attach(mount, inner, f"{place}/{name}")
         os.close(inner)
         os.close(mount)
     if read_only:
-        m.set_attributes(top, m.MOUNT_ATTR_RDONLY)
+        mounts.set_attributes(top, mounts.MOUNT_ATTR_RDONLY)
     os.close(top)
     os.close(target)
 
@@ -265,10 +264,12 @@ def mount_cgroups(
 def _hierarchy(names: str, attributes: int) -> int:
     """Return a detached mount of the hierarchy with the controllers `names`, of cgroup2 for "". Raises OSError."""
     if not names:
-        return m.new_filesystem("cgroup2", (), attributes)
+        return mounts.new_filesystem("cgroup2", (), attributes)
     if names.startswith("name="):
-        return m.new_filesystem("cgroup", (("none", None), ("name", names.removeprefix("name="))), attributes)
-    return m.new_filesystem("cgroup", [(name, None) for name in names.split(",")], attributes)
+        return mounts.new_filesystem(
+            "cgroup", (("none", None), ("name", names.removeprefix("name="))), attributes
+        )
+    return mounts.new_filesystem("cgroup", [(name, None) for name in names.split(",")], attributes)
 
 
 def protect(root_fd: int, masked: Sequence[str], read_only: Sequence[str]) -> None:
@@ -277,8 +278,8 @@ def protect(root_fd: int, masked: Sequence[str], read_only: Sequence[str]) -> No
         at("mount read-only", path)
         fd = _existing(root_fd, path)
         if fd is not None:
-            tree = m.clone_tree(fd, recursive=True)
-            m.set_attributes(tree, m.MOUNT_ATTR_RDONLY, recursive=True)
+            tree = mounts.clone_tree(fd, recursive=True)
+            mounts.set_attributes(tree, mounts.MOUNT_ATTR_RDONLY, recursive=True)
             _attach_over(tree, fd, path)
     if not masked:
         return
@@ -291,14 +292,14 @@ def protect(root_fd: int, masked: Sequence[str], read_only: Sequence[str]) -> No
         if fd is None:
             continue
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
-            _attach_over(m.clone_tree(null), fd, path)
+            _attach_over(mounts.clone_tree(null), fd, path)
         elif empty < 0:
             options = (("nr_blocks", "1"), ("nr_inodes", "2"), ("mode", "755"))
-            empty = m.new_filesystem("tmpfs", options, rootfs.QUIET | m.MOUNT_ATTR_RDONLY)
-            m.attach(empty, fd, path)
+            empty = mounts.new_filesystem("tmpfs", options, rootfs.QUIET | mounts.MOUNT_ATTR_RDONLY)
+            mounts.attach(empty, fd, path)
             os.close(fd)
         else:
-            _attach_over(m.clone_tree(empty), fd, path)
+            _attach_over(mounts.clone_tree(empty), fd, path)
     for fd in (null, empty):
         if fd >= 0:
             os.close(fd)
@@ -323,7 +324,7 @@ def _existing(root_fd: int, path: str) -> int | None:
 
 
 def _attach_over(mount_fd: int, target_fd: int, path: str) -> None:
-    m.attach(mount_fd, target_fd, path)
+    mounts.attach(mount_fd, target_fd, path)
     os.close(mount_fd)
     os.close(target_fd)
 
@@ -343,9 +344,9 @@ def pivot(root_fd: int) -> None:
     os.close(own)
     old = os.open("/", _DIRECTORY | os.O_CLOEXEC)
     os.fchdir(root_fd)
-    m.pivot_root(".", ".")
+    mounts.pivot_root(".", ".")
     os.fchdir(old)
     os.close(old)
-    m.set_propagation(".", m.MS_SLAVE | m.MS_REC)
-    m.umount(".")
+    mounts.set_propagation(".", mounts.MS_SLAVE | mounts.MS_REC)
+    mounts.umount(".")
     os.chdir("/")

@@ -13,10 +13,10 @@ from pathlib import Path
 from pycompose.engine.config import ContainerConfig, Mount, MountKind
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import MountError
-from pycompose.engine.linux import mounts as m
+from pycompose.engine.linux import mounts
 from pycompose.engine.linux.fs import split
 
-QUIET = m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NODEV | m.MOUNT_ATTR_NOEXEC
+QUIET = mounts.MOUNT_ATTR_NOSUID | mounts.MOUNT_ATTR_NODEV | mounts.MOUNT_ATTR_NOEXEC
 INIT_TARGET = "/sbin/docker-init"
 
 MASKED = (
@@ -35,26 +35,26 @@ _PROC_FILES = frozenset(
     )
 )  # fmt: skip
 _ATTRIBUTES = {
-    "ro": (m.MOUNT_ATTR_RDONLY, True),
-    "rw": (m.MOUNT_ATTR_RDONLY, False),
-    "nosuid": (m.MOUNT_ATTR_NOSUID, True),
-    "suid": (m.MOUNT_ATTR_NOSUID, False),
-    "nodev": (m.MOUNT_ATTR_NODEV, True),
-    "dev": (m.MOUNT_ATTR_NODEV, False),
-    "noexec": (m.MOUNT_ATTR_NOEXEC, True),
-    "exec": (m.MOUNT_ATTR_NOEXEC, False),
-    "noatime": (m.MOUNT_ATTR_NOATIME, True),
-    "atime": (m.MOUNT_ATTR_NOATIME, False),
-    "strictatime": (m.MOUNT_ATTR_STRICTATIME, True),
-    "relatime": (m.MOUNT_ATTR_STRICTATIME | m.MOUNT_ATTR_NOATIME, False),
+    "ro": (mounts.MOUNT_ATTR_RDONLY, True),
+    "rw": (mounts.MOUNT_ATTR_RDONLY, False),
+    "nosuid": (mounts.MOUNT_ATTR_NOSUID, True),
+    "suid": (mounts.MOUNT_ATTR_NOSUID, False),
+    "nodev": (mounts.MOUNT_ATTR_NODEV, True),
+    "dev": (mounts.MOUNT_ATTR_NODEV, False),
+    "noexec": (mounts.MOUNT_ATTR_NOEXEC, True),
+    "exec": (mounts.MOUNT_ATTR_NOEXEC, False),
+    "noatime": (mounts.MOUNT_ATTR_NOATIME, True),
+    "atime": (mounts.MOUNT_ATTR_NOATIME, False),
+    "strictatime": (mounts.MOUNT_ATTR_STRICTATIME, True),
+    "relatime": (mounts.MOUNT_ATTR_STRICTATIME | mounts.MOUNT_ATTR_NOATIME, False),
 }
 PROPAGATIONS = {
-    "private": (m.MS_PRIVATE, False),
-    "rprivate": (m.MS_PRIVATE, True),
-    "slave": (m.MS_SLAVE, False),
-    "rslave": (m.MS_SLAVE, True),
-    "shared": (m.MS_SHARED, False),
-    "rshared": (m.MS_SHARED, True),
+    "private": (mounts.MS_PRIVATE, False),
+    "rprivate": (mounts.MS_PRIVATE, True),
+    "slave": (mounts.MS_SLAVE, False),
+    "rslave": (mounts.MS_SLAVE, True),
+    "shared": (mounts.MS_SHARED, False),
+    "rshared": (mounts.MS_SHARED, True),
 }
 
 
@@ -67,7 +67,7 @@ class Filesystem:
 
     target: str
     fstype: str
-    options: tuple[m.Option, ...] = ()
+    options: tuple[mounts.Option, ...] = ()
     attributes: int = 0
     strict: bool = False
     read_only: bool = False
@@ -113,13 +113,13 @@ def plan(config: ContainerConfig, directory: Path, init_binary: str = "") -> lis
     wanted = [user_mount(mount) for mount in config.mounts]
     taken = {step.target for step in wanted}
     base: list[Step] = [*default_filesystems(config)]
-    read_only = m.MOUNT_ATTR_RDONLY if config.security.read_only_rootfs else 0
+    read_only = mounts.MOUNT_ATTR_RDONLY if config.security.read_only_rootfs else 0
     base += [
         Bind(target=clean(target), source=str(directory / name), attributes=read_only)
         for target, name in config.files.items()
     ]
     if init_binary:
-        base.append(Bind(target=INIT_TARGET, source=init_binary, attributes=m.MOUNT_ATTR_RDONLY))
+        base.append(Bind(target=INIT_TARGET, source=init_binary, attributes=mounts.MOUNT_ATTR_RDONLY))
     kept = [
         step
         for step in base
@@ -131,14 +131,14 @@ def plan(config: ContainerConfig, directory: Path, init_binary: str = "") -> lis
 def default_filesystems(config: ContainerConfig) -> list[Step]:
     """Return the filesystems of every container, as `config` changes them."""
     privileged = config.security.privileged
-    sys_attributes = QUIET | (0 if privileged else m.MOUNT_ATTR_RDONLY)
+    sys_attributes = QUIET | (0 if privileged else mounts.MOUNT_ATTR_RDONLY)
     steps: list[Step] = [
         Filesystem(target="/proc", fstype="proc", attributes=QUIET, strict=True),
         Filesystem(
             target="/dev",
             fstype="tmpfs",
             options=(("mode", "755"), ("size", "65536k")),
-            attributes=m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_STRICTATIME,
+            attributes=mounts.MOUNT_ATTR_NOSUID | mounts.MOUNT_ATTR_STRICTATIME,
             strict=True,
         ),
         Filesystem(target="/sys", fstype="sysfs", attributes=sys_attributes, strict=True),
@@ -146,7 +146,7 @@ def default_filesystems(config: ContainerConfig) -> list[Step]:
             target="/dev/pts",
             fstype="devpts",
             options=(("newinstance", None), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")),
-            attributes=m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NOEXEC,
+            attributes=mounts.MOUNT_ATTR_NOSUID | mounts.MOUNT_ATTR_NOEXEC,
             strict=True,
         ),
         Filesystem(target="/dev/mqueue", fstype="mqueue", attributes=QUIET, strict=True),
@@ -179,13 +179,13 @@ def user_mount(mount: Mount) -> Step:
     if mount.kind is MountKind.TMPFS:
         # Docker's defaults; the user's options come later and win (moby: MergeTmpfsOptions).
         attributes, data = parse_options(("noexec", "nosuid", "nodev", *mount.options))
-        read_only = mount.read_only or bool(attributes & m.MOUNT_ATTR_RDONLY)
+        read_only = mount.read_only or bool(attributes & mounts.MOUNT_ATTR_RDONLY)
         propagation = [key for key, value in data if key in PROPAGATIONS and value is None]
         return Filesystem(
             target=target,
             fstype="tmpfs",
             options=tuple(option for option in data if option[0] not in propagation),
-            attributes=attributes & ~m.MOUNT_ATTR_RDONLY,
+            attributes=attributes & ~mounts.MOUNT_ATTR_RDONLY,
             read_only=read_only,
             propagation=propagation[-1] if propagation else "rprivate",
         )
@@ -200,7 +200,7 @@ def user_mount(mount: Mount) -> Step:
         target=target,
         source=mount.source,
         subpath=mount.subpath,
-        attributes=attributes | (m.MOUNT_ATTR_RDONLY if mount.read_only else 0),
+        attributes=attributes | (mounts.MOUNT_ATTR_RDONLY if mount.read_only else 0),
         submounts=mount.submounts,
         recursive=mount.recursive,
         propagation=mount.propagation,

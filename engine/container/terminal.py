@@ -9,8 +9,7 @@ import stat
 import struct
 
 from pycompose.engine.container.devices import PTMX
-from pycompose.engine.linux import fs
-from pycompose.engine.linux import mounts as m
+from pycompose.engine.linux import fs, mounts
 
 _TIOCSPTLCK = 0x40045431
 _TIOCGPTPEER = 0x5441
@@ -44,8 +43,8 @@ def open_pair(root_fd: int, rows: int = 0, columns: int = 0) -> tuple[int, int]:
 def bind_console(root_fd: int, slave: int) -> None:
     """Put the terminal on /dev/console; raises OSError."""
     target = fs.make_file(root_fd, "/dev/console", 0o600)
-    mount = m.clone_tree(slave)
-    m.attach(mount, target, "/dev/console")
+    mount = mounts.clone_tree(slave)
+    mounts.attach(mount, target, "/dev/console")
     os.close(mount)
     os.close(target)
 

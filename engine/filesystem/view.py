@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.container import mount, rootfs
 from pycompose.engine.container.layers import make_base, make_uppers
 from pycompose.engine.errors import MountError, StateError
-from pycompose.engine.linux import fs, namespaces
-from pycompose.engine.linux import mounts as m
+from pycompose.engine.linux import fs, mounts, namespaces
 from pycompose.engine.state import Status, alive
 from pycompose.engine.statedirs import make_directory
 
@@ -61,7 +60,7 @@ def whole(paths: StatePaths, config: ContainerConfig, state: ContainerState) -> 
             mount.mount_all(trees[0], steps, sources, (), {})
         if config.security.read_only_rootfs:
             for tree in trees:
-                m.set_attributes(tree, m.MOUNT_ATTR_RDONLY)
+                mounts.set_attributes(tree, mounts.MOUNT_ATTR_RDONLY)
         return trees
 
     with _in_private_namespace(paths, f"container {config.name}", clone_trees) as trees:
@@ -109,7 +108,7 @@ def _running_root(config: ContainerConfig, state: ContainerState) -> int:
 def _clone(root: int, target: str) -> int:
     place = fs.open_in_root(root, target, _DIRECTORY)
     try:
-        return m.clone_tree(place)
+        return mounts.clone_tree(place)
     finally:
         os.close(place)
 
@@ -141,7 +140,7 @@ def _in_private_namespace(
 
         def enter() -> list[int]:
             namespaces.unshare(namespaces.CLONE_NEWNS)
-            m.set_propagation("/", m.MS_PRIVATE | m.MS_REC)
+            mounts.set_propagation("/", mounts.MS_PRIVATE | mounts.MS_REC)
             return clone_trees(Path(place))
 
         with _thread(what, enter) as fds:

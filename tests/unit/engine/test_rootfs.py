@@ -31,7 +31,7 @@ from pycompose.engine.container.rootfs import (
     user_mount,
 )
 from pycompose.engine.errors import MountError
-from pycompose.engine.linux import mounts as m
+from pycompose.engine.linux import mounts
 
 DIRECTORY = Path("/state/containers/1")
 DEFAULTS = ["/proc", "/dev", "/sys", "/dev/pts", "/dev/mqueue", "/dev/shm"]
@@ -84,7 +84,9 @@ def test_generated_files_follow_read_only_and_give_way_to_the_user() -> None:
     binds = [step for step in plan(made, DIRECTORY) if isinstance(step, Bind)]
 
     assert binds == [
-        Bind(target="/etc/hostname", source="/state/containers/1/hostname", attributes=m.MOUNT_ATTR_RDONLY),
+        Bind(
+            target="/etc/hostname", source="/state/containers/1/hostname", attributes=mounts.MOUNT_ATTR_RDONLY
+        ),
         Bind(target="/etc/hosts", source="/my/hosts"),
     ]
 
@@ -101,7 +103,11 @@ def test_the_reaper_is_read_only() -> None:
     """What pid 1 runs is not for the container to change."""
     (bind,) = [step for step in plan(config(), DIRECTORY, "/usr/bin/tini") if isinstance(step, Bind)]
 
-    assert (bind.target, bind.source, bind.attributes) == (INIT_TARGET, "/usr/bin/tini", m.MOUNT_ATTR_RDONLY)
+    assert (bind.target, bind.source, bind.attributes) == (
+        INIT_TARGET,
+        "/usr/bin/tini",
+        mounts.MOUNT_ATTR_RDONLY,
+    )
 
 
 def test_privileged_and_unconfined_containers_have_nothing_masked() -> None:
@@ -135,7 +141,7 @@ def test_tmpfs_options_are_merged_with_the_defaults() -> None:
         target="/t",
         fstype="tmpfs",
         options=(("size", "2m"), ("mode", "700")),
-        attributes=m.MOUNT_ATTR_NOSUID | m.MOUNT_ATTR_NODEV,
+        attributes=mounts.MOUNT_ATTR_NOSUID | mounts.MOUNT_ATTR_NODEV,
         read_only=True,
     )
 
@@ -160,14 +166,14 @@ def test_the_last_flag_of_a_pair_decides(options: list[str]) -> None:
 
     assert data == []
     for on, off, flag in (
-        ("ro", "rw", m.MOUNT_ATTR_RDONLY),
-        ("nosuid", "suid", m.MOUNT_ATTR_NOSUID),
-        ("nodev", "dev", m.MOUNT_ATTR_NODEV),
-        ("noexec", "exec", m.MOUNT_ATTR_NOEXEC),
+        ("ro", "rw", mounts.MOUNT_ATTR_RDONLY),
+        ("nosuid", "suid", mounts.MOUNT_ATTR_NOSUID),
+        ("nodev", "dev", mounts.MOUNT_ATTR_NODEV),
+        ("noexec", "exec", mounts.MOUNT_ATTR_NOEXEC),
     ):
         last = next((option for option in reversed(options) if option in (on, off)), off)
         assert bool(attributes & flag) == (last == on)
-    assert attributes & ~(QUIET | m.MOUNT_ATTR_RDONLY) == 0
+    assert attributes & ~(QUIET | mounts.MOUNT_ATTR_RDONLY) == 0
 
 
 @given(st.text(alphabet="/.ab", max_size=20))
