@@ -99,14 +99,15 @@ class Invocation:
             services=services,
         )
 
-    def load(self, services: tuple[str, ...] = (), *, require_env_files: bool = True) -> Loaded:
+    def load(self, services: tuple[str, ...] = (), *, for_existing: bool = False) -> Loaded:
         """Read the compose files and show the loader's warnings. Raises ConfigError.
 
-        `services` activate their profiles; what they don't need is disabled.
+        `services` activate their profiles; what they don't need is disabled. `for_existing` is less strict, see
+        LoadOptions.
         """
         from pycompose.config.load import load
 
-        loaded = load(replace(self.load_options(services), require_env_files=require_env_files))
+        loaded = load(replace(self.load_options(services), for_existing=for_existing))
         self.project_environment = loaded.environment
         self.show_warnings(loaded.warnings)
         return loaded
@@ -118,15 +119,15 @@ class Invocation:
             self.warn(f"{place}: {warning.text}" if place else warning.text)
 
     def load_or_name(self) -> tuple[str, Loaded | None]:
-        """Return the project's name, and its compose files where they can be read.
+        """Return the project's name, and its compose files where they can be read, for containers that exist.
 
-        With `-p` (or COMPOSE_PROJECT_NAME) existing containers can be handled without a readable file.
+        With `-p` (or COMPOSE_PROJECT_NAME) these can be handled without a readable file. Raises ConfigError.
         """
         from pycompose.errors import ConfigError
 
-        name = self.project_name or self.environment.get("COMPOSE_PROJECT_NAME") or None
+        name = self._given_name()
         try:
-            loaded = self.load(require_env_files=False)
+            loaded = self.load(for_existing=True)
         except ConfigError:
             if name is None:
                 raise
@@ -134,13 +135,21 @@ class Invocation:
         return loaded.name, loaded
 
     def name(self) -> str:
-        """Return only the project's name, reading no more of the compose files than that takes."""
-        name = self.project_name or self.environment.get("COMPOSE_PROJECT_NAME")
-        if name:
-            return checked_name(name)
-        from pycompose.config.discover import project_name
+        """Return only the project's name: no compose file is needed when it is given. Raises ConfigError."""
+        name = self._given_name()
+        if name is None:
+            return self.load_or_name()[0]
+        if self._reads_stdin():
+            sys.stdin.buffer.read()  # or the container's process would get the compose file as its input
+        return checked_name(name)
 
-        return project_name(self.load_options())
+    def _given_name(self) -> str | None:
+        return self.project_name or self.environment.get("COMPOSE_PROJECT_NAME") or None
+
+    def _reads_stdin(self) -> bool:
+        """Tell whether a compose file is standard input."""
+        separator = self.environment.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
+        return "-" in (self.files or self.environment.get("COMPOSE_FILE", "").split(separator))
 
     def context(self, sink: Callable[[Event], None] | None = None) -> Context:
         """Return the context of one call of a use case; without `sink` its events go nowhere.

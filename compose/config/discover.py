@@ -6,9 +6,8 @@ import os
 import re
 from collections.abc import Mapping
 
-from pycompose.config.files import display, read_bytes, read_text, refuse_remote
+from pycompose.config.files import display, read_text, refuse_remote
 from pycompose.config.options import LoadOptions
-from pycompose.config.source import parse_yaml
 from pycompose.config.syntax import dotenv
 from pycompose.config.syntax.template import TemplateError, substitute
 from pycompose.config.warnings import Warnings
@@ -22,7 +21,6 @@ OVERRIDE_NAMES = (
 )  # fmt: skip
 
 _VALID_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z", re.ASCII)
-_HAS_NAME = re.compile(rb"""^(?:["']?name["']?[ \t]*:|[ \t]*[{?&!]|---)""", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +61,15 @@ def find_project(options: LoadOptions, warnings: Warnings | None = None) -> Proj
     return ProjectSource(files, directory, env_files, environment)
 
 
-def project_name(options: LoadOptions) -> str:
-    """Return the project's name, reading compose files only when they seem to set it. Raises ConfigError."""
-    return name_of(options, find_project(options))
-
-
 def name_of(
     options: LoadOptions,
     found: ProjectSource,
-    names: list[tuple[str, Location]] | None = None,
+    names: list[tuple[str, Location]],
     warnings: Warnings | None = None,
 ) -> str:
     """Return -p, COMPOSE_PROJECT_NAME, `name:` of the last file that has one, or the directory's name.
 
-    `names` are the `name:` values when the files are parsed already. `warnings` hears of a name that is a link's.
+    `names` are the `name:` values of the files. `warnings` hears of a name that is a link's.
     """
     imperative = options.project_name or found.environment.get("COMPOSE_PROJECT_NAME")
     if imperative:
@@ -86,7 +79,7 @@ def name_of(
                 hint="lower-case letters, digits, - and _, beginning with a letter or digit",
             )
         return imperative
-    for text, where in reversed(_names_in(found, options.working_dir) if names is None else names):
+    for text, where in reversed(names):
         name = _interpolated(text, found.environment, where) if options.interpolate else text
         if options.normalize:
             name = normalize_name(name)
@@ -107,19 +100,6 @@ def name_of(
 def normalize_name(text: str) -> str:
     """Return a directory's name as a project name: lower case, other characters dropped, no leading - or _."""
     return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")
-
-
-def _names_in(found: ProjectSource, cwd: str) -> list[tuple[str, Location]]:
-    names = []
-    for file in found.files:
-        shown = display(file, cwd)
-        data = b"" if file == "-" else read_bytes(file, shown, what="compose file")
-        if _HAS_NAME.search(data):
-            for document in parse_yaml(data, shown):
-                name = document.root.get("name") if isinstance(document.root, dict) else None
-                if isinstance(name, str) and name:
-                    names.append((name, Location(shown, path="name")))
-    return names
 
 
 def _interpolated(text: str, environment: Mapping[str, str], where: Location) -> str:

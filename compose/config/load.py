@@ -36,7 +36,7 @@ from pycompose.config.marshal import marshal
 from pycompose.config.merge import merge
 from pycompose.config.options import LoadOptions
 from pycompose.config.paths import PathBase, expand_user, resolve_paths
-from pycompose.config.select import drop_unused, select, split_by_profiles
+from pycompose.config.select import drop_unused, enable_needed, select, split_by_profiles
 from pycompose.config.source import Document, parse_yaml
 from pycompose.config.tree import Map, Seq, clone, locate, location, path_at, render_path
 from pycompose.config.unique import enforce_unique, reset
@@ -204,12 +204,14 @@ class _Loader:
         options, directory = self.options, self.found.directory
         tree.setdefault("services", Map())
         tree["services"], disabled = split_by_profiles(tree, profiles, options.services)
+        if options.for_existing:
+            enable_needed(tree["services"], disabled)
         if options.consistency:
             check_consistency(tree, disabled)
         warn_unsupported(tree, self.warnings)
         tree["services"], disabled = select(tree["services"], disabled, options.services)
         if options.resolve_env:
-            fold_environment(tree, environment, directory, self.warnings, required=options.require_env_files)
+            fold_environment(tree, environment, directory, self.warnings, required=not options.for_existing)
         fold_labels(tree, directory)
         if not options.all_resources:
             drop_unused(tree)

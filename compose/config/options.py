@@ -26,8 +26,9 @@ class LoadOptions:
     """The global flags of the command line, and the switches of `config`.
 
     `files` as -f ("-" is standard input); `env_files` None means `.env`; `environment` is the process environment;
-    `services` named on the command line activate their profiles and select what is loaded. Without
-    `require_env_files` a missing `env_file` of a service is none: containers that exist have theirs.
+    `services` named on the command line activate their profiles and select what is loaded. `for_existing`
+    is for commands that handle containers that exist: a missing `env_file` of a service is none (they have theirs), and
+    what enabled services need is enabled whatever its profiles (`up NAME` may have started it).
     """
 
     files: tuple[str, ...] = ()
@@ -43,5 +44,5 @@ class LoadOptions:
     resolve_paths: bool = True
     consistency: bool = True
     resolve_env: bool = True
-    require_env_files: bool = True
+    for_existing: bool = False
     all_resources: bool = False

@@ -25,6 +25,17 @@ def split_by_profiles(root: Map, profiles: Iterable[str], named: Iterable[str]) 
     return enabled, disabled
 
 
+def enable_needed(enabled: Map, disabled: Map) -> None:
+    """Move the disabled services that enabled ones can't do without to these, in place."""
+    todo = list(enabled)
+    while todo:
+        for needed, how in (enabled[todo.pop()].get("depends_on") or {}).items():
+            if needed in disabled and how.get("required", True):
+                enabled[needed] = disabled.pop(needed)
+                enabled.at[needed] = disabled.at.get(needed, (None, None))
+                todo.append(needed)
+
+
 def select(enabled: Map, disabled: Map, named: Iterable[str]) -> tuple[Map, Map]:
     """Return (enabled, disabled) with only `named` and what they need enabled.
 

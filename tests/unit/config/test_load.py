@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from pycompose.config.discover import find_project, project_name
+from pycompose.config.discover import find_project
 from pycompose.config.load import LoadOptions, load
 from pycompose.errors import ConfigError, ConfigErrors, DependencyCycle, UnknownService
 from pycompose.model import Condition, Dependency, Port
@@ -42,7 +42,6 @@ def test_the_name_of_a_project(
     write(folder, {"compose.yaml": f"{text}\n{ONE}"})
     options = LoadOptions(working_dir=str(folder), environment=environment, project_name=given)
 
-    assert project_name(options) == name
     assert load(options).name == name
 
 
@@ -179,7 +178,7 @@ def test_env_files_of_other_services_may_be_missing(tmp_path: Path) -> None:
     write(tmp_path, {"c.env": "C=1"})
 
     assert load_text(tmp_path, text, services=("c",)).project.services["c"].environment == {"C": "1"}
-    assert load_text(tmp_path, text, require_env_files=False).project.services["a"].environment == {}
+    assert load_text(tmp_path, text, for_existing=True).project.services["a"].environment == {}
     with pytest.raises(ConfigError, match=r"services\.a\.env_file\[0\]: env file a.env not found"):
         load_text(tmp_path, text)
 
