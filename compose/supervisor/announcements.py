@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, assert_never
 
+from pycompose.engine.dataclass import dataclass
 from pycompose.events import Event, Phase
 from pycompose.model import Condition
 from pycompose.policy.plan import (
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 CONDITION_DONE = {Condition.STARTED: "Started", Condition.HEALTHY: "Healthy", Condition.COMPLETED: "Exited"}
 
 
-class Announcement(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
     """What people are told about an operation: of whom, before it, and when it is done; "" is nothing."""
 
     subject: str
@@ -44,7 +46,7 @@ def announced(operation: Operation) -> list[Announcement]:
     """Return what people are told about an operation (Compose's words)."""
     kind, working, done = _words(operation)
     names = operation.containers if isinstance(operation, AwaitService) else (operation.name,)
-    return [Announcement(f"{kind} {name}", working, done) for name in names]
+    return [Announcement(subject=f"{kind} {name}", working=working, done=done) for name in names]
 
 
 def _words(operation: Operation) -> tuple[str, str, str]:

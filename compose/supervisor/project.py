@@ -115,8 +115,8 @@ class ManagedProject:
 
     # ------------------------------------------------------------------ looking
 
-    async def observe(self, *, strangers: bool = False) -> Observed:
-        """Return a snapshot of the project; with `strangers` it knows who else uses the machine's volumes."""
+    async def observe(self, *, strangers: bool = False, hooks: bool = False) -> Observed:
+        """Return a snapshot of the project; with `strangers` and `hooks` it has what few plans ask for (Observed)."""
         containers, broken = await blocking(observe_containers, self.paths, self.name)
         # Looked at in one go, after the files: who is between two runs now is active.
         tracked = self.lifecycle.tracked
@@ -129,7 +129,7 @@ class ManagedProject:
             volumes_root=str(self.paths.volumes),
             strangers=await blocking(volume_strangers, self.paths, self.name) if strangers else {},
             broken=tuple(broken),
-            hooks_done=await blocking(hooks_done, self.paths, self.name),
+            hooks_done=await blocking(hooks_done, self.paths, self.name) if hooks else frozenset(),
         )
 
     def chosen(

@@ -113,7 +113,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *BASICS, "engine.api", "supervisor.threads", "supervisor.runtime", "supervisor.lifecycle",
     ),
     "supervisor.init_containers": (*BASICS, "model"),
-    "supervisor.announcements": ("model", "events", "policy"),
+    "supervisor.announcements": ("engine.dataclass", "model", "events", "policy"),
     "supervisor.execute": (*BASICS, "policy"),
     "supervisor.tasks": (),
     "supervisor.auto_remove": (*BASICS, "supervisor.lifecycle", "supervisor.tasks"),

@@ -70,7 +70,10 @@ class ProjectHandlers:
             if not request.dry_run:
                 self._managed.keepers.want()
                 await blocking(self._remember, project)
-            observed = await self._managed.observe(strangers=bool(request.expendable_volumes))
+            observed = await self._managed.observe(
+                strangers=bool(request.expendable_volumes),
+                hooks=any(service.pre_start for service in project.services.values()),
+            )
             options = _reconcile_options(request)
             if not request.ignore_orphans and not request.remove_orphans:
                 _warn_about_orphans(sink, project, observed)
