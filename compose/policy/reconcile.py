@@ -32,7 +32,7 @@ from pycompose.policy.plan import (
 from pycompose.policy.replicas import can_start_first, choose, container_name, diverged
 from pycompose.policy.resources import changed, networks_of, volumes_of
 from pycompose.policy.sharing import joined_services
-from pycompose.policy.startup import Startup, start_existing
+from pycompose.policy.startup import Startup, check_not_paused, start_existing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 def reconcile(project: Project, observed: Observed, options: ReconcileOptions) -> Plan:
     """Return the plan that makes `observed` what `project` says, for the services in scope.
 
-    Raises VolumeInUse for a volume whose data may be lost, but which containers of other projects use.
+    Raises VolumeInUse for a volume whose data may be lost, but which containers of other projects use, and StateError
+    for a container that is to run and is paused.
     """
     plan = Plan()
     startup = Startup(plan, project, scope=options.services, hooks_done=observed.hooks_done)
@@ -84,6 +85,11 @@ class _Planner:
         for service in services:
             self._service(service)
         self._start_again()
+        if self.options.start:
+            for service in services:
+                # Who runs already waits, too: a dependency that has failed is a failure.
+                if service.replicas:
+                    self.startup.conditions(service)
         return self.result
 
     def _remove_orphans(self) -> list[int]:
@@ -181,7 +187,7 @@ class _Planner:
         return stops
 
     def _start_again(self) -> None:
-        """Start what was stopped for the sake of others and has not been replaced."""
+        """Start what was stopped for the sake of others, isn't in scope, and so has not been started or replaced."""
         settled = {
             touched(node.operation)
             for node in self.result.nodes
@@ -253,7 +259,9 @@ class _Planner:
         if not container.running:
             return [self._start_existing(service, container, container.state.status.value, *resources)]
         if container.id in self.stopped:
-            return []  # `_start_again` knows
+            stop = self.stopped[container.id]
+            return [self._start_existing(service, container, f"stopped by #{stop}", stop, *resources)]
+        check_not_paused(container)
         if container.stopping:
             stop = self._stop(container, "its stop was cut off")
             return [self._start_existing(service, container, f"stopped by #{stop}", stop, *resources)]

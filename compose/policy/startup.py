@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.errors import StateError
+from pycompose.engine.state import Status
 from pycompose.model import Condition
 from pycompose.policy.plan import AwaitService, Plan, RunInitContainer, StartContainer, StartFirst
 from pycompose.policy.teardown import stop_order, stop_plan
@@ -29,6 +31,25 @@ def start_existing(container: ObservedContainer) -> StartContainer | StartFirst:
     """Return the start of a container: one that was to take over from another still has to."""
     kind = StartFirst if container.takes_over else StartContainer
     return kind(service=container.service, number=container.number, name=container.name, id=container.id)
+
+
+def await_service(dependency: Dependency, containers: Iterable[str]) -> AwaitService:
+    """Return the wait for a dependency, whose containers will have these names."""
+    return AwaitService(
+        service=dependency.service,
+        condition=dependency.condition,
+        required=dependency.required,
+        containers=tuple(containers),
+    )
+
+
+def check_not_paused(container: ObservedContainer) -> None:
+    """Raise StateError for a container that is to run and is paused: it would never be healthy, nor end."""
+    if container.state.status is Status.PAUSED:
+        raise StateError(
+            f"container {container.name}: cannot start a paused container",
+            hint="try unpause instead",
+        )
 
 
 @dataclass(slots=True)
@@ -58,12 +79,12 @@ class Startup:
         hooks_of: Service | None,
     ) -> int:
         """Add the start of a container, return its number. It waits for the `pre_start` of `hooks_of`."""
-        after = (*after, *self._conditions(service))
+        after = (*after, *self.conditions(service))
         hooks = self._init_containers(hooks_of, start, after) if hooks_of is not None else []
         return self.plan.add(start, cause, *after, *hooks)
 
-    def _conditions(self, service: Service) -> list[int]:
-        """Return the nodes that a start of the service waits for."""
+    def conditions(self, service: Service) -> list[int]:
+        """Add what a start of the service waits for, as far as nobody has yet; return the nodes."""
         nodes: list[int] = []
         for dependency in service.depends_on:
             if dependency.service not in self.project.services or dependency.service not in self.scope:
@@ -78,12 +99,7 @@ class Startup:
         """Return the node that waits for a dependency: one for all dependants."""
         key = (dependency.service, dependency.condition, dependency.required)
         if key not in self.waits:
-            operation = AwaitService(
-                service=dependency.service,
-                condition=dependency.condition,
-                required=dependency.required,
-                containers=self.names.get(dependency.service, ()),
-            )
+            operation = await_service(dependency, self.names.get(dependency.service, ()))
             starts = self.started.get(dependency.service, [])
             self.waits[key] = self.plan.add(operation, "a dependant needs it", *starts)
         return self.waits[key]
@@ -123,45 +139,45 @@ class Startup:
 def start_plan(containers: Collection[ObservedContainer], services: Collection[str]) -> Plan:
     """Return the plan that starts those of existing containers that don't run, each after what it depends on.
 
-    Only dependencies in `services` are waited for: nobody would start others.
+    Only dependencies in `services` are waited for: nobody would start others. Who runs already waits for its own, too:
+    one that has failed is a failure. Raises StateError for a container that is paused.
     """
     plan = Plan()
-    _start_in_order(plan, containers, [c for c in containers if not c.running], services)
-    return plan
-
-
-def restart_plan(containers: Collection[ObservedContainer], timeout_s: float | None = None) -> Plan:
-    """Return the plan that stops containers, dependants first, and then starts all, what they depend on first."""
-    plan = stop_plan(containers, timeout_s=timeout_s)
-    stops = [node.number for node in plan.nodes]
-    _start_in_order(plan, containers, containers, {container.service for container in containers}, *stops)
-    return plan
-
-
-def _start_in_order(
-    plan: Plan,
-    containers: Iterable[ObservedContainer],
-    starting: Iterable[ObservedContainer],
-    services: Collection[str],
-    *after: int,
-) -> None:
-    """Add the starts of some of the `containers`."""
     names: dict[str, list[str]] = {}
     for container in sorted(containers, key=lambda c: c.number):
         names.setdefault(container.service, []).append(container.name)
     starts: dict[str, list[int]] = {}
-    for container in reversed(stop_order(starting)):
-        waits: list[int] = []
+    waits: dict[AwaitService, int] = {}
+    for container in reversed(stop_order(containers)):
+        check_not_paused(container)
+        after: list[int] = []
         for dependency in container.depends_on:
+            started = starts.get(dependency.service, [])
             if dependency.service not in services:
                 continue
-            operation = AwaitService(
-                service=dependency.service,
-                condition=dependency.condition,
-                required=dependency.required,
-                containers=tuple(names.get(dependency.service, ())),
-            )
-            started = starts.get(dependency.service, [])
-            waits.append(plan.add(operation, "a dependant needs it", *after, *started))
-        number = plan.add(start_existing(container), container.state.status.value, *after, *waits)
+            if dependency.condition is Condition.STARTED:
+                after += started if dependency.required else []
+                continue
+            wait = await_service(dependency, names.get(dependency.service, ()))
+            if wait not in waits:
+                waits[wait] = plan.add(wait, "a dependant needs it", *started)
+            after.append(waits[wait])
+        if not container.running:
+            number = plan.add(start_existing(container), container.state.status.value, *after)
+            starts.setdefault(container.service, []).append(number)
+    return plan
+
+
+def restart_plan(containers: Collection[ObservedContainer], timeout_s: float | None = None) -> Plan:
+    """Return the plan that stops containers, dependants first, and then starts all, what they depend on first.
+
+    No condition is waited for: what ran before runs again, whether or not a dependency gets well.
+    """
+    plan = stop_plan(containers, timeout_s=timeout_s)
+    stops = [node.number for node in plan.nodes]
+    starts: dict[str, list[int]] = {}
+    for container in reversed(stop_order(containers)):
+        needed = (number for name in container.dependencies for number in starts.get(name, ()))
+        number = plan.add(start_existing(container), container.state.status.value, *stops, *needed)
         starts.setdefault(container.service, []).append(number)
+    return plan

@@ -16,7 +16,7 @@ from pycompose.engine.statefiles import write_json
 from pycompose.ipc.messages import ErrorMessage, ProgressMessage, ResultMessage, supervisor_message
 from pycompose.ipc.protocol import receive
 from pycompose.ipc.server import Peer
-from pycompose.labels import NUMBER, ONEOFF, SERVICE
+from pycompose.labels import DEPENDS_ON, NUMBER, ONEOFF, SERVICE
 from pycompose.model import Service
 from pycompose.state.records import ServiceRecord, write_service
 from pycompose.supervisor.dispatch import Dispatcher
@@ -134,7 +134,14 @@ class Bench:
             # With a namespace of its own, process 1 would be ours, who handles no SIGTERM.
             namespaces=Namespaces(network="host", pid="host"),
             stop_grace_s=0.2,
-            labels={SERVICE: name, NUMBER: str(number), ONEOFF: str(made.oneoff)},
+            labels={
+                SERVICE: name,
+                NUMBER: str(number),
+                ONEOFF: str(made.oneoff),
+                DEPENDS_ON: ",".join(
+                    f"{d.service}:{d.condition.value}:false" for d in made.service.depends_on
+                ),
+            },
         )
         self.paths.container(container_id).mkdir()
         write_json(self.paths.container(container_id) / "config.json", config.to_json(), durable=False)

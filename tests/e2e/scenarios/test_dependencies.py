@@ -56,6 +56,20 @@ services:
   web: {{image: busybox, command: {WAIT}}}
   job: {{image: busybox, command: [sh, -c, "sleep 0.1; exit %s"]}}
 """
+MIGRATION = f"""
+services:
+  migrate: {{image: busybox, command: [sh, -c, "sleep 0.3; test -e /shared/ok"], volumes: ['./shared:/shared']}}
+  app: {{image: busybox, command: {WAIT}, depends_on: {{migrate: {{condition: service_completed_successfully}}}}}}
+"""
+SICK = f"""
+services:
+  db:
+    image: busybox
+    command: {WAIT}
+    volumes: ['./shared:/shared']
+    healthcheck: {{test: test -e /shared/ok, interval: 200ms, retries: 1, start_period: 0s}}
+  app: {{image: busybox, command: {WAIT}, depends_on: {{db: {{condition: service_healthy}}}}}}
+"""
 HEALTH = """
 services:
   web:
@@ -114,6 +128,55 @@ def test_started_job_is_enough(scene: Scene) -> None:
     """`service_started` must be met by a container that has ended at once."""
     scene.up(NEEDS % ("service_started", "true", "exit 3"))
     scene.expect({"web-1": "running", "needed-1": "exited"})
+
+
+AGAIN = (("up", "-d"), ("up", "-d", "app"), ("up", "-d", "--wait"), ("start",), ("start", "app"))
+
+
+@pytest.mark.parametrize("words", AGAIN, ids=" ".join)
+def test_failed_job_of_one_that_runs(scene: Scene, words: tuple[str, ...]) -> None:
+    """A job that fails now must be a failure although its dependant runs already, and leave that running."""
+    ready = scene.file("shared/ok", "")
+    scene.up(MIGRATION)
+    scene.expect({"migrate-1": "exited", "app-1": "running"})
+    app = scene.one("app")
+    ready.unlink()
+    result = scene.compose(*words, code=1)
+    assert "didn't complete successfully: exit 1" in result.stderr
+    assert scene.one("app") == app
+
+
+@pytest.mark.parametrize("words", AGAIN, ids=" ".join)
+def test_unhealthy_dependency_of_one_that_runs(scene: Scene, words: tuple[str, ...]) -> None:
+    """A dependency that is unhealthy must be a failure although its dependant runs, but not with `--no-deps`."""
+    ready = scene.file("shared/ok", "")
+    scene.up(SICK)
+    app = scene.one("app")
+    ready.unlink()
+    scene.expect_health("db", "unhealthy")
+    result = scene.compose(*words, code=1)
+    assert "is unhealthy" in result.stderr
+    assert scene.one("app") == app
+    scene.compose("up", "-d", "--no-deps", "app")
+
+
+def test_restart_waits_for_no_condition(scene: Scene) -> None:
+    """`restart` must start what ran, whether a job fails or a dependency is unhealthy, and end with 0."""
+    ready = scene.file("shared/ok", "")
+    scene.up(MIGRATION)
+    scene.expect({"migrate-1": "exited", "app-1": "running"})
+    ready.unlink()
+    with scene.restarts("migrate-1", "app-1"):
+        scene.compose("restart", "-t", "1")
+        scene.expect({"migrate-1": "exited", "app-1": "running"})
+    scene.compose("down", "-t", "1")
+    scene.file("shared/ok", "")
+    scene.up(SICK)
+    ready.unlink()
+    scene.expect_health("db", "unhealthy")
+    with scene.restarts("db-1", "app-1"):
+        scene.compose("restart", "-t", "1")
+    scene.expect({"db-1": "running", "app-1": "running"})
 
 
 def test_cycle(scene: Scene) -> None:

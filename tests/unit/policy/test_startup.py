@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from pycompose.engine.dataclass import replace
+from pycompose.engine.errors import StateError
 from pycompose.engine.state import Status
 from pycompose.model import Condition, Dependency, Hook, Project
 from pycompose.policy.observed import Observed, ObservedContainer
@@ -13,7 +15,7 @@ from pycompose.policy.plan import AwaitService
 from pycompose.policy.reconcile import reconcile
 from pycompose.policy.startup import restart_plan, start_plan
 
-from tests.unit.policy.examples import container, observed, project, service
+from tests.unit.policy.examples import OLD, container, observed, project, service
 
 ONCE = Hook(command=("migrate",))
 EACH = Hook(command=("prepare",), per_replica=True)
@@ -147,6 +149,55 @@ def test_only_what_is_in_scope_is_waited_for() -> None:
     ]
 
 
+def test_who_runs_already_waits_too() -> None:
+    """Once for all; not where nothing is to run."""
+    job = Dependency(service="job", condition=Condition.COMPLETED)
+    wanted = project(
+        service("job"),
+        service("db"),
+        service("web", depends_on=(job, HEALTHY)),
+        service("api", depends_on=(job, Dependency(service="db"))),
+    )
+    there = observed(exited("job", runs=1), container("db"), container("web"), container("api"))
+
+    assert plan(wanted, there) == (
+        "[] -> #1 StartContainer demo-job-1, exited\n"
+        "[1] -> #2 AwaitService job service_completed_successfully, a dependant needs it\n"
+        "[] -> #3 AwaitService db service_healthy, a dependant needs it\n"
+    )
+    assert plan(wanted, there, start=False) == ""
+    none = replace(wanted.services["web"], replicas=0)
+    assert plan(project(wanted.services["db"], none), observed(container("db"))) == ""
+
+
+def test_a_dependency_that_is_stopped_for_others_is_waited_for_when_it_runs_again() -> None:
+    """In whatever order they were found."""
+    wanted = project(service("db"), service("web", depends_on=(HEALTHY,)))
+    there = replace(observed(container("web"), container("db")), networks={"demo_default": OLD})
+
+    assert plan(wanted, there).splitlines()[4:] == [
+        "[1,4] -> #5 StartContainer demo-db-1, stopped by #1",
+        "[5] -> #6 AwaitService db service_healthy, a dependant needs it",
+        "[2,4,6] -> #7 StartContainer demo-web-1, stopped by #2",
+    ]
+
+
+@pytest.mark.parametrize("name", ("db", "web"))
+def test_what_is_paused_is_not_started(name: str) -> None:
+    """Nor waited for: it would never get healthy. It can be recreated and restarted."""
+    wanted = project(service("db"), service("web", depends_on=(HEALTHY,)))
+    status = {"db": Status.RUNNING, "web": Status.RUNNING, name: Status.PAUSED}
+    found = [container(key, status=value) for key, value in status.items()]
+
+    with pytest.raises(StateError, match=f"container demo-{name}-1: cannot start a paused container"):
+        plan(wanted, observed(*found))
+    with pytest.raises(StateError, match=f"container demo-{name}-1: cannot start a paused container"):
+        start_plan(found, {"db", "web"})
+    assert plan(wanted, observed(*found), start=False) == ""
+    assert "StartContainer demo-web-1" in plan(wanted, observed(*found), recreate=Recreate.FORCE)
+    assert f"StartContainer demo-{name}-1" in str(restart_plan(found))
+
+
 # ---------------------------------------------------------------------- start
 
 
@@ -166,11 +217,14 @@ def test_start_begins_with_what_is_depended_on() -> None:
         "[] -> #1 AwaitService db service_healthy, a dependant needs it\n"
         "[1] -> #2 StartContainer demo-web-1, exited\n"
     )
+    assert str(start_plan([replace(web, state=container("web").state), container("db")], {"db", "web"})) == (
+        "[] -> #1 AwaitService db service_healthy, a dependant needs it\n"
+    )
     assert str(start_plan([web], set())) == "[] -> #1 StartContainer demo-web-1, exited\n"
 
 
 def test_a_restart_stops_all_before_it_starts_any() -> None:
-    """Dependants stop first and start last; what didn't run is started too."""
+    """Dependants stop first and start last, whatever their conditions; what didn't run is started too."""
     web = replace(
         container("web", depends="db:service_healthy:false"), definition=service("web", depends_on=(HEALTHY,))
     )
@@ -179,9 +233,8 @@ def test_a_restart_stops_all_before_it_starts_any() -> None:
         "[] -> #1 StopContainer demo-web-1, asked for\n"
         "[1] -> #2 StopContainer demo-db-1, asked for\n"
         "[1,2] -> #3 StartContainer demo-db-1, running\n"
-        "[1,2,3] -> #4 AwaitService db service_healthy, a dependant needs it\n"
-        "[1,2,4] -> #5 StartContainer demo-web-1, running\n"
-        "[1,2] -> #6 StartContainer demo-job-1, exited\n"
+        "[1,2,3] -> #4 StartContainer demo-web-1, running\n"
+        "[1,2] -> #5 StartContainer demo-job-1, exited\n"
     )
 
 
