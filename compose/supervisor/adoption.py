@@ -10,7 +10,7 @@ from pycompose.engine.errors import PycomposeError
 from pycompose.engine.state import Status, read_state
 from pycompose.state.records import read_runtime, read_service
 from pycompose.state.snapshot import claims, observe_containers
-from pycompose.supervisor.lifecycle.start_first import Takeover
+from pycompose.supervisor.lifecycle.start_first import ReplacementStart
 from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Adoption:
             await blocking(runtime.claims.keep, container.id, container.name)
         records = {c.id: (read_service(paths, c.id), read_runtime(paths, c.id)) for c in fresh}
         running = [(c.config, *records[c.id]) for c in fresh if c.running]
-        await blocking(self._wiring.resume, running)
+        await blocking(self._wiring.adopt_containers, running)
         for container in fresh:
             await self._adopt(container, *records[container.id])
         for container in containers:
@@ -82,13 +82,13 @@ class Adoption:
         tracked = self._lifecycle.tracked[container.id]
         if state.status is Status.EXITED:
             self._ended(tracked)
-        elif tracked.active and self._stdio.wanted(tracked):
-            await self._stdio.keep(tracked)
+        elif tracked.active and self._stdio.needs_copies(tracked):
+            await self._stdio.copy(tracked)
 
     async def _finish_replacement(self, tracked: TrackedContainer) -> None:
         """Do what is left to do when the old container has gone, and a supervisor with it."""
         try:
-            await Takeover(self._lifecycle, self._runtime).finish(tracked)
+            await ReplacementStart(self._lifecycle, self._runtime).finish(tracked)
         except PycomposeError as exc:
             log.warning("container %s: cannot finish the replacement: %s", tracked.name, exc)
 
@@ -97,8 +97,8 @@ class Adoption:
 
         What runs although its start has failed here is ended.
         """
-        await self._stdio.give_back()
-        await blocking(self._wiring.hold_again)
+        await self._stdio.restore()
+        await blocking(self._wiring.hold_sockets)
         containers, _ = await blocking(observe_containers, self._runtime.paths, self._runtime.project)
         states = {container.id: container.state for container in containers}
         for container_id, tracked in list(self._lifecycle.tracked.items()):
@@ -107,6 +107,6 @@ class Adoption:
                 continue
             runs = state.status in (Status.RUNNING, Status.PAUSED)
             if runs and tracked.status not in (Status.RUNNING, Status.PAUSED):
-                await self._lifecycle.end_unknown(tracked)
+                await self._lifecycle.kill_unexpected(tracked)
             elif not runs and tracked.pid and not tracked.ended.is_set():
                 self._exited(ContainerExited(container=container_id, exit_code=state.exit_code))

@@ -66,7 +66,7 @@ class Dispatcher:
     async def handle(self, peer: Peer, message: Message, fds: list[int]) -> None:
         """Perform the operation that `message` asks for; raises PycomposeError."""
         request = requests.request_from_message(message)
-        await self._managed.keepers.settled()
+        await self._managed.keepers.replaced()
         runtime = self._managed.runtime
         losses = runtime.losses
         try:

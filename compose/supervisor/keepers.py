@@ -48,24 +48,24 @@ class Keepers:
         self._log = runtime.paths.project(runtime.project) / "supervisor.log"
         self._replacing: asyncio.Task[None] | None = None
 
-    async def need(self) -> None:
+    async def ensure(self) -> None:
         """Make sure that there is a keeper; raises EngineError."""
         async with self._lock:
             if not self._runtime.has_keeper:
                 await blocking(self._get)
 
-    def want(self) -> None:
+    def start_soon(self) -> None:
         """Begin to start a keeper, for whoever will need it; an error is told to those."""
 
         async def work() -> None:
             with contextlib.suppress(PycomposeError):
-                await self.need()
+                await self.ensure()
 
         if not self._runtime.has_keeper:
             self._background(work())
 
-    def launch(self) -> None:
-        """Start the process of a keeper at once, then do as `want`.
+    def spawn(self) -> None:
+        """Start the process of a keeper at once, then do as `start_soon`.
 
         Its interpreter then starts while this one makes the containers; a thread among those of the containers would
         get its turn too late for that.
@@ -74,7 +74,7 @@ class Keepers:
         if not runtime.has_keeper:
             with contextlib.suppress(EngineError):  # told to whoever needs it
                 self._launched = KeeperClient.launch(runtime.paths, runtime.project, self._log)
-        self.want()
+        self.start_soon()
 
     def _get(self) -> None:
         """Set `runtime.keeper`: here, on the thread, as whoever waits may be cancelled, and no keeper may be lost."""
@@ -98,25 +98,25 @@ class Keepers:
 
         async def work() -> None:
             self._runtime.keeper = None
-            await self.need()
+            await self.ensure()
             await then()
 
         log.warning("the keeper has ended: starting another one")
         self._runtime.losses += 1
         self._replacing = self._background(work())
 
-    async def settled(self) -> None:
+    async def replaced(self) -> None:
         """Wait until a keeper that has died has been replaced."""
         if self._replacing is not None:
             await asyncio.wait([self._replacing])
 
-    async def end(self) -> None:
+    async def shutdown(self) -> None:
         """End the keeper, also one that is just starting."""
         async with self._lock:
             pass
         if self._launched is not None:
             with contextlib.suppress(PycomposeError):
-                await self.need()
+                await self.ensure()
         if self._runtime.has_keeper:
             with contextlib.suppress(PycomposeError):
                 await blocking(self._runtime.keeper.guard, (), {})

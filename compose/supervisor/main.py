@@ -86,10 +86,10 @@ class Supervisor:
         """
         project = self.project
         if claims(self.paths, project.name) or self.paths.keeper_socket(project.name).exists():
-            await project.keepers.need()
-        await blocking(project.wiring.adopt)
+            await project.keepers.ensure()
+        await blocking(project.wiring.adopt_networks)
         await project.sync()
-        await blocking(project.wiring.drop_unknown)
+        await blocking(project.wiring.release_unknown)
         self._begun = True
 
     def check_idle(self) -> None:
@@ -125,7 +125,7 @@ class Supervisor:
             await blocking(self._remove_bridge)
         await self._forkserver.end()
         project.wiring.close()
-        await project.keepers.end()
+        await project.keepers.shutdown()
         for peer in list(self.peers):
             peer.close()
 
@@ -251,7 +251,7 @@ async def _run(
     try:
         await supervisor.begin()
         if eager:
-            supervisor.project.keepers.launch()
+            supervisor.project.keepers.spawn()
         write_json(paths.project_run(project) / "supervisor.json", _claim(), durable=False)
         listener = _listen(paths, project)
     except Exception as exc:

@@ -33,7 +33,7 @@ from pycompose.state.hooks import note_hook_done
 from pycompose.supervisor.announcements import announced
 from pycompose.supervisor.init_containers import failure, init_service
 from pycompose.supervisor.lifecycle.conditions import DependencyFailed
-from pycompose.supervisor.lifecycle.start_first import Takeover
+from pycompose.supervisor.lifecycle.start_first import ReplacementStart
 from pycompose.supervisor.runtime.containers import NewContainer, Runtime
 from pycompose.supervisor.runtime.mounts import ensure_volume, rewrite_files
 from pycompose.supervisor.threads import blocking
@@ -221,7 +221,7 @@ class Operations:
                 await blocking(rewrite_files, self.runtime.paths, self.project, service, config)
         await self.need_keeper()
         if isinstance(operation, StartFirst):
-            start = Takeover(self.lifecycle, self.runtime).run(tracked, abort)
+            start = ReplacementStart(self.lifecycle, self.runtime).run(tracked, abort)
         else:
             start = self.lifecycle.start(tracked)
         await self._step(operation, start)
@@ -231,7 +231,7 @@ class Operations:
     async def _keep(self, operation: KeepContainer) -> None:
         tracked = self.lifecycle.tracked.get(operation.id)
         if tracked is not None:
-            await self.lifecycle.keep(tracked)
+            await self.lifecycle.withdraw_stop(tracked)
 
     async def _rename(self, operation: RenameContainer) -> None:
         await self.lifecycle.rename(self._tracked(operation), operation.name)
@@ -264,8 +264,8 @@ class Operations:
         """Remove a container that doesn't run."""
         tracked = self.lifecycle.tracked.get(container_id)
         if tracked is not None:
-            await self.lifecycle.leave(tracked)
-        self.lifecycle.forget(container_id)
+            await self.lifecycle.ensure_stopped(tracked)
+        self.lifecycle.untrack(container_id)
         if self.runtime.paths.container_run(container_id).exists():
             await self.need_keeper()  # which has, or adopts, what there is at run time
         await blocking(self.runtime.remove, container_id, volumes=volumes)

@@ -178,7 +178,7 @@ class ManagedProject:
             runtime=self.runtime,
             wiring=self.wiring,
             lifecycle=self.lifecycle,
-            need_keeper=self.keepers.need,
+            need_keeper=self.keepers.ensure,
             sink=sink,
             project=project,
             images=images or {},
@@ -204,13 +204,13 @@ class ManagedProject:
                 self.execs.exited(event)
             case EngineGone() if not self.finished.is_set():
                 self.keepers.replace(self.adoption.catch_up)
-                self.execs.lost()
+                self.execs.fail_all()
 
     def _exited(self, event: ContainerExited) -> None:
         """Take the end of a container; of one whose start nobody has heard of, after that."""
         tracked = self.lifecycle.tracked.get(event.container)
-        if tracked is not None and tracked.launching:
-            tracked.ended_early = functools.partial(self._exited, event)
+        if tracked is not None and tracked.starting:
+            tracked.deferred_exit = functools.partial(self._exited, event)
             return
         self.lifecycle.exited(event)
         if tracked is not None:
@@ -220,8 +220,8 @@ class ManagedProject:
     def _publish(self, action: str, tracked: TrackedContainer, attributes: dict[str, str]) -> None:
         """Tell of what has happened to a container."""
         log.info("container %s: %s %s", tracked.name, action, attributes or "")
-        if action == "start" and self._stdio.wanted(tracked):
-            self.tasks.start(self._stdio.keep(tracked))
+        if action == "start" and self._stdio.needs_copies(tracked):
+            self.tasks.start(self._stdio.copy(tracked))
         self.events.publish(
             ContainerEvent(
                 time_ns=time.time_ns(),
@@ -245,7 +245,7 @@ def _as_tracked(container: ObservedContainer, tracked: TrackedContainer) -> Obse
         active=tracked.active,
         stopped=tracked.stopped,
         stopping=tracked.stopping,
-        runs=tracked.run,
+        runs=tracked.starts,
         definition=tracked.record.service,
         takes_over=tracked.record.takes_over,
         auto_remove=tracked.record.auto_remove,

@@ -1,4 +1,4 @@
-"""Copies of terminals and inputs of running containers, so that they outlive the keeper, which has the others."""
+"""Copies of the terminals and stdin pipes of running containers: they outlive the keeper, which has the originals."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class StdioCopies:
-    """The ends of one project's containers. A keeper and a supervisor that die together take them along."""
+    """Those of one project's containers. When keeper and supervisor die together, the terminals are lost."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._kept: dict[str, AttachedStreams] = {}
 
     @staticmethod
-    def wanted(tracked: TrackedContainer) -> bool:
+    def needs_copies(tracked: TrackedContainer) -> bool:
         """Whether a container has something that would end with the keeper.
 
         The input of a one-off container belongs to the client, and ends with it.
@@ -31,8 +31,8 @@ class StdioCopies:
         process = tracked.config.process
         return process.tty or (process.stdin_open and not tracked.record.oneoff)
 
-    async def keep(self, tracked: TrackedContainer) -> None:
-        """Get copies of a container's ends; nothing if it has ended meanwhile."""
+    async def copy(self, tracked: TrackedContainer) -> None:
+        """Get copies of a container's terminal and stdin; nothing if it has ended meanwhile."""
         with contextlib.suppress(PycomposeError):
             attached = await blocking(self._runtime.keeper.attach, tracked.config.id)
             self.drop(tracked.config.id)
@@ -41,8 +41,8 @@ class StdioCopies:
             else:
                 _close(attached)
 
-    async def give_back(self) -> None:
-        """Give the terminals to a new keeper; it finds the inputs by itself, as long as they stay open."""
+    async def restore(self) -> None:
+        """Give the terminals to a new keeper; it finds the stdin pipes by itself, as long as they stay open."""
         for container_id, attached in list(self._kept.items()):
             if attached.terminal is not None:
                 with contextlib.suppress(PycomposeError):

@@ -1,4 +1,4 @@
-"""Work on the event loop that the supervisor stays for."""
+"""Tasks of the event loop that keep the supervisor from ending as idle."""
 
 from __future__ import annotations
 

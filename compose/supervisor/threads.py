@@ -1,4 +1,4 @@
-"""Blocking work from the event loop, finished even when the one who asked for it is cancelled."""
+"""Blocking work on threads, and steps that cancellation does not cut in two."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def whole(work: Awaitable[T]) -> T:
-    """Await `work` to its end even when the caller is cancelled meanwhile, which it then learns afterwards.
+async def shielded(work: Awaitable[T]) -> T:
+    """Await `work` to its end even when the caller is cancelled meanwhile; CancelledError is raised afterwards.
 
     For steps that belong together, such as starting a container and remembering that it runs.
     """
@@ -39,7 +39,7 @@ async def blocking(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwarg
     """
     loop = asyncio.get_running_loop()
     try:
-        return await whole(loop.run_in_executor(None, functools.partial(function, *args, **kwargs)))
+        return await shielded(loop.run_in_executor(None, functools.partial(function, *args, **kwargs)))
     except OSError as exc:
         if error := storage_error(exc):
             raise error from exc

@@ -38,14 +38,14 @@ class NetworkHandlers:
         """Put a container on one more network."""
         async with self._managed.exclusive():
             tracked = self._tracked(request)
-            await self._change(tracked, joined(tracked.name, tracked.record, request))
+            await self._change(tracked, with_network(tracked.name, tracked.record, request))
         peer.answer(ChangeResult())
 
     async def disconnect(self, peer: Peer, request: DisconnectRequest, _: list[int]) -> None:
         """Take a container off a network."""
         async with self._managed.exclusive():
             tracked = self._tracked(request)
-            record = left(tracked.name, tracked.record, request.network)
+            record = without_network(tracked.name, tracked.record, request.network)
             await self._change(tracked, record, leaving=request.network)
         peer.answer(ChangeResult())
 
@@ -71,7 +71,7 @@ class NetworkHandlers:
         tracked.record = record
 
 
-def joined(container: str, record: ServiceRecord, request: ConnectRequest) -> ServiceRecord:
+def with_network(container: str, record: ServiceRecord, request: ConnectRequest) -> ServiceRecord:
     """Return the record with one more network; raises NetworkError when the container can't be on it."""
     name = request.network
     if record.service.network_mode:
@@ -92,7 +92,7 @@ def joined(container: str, record: ServiceRecord, request: ConnectRequest) -> Se
     return replace(record, service=service, networks={**record.networks, name: network})
 
 
-def left(container: str, record: ServiceRecord, name: str) -> ServiceRecord:
+def without_network(container: str, record: ServiceRecord, name: str) -> ServiceRecord:
     """Return the record without a network; raises NetworkError when the container isn't on it."""
     keys = {key for key, network in record.networks.items() if network.name == name}
     if not keys:

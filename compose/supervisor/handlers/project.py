@@ -68,7 +68,7 @@ class ProjectHandlers:
         sink = sink_of(peer)
         async with self._managed.exclusive(interruptible=True):
             if not request.dry_run:
-                self._managed.keepers.want()
+                self._managed.keepers.start_soon()
                 await blocking(self._remember, project)
             observed = await self._managed.observe(
                 strangers=bool(request.expendable_volumes),
@@ -206,7 +206,7 @@ class ProjectHandlers:
         managed = self._managed
         ids = [container.id for container in chosen]
         operations = managed.operations(_quiet(sink))
-        async with managed.lifecycle.returning(ids):
+        async with managed.lifecycle.keeping_networks(ids):
             await execute(
                 restart_plan(chosen, request.timeout_s), operations.perform, parallel=request.parallel
             )

@@ -59,7 +59,7 @@ UNHEARD_BYTES = 1 << 16
 
 
 @dataclass(slots=True)
-class Target:
+class SessionTarget:
     """A command or container that a client is connected to; `id` is what the keeper knows it by."""
 
     id: str
@@ -73,7 +73,7 @@ class SessionHandlers:
     def __init__(self, managed: ManagedProject, handlers: ProjectHandlers) -> None:
         self._managed = managed
         self._handlers = handlers
-        self._targets: dict[Peer, Target] = {}
+        self._targets: dict[Peer, SessionTarget] = {}
 
     def during(self, peer: Peer, message: SessionMessage, fds: list[int]) -> None:
         """Take a message that comes while an operation of the same connection is under way: resize, signal, leave.
@@ -85,14 +85,14 @@ class SessionHandlers:
             return
         if isinstance(message, LeaveMessage):
             for fd in fds:
-                self._listen(os.dup(fd))
+                self._drain_terminal(os.dup(fd))
             return
         if not target.id:
             target.pending.append(message)
             return
         self._managed.tasks.start(self._forward(target, message))
 
-    def _listen(self, fd: int) -> None:
+    def _drain_terminal(self, fd: int) -> None:
         """Read what comes from a terminal that nobody looks at any more, until its processes have ended (pty(7))."""
         loop = self._managed.loop
 
@@ -107,7 +107,7 @@ class SessionHandlers:
 
         loop.add_reader(fd, readable)
 
-    async def _forward(self, target: Target, message: SessionMessage) -> None:
+    async def _forward(self, target: SessionTarget, message: SessionMessage) -> None:
         keeper = self._managed.runtime.keeper
         with contextlib.suppress(PycomposeError):
             match message:
@@ -119,7 +119,7 @@ class SessionHandlers:
 
     async def exec(self, peer: Peer, request: ExecRequest, fds: list[int]) -> None:
         """Start a command in a running container; its exit code follows unless it is detached."""
-        target = self._targets[peer] = Target(id="", container=False)
+        target = self._targets[peer] = SessionTarget(id="", container=False)
         try:
             tracked = self._managed.replica(request.service, request.index, request.id)
             process = exec_process(
@@ -156,13 +156,13 @@ class SessionHandlers:
             keeper = self._managed.runtime.keeper
             attached = await blocking(keeper.attach, tracked.config.id, stdout=stdout, stderr=stderr)
             _close(fds)
-            self._hand_out(peer, tracked, attached)
+            self._answer_session(peer, tracked, attached)
             await tracked.ended.wait()
             peer.send(ExitMessage(exit=tracked.exit_code))
         finally:
             self._targets.pop(peer, None)
 
-    def _hand_out(self, peer: Peer, tracked: TrackedContainer, attached: AttachedStreams) -> None:
+    def _answer_session(self, peer: Peer, tracked: TrackedContainer, attached: AttachedStreams) -> None:
         ends = {"terminal": attached.terminal, "stdin": attached.stdin}
         result = SessionResult(
             container=tracked.config.id,
@@ -170,17 +170,17 @@ class SessionHandlers:
             tty=tracked.config.process.tty,
             streams=tuple(name for name, fd in ends.items() if fd is not None),
         )
-        self._targets[peer] = Target(id=tracked.config.id, container=True)
+        self._targets[peer] = SessionTarget(id=tracked.config.id, container=True)
         peer.answer(result, [fd for fd in ends.values() if fd is not None])
 
     async def run(self, peer: Peer, request: RunRequest, fds: list[int]) -> None:
         """Make and start a one-off container; stay connected to it unless it is detached."""
         operations = self._managed.operations(sink_of(peer), request.project, request.images)
-        await self._await(operations, request.dependencies)
+        await self._await_dependencies(operations, request.dependencies)
         tracked = await self._create(operations, request)
         attached = AttachedStreams()
         if not request.start:
-            self._hand_out(peer, tracked, attached)
+            self._answer_session(peer, tracked, attached)
             self._targets.pop(peer, None)
             return
         try:
@@ -200,23 +200,23 @@ class SessionHandlers:
                 _close(fds)
             await self._managed.lifecycle.start(tracked)
             if not request.detach:
-                attached = await self._ends(tracked)
+                attached = await self._attach_started(tracked)
         except BaseException:
             if not tracked.active:
                 self._managed.auto_remove.ended(tracked)
                 await self._managed.auto_remove.wait(tracked.config.id)
             raise
-        self._hand_out(peer, tracked, attached)
+        self._answer_session(peer, tracked, attached)
         if request.detach:
             self._targets.pop(peer, None)
             return
-        await self._join(peer, tracked)
+        await self._send_exit(peer, tracked)
 
     async def launch(self, peer: Peer, request: LaunchRequest, fds: list[int]) -> None:
         """Start a container that exists, unless it runs, and stay connected to it (`container start --attach`)."""
         container_id = request.id
         async with self._managed.exclusive(interruptible=True):
-            await self._managed.keepers.need()
+            await self._managed.keepers.ensure()
             tracked = self._managed.lifecycle.tracked.get(container_id)
             if tracked is None:
                 raise NoSuchContainer(f"container {container_id[:12]}: has been removed meanwhile")
@@ -236,12 +236,14 @@ class SessionHandlers:
             if not runs:
                 await self._handlers.start_chosen(sink_of(peer), StartRequest(ids=(request.id,)))
                 attached = (
-                    await self._ends(tracked, alone=tracked.record.oneoff) if request.stdin else attached
+                    await self._attach_started(tracked, alone=tracked.record.oneoff)
+                    if request.stdin
+                    else attached
                 )
-        self._hand_out(peer, tracked, attached)
-        await self._join(peer, tracked)
+        self._answer_session(peer, tracked, attached)
+        await self._send_exit(peer, tracked)
 
-    async def _await(self, operations: Operations, dependencies: Iterable[Dependency]) -> None:
+    async def _await_dependencies(self, operations: Operations, dependencies: Iterable[Dependency]) -> None:
         """Wait for what the service depends on; raises DependencyFailed."""
         never = asyncio.Event()
         nodes = [
@@ -264,7 +266,7 @@ class SessionHandlers:
         project = request.project
         service = project.services[request.service]
         async with self._managed.exclusive():
-            await self._managed.keepers.need()
+            await self._managed.keepers.ensure()
             for endpoint in service.networks:
                 await blocking(self._managed.wiring.ensure_network, project.networks[endpoint.network])
             for mount in service.volumes:
@@ -275,7 +277,7 @@ class SessionHandlers:
                 service, name=request.name, auto_remove=request.remove, publish=True
             )
 
-    async def _ends(self, tracked: TrackedContainer, *, alone: bool = True) -> AttachedStreams:
+    async def _attach_started(self, tracked: TrackedContainer, *, alone: bool = True) -> AttachedStreams:
         """Return the input and the terminal of a container that has started; nothing if it has ended already.
 
         `alone` makes the input the client's: it ends when the client closes it, or dies.
@@ -297,7 +299,7 @@ class SessionHandlers:
             raise
         return found[-1]
 
-    async def _join(self, peer: Peer, tracked: TrackedContainer) -> None:
+    async def _send_exit(self, peer: Peer, tracked: TrackedContainer) -> None:
         """Tell the exit code, after the removal of a container that isn't kept."""
         try:
             await tracked.ended.wait()
@@ -312,8 +314,8 @@ class SessionHandlers:
         tracked = self._managed.lifecycle.tracked.get(container_id)
         if tracked is None:
             raise NoSuchContainer(f"container {container_id[:12]}: ended, and was removed, meanwhile")
-        self._targets[peer] = Target(id=container_id, container=True)
-        await self._join(peer, tracked)
+        self._targets[peer] = SessionTarget(id=container_id, container=True)
+        await self._send_exit(peer, tracked)
 
     async def wait(self, peer: Peer, request: WaitRequest, _: list[int]) -> None:
         """Tell each container of the services as it stops."""

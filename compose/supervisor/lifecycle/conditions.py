@@ -34,7 +34,7 @@ class Conditions:
         self._of_service = of_service
         self._changed = asyncio.Event()
 
-    def announce(self) -> None:
+    def notify_all(self) -> None:
         """Wake everybody: something has changed."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

@@ -71,7 +71,7 @@ class ExecRunner:
         elif not future.done():
             future.set_result(event.exit_code)
 
-    def lost(self) -> None:
+    def fail_all(self) -> None:
         """Fail everybody who waits: the keeper has gone, and with it every command's parent."""
         for future in self._waiting.values():
             if not future.done():

@@ -21,9 +21,9 @@ from pycompose.labels import PREFIX
 from pycompose.policy.health import HealthState
 from pycompose.policy.restart import RestartState, after_exit
 from pycompose.supervisor.lifecycle.conditions import Conditions
-from pycompose.supervisor.lifecycle.probes import Probes
+from pycompose.supervisor.lifecycle.probes import HealthMonitor
 from pycompose.supervisor.lifecycle.tracked import TrackedContainer
-from pycompose.supervisor.threads import blocking, whole
+from pycompose.supervisor.threads import blocking, shielded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -55,12 +55,12 @@ class Lifecycle:
         self._execs = execs
         self._tell = notify
         self.conditions = Conditions(runtime, self.of_service)
-        self._probes = Probes(
+        self._health_monitor = HealthMonitor(
             runtime,
             execs,
             self.conditions,
             self._health_changed,
-            lambda tracked: self._spawn(self._heal(tracked)),
+            lambda tracked: self._spawn(self._restart_unhealthy(tracked)),
         )
         self._background: set[asyncio.Task[None]] = set()
         self.tracked: dict[str, TrackedContainer] = {}
@@ -99,15 +99,15 @@ class Lifecycle:
         else:
             tracked.ended.set()
             if state.status is Status.EXITED:
-                self._settle(tracked, self._decide(tracked))
+                self._after_exit(tracked, self._decide(tracked))
 
-    def forget(self, container_id: str) -> None:
+    def untrack(self, container_id: str) -> None:
         """Stop tracking a container that is being removed."""
         tracked = self.tracked.pop(container_id, None)
         if tracked is not None:
             self._cancel(tracked)
             self._notify("destroy", tracked, {})
-            self.conditions.announce()
+            self.conditions.notify_all()
 
     async def rename(self, tracked: TrackedContainer, name: str) -> None:
         """Give a container another name; raises AlreadyExists, EngineError."""
@@ -118,7 +118,7 @@ class Lifecycle:
     async def start(self, tracked: TrackedContainer) -> None:
         """Start a container and run its post_start hooks; raises what the engine or a hook says."""
         self._cancel(tracked)
-        await whole(self._launch(tracked, again=False))
+        await shielded(self._launch(tracked, again=False))
         for hook in tracked.record.service.post_start:
             await self._hook(tracked, hook, "post_start")
 
@@ -128,28 +128,28 @@ class Lifecycle:
         `again` is a restart of its own accord, which a stop that came first makes void.
         """
         async with tracked.lock:
-            await self.settled(tracked)
+            await self.cleaned_up(tracked)
             if again and tracked.stopped:
                 return
             tracked.stopped = False
-            tracked.run += 1
+            tracked.starts += 1
             tracked.ended.clear()
             tracked.pid = 0  # so that nobody takes the end of the last run for one of this
             tracked.health = None
-            tracked.launching, tracked.ended_early = True, None
+            tracked.starting, tracked.deferred_exit = True, None
             try:
                 state = await blocking(
                     self._runtime.start, tracked.config, tracked.record, tracked.restart.total
                 )
             except BaseException as exc:
-                tracked.launching = False
+                tracked.starting = False
                 if not isinstance(exc, PycomposeError):
                     raise
                 if tracked.status is Status.RESTARTING:
                     tracked.move(Status.EXITED)
                 tracked.ended.set()
                 await blocking(self._runtime.ended, tracked.config, stopped=True)
-                self.conditions.announce()
+                self.conditions.notify_all()
                 raise
             tracked.pid = state.pid
             tracked.started_s = time.monotonic()
@@ -159,10 +159,10 @@ class Lifecycle:
                 tracked.move(Status.RUNNING)
                 self._begin_health(tracked)
             self._notify("start", tracked, {})
-            self.conditions.announce()
-            tracked.launching = False
-            if tracked.ended_early is not None:
-                tracked.ended_early()
+            self.conditions.notify_all()
+            tracked.starting = False
+            if tracked.deferred_exit is not None:
+                tracked.deferred_exit()
 
     async def stop(self, tracked: TrackedContainer, timeout_s: float | None) -> None:
         """Stop a container: its signal, its grace period, then SIGKILL to the whole cgroup.
@@ -175,50 +175,51 @@ class Lifecycle:
         async with tracked.lock:
             await self._end(tracked, timeout_s)
 
-    async def keep(self, tracked: TrackedContainer) -> None:
+    async def withdraw_stop(self, tracked: TrackedContainer) -> None:
         """Take back that a container was to stop, which has not got its signal: it is wanted again."""
         if tracked.active and tracked.stopped:
             tracked.stopped = False
             await blocking(self._runtime.mark_wanted, tracked.config.id)
 
     @contextlib.asynccontextmanager
-    async def returning(self, container_ids: Iterable[str]) -> AsyncIterator[None]:
+    async def keeping_networks(self, container_ids: Iterable[str]) -> AsyncIterator[None]:
         """Keep the networks of containers that end in the block, for they are to be started again in it.
 
         The network of one that hasn't come back is taken down at the end.
         """
         found = [self.tracked[container_id] for container_id in container_ids if container_id in self.tracked]
         for tracked in found:
-            tracked.returning = True
+            tracked.keeps_network = True
         try:
             yield
         finally:
-            await whole(self._come_back(found))
+            await shielded(self._release_networks(found))
 
-    async def _come_back(self, found: list[TrackedContainer]) -> None:
+    async def _release_networks(self, found: list[TrackedContainer]) -> None:
         for tracked in found:
-            tracked.returning = False
+            tracked.keeps_network = False
             async with tracked.lock:
-                await self.settled(tracked)
+                await self.cleaned_up(tracked)
                 if not tracked.active and tracked.config.id in self.tracked:
                     await blocking(self._runtime.ended, tracked.config, stopped=tracked.stopped)
 
-    async def leave(self, tracked: TrackedContainer) -> None:
+    async def ensure_stopped(self, tracked: TrackedContainer) -> None:
         """Wait for what is under way and end what runs all the same: a restart may have come after the plan."""
         tracked.stopped = True
         self._cancel(tracked)
         async with tracked.lock:
             await self._end(tracked, 0)
-            await self.settled(tracked)
+            await self.cleaned_up(tracked)
 
     async def _end(self, tracked: TrackedContainer, timeout_s: float | None) -> None:
         tracked.stopped = True
         if tracked.status is Status.RESTARTING:
-            await self.settled(tracked)  # else it might be written down as restarting after it is as stopped
+            # Else it might be written down as restarting after it is as stopped.
+            await self.cleaned_up(tracked)
             tracked.move(Status.EXITED)
             await self._mark_stopped(tracked)
             await blocking(self._runtime.ended, tracked.config, stopped=True)
-            self.conditions.announce()
+            self.conditions.notify_all()
         if tracked.status not in (Status.RUNNING, Status.PAUSED):
             return
         for hook in tracked.record.service.pre_stop:
@@ -247,16 +248,16 @@ class Lifecycle:
         except PycomposeError:
             tracked.stopping = False  # as far as anybody knows
             raise
-        await self.settled(tracked)
+        await self.cleaned_up(tracked)
         self._notify("stop", tracked, {})
 
-    async def end_unknown(self, tracked: TrackedContainer) -> None:
+    async def kill_unexpected(self, tracked: TrackedContainer) -> None:
         """Kill a container that runs although its start failed: its keeper died before it could tell of the success.
 
         Its network has been taken down by then, and whoever asked for the start has been told that it failed.
         """
         async with tracked.lock:
-            await self.settled(tracked)
+            await self.cleaned_up(tracked)
             if tracked.status in (Status.RUNNING, Status.PAUSED):
                 return
             log.warning("container %s: its start failed, but it runs: killing it", tracked.name)
@@ -309,7 +310,7 @@ class Lifecycle:
             await blocking(self._runtime.keeper.pause, tracked.config.id)
             tracked.move(Status.PAUSED)
             self._notify("pause", tracked, {})
-            self.conditions.announce()
+            self.conditions.notify_all()
 
     async def unpause(self, tracked: TrackedContainer) -> None:
         """Let a paused container go on."""
@@ -317,7 +318,7 @@ class Lifecycle:
             await blocking(self._runtime.keeper.unpause, tracked.config.id)
             tracked.move(Status.RUNNING)
             self._notify("unpause", tracked, {})
-            self.conditions.announce()
+            self.conditions.notify_all()
 
     def exited(self, event: ContainerExited) -> None:
         """Take the keeper's word that process 1 of a container has ended, unless that was known from the files."""
@@ -335,7 +336,7 @@ class Lifecycle:
             self._notify("oom", tracked, {})
         attributes = {"exitCode": str(tracked.exit_code)}
         self._notify("die", tracked, attributes if delay_s is None else {**attributes, "restarting": "true"})
-        self._settle(tracked, delay_s)
+        self._after_exit(tracked, delay_s)
 
     def restarted(self, tracked: TrackedContainer) -> None:
         """Tell that a container has been restarted because somebody wanted it."""
@@ -384,34 +385,34 @@ class Lifecycle:
             tracked.move(Status.RESTARTING)
         return delay_s
 
-    def _settle(self, tracked: TrackedContainer, delay_s: float | None) -> None:
+    def _after_exit(self, tracked: TrackedContainer, delay_s: float | None) -> None:
         """Restart later, or take down what only a running container needs."""
-        if delay_s is None and tracked.returning:
-            work = blocking(self._runtime.silence, tracked.config.id)
+        if delay_s is None and tracked.keeps_network:
+            work = blocking(self._runtime.withdraw_names, tracked.config.id)
         elif delay_s is None:
             work = blocking(self._runtime.ended, tracked.config, stopped=tracked.stopped)
         else:
             work = blocking(self._runtime.mark_restarting, tracked.config.id, tracked.restart.total)
             tracked.restart_task = self._spawn(self._restart(tracked, delay_s))
-        tracked.settling = self._spawn(work)
-        self.conditions.announce()
+        tracked.cleanup = self._spawn(work)
+        self.conditions.notify_all()
 
-    async def settled(self, tracked: TrackedContainer) -> None:
+    async def cleaned_up(self, tracked: TrackedContainer) -> None:
         """Wait until what follows an exit has been done, so that nothing takes down what a new start sets up."""
-        if tracked.settling is not None:
-            await asyncio.wait([tracked.settling])
-            tracked.settling = None
+        if tracked.cleanup is not None:
+            await asyncio.wait([tracked.cleanup])
+            tracked.cleanup = None
 
     async def _restart(self, tracked: TrackedContainer, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
         tracked.restart_task = None  # from here on it isn't cancelled, but told to stop
         try:
-            await whole(self._launch(tracked, again=True))
+            await shielded(self._launch(tracked, again=True))
         except PycomposeError as exc:
             log.warning("container %s: cannot restart: %s", tracked.name, exc)
             tracked.exit_code = exc.exit_code if exc.exit_code > 1 else 128
             tracked.started_s = 0.0
-            self._settle(tracked, self._decide(tracked))
+            self._after_exit(tracked, self._decide(tracked))
             return
         if tracked.stopped:
             return
@@ -427,13 +428,13 @@ class Lifecycle:
     def _begin_health(self, tracked: TrackedContainer) -> None:
         if tracked.record.health is not None:
             tracked.health = HealthState()
-            tracked.health_task = self._spawn(self._probes.run(tracked))
+            tracked.health_task = self._spawn(self._health_monitor.run(tracked))
 
     def _health_changed(self, tracked: TrackedContainer, state: HealthState) -> None:
         self._notify(f"health_status: {state.status}", tracked, {})
-        self.conditions.announce()
+        self.conditions.notify_all()
 
-    async def _heal(self, tracked: TrackedContainer) -> None:
+    async def _restart_unhealthy(self, tracked: TrackedContainer) -> None:
         """Restart an unhealthy container, where `x-restart-on: unhealthy` asks for it."""
         log.warning("container %s is unhealthy: restarting it", tracked.name)
         try:

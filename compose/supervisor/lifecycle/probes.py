@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Probes:
-    """The probes of one project. `changed` hears of every new status, `heal` of who wants to be restarted for it."""
+class HealthMonitor:
+    """The probes of one project. `changed` hears of every new status, `restart` of who wants to be restarted for it."""
 
     def __init__(
         self,
@@ -37,13 +37,13 @@ class Probes:
         execs: ExecRunner,
         conditions: Conditions,
         changed: Callable[[TrackedContainer, HealthState], None],
-        heal: Callable[[TrackedContainer], object],
+        restart: Callable[[TrackedContainer], object],
     ) -> None:
         self._runtime = runtime
         self._execs = execs
         self._conditions = conditions
         self._changed = changed
-        self._heal = heal
+        self._restart = restart
 
     async def run(self, tracked: TrackedContainer) -> None:
         """Probe a container until it ends (the task is cancelled then), or is to be healed."""
@@ -67,8 +67,8 @@ class Probes:
             self._write(tracked, state)
             if state.status != old.status:
                 self._changed(tracked, state)
-                if state.status == UNHEALTHY and _heals(tracked):
-                    self._heal(tracked)
+                if state.status == UNHEALTHY and _restarts_unhealthy(tracked):
+                    self._restart(tracked)
                     return
 
     async def _ask(self, tracked: TrackedContainer, spec: HealthSpec) -> HealthResult:
@@ -100,7 +100,7 @@ class Probes:
             log.warning("container %s: %s: %s", tracked.name, exc.filename, exc.strerror)
 
 
-def _heals(tracked: TrackedContainer) -> bool:
+def _restarts_unhealthy(tracked: TrackedContainer) -> bool:
     """Tell whether the service wants an unhealthy container restarted (moby #28400; off unless asked for)."""
     wanted = tracked.record.service.extensions.get("x-restart-on")
     return "unhealthy" in (wanted if isinstance(wanted, list) else [wanted])

@@ -1,13 +1,14 @@
 """A replacement that starts before the old container stops (`deploy.update_config.order: start-first`).
 
     create  OLD_demo-web-1, with an address of its own
-    start   it; nobody is led to it yet
+    start   it; neither ports nor names lead to it yet
     await   healthy, or half a second of life where there is no healthcheck
-    turn    published ports and names, from the old one to the new one, at once
+    switch  published ports and names, from the old one to the new one, at once
     ...     the plan goes on: stop the old one, remove it, rename the new one to demo-web-1
 
-Whatever fails before the turn removes the new container, and the old one has not noticed. The turn keeps the sockets
-that hold the host's ports, so no connection is refused; those that are open stay with the old one until it stops.
+Whatever fails before the switch removes the new container, and the old one has not noticed. The switch keeps the
+sockets that hold the host's ports, so no connection is refused; those that are open stay with the old one until it
+stops.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
 from pycompose.supervisor.lifecycle.conditions import SETTLED_S
-from pycompose.supervisor.threads import blocking, whole
+from pycompose.supervisor.threads import blocking, shielded
 
 if TYPE_CHECKING:
     from pycompose.supervisor.lifecycle.lifecycle import Lifecycle
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pycompose.supervisor.runtime.containers import Runtime
 
 
-class Takeover:
+class ReplacementStart:
     """Starts replacements beside what they replace; `lifecycle` and `runtime` are the project's."""
 
     def __init__(self, lifecycle: Lifecycle, runtime: Runtime) -> None:
@@ -35,7 +36,7 @@ class Takeover:
         self._runtime = runtime
 
     async def run(self, tracked: TrackedContainer, abort: asyncio.Event) -> None:
-        """Start a container beside the one it replaces, and lead everybody to it when it is ready.
+        """Start a container beside the one it replaces, and switch ports and names to it when it is ready.
 
         Raises what the engine says, DependencyFailed when it ends or is unhealthy; it is gone then.
         """
@@ -43,17 +44,17 @@ class Takeover:
             await self._lifecycle.start(tracked)
             await self._ready(tracked, abort)
             if abort.is_set():
-                await whole(self._discard(tracked))
+                await shielded(self._discard(tracked))
                 return
-            await whole(self._turn(tracked))
+            await shielded(self._switch_over(tracked))
         except BaseException:
-            await whole(self._discard(tracked))
+            await shielded(self._discard(tracked))
             raise
 
     async def finish(self, tracked: TrackedContainer) -> None:
         """Do what is left when the old container has gone meanwhile; raises NetworkError, AlreadyExists."""
         if tracked.record.takes_over:
-            await whole(self._turn(tracked))
+            await shielded(self._switch_over(tracked))
         await self._lifecycle.rename(tracked, tracked.name.partition("_")[2])
 
     async def _ready(self, tracked: TrackedContainer, abort: asyncio.Event) -> None:
@@ -64,7 +65,7 @@ class Takeover:
                 await asyncio.wait_for(abort.wait(), young_s)
             conditions.ready(tracked, restarts=False)
 
-    async def _turn(self, tracked: TrackedContainer) -> None:
+    async def _switch_over(self, tracked: TrackedContainer) -> None:
         old_id = tracked.record.takes_over
         record = replace(tracked.record, takes_over="")
         await blocking(self._runtime.take_over, tracked.config, record, old_id)
@@ -74,6 +75,6 @@ class Takeover:
         """Stop and remove the new container; what went wrong before is told, not what goes wrong here."""
         with contextlib.suppress(PycomposeError):
             await self._lifecycle.stop(tracked, 0)
-            await self._lifecycle.settled(tracked)
-            self._lifecycle.forget(tracked.config.id)
+            await self._lifecycle.cleaned_up(tracked)
+            self._lifecycle.untrack(tracked.config.id)
             await blocking(self._runtime.remove, tracked.config.id, volumes=False)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class TrackedContainer:
-    """One container. `run` counts its starts, so that a late exit of an earlier run is told from the present one.
+    """One container. `starts` counts those by this supervisor, `warnings` are of the last.
 
-    While it is `returning` somebody stops it to start it again, and its network waits for that. The end of one that is
-    `launching` is taken when its start has been told (`ended_early`). `warnings` are of its last start.
+    One that `keeps_network` is stopped to be started again, and its network waits for that. An exit that is told while
+    it is `starting` is taken when its start is known (`deferred_exit`). `cleanup` is what follows its last exit.
     """
 
     config: ContainerConfig
@@ -30,21 +30,21 @@ class TrackedContainer:
     status: Status = Status.CREATED
     pid: int = 0
     exit_code: int = 0
-    run: int = 0
+    starts: int = 0
     started_s: float = 0.0
     started_ns: int = 0
     warnings: tuple[str, ...] = ()
     stopped: bool = False
     stopping: bool = False
-    returning: bool = False
-    launching: bool = False
-    ended_early: Callable[[], None] | None = None
+    keeps_network: bool = False
+    starting: bool = False
+    deferred_exit: Callable[[], None] | None = None
     health: HealthState | None = None
     restart: RestartState = field(default_factory=RestartState)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     health_task: asyncio.Task[None] | None = None
     restart_task: asyncio.Task[None] | None = None
-    settling: asyncio.Task[None] | None = None
+    cleanup: asyncio.Task[None] | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

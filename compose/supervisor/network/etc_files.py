@@ -31,7 +31,7 @@ NAMES = ("hosts", "hostname", "resolv.conf")
 MOST_BYTES = 1 << 20
 
 
-def own(
+def write_own(
     paths: StatePaths, config: ContainerConfig, record: ServiceRecord, endpoints: Sequence[EndpointRecord]
 ) -> None:
     """Write the files of a container with its own network; raises NetworkError."""
@@ -52,7 +52,7 @@ def own(
     write_in_place(directory / "resolv.conf", resolv)
 
 
-def of_the_host(paths: StatePaths, config: ContainerConfig, record: ServiceRecord) -> None:
+def write_host(paths: StatePaths, config: ContainerConfig, record: ServiceRecord) -> None:
     """Write the files for `network_mode: host`: the machine's own, plus extra_hosts; raises NetworkError."""
     directory = _directory(paths, config)
     extra = resolve_extra_hosts(record.service.extra_hosts, ["127.0.0.1"])
@@ -61,7 +61,7 @@ def of_the_host(paths: StatePaths, config: ContainerConfig, record: ServiceRecor
     _copy(Path("/etc/resolv.conf"), directory / "resolv.conf")
 
 
-def shared(paths: StatePaths, config: ContainerConfig, other: str) -> None:
+def copy_from(paths: StatePaths, config: ContainerConfig, other: str) -> None:
     """Copy the files of the container whose network is joined."""
     directory = _directory(paths, config)
     for name in NAMES:

@@ -126,13 +126,13 @@ class Wiring:
         """Give a container its network before it starts; raises NetworkError, PortInUse. Idempotent."""
         mode = config.namespaces.network
         if mode == "host":
-            etc_files.of_the_host(self._paths, config, record)
+            etc_files.write_host(self._paths, config, record)
             return RuntimeRecord()
         if mode.startswith("container:"):
-            etc_files.shared(self._paths, config, mode.removeprefix("container:"))
+            etc_files.copy_from(self._paths, config, mode.removeprefix("container:"))
             return RuntimeRecord()
         endpoints = self._endpoints(config, record)
-        etc_files.own(self._paths, config, record, endpoints)
+        etc_files.write_own(self._paths, config, record, endpoints)
         attached = AttachedContainer(
             endpoints=endpoints, links=links(record), standby=bool(record.takes_over)
         )
@@ -183,7 +183,7 @@ class Wiring:
         if leaving:
             self._networking.leave(config.id, leaving)
         endpoints = self._endpoints(config, record)
-        etc_files.own(self._paths, config, record, endpoints)
+        etc_files.write_own(self._paths, config, record, endpoints)
         with self._lock:
             attached = self._attached.setdefault(
                 config.id, AttachedContainer(named=True, links=links(record))
@@ -203,7 +203,7 @@ class Wiring:
         found = self._dns.sockets(container_id)
         return {f"dns/{container_id}": [item.fileno() for item in found]} if found else {}
 
-    def running(self, container_id: str) -> None:
+    def answer_names(self, container_id: str) -> None:
         """Answer for the container's names from now on."""
         with self._lock:
             attached = self._attached.get(container_id)
@@ -247,7 +247,7 @@ class Wiring:
         self._notify_others((*attached.endpoints, *old.endpoints))
         return attached.ports, old.ports
 
-    def silence(self, container_id: str) -> None:
+    def withdraw_names(self, container_id: str) -> None:
         """Answer for the container's names no more, until it runs again."""
         with self._lock:
             attached = self._attached.get(container_id)
@@ -279,7 +279,7 @@ class Wiring:
 
     # ------------------------------------------------------------------ coming back
 
-    def adopt(self) -> None:
+    def adopt_networks(self) -> None:
         """Take the project's networks over as an earlier supervisor has left them, perhaps half removed."""
         states = [
             self._networking.ensure_network(NetworkSpec(name=state.name, project=state.project))
@@ -289,7 +289,9 @@ class Wiring:
             self._states = {state.name: state for state in states}
             self._others.refresh(self._states, self._attached)
 
-    def resume(self, containers: Sequence[tuple[ContainerConfig, ServiceRecord, RuntimeRecord]]) -> None:
+    def adopt_containers(
+        self, containers: Sequence[tuple[ContainerConfig, ServiceRecord, RuntimeRecord]]
+    ) -> None:
         """Take over what runs of an earlier supervisor: sockets from the keeper, names, ports.
 
         All names are known before the first question is answered. Raises NetworkError.
@@ -348,7 +350,7 @@ class Wiring:
             self._hold_ports(container_id, attached)
         self._relay(attached)
 
-    def drop_unknown(self) -> None:
+    def release_unknown(self) -> None:
         """Give back what the keeper holds for a start that was cut off before anything was written down."""
         if self.keeper is None:
             return
@@ -357,7 +359,7 @@ class Wiring:
                 if key.partition("/")[2] not in self._attached:
                     self.keeper.drop(key)
 
-    def hold_again(self) -> None:
+    def hold_sockets(self) -> None:
         """Give a new keeper the sockets that the old one held."""
         with self._lock:
             for container_id, attached in self._attached.items():

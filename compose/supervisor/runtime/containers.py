@@ -261,7 +261,7 @@ class Runtime:
             RuntimeRecord(ports=runtime.ports, endpoints=runtime.endpoints, restarts=restarts),
         )
         state = self.keeper.start_container(config.id, self._wiring.sockets(config.id))
-        self._wiring.running(config.id)
+        self._wiring.answer_names(config.id)
         if self.project == STANDALONE and not record.auto_remove:
             with contextlib.suppress(OSError):
                 note(self.paths, config.id, LastStatus.UP)
@@ -312,13 +312,13 @@ class Runtime:
         record = read_runtime(self.paths, container_id)
         write_runtime(self.paths, container_id, replace(record, stopped=False))
 
-    def silence(self, container_id: str) -> None:
+    def withdraw_names(self, container_id: str) -> None:
         """Answer for a container's names no more, and keep its network for the start that follows at once."""
-        self._wiring.silence(container_id)
+        self._wiring.withdraw_names(container_id)
 
     def mark_restarting(self, container_id: str, restarts: int) -> None:
         """Remember that the container waits for its next start."""
-        self._wiring.silence(container_id)
+        self._wiring.withdraw_names(container_id)
         record = read_runtime(self.paths, container_id)
         write_runtime(
             self.paths,

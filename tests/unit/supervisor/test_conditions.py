@@ -142,7 +142,7 @@ def test_a_change_wakes_those_who_wait(ask: Callable[..., Any]) -> None:
         await asyncio.sleep(0)
         found.status = Status.RUNNING
         await asyncio.sleep(0)
-        conditions.announce()
+        conditions.notify_all()
         await waiting
 
     ask(work, found)

@@ -7,7 +7,7 @@ from pycompose.engine.errors import NetworkError
 from pycompose.ipc.requests import ConnectRequest
 from pycompose.model import Endpoint, Network, Service
 from pycompose.state.records import ServiceRecord
-from pycompose.supervisor.handlers.network import joined, left
+from pycompose.supervisor.handlers.network import with_network, without_network
 
 RECORD = ServiceRecord(
     service=Service(name="web", networks=(Endpoint(network="default"),)),
@@ -19,7 +19,7 @@ def test_joining_adds_a_foreign_network() -> None:
     """By its name on the machine, external, with the names and address that were asked for."""
     request = ConnectRequest(network="late", aliases=("a",), ip="10.0.0.9")
 
-    record = joined("web-1", RECORD, request)
+    record = with_network("web-1", RECORD, request)
 
     assert record.networks["late"] == Network(key="late", name="late", external=True)
     assert record.service.networks[-1] == Endpoint(network="late", aliases=("a",), ipv4_address="10.0.0.9")
@@ -28,19 +28,22 @@ def test_joining_adds_a_foreign_network() -> None:
 
 def test_leaving_undoes_joining() -> None:
     """Also of a network that the compose file has put it on, whatever its key there."""
-    assert left("web-1", joined("web-1", RECORD, ConnectRequest(network="late")), "late") == RECORD
-    alone = left("web-1", RECORD, "demo_default")
+    assert (
+        without_network("web-1", with_network("web-1", RECORD, ConnectRequest(network="late")), "late")
+        == RECORD
+    )
+    alone = without_network("web-1", RECORD, "demo_default")
     assert (alone.networks, alone.service.networks) == ({}, ())
 
 
 def test_what_cannot_be() -> None:
     """Twice on one network, off one it isn't on, on any with a network_mode."""
     with pytest.raises(NetworkError, match="already"):
-        joined("web-1", RECORD, ConnectRequest(network="demo_default"))
+        with_network("web-1", RECORD, ConnectRequest(network="demo_default"))
     with pytest.raises(NetworkError, match="is not on"):
-        left("web-1", RECORD, "late")
+        without_network("web-1", RECORD, "late")
     with pytest.raises(NetworkError, match="network_mode is host"):
-        joined(
+        with_network(
             "web-1",
             ServiceRecord(service=Service(name="web", network_mode="host")),
             ConnectRequest(network="late"),
