@@ -7,7 +7,6 @@ reads them (also d and w), bytes with base 1024 and optional fractions.
 from __future__ import annotations
 
 import re
-import struct
 
 _DIGITS = "[0-9]+(?:_[0-9]+)*"
 _BYTES = re.compile(
@@ -146,6 +145,8 @@ def format_float(value: float) -> str:
 
 def single(value: float) -> float:
     """Round to a 32-bit float and give the shortest decimal that means it, as Go prints float32 values."""
+    import struct  # noqa: PLC0415 - few files have any
+
     narrow: float = struct.unpack("f", struct.pack("f", value))[0]
     for digits in range(1, 10):
         text = f"{narrow:.{digits}g}"

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import click
 from pycompose.cli.invocation import Invocation, project_of
 from pycompose.engine.errors import PycomposeError
-from pycompose.units import parse_bytes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,6 +57,8 @@ class BytesType(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return bytes, -1 as it is."""
+        from pycompose.units import parse_bytes  # noqa: PLC0415 - few commands have one, and fewer are given it
+
         try:
             return -1 if str(value) == "-1" else parse_bytes(str(value))
         except (ValueError, PycomposeError):

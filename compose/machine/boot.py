@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import PycomposeError
 from pycompose.ipc.requests import RemoveRequest, StartRequest, StopRequest
-from pycompose.machine.containers import ask
+from pycompose.machine.container_changes import ask
 from pycompose.state.boot import LastStatus, noted
 from pycompose.state.records import read_service
 from pycompose.state.snapshot import STANDALONE

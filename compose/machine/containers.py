@@ -1,37 +1,13 @@
-"""What `pycompose container …` does: the containers of every project, by name or id."""
+"""Containers of every project, by name or id: what there is to see of them. What changes them: container_changes.py."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pycompose.client import kept_networks
 from pycompose.client.listings import container_view
-from pycompose.client.supervisor import call
 from pycompose.client.views import ContainerLogLine, ContainerView
-from pycompose.engine.config import Limits
-from pycompose.engine.dataclass import replace
-from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError, StateError
-from pycompose.engine.logs.reader import read_logs
-from pycompose.engine.logs.writer import is_kept, log_directory
-from pycompose.engine.state import Status
-from pycompose.errors import NotRunning
-from pycompose.ipc.client import connect, connect_or_start
-from pycompose.ipc.messages import ResultMessage, StoppedMessage
-from pycompose.ipc.requests import (
-    KillRequest,
-    PauseRequest,
-    RemoveRequest,
-    RenameRequest,
-    RestartRequest,
-    StartRequest,
-    StopRequest,
-    UpdateRequest,
-    WaitRequest,
-)
-from pycompose.ipc.retry import persistently
-from pycompose.labels import PROJECT
-from pycompose.machine.rows import PruneResult, directory_bytes, matches_labels
-from pycompose.model import Restart
+from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError
+from pycompose.machine.rows import matches_labels
 from pycompose.state.snapshot import owner_of, read_container
 from pycompose.state.users import all_containers
 
@@ -40,8 +16,6 @@ if TYPE_CHECKING:
 
     from pycompose.client.context import Context
     from pycompose.client.options import LogsOptions
-    from pycompose.ipc.messages import ChangeResult
-    from pycompose.ipc.requests import ContainersRequest
     from pycompose.policy.observed import ObservedContainer
 
 
@@ -125,111 +99,11 @@ _FILTERS: dict[str, Callable[[ContainerView, str], bool]] = {
 }
 
 
-def act(context: Context, text: str, request: ContainersRequest[ChangeResult]) -> str:
-    """Have done with one container what `request` says, return its name.
-
-    Raises NoSuchContainer, StateError and what the engine says.
-    """
-    container = find(context, text)
-    ask(context, container, request)
-    return container.name
-
-
-def start(context: Context, text: str) -> str:
-    """Start a container, return its name. Raises as `act`."""
-    return act(context, text, StartRequest())
-
-
-def stop(context: Context, text: str, timeout_s: float | None) -> str:
-    """Stop a container, return its name. Raises as `act`."""
-    return act(context, text, StopRequest(timeout_s=timeout_s))
-
-
-def restart(context: Context, text: str, timeout_s: float | None) -> str:
-    """Stop and start a container, return its name. Raises as `act`."""
-    return act(context, text, RestartRequest(timeout_s=timeout_s, no_deps=True))
-
-
-def kill(context: Context, text: str, signal: str) -> str:
-    """Send a signal (name or number) to a running container, return its name. Raises as `act`."""
-    _check_running(context, text)
-    return act(context, text, KillRequest(signal=signal))
-
-
-def pause(context: Context, text: str, *, on: bool) -> str:
-    """Freeze a running container, or let it go on; return its name. Raises as `act`."""
-    _check_running(context, text)
-    return act(context, text, PauseRequest(pause=on))
-
-
-def rename(context: Context, text: str, name: str) -> str:
-    """Give a container another name, return the old one. Raises AlreadyExists, and as `act`."""
-    return act(context, text, RenameRequest(name=name))
-
-
-def update(context: Context, text: str, limits: dict[str, Any], restart_policy: dict[str, Any] | None) -> str:
-    """Change some fields of engine.config.Limits, and the restart policy (those of model.Restart) unless it is None.
-
-    Returns the name. Raises as `act`.
-    """
-    policy = None if restart_policy is None else Restart(**restart_policy)
-    return act(context, text, UpdateRequest(limits=Limits(**limits), restart=policy))
-
-
-def _check_running(context: Context, text: str) -> None:
-    container = find(context, text)
-    if not container.running:
-        raise StateError(f"container {container.name}: is not running")
-
-
-def remove(context: Context, text: str, *, force: bool, volumes: bool) -> str:
-    """Remove a container, a running one only with `force`; return its name. Raises NoSuchContainer, StateError."""
-    container = find(context, text)
-    if container.running and not force:
-        raise StateError(
-            f"container {container.name}: cannot remove: it is running", hint="stop it first, or use --force"
-        )
-    ask(context, container, RemoveRequest(stop=force, volumes=volumes, timeout_s=0.0))
-    return container.name
-
-
-def prune(context: Context, *, labels: Iterable[str] = ()) -> PruneResult:
-    """Remove all containers that don't run."""
-    wanted = list(labels)
-    stopped: dict[str, list[ObservedContainer]] = {}
-    for container in all_containers(context.paths):
-        idle = container.state.status in (Status.CREATED, Status.EXITED)
-        waits = container.runtime.restarting
-        fits = all(matches_labels(container.config.labels, label) for label in wanted)
-        if idle and fits and not waits:
-            stopped.setdefault(container.config.project, []).append(container)
-    names, freed = [], 0
-    for found in stopped.values():
-        sizes = [directory_bytes(context.paths.container(c.id) / "rw") for c in found]
-        ask(context, found[0], RemoveRequest(ids=tuple(c.id for c in found)))
-        names += [c.name for c in found]
-        freed += sum(sizes)
-    return PruneResult(names=tuple(names), freed_bytes=freed)
-
-
-def ask(context: Context, container: ObservedContainer, request: ContainersRequest[ChangeResult]) -> None:
-    """Ask something of the container's supervisor: about this container unless `request` names others of its project.
-
-    Raises what the supervisor says.
-    """
-    project = container.config.labels.get(PROJECT, container.config.project)
-    whole = request if request.ids else replace(request, ids=(container.id,))
-    kept_networks.restore_all(context.paths)
-
-    def work() -> None:
-        with connect_or_start(context.paths, project) as connection:
-            call(connection, whole, context.sink)
-
-    persistently(whole, work, context.sink)
-
-
 def logs(context: Context, text: str, options: LogsOptions) -> Iterator[ContainerLogLine]:
     """Yield the lines of one container; with `follow` until it ends. Raises NoSuchContainer, EngineError."""
+    from pycompose.engine.logs.reader import read_logs  # noqa: PLC0415 - only here
+    from pycompose.engine.logs.writer import is_kept, log_directory  # noqa: PLC0415 - only here
+
     container = find(context, text)
     if not is_kept(container.config.log):
         raise EngineError(
@@ -266,6 +140,11 @@ def logs(context: Context, text: str, options: LogsOptions) -> Iterator[Containe
 
 def wait(context: Context, text: str) -> int:
     """Wait until a container doesn't run, return its exit code. Raises NoSuchContainer."""
+    from pycompose.errors import NotRunning  # noqa: PLC0415 - only here
+    from pycompose.ipc.client import connect  # noqa: PLC0415 - only here
+    from pycompose.ipc.messages import ResultMessage, StoppedMessage  # noqa: PLC0415 - only here
+    from pycompose.ipc.requests import WaitRequest  # noqa: PLC0415 - only here
+
     container = find(context, text)
     try:
         connection = connect(context.paths, container.config.project)

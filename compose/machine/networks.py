@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from pycompose.client import kept_networks
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import AlreadyExists, NetworkError
-from pycompose.ipc.requests import ConnectRequest, DisconnectRequest
 from pycompose.labels import PROJECT
-from pycompose.machine import containers
 from pycompose.machine.rows import NetworkRow, PruneResult, filtered, in_the_making, matches_labels
 from pycompose.networking.api import Networking
 from pycompose.networking.model import NetworkSpec, NetworkState, Pool, check_name
@@ -158,22 +156,6 @@ def _remove(paths: StatePaths, name: str) -> None:
             networking.list_networks(project) or claims(paths, project) or is_held(paths, project)
         ):
             networking.remove_firewall(project)
-
-
-def connect(
-    context: Context, network: str, text: str, *, aliases: tuple[str, ...] = (), ip: str = "", ip6: str = ""
-) -> None:
-    """Put a container on one more network. Raises NetworkError, NoSuchContainer."""
-    container = containers.find(context, text)
-    name = find(context, network).name
-    containers.ask(context, container, ConnectRequest(network=name, aliases=aliases, ip=ip, ip6=ip6))
-
-
-def disconnect(context: Context, network: str, text: str) -> None:
-    """Take a container off a network. Raises NetworkError, NoSuchContainer."""
-    container = containers.find(context, text)
-    name = find(context, network).name
-    containers.ask(context, container, DisconnectRequest(network=name))
 
 
 def prune(context: Context, *, labels: Iterable[str] = ()) -> PruneResult:

@@ -146,9 +146,9 @@ def connect(
     invocation: Invocation, /, *, network: str, container: str, aliases: tuple[str, ...], ip: str, ip6: str
 ) -> None:
     """Connect it."""
-    from pycompose.machine import networks
+    from pycompose.machine import container_changes
 
-    networks.connect(invocation.context(), network, container, aliases=aliases, ip=ip, ip6=ip6)
+    container_changes.connect(invocation.context(), network, container, aliases=aliases, ip=ip, ip6=ip6)
 
 
 @command.command("disconnect", help="Take a container off a network.")
@@ -158,7 +158,7 @@ def connect(
 @click.pass_obj
 def disconnect(invocation: Invocation, /, *, network: str, container: str, force: bool) -> None:
     """Disconnect it."""
-    from pycompose.machine import networks
+    from pycompose.machine import container_changes
 
     del force
-    networks.disconnect(invocation.context(), network, container)
+    container_changes.disconnect(invocation.context(), network, container)

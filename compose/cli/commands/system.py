@@ -170,7 +170,7 @@ def prune(
     invocation: Invocation, /, *, everything: bool, anonymous: bool, filters: tuple[str, ...], force: bool
 ) -> None:
     """Ask, remove, and tell how much that freed."""
-    from pycompose.machine import containers, images, networks, volumes
+    from pycompose.machine import container_changes, images, networks, volumes
     from pycompose.machine.rows import PruneResult
 
     labels = groups.label_filters(filters)
@@ -183,7 +183,7 @@ def prune(
     if not groups.confirmed(", ".join(parts), force=force):
         return
     context = invocation.context()
-    stopped = containers.prune(context, labels=labels)
+    stopped = container_changes.prune(context, labels=labels)
     groups.show_pruned("Deleted Containers", stopped)
     groups.show_pruned("Deleted Networks", networks.prune(context, labels=labels))
     freed = stopped.freed_bytes

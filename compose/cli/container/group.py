@@ -99,10 +99,10 @@ def inspect(invocation: Invocation, /, *, names: tuple[str, ...], template: str,
 @click.pass_obj
 def stop(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float | None) -> None:
     """Stop each."""
-    from pycompose.machine import containers
+    from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: containers.stop(context, name, timeout))
+    groups.each(names, lambda name: container_changes.stop(context, name, timeout))
 
 
 command.add_command(processes.start)
@@ -134,10 +134,10 @@ def shutdown(invocation: Invocation, /, *, timeout: float | None) -> None:
 @click.pass_obj
 def restart(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float | None) -> None:
     """Restart each."""
-    from pycompose.machine import containers
+    from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: containers.restart(context, name, timeout))
+    groups.each(names, lambda name: container_changes.restart(context, name, timeout))
 
 
 @command.command("kill", help="Send a signal to containers.")
@@ -146,10 +146,10 @@ def restart(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float
 @click.pass_obj
 def kill(invocation: Invocation, /, *, names: tuple[str, ...], signal: str) -> None:
     """Send it to each."""
-    from pycompose.machine import containers
+    from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: containers.kill(context, name, signal))
+    groups.each(names, lambda name: container_changes.kill(context, name, signal))
 
 
 @command.command("pause", help="Freeze containers.")
@@ -157,10 +157,10 @@ def kill(invocation: Invocation, /, *, names: tuple[str, ...], signal: str) -> N
 @click.pass_obj
 def pause(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
     """Freeze each."""
-    from pycompose.machine import containers
+    from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: containers.pause(context, name, on=True))
+    groups.each(names, lambda name: container_changes.pause(context, name, on=True))
 
 
 @command.command("unpause", help="Let paused containers go on.")
@@ -168,10 +168,10 @@ def pause(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
 @click.pass_obj
 def unpause(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
     """Thaw each."""
-    from pycompose.machine import containers
+    from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: containers.pause(context, name, on=False))
+    groups.each(names, lambda name: container_changes.pause(context, name, on=False))
 
 
 @command.command("wait", help="Wait until containers stop, print their exit codes.")
@@ -191,10 +191,10 @@ def wait(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
 @click.pass_obj
 def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool, volumes: bool) -> None:
     """Remove what can be removed, then say what could not."""
-    from pycompose.machine import containers
+    from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: containers.remove(context, name, force=force, volumes=volumes))
+    groups.each(names, lambda name: container_changes.remove(context, name, force=force, volumes=volumes))
 
 
 @command.command("prune", help="Remove all stopped containers.")
@@ -203,12 +203,12 @@ def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool, volume
 @click.pass_obj
 def prune(invocation: Invocation, /, *, filters: tuple[str, ...], force: bool) -> None:
     """Ask, remove, and tell how much that freed."""
-    from pycompose.machine import containers
+    from pycompose.machine import container_changes
 
     labels = groups.label_filters(filters)
     if not groups.confirmed("all stopped containers", force=force):
         return
-    done = containers.prune(invocation.context(), labels=labels)
+    done = container_changes.prune(invocation.context(), labels=labels)
     groups.show_pruned("Deleted Containers", done)
     click.echo(f"Total reclaimed space: {humanize.size(done.freed_bytes)}")
 

@@ -141,11 +141,11 @@ def start(
     """Start each; return the exit code of one that is stayed with, 0 after the detach keys."""
     from pycompose.cli.display.terminal import size
     from pycompose.client import sessions
-    from pycompose.machine import containers
+    from pycompose.machine import container_changes, containers
 
     context = invocation.context()
     if not attached and not interactive:
-        groups.each(names, lambda name: containers.start(context, name))
+        groups.each(names, lambda name: container_changes.start(context, name))
         return 0
     if len(names) > 1:
         raise PycomposeError("-a and -i: cannot be used with several containers", hint="start one at a time")

@@ -39,7 +39,7 @@ class RestartPolicyType(click.ParamType[dict[str, Any]]):
 @click.pass_obj
 def rename(invocation: Invocation, /, name: str, new: str) -> None:
     """Rename it."""
-    from pycompose.machine import containers
+    from pycompose.machine import container_changes
 
     new = new.removeprefix("/")
     if not _NAME.match(new):
@@ -47,7 +47,7 @@ def rename(invocation: Invocation, /, name: str, new: str) -> None:
             f"container {name}: cannot rename to {new!r}: not a container name",
             hint="at least two letters, digits, _ . and -, starting with a letter or digit",
         )
-    containers.rename(invocation.context(), name, new)
+    container_changes.rename(invocation.context(), name, new)
 
 
 @click.command("update", help="Change limits and the restart policy of containers, until they are recreated.")
@@ -69,11 +69,11 @@ def rename(invocation: Invocation, /, name: str, new: str) -> None:
 @click.pass_obj
 def update(invocation: Invocation, /, names: tuple[str, ...], **args: Any) -> None:
     """Change each and print its name."""
-    from pycompose.machine import containers
+    from pycompose.machine import container_changes
 
     restart = args.pop("restart")
     limits = {key: value for key, value in args.items() if value is not None}
     if not limits and restart is None:
         raise PycomposeError("update: nothing to change", hint="see: pycompose container update --help")
     context = invocation.context()
-    groups.each(names, lambda name: containers.update(context, name, limits, restart))
+    groups.each(names, lambda name: container_changes.update(context, name, limits, restart))

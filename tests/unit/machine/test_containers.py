@@ -8,7 +8,7 @@ import pytest
 from pycompose.client.query_options import LogsOptions
 from pycompose.engine.errors import NoSuchContainer, PycomposeError, StateError
 from pycompose.engine.state import Status
-from pycompose.machine import containers
+from pycompose.machine import container_changes, containers
 
 from tests.support.statefiles import StateFiles
 
@@ -97,15 +97,15 @@ def test_what_a_stopped_container_can_not_do(state: StateFiles) -> None:
     """Nobody is asked for it: there may be no supervisor."""
     state.container("web", status=Status.EXITED)
     with pytest.raises(StateError, match="is not running"):
-        containers.kill(state.context, "demo-web-1", "KILL")
+        container_changes.kill(state.context, "demo-web-1", "KILL")
     with pytest.raises(StateError, match="is not running"):
-        containers.pause(state.context, "demo-web-1", on=True)
+        container_changes.pause(state.context, "demo-web-1", on=True)
 
 
 def test_a_running_container_is_not_removed_by_accident(state: StateFiles) -> None:
     state.container("web")
     with pytest.raises(StateError, match="it is running") as caught:
-        containers.remove(state.context, "demo-web-1", force=False, volumes=False)
+        container_changes.remove(state.context, "demo-web-1", force=False, volumes=False)
     assert "--force" in str(caught.value.hint)
 
 
@@ -125,4 +125,4 @@ def test_pruning_leaves_what_runs_or_will(state: StateFiles) -> None:
     state.container("again", status=Status.EXITED, runtime={"restarting": True})
     state.container("labelled", status=Status.EXITED, labels={"keep": ""})
 
-    assert containers.prune(state.context, labels=["other"]).names == ()
+    assert container_changes.prune(state.context, labels=["other"]).names == ()
