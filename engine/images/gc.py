@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ImageError, StateError
+from pycompose.engine.images.host_mask import CURRENT_MASK
 from pycompose.engine.images.manifest import (
     MAX_CONFIG_BYTES,
     MAX_MANIFEST_BYTES,
@@ -155,10 +156,13 @@ def _old(directory: Path, before: float) -> list[os.DirEntry[str]]:
 
 
 def _is_current(layout: ImageLayout, key: str) -> bool:
-    try:
-        return bool(json.loads((layout.root / "host/current.json").read_bytes())["key"] == key)
-    except (OSError, ValueError, KeyError):
-        return False
+    for name in ("current.json", CURRENT_MASK):
+        try:
+            if json.loads((layout.root / "host" / name).read_bytes())["key"] == key:
+                return True
+        except (OSError, ValueError, KeyError):
+            continue
+    return False
 
 
 def _remove_if_abandoned(path: Path) -> int:

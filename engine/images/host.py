@@ -4,7 +4,7 @@
 overlay over "/" would contain its own upper, which the kernel refuses (ELOOP). What else a system needs is
 in the skeleton, a small directory in the store: a filtered copy of /etc and empty mount points. It is
 copied, not shared, so that a secret that appears later in /etc stays outside. Two nets catch secrets: a list
-of names, and whatever not everybody may read.
+of names, and whatever not everybody may read; the second one also lies over /usr and /opt (host_mask.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pathlib import Path
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ImageError
+from pycompose.engine.images.fingerprints import fingerprint
+from pycompose.engine.images.host_mask import masks
 from pycompose.engine.images.layout import ImageLayout, replace_file
 from pycompose.engine.images.spec import Image, ImageConfig, machine
 
@@ -70,12 +72,18 @@ class HostMachine:
 
 
 def host_image(layout: ImageLayout, host: HostMachine | None = None) -> Image:
-    """Return the image `host`, building its skeleton when /etc has changed. Raises ImageError."""
+    """Return the image `host`; its skeleton is built when /etc has changed, its masks when packages have.
+
+    Raises ImageError.
+    """
     root = (host or HostMachine()).root
     skeleton = _skeleton(layout, root)
     trees = [RootfsTree(target="/", lowers=(str(skeleton),))]
+    names = _shared(root, layout.root)
+    over = masks(layout, root, names)
     trees += [
-        RootfsTree(target=f"/{name}", lowers=(str(root / name),)) for name in _shared(root, layout.root)
+        RootfsTree(target=f"/{name}", lowers=(*([str(over[name])] if name in over else []), str(root / name)))
+        for name in names
     ]
     return Image(
         reference="host",
@@ -95,7 +103,7 @@ def _identity(root: Path) -> str:
         release = (root / "usr/lib/os-release").read_bytes()
     except OSError:
         release = b""
-    return "sha256:" + hashlib.sha256(b"host\0" + str(machine()).encode() + b"\0" + release).hexdigest()
+    return "sha256:" + hashlib.sha256(b"host 2\0" + str(machine()).encode() + b"\0" + release).hexdigest()
 
 
 def _shared(root: Path, store: Path) -> list[str]:
@@ -127,7 +135,7 @@ def _skeleton(layout: ImageLayout, root: Path) -> Path:
     current = layout.root / "host" / "current.json"
     try:
         known = json.loads(current.read_bytes())
-        if known["root"] == str(root) and _fingerprint(known["paths"]) == known["fingerprint"]:
+        if known["root"] == str(root) and fingerprint(known["paths"]) == known["fingerprint"]:
             path: Path = layout.root / "host" / known["key"] / "root"
             if path.is_dir():
                 return path
@@ -158,29 +166,17 @@ def _build_once(layout: ImageLayout, root: Path, current: Path) -> Path:
         paths = [str(root / name) for name in (*SYSTEM, "etc") if os.path.lexists(root / name)]
         _fill(target, root)
         paths += _copy_etc(root / "etc", target / "etc")
-        fingerprint = _fingerprint(paths)
-        key = hashlib.sha256(f"{VERSION}\0{root}\0{fingerprint}".encode()).hexdigest()
+        mark = fingerprint(paths)
+        key = hashlib.sha256(f"{VERSION}\0{root}\0{mark}".encode()).hexdigest()
         final = layout.root / "host" / key
         try:
             os.rename(scratch / "host", final)
         except OSError:
             if not final.is_dir():
                 raise
-        value = {"root": str(root), "key": key, "fingerprint": fingerprint, "paths": paths}
+        value = {"root": str(root), "key": key, "fingerprint": mark, "paths": paths}
         replace_file(current, json.dumps(value).encode(), durable=False)
         return final / "root"
-
-
-def _fingerprint(paths: list[str]) -> str:
-    """Return what changes whenever one of `paths` does: files by themselves.
-
-    Links and names by their directory.
-    """
-    marks = []
-    for path in paths:
-        status = os.lstat(path)
-        marks.append(f"{status.st_ino}:{status.st_ctime_ns}")
-    return hashlib.sha256("\n".join(marks).encode()).hexdigest()
 
 
 def _fill(target: Path, root: Path) -> None:
