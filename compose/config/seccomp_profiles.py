@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pycompose.model import Project
 
 
+EVERY = (1 << 64) - 1
+
+
 def embed_profiles(project: Project, tree: Map, directory: str) -> Project:
     """Return the project with the text of profiles in place of their files' names, in the services that are on.
 
@@ -64,7 +67,9 @@ def _checked(text: str, what: str, where: Location) -> str:
     from pycompose.engine.seccomp.build import build  # noqa: PLC0415 - for those who have a profile
 
     try:
-        build(0, text)
+        # Rules depend on capabilities: with none and with all of them each has its turn.
+        for capabilities in (0, EVERY):
+            build(capabilities, text)
     except SeccompError as error:
         reason = error.message.removeprefix("seccomp profile: ")
         raise ConfigError(f"{what}: {reason}", location=where, hint=error.hint) from None

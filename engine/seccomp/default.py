@@ -118,7 +118,8 @@ NAMESPACES = 0x7E020000
 # protections away: ADDR_NO_RANDOMIZE, READ_IMPLIES_EXEC, MMAP_PAGE_ZERO.
 PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 # AF_VSOCK reaches the hypervisor past every network namespace. AF_ALG is the kernel's cryptography for programs: hardly
-# one uses it, and it has been a way to root (Docker allows it in 26.1, and no more since 29).
+# one uses it, and it has been a way to root (Docker allows it in 26.1, and no more since 29). As with Docker, a 32-bit
+# program of x86 gets both by socketcall, without which no such program could use the network.
 AF_ALG, AF_VSOCK = 38, 40
 CONDITIONAL = (
     Rule(("clone",), ALLOW, (ArgumentCondition(0, "EQ", 0, NAMESPACES),)),

@@ -66,7 +66,8 @@ class Rule(NamedTuple):
 class Policy:
     """Rules for the ways into the kernel of one machine; any other way in ends the process.
 
-    `flags` are SECCOMP_FILTER_FLAG_* of seccomp(2).
+    `flags` are SECCOMP_FILTER_FLAG_* of seccomp(2), none unless a profile asks: before Linux 5.16 the kernel protects
+    filtered processes against speculation, which SPEC_ALLOW would take away, and since then that flag does nothing.
     """
 
     default: int

@@ -106,7 +106,25 @@ def test_spellings(busy: Host, options: str, filters: int) -> None:
     assert re.findall(r"Seccomp_filters:\t(\d)", shown) == [str(filters)]
 
 
+# Two rules that can't be had together, for containers with a capability.
+CONTRADICTION = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [
+        {
+            "names": ["mkdir"],
+            "action": f"SCMP_ACT_{action}",
+            "args": [{"index": 1, "value": 0o777, "op": "SCMP_CMP_EQ"}],
+            "includes": {"caps": ["CAP_SYS_ADMIN"]},
+        }
+        for action in ("ERRNO", "KILL")
+    ],
+}
 WRONG = {
+    "with a capability only": (
+        "seccomp=p.json",
+        json.dumps(CONTRADICTION),
+        "seccomp profile p.json: syscalls: mkdir: two rules with the same args want different actions",
+    ),
     "missing": ("seccomp=no.json", None, "cannot read seccomp profile no.json: no such file or directory"),
     "nothing": ("seccomp=", None, "seccomp without a profile"),
     "a directory": ("seccomp=.", None, r"cannot read seccomp profile \.: it is a directory"),
