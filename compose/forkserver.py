@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 from pycompose.cli.main import main as command_line
 from pycompose.commands import COMMANDS, NEVER
-from pycompose.engine.keeper.wire import receive_fds
 from pycompose.engine.linux.process import close_all_but, set_name, set_parent_death_signal
+from pycompose.engine.linux.sockets import receive_fds
 from pycompose.engine.paths import StatePaths
 from pycompose.entry import GARBAGE
 from pycompose.handover import INT_BYTES, PACKET_BYTES, REQUEST, SOCKET, STARTED, identity

@@ -26,11 +26,11 @@ from pycompose.engine.container.child import GO
 from pycompose.engine.container.child_error import to_error
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import CgroupError, ChildError, EngineError, ExecError
-from pycompose.engine.keeper import wire
 from pycompose.engine.keeper.loop import Loop
 from pycompose.engine.keeper.spawn import Child
 from pycompose.engine.keeper.stdio import Output
 from pycompose.engine.linux import process
+from pycompose.engine.linux.sockets import receive_fds
 from pycompose.engine.state import ContainerState, Status, boot_id, start_ticks
 from pycompose.engine.statefiles import write_json
 
@@ -101,7 +101,7 @@ class WatchedProcess:
     def _on_sync(self, _events: int = 0) -> None:
         while self._sync is not None:
             try:
-                data, fds, _flags = wire.receive_fds(self._sync, 8192, 1)
+                data, fds, _flags = receive_fds(self._sync, 8192, 1)
             except BlockingIOError:
                 return
             except ConnectionResetError:

@@ -17,18 +17,17 @@ import contextlib
 import json
 import os
 import socket
-import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pycompose.engine import errors
 from pycompose.engine.errors import ChildError, EngineError, ExecError, KeeperMismatch, PycomposeError
+from pycompose.engine.linux.sockets import receive_fds
 
 PROTOCOL = 3
 MAX_BYTES = 64 * 1024
 MAX_FDS = 64
-INT_BYTES = 4
 
 Message = dict[str, Any]
 
@@ -48,22 +47,6 @@ def send(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
         socket.send_fds(sock, [data], list(fds))
     else:
         sock.send(data)
-
-
-def receive_fds(sock: socket.socket, size_bytes: int, count: int) -> tuple[bytes, list[int], int]:
-    """Return data, at most `count` descriptors, which no program inherits, and the flags; raises OSError.
-
-    socket.recv_fds takes flags for recvmsg(2) and ignores them (Python 3.11), so that MSG_CMSG_CLOEXEC has no effect.
-    """
-    data, ancillary, flags, _ = sock.recvmsg(
-        size_bytes, socket.CMSG_LEN(count * INT_BYTES), socket.MSG_CMSG_CLOEXEC
-    )
-    fds: list[int] = []
-    for level, kind, rights in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            whole = len(rights) - len(rights) % INT_BYTES
-            fds += struct.unpack(f"{whole // INT_BYTES}i", rights[:whole])
-    return data, fds, flags
 
 
 def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:

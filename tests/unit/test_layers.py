@@ -42,7 +42,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "engine.client": (*BASICS, "engine.seccomp", "engine.keeper", "engine.api"),
     "engine.images.spec": (*BASICS,),
     "engine.images": (*BASICS, "engine.images.spec"),
-    "engine.images.layers": (*BASICS, "engine.linux", "engine.keeper", "engine.images"),
+    "engine.images.layers": (*BASICS, "engine.linux", "engine.images"),
     "engine.images.registry": (*BASICS, "engine.images.spec", "engine.images", "engine.images.layers"),
     "engine.images.archives": (*BASICS, "engine.images.spec", "engine.images", "engine.images.layers"),
     "engine.filesystem": (*BASICS, "engine.linux", "engine.container", "engine.images.layers"),
@@ -178,7 +178,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "cli.main": (*BASICS, "commands", "errors", "cli", "cli.commands"),
     "entry": ("privileges", "ipc", "handover", "cli.main"),
     "forkserver": (
-        *BASICS, "engine.linux", "engine.keeper", "commands", "state", "handover", "cli.main", "entry",
+        *BASICS, "engine.linux", "commands", "state", "handover", "cli.main", "entry",
     ),
     "__main__": ("entry",),
 }  # fmt: skip

@@ -29,10 +29,10 @@ from pycompose.engine.images.layers.compress import Budget, pieces
 from pycompose.engine.images.layers.tarstream import TarReader
 from pycompose.engine.images.layers.tree import OPEN_DIRECTORY
 from pycompose.engine.images.layers.unpack import Unpacker
-from pycompose.engine.keeper.wire import receive_fds
 from pycompose.engine.linux.caps import drop_bounding, mask_of, permitted, set_capabilities
 from pycompose.engine.linux.landlock import write_only_below
 from pycompose.engine.linux.process import set_no_new_privileges
+from pycompose.engine.linux.sockets import receive_fds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
