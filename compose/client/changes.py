@@ -154,7 +154,7 @@ def _send_apply(context: Context, request: ApplyRequest, options: CreateOptions)
 
 
 def _recreate(options: CreateOptions) -> Recreate:
-    if options.force_recreate:
+    if options.force_recreate or options.renew_anon_volumes:  # new volumes need new containers
         return Recreate.FORCE
     return Recreate.NEVER if options.no_recreate else Recreate.DIVERGED
 
@@ -290,7 +290,11 @@ def _ask(
     whole = replace(request, services=tuple(services), dry_run=options.dry_run, parallel=options.parallel)
 
     def work() -> ChangeResult:
+        nonlocal whole
+        request = whole
+        if isinstance(whole, PauseRequest):
+            whole = replace(whole, again=True)
         with connect_or_start(context.paths, project_name) as connection:
-            return call(connection, whole, context.sink)
+            return call(connection, request, context.sink)
 
     return persistently(whole, work, context.sink)

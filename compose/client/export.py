@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pycompose.client.copy import steady
 from pycompose.engine.dataclass import dataclass, replace
-from pycompose.engine.errors import EngineError, ImageError, NoSuchContainer
+from pycompose.engine.errors import EngineError, ImageError, NoSuchContainer, StateError
 from pycompose.engine.filesystem import transfer, view
 from pycompose.engine.filesystem.diff import differences
 from pycompose.engine.images.archives.importer import target_name
@@ -218,7 +218,7 @@ def _paused(context: Context, project: str, container: ObservedContainer, *, wan
     try:
         yield
     finally:
-        with contextlib.suppress(NotRunning):
+        with contextlib.suppress(NotRunning, StateError):  # it has ended, or somebody has let it go on
             _pause(context, project, container, on=False)
 
 

@@ -175,12 +175,13 @@ class RemoveRequest(PlanRequest[ChangeResult]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseRequest(PlanRequest[ChangeResult]):
-    """Freeze containers, or let them go on."""
+    """Freeze containers, or let them go on; `again` if that has been tried, and some may be so already."""
 
     op = "pause"
     repeatable = True
 
     pause: bool
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

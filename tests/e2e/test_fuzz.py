@@ -161,9 +161,10 @@ class Walk:
 
     def converge(self) -> None:
         """Let one command make everything good, and look whether it has."""
+        for entry in self.containers():
+            if entry["State"] == "paused":  # which `up` doesn't start
+                self.run("container", "unpause", entry["Name"])
         self.run("up", "-d")
-        if any(entry["State"] == "paused" for entry in self.containers()):
-            self.run("unpause")
         eventually(self.is_whole)
         web = self.run("exec", "-T", "web", "sh", "-c", "nslookup db >/dev/null && cat /www/index.html")
         assert web == f"{self.generation}\n"

@@ -246,16 +246,21 @@ class ProjectHandlers:
         peer.answer(ChangeResult(nothing=not chosen))
 
     async def pause(self, peer: Peer, request: PauseRequest, _: list[int]) -> None:
-        """Freeze or thaw."""
+        """Freeze or thaw; containers that don't run are left out. Raises StateError for who is so already."""
         lifecycle = self._managed.lifecycle
         sink = sink_of(peer)
+        text = "Paused" if request.pause else "Unpaused"
         async with self._managed.exclusive():
-            for tracked in self._managed.chosen(request.services, request.ids):
-                if tracked.status is (Status.RUNNING if request.pause else Status.PAUSED):
-                    if not request.dry_run:
-                        await (lifecycle.pause(tracked) if request.pause else lifecycle.unpause(tracked))
-                    text = "Paused" if request.pause else "Unpaused"
-                    sink(Event(subject=f"Container {tracked.name}", text=text, phase=Phase.DONE))
+            chosen = self._managed.chosen(request.services, request.ids)
+            running, paused = ([t for t in chosen if t.status is s] for s in (Status.RUNNING, Status.PAUSED))
+            for tracked in running if request.pause else paused:
+                if not request.dry_run:
+                    await (lifecycle.pause(tracked) if request.pause else lifecycle.unpause(tracked))
+                sink(Event(subject=f"Container {tracked.name}", text=text, phase=Phase.DONE))
+        already = paused if request.pause else running
+        if already and not request.again:
+            names = ", ".join(tracked.name for tracked in already)
+            raise StateError(f"container {names}: {'already' if request.pause else 'not'} paused")
         peer.answer(ChangeResult())
 
     async def hold(self, peer: Peer, _request: HoldRequest, _: list[int]) -> None:

@@ -26,6 +26,11 @@ services:
     command: [sh, -c, "echo done; exit 3"]
 volumes: {{data: }}
 """
+TWO = f"""
+services:
+  web: {{image: busybox, command: {WAIT}, depends_on: [db]}}
+  db: {{image: busybox, command: {WAIT}}}
+"""
 ONE = f"services: {{web: {{image: busybox, command: {WAIT}, stop_grace_period: 1s}}}}"
 
 
@@ -332,6 +337,38 @@ services:
         scene.compose("pause")
         scene.compose("down", "-t", "1")
         assert not scene.ids()
+
+    def test_pause_twice(self, scene: Scene) -> None:
+        """`pause` of what is paused and `unpause` of what is not must fail; what doesn't run must not matter."""
+        scene.up(TWO)
+        scene.compose("pause", "web")
+        for words in (("pause", "web"), ("pause",)):
+            assert "already paused" in scene.compose(*words, code=1).stderr
+        scene.compose("restart", "-t", "1")
+        for words in (("unpause", "web"), ("unpause",)):
+            assert "not paused" in scene.compose(*words, code=1).stderr
+        scene.compose("stop", "-t", "1")
+        scene.compose("pause")
+        scene.compose("unpause", "web")
+
+    def test_paused_ones_are_not_started(self, scene: Scene) -> None:
+        """`up`, `start` and `run` must refuse a paused container; `restart` and a new one must do."""
+        scene.up(TWO)
+        scene.compose("pause", "web")
+        scene.compose("pause", "db")
+        for words in (
+            ("up", "-d"),
+            ("up", "-d", "--wait"),
+            ("start",),
+            ("start", "web"),
+            ("run", "-T", "web"),
+        ):
+            assert "cannot start a paused container" in scene.compose(*words, code=1).stderr
+        scene.compose("restart", "-t", "1")
+        scene.expect({"web-1": "running", "db-1": "running"})
+        scene.compose("pause")
+        scene.compose("up", "-d", "-t", "1", "--force-recreate")
+        scene.expect({"web-1": "running", "db-1": "running"})
 
     def test_kill(self, scene: Scene) -> None:
         """`kill` must send the signal, by name or number, SIGKILL by default."""

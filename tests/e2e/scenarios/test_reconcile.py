@@ -126,6 +126,19 @@ def test_anonymous_volumes(scene: Scene) -> None:
     assert "kept" not in scene.compose("exec", "-T", "web", "ls", "/data").stdout
 
 
+def test_new_anonymous_volumes_need_new_containers(scene: Scene) -> None:
+    """`-V` must recreate although nothing has changed: all services, or those that are named."""
+    scene.up(PAIR.replace("image: busybox", "image: busybox\n    volumes: [/data]"))
+    before = scene.one("web").volumes["/data"]
+    with scene.replaces("web-1", "db-1"):
+        scene.compose("up", "-d", "-V")
+    second = scene.one("web").volumes["/data"]
+    assert second != before
+    with scene.replaces("web-1"):
+        scene.compose("up", "-d", "-V", "web")
+    assert scene.one("web").volumes["/data"] not in (before, second)
+
+
 def test_scale(scene: Scene) -> None:
     """`--scale` must add replicas and take away the newest, and without it the file must hold again."""
     scene.up(PAIR, "--scale", "web=3")

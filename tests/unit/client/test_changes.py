@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ({"force_recreate": True}, Recreate.FORCE, Recreate.FORCE),
         ({"force_recreate": True, "services": ("web",)}, Recreate.FORCE, Recreate.DIVERGED),
         ({"always_recreate_deps": True, "services": ("web",)}, Recreate.DIVERGED, Recreate.FORCE),
+        ({"renew_anon_volumes": True, "services": ("web",)}, Recreate.FORCE, Recreate.DIVERGED),
         ({"no_recreate": True}, Recreate.NEVER, Recreate.NEVER),
     ),
     ids=str,

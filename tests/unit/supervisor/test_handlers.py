@@ -149,16 +149,20 @@ async def test_remove_leaves_what_runs(bench: Bench) -> None:
 
 @in_a_project
 async def test_pause_and_unpause_pass_over_the_others(bench: Bench) -> None:
-    """What is paused already, or doesn't run."""
+    """What doesn't run; what is paused already is an error, unless a first attempt may have done it."""
     web, db = await bench.started("web"), await bench.add("db")
 
     _, told = await bench.ask(PauseRequest(pause=True))
     assert told == ["Container demo-web-1 Paused"]
     assert [t.status for t in (web, db)] == [Status.PAUSED, Status.CREATED]
-    assert (await bench.ask(PauseRequest(pause=True)))[1] == []
+    with pytest.raises(StateError, match="container demo-web-1: already paused"):
+        await bench.ask(PauseRequest(pause=True))
+    assert (await bench.ask(PauseRequest(pause=True, again=True)))[1] == []
 
     _, told = await bench.ask(PauseRequest(pause=False))
     assert told == ["Container demo-web-1 Unpaused"]
+    with pytest.raises(StateError, match="container demo-web-1: not paused"):
+        await bench.ask(PauseRequest(pause=False))
 
 
 @in_a_project
