@@ -30,7 +30,7 @@ def expendable_volumes(
     declared = [project.volumes[key] for key in sorted(volumes_of(chosen))]
     found = [state for item in declared if not item.external and (state := store.get(item.name)) is not None]
     for state in found:
-        _warn_of_stranger(context, project, state)
+        _warn_of_foreign(context, project, state)
     doomed = []
     for volume in changed_volumes(
         project, chosen, {state.name: ObservedResource.of(state.labels) for state in found}
@@ -44,7 +44,7 @@ def expendable_volumes(
     return doomed
 
 
-def _warn_of_stranger(context: Context, project: Project, state: VolumeState) -> None:
+def _warn_of_foreign(context: Context, project: Project, state: VolumeState) -> None:
     """Warn of a volume that somebody else has made."""
     maker = state.labels.get(PROJECT)
     if maker == project.name:

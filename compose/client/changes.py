@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from pycompose.ipc.requests import PlanRequest
     from pycompose.model import Project
 
-    Choice = StopOptions | StartOptions | RestartOptions | KillOptions | RmOptions | PauseOptions
+    ServicesOptions = StopOptions | StartOptions | RestartOptions | KillOptions | RmOptions | PauseOptions
 
 DOWN_WAIT_S = 20.0
 
@@ -276,7 +276,7 @@ def _ask(
     project_name: str,
     loaded: Loaded | None,
     request: PlanRequest[ChangeResult],
-    options: Choice,
+    options: ServicesOptions,
 ) -> ChangeResult:
     """Perform an operation on existing containers; without any there is nothing to do.
 

@@ -86,7 +86,7 @@ def _one(
     if not options.dry_run:
         try:
             with (
-                steady(context, container) as now,
+                held_stopped(context, container) as now,
                 view.whole(context.paths, now.config, now.state) as root,
             ):
                 left_out = _put(root, options, replay) if options.to_container else _get(root, options)
@@ -106,7 +106,7 @@ def _one(
 
 
 @contextlib.contextmanager
-def steady(context: Context, container: ObservedContainer) -> Iterator[ObservedContainer]:
+def held_stopped(context: Context, container: ObservedContainer) -> Iterator[ObservedContainer]:
     """Yield the container as it is, and keep one that doesn't run from being started for the block.
 
     Two mounts of its overlay at the same time would be undefined (kernel: filesystems/overlayfs.rst). Raises

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from pycompose.client.copy import steady
+from pycompose.client.copy import held_stopped
 from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import EngineError, ImageError, NoSuchContainer, StateError
 from pycompose.engine.filesystem import transfer, view
@@ -71,7 +71,7 @@ def _write_merged(context: Context, container: ObservedContainer, out: Writable)
     # What other overlays cover is written where they are.
     walker = transfer.Walker(skip=[target for target in targets if target])
     with (
-        steady(context, container) as now,
+        held_stopped(context, container) as now,
         view.bare(context.paths, now.config, now.state) as roots,
     ):
         for root, target in zip(roots, targets, strict=True):

@@ -141,17 +141,17 @@ def ensure_images(
     empty one. Raises NoSuchImage, InvalidReference, ImageError, PullError, AuthError with the services that
     want the image.
     """
-    getter = _Getter(context, project, quiet=options.quiet_pull, dry_run=options.dry_run)
+    fetching = _ImageFetcher(context, project, quiet=options.quiet_pull, dry_run=options.dry_run)
     images: dict[str, Image] = {}
     missing: list[ImageNeed] = []
     for need in needs(project, services, options.pull):
-        image = built.get(need.reference) or getter.local(need)
+        image = built.get(need.reference) or fetching.local(need)
         if image is None:
             missing.append(need)
         else:
             images.update(dict.fromkeys(need.users, image))
     if missing:
-        for need, image in zip(missing, getter.fetch_all(missing), strict=True):
+        for need, image in zip(missing, fetching.fetch_all(missing), strict=True):
             images.update(dict.fromkeys(need.users, image))
     return images
 
@@ -173,19 +173,19 @@ def pull(context: Context, project: Project, options: PullOptions) -> None:
     Raises what `ensure_images` raises; several failures as a group.
     """
     project, services = chosen_services(project, options.services, dependencies=options.include_deps)
-    getter = _Getter(context, project, quiet=options.quiet, dry_run=options.dry_run)
+    fetching = _ImageFetcher(context, project, quiet=options.quiet, dry_run=options.dry_run)
     wanted = []
     for need in needs(project, services, options.policy or "always"):
         builds = [name for name in need.services if project.services[name].build is not None]
         if builds and (options.ignore_buildable or not any(project.services[name].image for name in builds)):
             context.sink(Event(subject=f"Image {need.reference}", text="Skipped", phase=Phase.WARNING,
                                details="it is built"))  # fmt: skip
-        elif getter.local(need) is None:
+        elif fetching.local(need) is None:
             wanted.append(need)
         else:
             context.sink(Event(subject=f"Image {need.reference}", text="Skipped", phase=Phase.DONE,
                                details="it is there"))  # fmt: skip
-    getter.fetch_all(wanted, tolerant=options.ignore_pull_failures)
+    fetching.fetch_all(wanted, tolerant=options.ignore_pull_failures)
 
 
 def push(context: Context, project: Project, options: PushOptions) -> None:
@@ -239,7 +239,7 @@ def layer_events(context: Context, subject: str, *, quiet: bool = False) -> Call
     return notify
 
 
-class _Getter:
+class _ImageFetcher:
     """Gets images for one command."""
 
     def __init__(self, context: Context, project: Project, *, quiet: bool, dry_run: bool) -> None:
@@ -357,9 +357,9 @@ def fetch_image(context: Context, reference: str, platform: str, *, quiet: bool)
     if not fetchable(reference):
         return
     project = Project(name="build", directory=".", services={})
-    getter = _Getter(context, project, quiet=quiet, dry_run=False)
+    fetching = _ImageFetcher(context, project, quiet=quiet, dry_run=False)
     need = ImageNeed(reference=reference, platform=platform, policy="always", users=())
-    getter.fetch_all([need])
+    fetching.fetch_all([need])
 
 
 def _kind(reference: str) -> ReferenceKind | None:

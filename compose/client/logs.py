@@ -222,7 +222,7 @@ class LogTail:
         ]
 
     def _events(self) -> list[ContainerEvent]:
-        events: list[ContainerEvent] = self._find_successor() if self._until_s else []
+        events: list[ContainerEvent] = self._resubscribe() if self._until_s else []
         while self._connection is not None and select.select([self._connection.socket], [], [], 0)[0]:
             try:
                 message, _ = self._connection.receive()
@@ -239,7 +239,7 @@ class LogTail:
                     (self.active.add if event.active else self.active.discard)(event.id)
         return events
 
-    def _find_successor(self) -> list[ContainerEvent]:
+    def _resubscribe(self) -> list[ContainerEvent]:
         """Subscribe to the next supervisor if it is there; return the ends that nobody has told meanwhile."""
         before = self.active
         try:
@@ -249,10 +249,10 @@ class LogTail:
                 self._until_s = 0.0
             return []
         self._until_s = 0.0
-        return [_untold_end(self._context, container_id) for container_id in sorted(before - self.active)]
+        return [_missed_end(self._context, container_id) for container_id in sorted(before - self.active)]
 
 
-def _untold_end(context: Context, container_id: str) -> ContainerEvent:
+def _missed_end(context: Context, container_id: str) -> ContainerEvent:
     """Return the event of a container's end, or of its removal if it isn't there any more."""
     found = read_container(context.paths, container_id)
     return ContainerEvent(

@@ -252,7 +252,7 @@ class RunOptions(ImageOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerRunOptions(ImageOptions):
-    """`container run` and `create`. `keys` has the value of each flag of flags.FLAGS by its `key`, as far as given.
+    """`container run` and `create`. `keys` has the value of each flag of run_flags.FLAGS by its `key`, as far as given.
 
     `entrypoint` None is the image's, "" none. `cidfile` gets the id. With `start` False the container is only made.
     `outputs` are those that the session gets.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.errors import PycomposeError
 from pycompose.ipc.requests import RemoveRequest, StartRequest, StopRequest
 from pycompose.machine.container_changes import ask
-from pycompose.state.boot import LastStatus, noted
+from pycompose.state.boot import LastStatus, last_status
 from pycompose.state.records import read_service
 from pycompose.state.snapshot import STANDALONE
 from pycompose.state.users import all_containers
@@ -63,7 +63,9 @@ def _request(context: Context, container: ObservedContainer) -> RemoveRequest | 
     record = read_service(context.paths, container.id)
     if record.auto_remove:
         return RemoveRequest(volumes=True)
-    return StartRequest() if returns(record.service.restart, noted(context.paths, container.id)) else None
+    return (
+        StartRequest() if returns(record.service.restart, last_status(context.paths, container.id)) else None
+    )
 
 
 def shutdown(context: Context, timeout_s: float | None) -> list[str]:

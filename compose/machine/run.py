@@ -37,9 +37,9 @@ def run(context: Context, options: ContainerRunOptions) -> Session:
         options, context.environment, lambda name: _network(context, name)
     )
     (service,) = project.services.values()
-    for text in run_project.remarks(service, loaded):
+    for text in run_project.ineffective_flags(service, loaded):
         context.sink(Event(subject="", text=text, phase=Phase.WARNING))
-    with _in_its_words(service.name):
+    with _naming_container(service.name):
         images = ready_images(context, project, [service.name], options)
     if options.publish_all:
         service = run_project.publish_exposed(service, images[service.name])
@@ -55,7 +55,7 @@ def run(context: Context, options: ContainerRunOptions) -> Session:
         rows=options.rows,
         columns=options.columns,
     )
-    with _id_file(options.cidfile) as file, _in_its_words(service.name):
+    with _id_file(options.cidfile) as file, _naming_container(service.name):
         session = start_oneoff(context, request, outputs=options.outputs, stdin=service.stdin_open)
         file.write(session.container)
     return session
@@ -69,7 +69,7 @@ def _network(context: Context, text: str) -> str:
 
 
 @contextlib.contextmanager
-def _in_its_words(name: str) -> Iterator[None]:
+def _naming_container(name: str) -> Iterator[None]:
     """Say "container" in errors about the service that stands for it."""
     try:
         yield

@@ -59,13 +59,13 @@ def project_of(
     _check(options)
     tree = _tree(options, network)
     try:
-        loaded = load_tree(_literal(tree), LoadOptions(project_name="containers", environment=environment))
+        loaded = load_tree(_escaped(tree), LoadOptions(project_name="containers", environment=environment))
         check_container(loaded.tree)
         project = embed_profiles(loaded.project, loaded.tree, loaded.directory)
     except ConfigErrors as errors:
-        raise _of_flag(errors.errors[0], options) from None
+        raise _flag_error(errors.errors[0], options) from None
     except ConfigError as error:
-        raise _of_flag(error, options) from None
+        raise _flag_error(error, options) from None
     name = options.name or generated_name()
     service = replace(project.services["container"], name=name)
     if options.restart is not None:
@@ -76,7 +76,7 @@ def project_of(
     return replace(project, name=STANDALONE, services={name: service}), loaded
 
 
-def remarks(service: Service, loaded: Loaded) -> list[str]:
+def ineffective_flags(service: Service, loaded: Loaded) -> list[str]:
     """Return what there is to say of flags that do nothing: by the loader, and by docker."""
     found = [warning.text for warning in loaded.warnings]
     if service.ports and service.network_mode == "host":
@@ -132,12 +132,12 @@ def _check_service(service: Service) -> None:
         raise PycomposeError(f"{flag}{space}{device}{colon}{reason}", hint=exc.hint) from None
 
 
-def _literal(node: Any) -> Any:
+def _escaped(node: Any) -> Any:
     """Return the tree with nothing for the loader to interpolate: a flag means what it says."""
     if isinstance(node, dict):
-        return Map({key: _literal(value) for key, value in node.items()})
+        return Map({key: _escaped(value) for key, value in node.items()})
     if isinstance(node, list):
-        return Seq([_literal(value) for value in node])
+        return Seq([_escaped(value) for value in node])
     return node.replace("$", "$$") if isinstance(node, str) else node
 
 
@@ -385,7 +385,7 @@ _OTHER_KEYS = {
 }
 
 
-def _of_flag(error: ConfigError, options: ContainerRunOptions) -> PycomposeError:
+def _flag_error(error: ConfigError, options: ContainerRunOptions) -> PycomposeError:
     """Return the loader's error with the flag in the place of the key."""
     path = error.location.path.removeprefix(PREFIX)
     key, _, rest = path.partition("[")

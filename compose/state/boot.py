@@ -43,7 +43,7 @@ def note_change(paths: StatePaths, container_id: str, last: LastStatus) -> None:
             note(paths, container_id, last)
 
 
-def noted(paths: StatePaths, container_id: str) -> LastStatus | None:
+def last_status(paths: StatePaths, container_id: str) -> LastStatus | None:
     """Return what has become of a container; None for one that was never started, or without a policy then."""
     try:
         return LastStatus(_file(paths, container_id).read_text(encoding="ascii") or LastStatus.UP)

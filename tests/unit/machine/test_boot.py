@@ -8,7 +8,7 @@ import pytest
 from pycompose.engine.state import Status
 from pycompose.machine.boot import boot, returns, shutdown
 from pycompose.model import Restart
-from pycompose.state.boot import LastStatus, note, note_change, noted
+from pycompose.state.boot import LastStatus, last_status, note, note_change
 from pycompose.state.snapshot import STANDALONE
 
 from tests.support.statefiles import StateFiles
@@ -37,13 +37,13 @@ def test_what_is_noted_outlives_a_power_cut(tmp_path: Path) -> None:
     state = StateFiles(tmp_path)
     container = state.container("web")
     note_change(state.paths, container, LastStatus.ENDED)
-    assert noted(state.paths, container) is None, "a container without a policy gets no note"
+    assert last_status(state.paths, container) is None, "a container without a policy gets no note"
 
     note(state.paths, container, LastStatus.UP)
     note_change(state.paths, container, LastStatus.STOPPED)
-    assert noted(state.paths, container) is LastStatus.STOPPED
+    assert last_status(state.paths, container) is LastStatus.STOPPED
     (state.paths.container(container) / "last").write_bytes(b"")
-    assert noted(state.paths, container) is LastStatus.UP
+    assert last_status(state.paths, container) is LastStatus.UP
 
 
 def test_nothing_is_done_for_those_that_stay(tmp_path: Path) -> None:

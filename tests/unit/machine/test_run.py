@@ -46,6 +46,6 @@ def test_errors_speak_of_the_container() -> None:
     """The service that stands for it is our own affair."""
     with (
         pytest.raises(PycomposeError, match=r"^container web: image nosuch: not here$"),
-        run._in_its_words("web"),
+        run._naming_container("web"),
     ):
         raise PycomposeError("service web: image nosuch: not here")
