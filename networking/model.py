@@ -1,4 +1,10 @@
-"""What networking is asked for and what it answers, as plain data."""
+"""What networking is asked for and what it answers, as plain data.
+
+A container's place on a network has three shapes: what was asked for (EndpointSpec), what is written down so that it
+can be removed or made again (Attachment), and what there is now (EndpointState). Its addresses are a Lease's, which
+outlives it. A published port is what the firewall translates (PublishedPort) and, apart from that, the sockets that
+keep others off the host's port (ports/reserve.py, Reservation).
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,6 @@ from pycompose.engine.logs.reader import (
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 IN_MODIFY = 0x2
 IN_MOVED_TO = 0x80
@@ -61,9 +60,7 @@ class LogFollower:
         """Return itself; the block closes it."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self.close()
 
     def fileno(self) -> int:

@@ -18,6 +18,8 @@ from pycompose.engine.linux import fs, libc, mounts, process
 
 from tests.support.namespaces import mount, umount
 
+OVERLAYFS_SUPER_MAGIC = 0x794C7630  # linux/magic.h
+
 
 @pytest.fixture
 def layers(private_host: Path, tmp_path: Path) -> Iterator[dict[str, int]]:
@@ -48,7 +50,7 @@ def test_an_overlay_by_descriptors_or_by_names_is_the_same(
 
     fd = make((layers["low1"], layers["low2"]), layers["upper"], layers["work"], layers["place"])
 
-    assert fs.filesystem(fd) == fs.OVERLAYFS_SUPER_MAGIC
+    assert fs.filesystem(fd) == OVERLAYFS_SUPER_MAGIC
     mounts.attach(fd, layers["place"], "place")
     place = os.readlink(f"/proc/self/fd/{layers['place']}")
     assert Path(place, "file").read_text() == "one"
