@@ -53,7 +53,7 @@ class Networking:
         self._lock = threading.Lock()
         self._opened: Netfilter | None = None
         self._udp: dict[str, frozenset[PublishedPort]] = {}
-        self._unasked: dict[str, tuple[socket.socket, socket.socket]] = {}
+        self._dns_sockets: dict[str, tuple[socket.socket, socket.socket]] = {}
         # A network's file grows with its containers: once for those that come at the same time.
         self._registrations = Batcher(self._register_all)
         text = os.environ.get(POOLS_VARIABLE, "")
@@ -148,7 +148,7 @@ class Networking:
         pin = self.paths.netns(container_id)
         pair = connect_all(pin, found, functools.partial(sockets.open_here, pin) if dns else None)
         if pair:
-            self._unasked[container_id] = pair
+            self._dns_sockets[container_id] = pair
         return found
 
     def disconnect(self, *container_ids: str) -> None:
@@ -162,7 +162,7 @@ class Networking:
         links = [one.veth for record in records for key, one in record.attachments.items() if key in ours]
         rtnetlink.delete_links(links)
         for container_id in container_ids:
-            for sock in self._unasked.pop(container_id, ()):
+            for sock in self._dns_sockets.pop(container_id, ()):
                 sock.close()
             netns.remove(self.paths.netns(container_id))
         if not records:
@@ -199,7 +199,7 @@ class Networking:
 
         A second call makes new ones that replace the first. Raises NetworkError.
         """
-        return self._unasked.pop(container_id, None) or sockets.open_pair(self.paths.netns(container_id))
+        return self._dns_sockets.pop(container_id, None) or sockets.open_pair(self.paths.netns(container_id))
 
     # firewall
 
@@ -216,7 +216,7 @@ class Networking:
         rules.allow_loopback(routed, published)
         udp = frozenset(port for port in published if port.protocol == "udp")
         if udp - self._udp.get(project, frozenset()):  # looking through all flows takes the kernel 10 ms
-            conntrack.forget_stale(netfilter, published)
+            conntrack.delete_stale_flows(netfilter, published)
         self._udp[project] = udp
         return other_firewalls.warnings(netfilter)
 
@@ -236,7 +236,7 @@ class Networking:
             cleanup.remove_project(self, self._records, project, container_ids)
         finally:
             with self._records.locked():
-                self._records.remove_halves()
+                self._records.remove_partial_files()
                 self._restore_forwarding()
 
     # helpers

@@ -151,7 +151,7 @@ def _block(
 ) -> ipam.AddressBlock:
     pool = given[0] if given else Pool()
     block = ipam.check_pool(spec.name, pool, None if pool.subnet else default)
-    for _subnet, other in ipam.routes_between([block.subnet], taken):
+    for _subnet, other in ipam.overlaps([block.subnet], taken):
         raise NetworkError(
             f"network {spec.name}: create: subnet {block.subnet} overlaps {other}, which is in use",
             hint="choose another ipam subnet, or leave it out to get a free one",

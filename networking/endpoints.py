@@ -35,18 +35,18 @@ SYSCTLS = {
 
 
 def connect_all(
-    pin: Path, endpoints: Sequence[EndpointState], visit: Callable[[], Sockets] | None = None
+    pin: Path, endpoints: Sequence[EndpointState], open_sockets: Callable[[], Sockets] | None = None
 ) -> Sockets | None:
     """Make the namespace at `pin` (if missing) with loopback up, and every interface (or what is missing of it).
 
-    `visit` opens sockets in a namespace that is made now, before it has any link, and those are returned: each
+    `open_sockets` opens sockets in a namespace that is made now, before it has any link, and those are returned: each
     entry into a namespace costs a thread. Raises NetworkError; a second call goes on where the first one failed.
     """
     found = None
     if netns.is_pinned(pin):
         container = netns.enter(pin, Netlink)
     else:
-        container, found = netns.create(pin, functools.partial(_furnish, visit))
+        container, found = netns.create(pin, functools.partial(_prepare, open_sockets))
     try:
         with container, Netlink() as host:
             groups = _by_driver(endpoints)
@@ -61,11 +61,11 @@ def connect_all(
     return found
 
 
-def _furnish(visit: Callable[[], Sockets] | None) -> tuple[Netlink, Sockets | None]:
+def _prepare(open_sockets: Callable[[], Sockets] | None) -> tuple[Netlink, Sockets | None]:
     netns.write_sysctls(SYSCTLS)
     container = Netlink()
     try:
-        return container, visit() if visit is not None else None
+        return container, open_sockets() if open_sockets is not None else None
     except BaseException:
         container.close()
         raise

@@ -185,9 +185,7 @@ def random_mac() -> str:
     return ":".join(f"{byte:02x}" for byte in ((first & 0xFC) | 0x02, *rest))
 
 
-def routes_between(
-    subnets: Iterable[Network], routes: Iterable[Network]
-) -> Iterator[tuple[Network, Network]]:
+def overlaps(subnets: Iterable[Network], routes: Iterable[Network]) -> Iterator[tuple[Network, Network]]:
     """Yield each pair of a subnet and a narrow enough route that overlap."""
     for subnet in subnets:
         for route in routes:

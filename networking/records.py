@@ -70,7 +70,7 @@ class NetworkRecords:
         """Forget a network; no error when there is none. The caller holds the lock."""
         self.paths.network(name).unlink(missing_ok=True)
 
-    def remove_halves(self) -> None:
+    def remove_partial_files(self) -> None:
         """Remove files that were being written when their writer was killed; the caller holds the lock."""
         for name in os.listdir(self.paths.networks):
             if name.startswith(".") and ".json." in name:

@@ -44,7 +44,7 @@ def create_pairs(
             alias=endpoint.attachment.lease_key,
             isolated=endpoint.network.isolated_ports,
         )
-    failures = batch.commit_quietly()
+    failures = batch.commit_each()
     for endpoint, failure in zip(missing, failures, strict=False):
         if failed_with(failure, errno.EEXIST):
             raise NetworkError(
@@ -58,12 +58,12 @@ def create_pairs(
 
 def announce(host: Netlink, container: Netlink, endpoints: Sequence[EndpointState]) -> None:
     """Let the bridges forward from now on, then tell the neighbours whose the addresses are."""
-    settling, telling = host.batch(), container.batch()
+    carriers, announcements = host.batch(), container.batch()
     for endpoint in endpoints:
-        settling.settle(endpoint.attachment.veth)
-        telling.announce(endpoint.attachment.interface, endpoint.attachment.mac)
-    settling.commit()
-    telling.commit()
+        carriers.sync_carrier(endpoint.attachment.veth)
+        announcements.announce(endpoint.attachment.interface, endpoint.attachment.mac)
+    carriers.commit()
+    announcements.commit()
 
 
 def _is_paired(host: Netlink, container: Netlink, endpoint: EndpointState) -> bool:

@@ -104,7 +104,7 @@ class LogFollower:
         with contextlib.closing(LogFiles(self._directory)) as run:
             start = run.end
             if tail is None:
-                start = run.settle(0 if self._since_ns is None else run.at(self._since_ns))
+                start = run.line_start(0 if self._since_ns is None else run.at(self._since_ns))
             else:
                 batches = select_batches(run, self._joiner, run.end, since_ns=self._since_ns, tail=tail)
                 self._ready = deque(itertools.chain.from_iterable(batches), maxlen=max(tail, 0))

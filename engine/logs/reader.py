@@ -181,7 +181,7 @@ class LogFiles:
                 return offset
         return 0
 
-    def settle(self, offset: int) -> int:
+    def line_start(self, offset: int) -> int:
         """Return `offset`, or one before it where a line begins that goes on at `offset`."""
         undecided = set(STREAMS)
         start = offset
@@ -254,7 +254,7 @@ def select_batches(
     start = 0 if since_ns is None else run.at(since_ns)
     if tail is not None:
         start = max(start, run.tail(tail, end))
-    for records in run.forwards(run.settle(start), end):
+    for records in run.forwards(run.line_start(start), end):
         lines = joiner.lines(records)
         if since_ns is not None:
             lines = [line for line in lines if line.stamp_ns >= since_ns]

@@ -1,4 +1,4 @@
-"""Forgetting UDP flows that a published port has outgrown.
+"""Deletes UDP flows of the connection tracking that a published port has outgrown.
 
 UDP has no end: a client that keeps its source port stays with the container (or the host) that its first
 datagram went to, as long as it keeps sending. Names and numbers are those of
@@ -47,7 +47,7 @@ class FlowTuple:
     destination_port: int
 
 
-def forget_stale(netfilter: Netfilter, published: Sequence[PublishedPort]) -> None:
+def delete_stale_flows(netfilter: Netfilter, published: Sequence[PublishedPort]) -> None:
     """Delete the UDP flows to a published port that do not lead to its container."""
     ports: dict[tuple[int, int], list[PublishedPort]] = {}
     for port in published:

@@ -95,11 +95,11 @@ def _dropping_chains(netfilter: Netfilter) -> Iterator[tuple[str, str, str]]:
         table, chain = (
             found[kind].rstrip(b"\0").decode() for kind in (nft.NFTA_CHAIN_TABLE, nft.NFTA_CHAIN_NAME)
         )
-        if not table.startswith(PREFIX) and not _knows_us(netfilter, family, table):
+        if not table.startswith(PREFIX) and not _names_our_bridges(netfilter, family, table):
             yield names[family], table, chain
 
 
-def _knows_us(netfilter: Netfilter, family: int, table: str) -> bool:
+def _names_our_bridges(netfilter: Netfilter, family: int, table: str) -> bool:
     """Tell whether any rule of the table names our bridges: somebody has seen to it."""
     rules = netfilter.dump(NFNL_SUBSYS_NFTABLES, nft.GETRULE, family, text(nft.NFTA_RULE_TABLE, table))
     return any(OUR_INTERFACES in value for _family, found in rules for value in found.values())
@@ -114,15 +114,15 @@ def _legacy_policy_drops() -> bool:
         if "filter" not in file.read().split():
             return False
     with socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW) as sock:
-        info = _INFO.unpack(_ask(sock, IPT_SO_GET_INFO, b"filter".ljust(_INFO.size, b"\0")))
+        info = _INFO.unpack(_getsockopt(sock, IPT_SO_GET_INFO, b"filter".ljust(_INFO.size, b"\0")))
         underflow, size = info[7 + FORWARD], info[13]
         head = struct.pack("=32sI4x", b"filter", size)
-        entries = _ask(sock, IPT_SO_GET_ENTRIES, head + bytes(size))[len(head) :]
+        entries = _getsockopt(sock, IPT_SO_GET_ENTRIES, head + bytes(size))[len(head) :]
     (verdict,) = struct.unpack_from("=i", entries, underflow + _ENTRY + _TARGET)
     return bool(verdict == _VERDICT_DROP) and OUR_INTERFACES not in entries
 
 
-def _ask(sock: socket.socket, option: int, question: bytes) -> bytes:
+def _getsockopt(sock: socket.socket, option: int, question: bytes) -> bytes:
     """Call getsockopt(2) with a buffer that is read before it is written; Python's can't. Raises OSError."""
     buffer = ctypes.create_string_buffer(question, len(question))
     length = ctypes.c_uint32(len(question))

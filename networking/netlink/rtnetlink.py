@@ -259,14 +259,14 @@ class Batch:
         """Bring a link up."""
         self._add(filled(_up, name=text_value(name)), f"link {name}: set up")
 
-    def settle(self, name: str) -> None:
+    def sync_carrier(self, name: str) -> None:
         """Make the kernel act on a new carrier now: start sending, and let the bridge forward.
 
         Otherwise a work queue does so a little later, and what is sent until then is lost. Asking for one link
         waits for it since Linux 6.8 (linkwatch_sync_dev).
         """
         data = filled(_get_link, name=text_value(name))
-        self._add(data, f"link {name}: settle")
+        self._add(data, f"link {name}: synchronize carrier")
 
     def announce(self, name: str, mac: str) -> None:
         """Set the MAC address that a link has: the kernel then announces its addresses (arp_notify)."""
@@ -306,11 +306,11 @@ class Batch:
 
     def commit(self) -> None:
         """Send everything. Raises NetworkError for the first that failed; later ones were tried too."""
-        for failure in self.commit_quietly():
+        for failure in self.commit_each():
             if failure is not None:
                 raise failure
 
-    def commit_quietly(self) -> list[NetworkError | None]:
+    def commit_each(self) -> list[NetworkError | None]:
         """Send everything and return the failure, or None, of each request in order."""
         if not self._messages:
             return []

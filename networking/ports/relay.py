@@ -40,7 +40,7 @@ class Relay:
         self._servers.append(server)
         asyncio.run_coroutine_threadsafe(server.start(), self._loop).result(LOOP_ANSWERS_S)
 
-    def aim(self, target: tuple[str, int]) -> None:
+    def retarget(self, target: tuple[str, int]) -> None:
         """Relay what comes from now on to another target; connections that are open stay where they are."""
         for server in self._servers:
             server.target = target

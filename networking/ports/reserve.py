@@ -66,7 +66,7 @@ class Reservation:
 
         sockets = self.relayed(ip6)
         if self._relay is not None and sockets:
-            self._relay.aim((ip, port))
+            self._relay.retarget((ip, port))
         elif sockets:
             self._relay = Relay(loop)
             for sock in sockets:
