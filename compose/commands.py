@@ -32,6 +32,13 @@ class Command:
         self.help = help
 
 
+# Docker Compose's commands that there won't be, and what does their work.
+REPLACED = {
+    "convert": "use 'pycompose config'",
+    "publish": "use 'pycompose push' for the images, and give the compose file to whoever needs it",
+    "bridge": "give what 'pycompose config' prints to a converter",
+}
+
 # In the order of --help.
 COMMANDS: dict[str, Command] = {
     "up": Command("commands.up", DETACHED, "changes", "Create and start containers"),
@@ -78,5 +85,6 @@ COMMANDS: dict[str, Command] = {
     "login": Command("commands.login", NEVER, "", "Log in to a registry"),
     "logout": Command("commands.logout", NEVER, "", "Log out from a registry"),
     "completion": Command("commands.completion", NEVER, "", "Print the script for shell completion"),
+    "help": Command("commands.help", ALWAYS, "", "Show what a command does"),
     "version": Command("commands.version", ALWAYS, "", "Show the version"),
 }  # fmt: skip

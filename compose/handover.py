@@ -37,6 +37,9 @@ PACKET_BYTES = 4096
 INT_BYTES = 4
 _RIGHTS_BYTES = 64
 _KILLED = 128 + 9
+# Names of descriptors: `-f <(…)` is /dev/fd/63, which a fork of another process lacks.
+_DESCRIPTORS = "/fd/"
+_FILE_VARIABLES = ("COMPOSE_FILE", "COMPOSE_ENV_FILES")
 
 # Global flags whose value is the next word.
 _WITH_VALUE = frozenset((
@@ -52,8 +55,8 @@ _HARMLESS = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 
 
 def suits(arguments: list[str]) -> bool:
-    """Tell whether a command can be given away, by the table of commands and for the environment it runs in."""
-    if os.environ.get(SWITCH) == "0":
+    """Tell whether a command can be given away, by the table of commands and for what it has inherited."""
+    if os.environ.get(SWITCH) == "0" or _reads_descriptors(arguments):
         return False
     if any(name.startswith(_DECISIVE) and name not in _HARMLESS for name in os.environ):
         return False
@@ -72,6 +75,12 @@ def suits(arguments: list[str]) -> bool:
     if handed_over == WITHOUT_TERMINAL:
         return not os.isatty(0)
     return handed_over == ALWAYS
+
+
+def _reads_descriptors(arguments: list[str]) -> bool:
+    """Tell whether a file is named by a descriptor that only the caller has open."""
+    named = [os.environ.get(name, "") for name in _FILE_VARIABLES]
+    return any(_DESCRIPTORS in text for text in (*arguments, *named))
 
 
 def identity() -> bytes:

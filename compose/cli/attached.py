@@ -147,6 +147,7 @@ class AttachedUp:
         self._stop_done = threading.Event()
         self._aborting = False
         self._interrupts = 0
+        self._left_by_key = False
         self._exit_code: int | None = None
         services = project_of(loaded).services
         shown = attached_services(services, options.services, attached)
@@ -165,7 +166,7 @@ class AttachedUp:
         self._menu = None
         if attached.menu:
             offered = bool(self._talkative)
-            self._menu = Menu(self._printer, detach, targets=self._targets, offered=offered)
+            self._menu = Menu(self._printer, detach, self._on_ctrl_c, targets=self._targets, offered=offered)
         self._follower = OutputFollower(
             invocation.context(),
             loaded.name,
@@ -297,7 +298,8 @@ class AttachedUp:
         self._join_background()
         self._printer.flush()
         if self._interrupts:
-            return INTERRUPTED_EXIT
+            # One press of the menu's key is a way to leave, as `d` is: `make up` ends well (as in Compose).
+            return 0 if self._left_by_key and self._interrupts == 1 else INTERRUPTED_EXIT
         return 0 if self._exit_code is None else self._exit_code
 
     def _on_exit(self, item: Exited) -> None:
@@ -376,6 +378,13 @@ class AttachedUp:
     def _on_resize(self, _number: int, _frame: object) -> None:
         if self._menu is not None:
             self._menu.resized()
+
+    def _on_ctrl_c(self) -> None:
+        """Do for the menu's key what the signal does; for the menu's thread."""
+        self._left_by_key = not self._starting
+        main = threading.main_thread().ident
+        if main is not None:
+            signal.pthread_kill(main, signal.SIGINT)
 
     def _on_signal(self, number: int, _frame: object) -> None:
         self._stop_expected = self._stop_expected or number != signal.SIGUSR1

@@ -25,6 +25,8 @@ STORAGE_HINTS = {
     "and PYCOMPOSE_RUN",
 }
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 def flatten(error: BaseException) -> Iterator[BaseException]:
     """Yield the single errors of a group, or of a loader's collection."""
@@ -84,11 +86,13 @@ def message(error: BaseException) -> str:
 
 def hint_of(error: BaseException) -> str:
     """Return what to do about one error, "" when nobody knows."""
+    if isinstance(error, PycomposeError) and error.hint:
+        return error.hint
     for reason, hint in STORAGE_HINTS.items():
         if message(error).endswith(reason):
             return hint
     if isinstance(error, PycomposeError):
-        return error.hint or ""
+        return ""
     return "run again with --debug for the traceback"
 
 
@@ -117,6 +121,16 @@ def quiet_stdout() -> None:
     """Point standard output at nothing, so that the interpreter's last flush cannot fail on a closed pipe."""
     with open(os.devnull, "w", encoding="utf-8") as sink:
         os.dup2(sink.fileno(), sys.stdout.fileno())
+
+
+def unwritten(error: Exception) -> PycomposeError | None:
+    """Return what to say of an `error` without a file's name when the output took no more, None for all others."""
+    if not isinstance(error, OSError) or error.filename is not None or error.errno not in _NO_ROOM:
+        return None
+    quiet_stdout()
+    return PycomposeError(
+        f"standard output: cannot write: {error.strerror}", hint="write it to another place"
+    )
 
 
 def _build_snippet(error: DockerfileError) -> list[str]:

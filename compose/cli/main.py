@@ -11,17 +11,28 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
-from pycompose.cli.errors import exit_code, quiet_stdout, report, report_json
+from pycompose.cli.errors import exit_code, quiet_stdout, report, report_json, unwritten
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.switches import plain_switches
-from pycompose.commands import COMMANDS
+from pycompose.commands import COMMANDS, REPLACED
 
 SIGPIPE_EXIT = 141
 INTERRUPTED_EXIT = 130
+
+
+@contextmanager
+def _ended_by_pipe() -> Iterator[None]:
+    """End as by SIGPIPE when nobody reads what the block writes; click would make it a failure."""
+    try:
+        yield
+    except BrokenPipeError:
+        quiet_stdout()
+        raise click.exceptions.Exit(SIGPIPE_EXIT) from None
 
 
 class Commands(click.Group):
@@ -30,6 +41,18 @@ class Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the global flags, also those spelled `--dry-run=true`."""
         return super().parse_args(ctx, plain_switches(self, args))
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the global flags; `--help` may find nobody who reads it."""
+        with _ended_by_pipe():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _ended_by_pipe():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in the order of the table."""
@@ -52,9 +75,8 @@ class Commands(click.Group):
             from difflib import get_close_matches
 
             near = get_close_matches(args[0], list(COMMANDS), n=1)
-            raise click.UsageError(
-                f"unknown command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-            )
+            advice = REPLACED.get(args[0]) or (f"did you mean {near[0]!r}?" if near else "")
+            raise click.UsageError(f"unknown command {args[0]!r}" + (f"; {advice}" if advice else ""))
         name, command, rest = super().resolve_command(ctx, args)
         return name, command, plain_switches(command, rest) if command else rest
 
@@ -155,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _usage(exc, invocation)
         return invocation.failure_code
     except Exception as exc:  # noqa: BLE001 - the boundary: whatever it is becomes two lines
-        _report(exc, invocation)
+        _report(unwritten(exc) or exc, invocation)
         code = exit_code(exc) if invocation.command_codes else 1
         return invocation.failure_code if code == 1 else code
     return result if isinstance(result, int) else 0

@@ -26,6 +26,11 @@ services:
     command: [sh, -c, "trap 'echo not yet' TERM; echo up; while true; do sleep 1; done"]
     stop_grace_period: 30s
 """
+CHATTING = """
+services:
+  app: {image: busybox, command: [sh, -c, "while sleep 0.1; do echo tick; done"]}
+  job: {image: busybox, command: [sh, -c, "sleep 0.2"], restart: always}
+"""
 SHORT = """
 services:
   one: {image: busybox, command: [sh, -c, "echo one; exit 4"]}
@@ -39,19 +44,34 @@ def states(host: Host, project: Path) -> set[str]:
     return {entry["State"] for entry in (found if isinstance(found, list) else [found])}
 
 
-@pytest.mark.parametrize("tty", (True, False), ids=("terminal", "pipe"))
-def test_ctrl_c_stops_everything(busy: Host, tty: bool) -> None:  # noqa: FBT001
-    """Logs carry the service's name; Ctrl+C lets services end by themselves; the containers stay."""
+@pytest.mark.parametrize(
+    ("tty", "menu", "key", "code"),
+    (
+        (True, "true", True, 0),
+        (True, "false", True, 130),
+        (True, "true", False, 130),
+        (False, "true", False, 130),
+    ),
+    ids=("menu", "terminal", "kill", "pipe"),
+)
+def test_ctrl_c_stops_everything(busy: Host, tty: bool, menu: str, key: bool, code: int) -> None:  # noqa: FBT001
+    """Logs carry the service's name; Ctrl+C lets services end by themselves; the containers stay.
+
+    As a key of the menu it is a way to leave; as a signal it is an interruption.
+    """
     project = busy.project({"compose.yaml": TALKING})
-    up = busy.spawn("up", cwd=project, tty=tty)
+    up = busy.spawn("up", cwd=project, tty=tty, env={"COMPOSE_MENU": menu})
     up.expect(r"^\S*web-1 +\| hello$")
     up.expect(r"^\S*database-1 +\| ready$")
     up.expect(r"oops")
 
-    up.interrupt()
+    if key:
+        up.interrupt()
+    else:
+        up.process.send_signal(signal.SIGINT)
 
     up.expect(r"bye")
-    assert up.wait() == 130
+    assert up.wait() == code
     assert states(busy, project) == {"exited"}
     busy.run("down", cwd=project).ok()
 
@@ -69,6 +89,16 @@ def test_ctrl_c_twice_kills(busy: Host) -> None:
     assert up.wait(10) == 130
     assert states(busy, project) == {"exited"}
     busy.run("down", cwd=project).ok()
+
+
+@pytest.mark.parametrize("command", ("up", "logs -f", "events", "ps"))
+def test_the_end_of_a_pipe_is_the_end(busy: Host, command: str) -> None:
+    """Whoever reads no more ends it, as SIGPIPE would."""
+    project = busy.project({"compose.yaml": CHATTING})
+    busy.run("up", "-d", cwd=project).ok()
+    script = f"pycompose {command} | true; echo ${{PIPESTATUS[0]}}"
+    assert busy.command(["/bin/bash", "-c", script], cwd=project).ok().stdout == "141\n"
+    busy.run("down", "-t", "0", cwd=project).ok()
 
 
 def test_sigterm_is_a_ctrl_c(busy: Host) -> None:

@@ -233,6 +233,19 @@ def test_whoever_is_different_does_it_himself(warm: Host) -> None:
     warm.run("down", cwd=folder).ok()
 
 
+def test_descriptors_of_the_caller_are_the_commands_own(warm: Host) -> None:
+    """What the shell has opened for a command is read by it, by whatever name."""
+    folder = warm.folder / "demo"
+    for command in (
+        "pycompose -f <(cat compose.yaml) config --services",
+        "exec 7<compose.yaml; pycompose -f /proc/self/fd/7 config --services",
+        "exec 7<compose.yaml; COMPOSE_FILE=/dev/fd/7 pycompose config --services",
+        "pycompose --env-file <(echo GREETING=web) config --environment | sed -n 's/^GREETING=//p'",
+    ):
+        assert warm.command(["/bin/bash", "-c", command], cwd=folder).ok().stdout == "web\n", command
+    assert warm.command(["/bin/bash", "-c", "pycompose -p demo -f <(cat compose.yaml) down"], cwd=folder).ok()
+
+
 def test_it_goes_on_without_its_supervisor_until_the_command_is_over(warm: Host) -> None:
     """A supervisor that is killed leaves the command to go on, and no forkserver after that."""
     folder = warm.folder / "demo"

@@ -17,6 +17,7 @@ from pycompose.cli.display.terminal import raw_mode
 NOTICE_S = 10.0
 KEYS = (("w", "Enable Watch"), ("d", "Detach"))
 ATTACH = ("a", "Attach to one")
+CTRL_C = b"\x03"
 MOST_CHOICES = 9
 NO_WATCH = "watch is not yet configured"
 NOTHING_RUNS = "no service runs: there is nothing to type into"
@@ -30,16 +31,19 @@ def line(notice: str = "", keys: Sequence[tuple[str, str]] = KEYS) -> str:
 
 
 class Menu:
-    """Reads keys and calls `on_detach` for `d`; a context manager that leaves the terminal as it was.
+    """Reads keys and calls `on_detach` for `d`, `on_interrupt` for Ctrl+C.
+
+    A context manager that leaves the terminal as it was.
 
     The line is there between `show` and `hide`: not while progress is drawn, nor while everything stops. `targets`
     tells whom the key `a` can hand the terminal to, and why not; with `offered` the line has that key.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what its keys do
         self,
         printer: LogPrinter,
         on_detach: Callable[[], None],
+        on_interrupt: Callable[[], None],
         *,
         targets: Callable[[], Sequence[AttachTarget]] = tuple,
         offered: bool = False,
@@ -48,6 +52,7 @@ class Menu:
     ) -> None:
         self._printer = printer
         self._on_detach = on_detach
+        self._on_interrupt = on_interrupt
         self._find_targets = targets
         self._choosing: Sequence[AttachTarget] = ()
         self._keys = (KEYS[0], ATTACH, *KEYS[1:]) if offered else KEYS
@@ -118,6 +123,9 @@ class Menu:
 
     def _press(self, key: bytes) -> str:
         """Do what `key` says; return the notice that is to be shown for a while."""
+        if key == CTRL_C:
+            self._on_interrupt()
+            return ""
         if self._choosing:
             return self._choose(key)
         if key == b"d":

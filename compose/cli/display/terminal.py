@@ -115,11 +115,15 @@ class KeyFilter:
         return bytes(out), False
 
 
+_DISABLED = b"\0"  # _POSIX_VDISABLE, termios(3)
+
+
 @contextlib.contextmanager
 def raw_mode(fd: int, *, keep_signals: bool = False) -> Iterator[None]:
     """Switch the terminal `fd` to raw mode for the block (termios(3) cfmakeraw); a non-terminal stays.
 
-    `keep_signals` leaves output processing and Ctrl+C alone: keys come one by one, unseen (the menu of `up`).
+    `keep_signals` leaves output processing and all signals but Ctrl+C alone: keys come one by one, unseen, Ctrl+C as
+    one of them (the menu of `up`).
     """
     try:
         saved = termios.tcgetattr(fd)
@@ -129,6 +133,7 @@ def raw_mode(fd: int, *, keep_signals: bool = False) -> Iterator[None]:
     mode = termios.tcgetattr(fd)
     if keep_signals:
         mode[3] &= ~(termios.ECHO | termios.ICANON)
+        mode[6][termios.VINTR] = _DISABLED
     else:
         mode[0] &= ~(
             termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR

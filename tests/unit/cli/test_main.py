@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -171,3 +174,31 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"v{capsys.readouterr().out.strip()}" == version
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"pycompose version {version}\n"
+
+
+def test_help_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """`help CMD` is `CMD --help`, also of a group's; `help` is `--help`."""
+    for words in ([], ["up"], ["container", "run"]):
+        assert main(["help", *words]) == 0
+        helped = capsys.readouterr().out
+        assert main([*words, "--help"]) == 0
+        assert capsys.readouterr().out == helped
+    assert main(["help", "nosuch"]) == 1
+    assert "unknown command 'nosuch'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ("convert", "publish", "bridge"))
+def test_what_there_is_not_names_what_there_is(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert main([name]) == 1
+    assert re.search(f"unknown command '{name}'; (use|give) .*'pycompose ", capsys.readouterr().err)
+
+
+def test_a_full_output_is_nobodys_storage() -> None:
+    """What can't be written to standard output is said of that, and nobody is told to prune."""
+    command = [sys.executable, "-m", "pycompose", "version"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: standard output: cannot write: No space left on device\nhint: write it to another place\n"
+    )

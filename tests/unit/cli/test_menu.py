@@ -38,7 +38,7 @@ def test_keys() -> None:
     screen = Screen()
     detached = threading.Event()
     printer = LogPrinter(screen, screen, project="demo")
-    with Menu(printer, detached.set, source=slave) as menu:
+    with Menu(printer, detached.set, detached.clear, source=slave) as menu:
         menu.show()
         screen.expect(b"Detach")
         os.write(master, b"w")
