@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.config import User
 from pycompose.engine.dataclass import replace
-from pycompose.engine.errors import EngineError, PycomposeError
+from pycompose.engine.errors import EngineError, KeeperLost, PycomposeError
 from pycompose.engine.linux.caps import CAPABILITIES
 from pycompose.policy.health import OUTPUT_KEPT_BYTES, HealthResult
 from pycompose.supervisor.runtime.container_config import merge_environment
@@ -138,9 +138,10 @@ class ExecRunner:
             loop.remove_reader(reading)
             os.close(reading)
 
-    async def probe(self, config: ContainerConfig, spec: HealthSpec) -> HealthResult:
-        """Run a health probe; a probe that can't be started is a failed one."""
+    async def probe(self, config: ContainerConfig, spec: HealthSpec) -> HealthResult | None:
+        """Run a health probe; one that can't be started has failed, one whose keeper has died says nothing (None)."""
         start_ns = time.time_ns()
+        losses = self._runtime.losses
         try:
             code, output = await self.capture(
                 config.id,
@@ -150,6 +151,8 @@ class ExecRunner:
             )
             text = output.decode(errors="replace")
         except PycomposeError as exc:
+            if isinstance(exc, KeeperLost) or self._runtime.losses != losses:
+                return None
             code, text = exc.exit_code, str(exc)
         if code == -1:
             text = f"health check exceeded timeout ({spec.timeout_s:g}s): {text}"

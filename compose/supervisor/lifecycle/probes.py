@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+# Until there is another keeper to ask.
+KEEPER_LOST_S = 0.02
+
+
 class HealthMonitor:
     """The probes of one project. `changed` hears of every new status, `restart` of who wants to be restarted for it."""
 
@@ -59,6 +63,9 @@ class HealthMonitor:
                     lambda: tracked.status is not Status.PAUSED, asyncio.Event()
                 )
             result = await self._ask(tracked, spec)
+            if result is None:
+                await asyncio.sleep(KEEPER_LOST_S)
+                continue
             old, state = (
                 state,
                 after_probe(spec, state, result, since_start_s=time.monotonic() - tracked.started_s),
@@ -71,8 +78,8 @@ class HealthMonitor:
                     self._restart(tracked)
                     return
 
-    async def _ask(self, tracked: TrackedContainer, spec: HealthSpec) -> HealthResult:
-        """Probe once: inside the container, or from outside where `x-ready` says what."""
+    async def _ask(self, tracked: TrackedContainer, spec: HealthSpec) -> HealthResult | None:
+        """Probe once: inside the container, or from outside where `x-ready` says what. None: nobody could."""
         ready = tracked.record.ready
         if ready is None:
             return await self._execs.probe(tracked.config, spec)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from pycompose.engine.errors import EngineError, ExecError, InvalidTransition
+from pycompose.engine.errors import EngineError, ExecError, InvalidTransition, KeeperLost
 from pycompose.engine.state import Status, transition
 from pycompose.model import Hook, Restart
+from pycompose.policy.health import HEALTHY, HealthSpec
 from pycompose.state.records import read_runtime
 
 from tests.support.managed import Bench, in_a_project
+from tests.support.memory_engine import MemoryEngine
+
+if TYPE_CHECKING:
+    from pycompose.engine.api import StartedExec
+    from pycompose.engine.config import Process
 
 ALWAYS = Restart(kind="always")
 
@@ -189,3 +196,30 @@ def test_no_container_moves_so(before: Status, after: Status) -> None:
     """A change that isn't in the table is a mistake of ours, and told as one."""
     with pytest.raises(InvalidTransition, match=f"web: cannot go from {before.value} to {after.value}"):
         transition("web", before, after)
+
+
+class LostThreeTimes(MemoryEngine):
+    """An engine whose connection has ended when a command is to be executed, at first."""
+
+    lost = 3
+
+    def exec(self, container_id: str, process: Process, **more: Any) -> StartedExec:
+        """Fail, or execute it."""
+        if self.lost:
+            self.lost -= 1
+            raise KeeperLost("the keeper is not there")
+        return super().exec(container_id, process, **more)
+
+
+@in_a_project
+async def test_a_probe_that_nobody_could_ask_is_no_result(bench: Bench) -> None:
+    """The container has not failed: the keeper died, and another one asks."""
+    bench.managed.runtime.keeper = LostThreeTimes(bench.paths, bench.managed.engine_event)
+    spec = HealthSpec(args=("true",), interval_s=0.001, retries=1)
+    tracked = await bench.started("web", record={"health": spec})
+
+    await bench.until(lambda: tracked.health is not None and tracked.health.status == HEALTHY)
+
+    assert tracked.health is not None
+    assert [result.exit_code for result in tracked.health.results] == [0]
+    assert bench.actions(tracked) == ["start", "health_status: healthy"]
