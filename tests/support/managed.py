@@ -43,10 +43,13 @@ class Client:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         loop = bench.managed.loop
-        self.peer = Peer(theirs, loop, lambda *_: None, lambda _: self.task.cancel())
+        self.peer = Peer(theirs, loop, lambda *_: None, self._closed)
         bench.clients.append(self)
         message = json.loads(json.dumps(request.to_message()))
         self.task = loop.create_task(bench.dispatcher.handle(self.peer, message, list(fds)))
+
+    def _closed(self, _peer: Peer) -> None:
+        self.task.cancel()
 
     def messages(self) -> list[SupervisorMessage]:
         """Return what has come since the last call."""

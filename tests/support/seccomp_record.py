@@ -12,7 +12,7 @@ from pycompose.engine.seccomp.machines import MACHINES, numbers
 RECORD = Path(__file__).parents[1] / "unit/engine/seccomp/docker.json"
 PROBE = Path(__file__).with_name("syscall_probe.py")
 # The probe's word for each way into the kernel.
-ABIS = dict(zip(("x86_64", "x86", "x32"), MACHINES["x86_64"].abis, strict=True))
+ABIS: dict[str, Any] = dict(zip(("x86_64", "x86", "x32"), MACHINES["x86_64"].abis, strict=True))
 # Docker's fourteen.
 DEFAULT_CAPABILITIES = 0xA80425FB
 

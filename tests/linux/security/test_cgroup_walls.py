@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pycompose.engine.cgroups.base import open_existing
@@ -57,7 +58,7 @@ def mounts() -> str:
     return "; ".join(lines)
 
 
-def attack(lab: Lab, script: str, **fields: object) -> str:
+def attack(lab: Lab, script: str, **fields: Any) -> str:
     """Start a container that attacks and then sleeps; return its id when it has printed `over`."""
     text = f"{ENTER} '{mounts()}; {script}; echo over; exec sleep 600'"
     container = lab.make(text, mounts=TOOLS, security=Security(seccomp="unconfined"), **fields)
@@ -135,7 +136,9 @@ def test_limits_are_not_lifted(kind: Kind, lab: Lab) -> None:
             ("", {"memory.max": "67108864", "pids.max": "40", "cpu.max": "50000 100000"}),
         ):
             for file, text in wanted.items() if controller in place else ():
-                assert (place[controller] / file).read_text(encoding="ascii").strip() == text
+                directory = place[controller]
+                assert directory is not None
+                assert (directory / file).read_text(encoding="ascii").strip() == text
     lab.keeper.discard(container)
 
 

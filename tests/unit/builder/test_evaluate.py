@@ -22,7 +22,8 @@ def evaluated(text: str, target: str = "", base: BaseImage = BASE, **arguments: 
 
 def history(text: str, **arguments: str) -> list[str]:
     """Return the history of the last stage."""
-    done = evaluated(text, **arguments)
+    plan = checked(parse(text))
+    done = evaluate(plan, "", Inputs(arguments=arguments), lambda *_: BASE)
     return [step.history for step in done.stages[done.target].steps if step.history]
 
 

@@ -16,8 +16,8 @@ from pycompose.engine.errors import NoSuchImage
 from pycompose.engine.paths import StatePaths
 from pycompose.errors import ConfigError
 from pycompose.events import Event
-from pycompose.machine.images import stamp_ns
 from pycompose.model import Build, Project, Service, ServiceVolume
+from pycompose.units import stamp_ns
 
 
 @dataclass

@@ -140,7 +140,7 @@ def test_volumes_of_a_project_and_of_a_service(state: StateFiles) -> None:
     state.container("web", volumes=("used", "shared", "anonymous"))
     state.container("db", volumes=("used",), status=Status.EXITED)
 
-    def shown(*services: str) -> dict[str, int]:
+    def shown(*services: str) -> dict[str, int | None]:
         options = VolumesOptions(services=services)
         return {view.name: view.links for view in listings.volumes(state.context, "demo", options)}
 

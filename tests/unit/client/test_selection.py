@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pycompose.client.options import StatsOptions
@@ -86,7 +86,7 @@ def test_containers_of_a_project_or_of_all(tmp_path: Path) -> None:
     web, db = state.container("web"), state.container("db", status=Status.EXITED)
     other = state.container("web", project="other", status=Status.PAUSED)
 
-    def chosen(project: str, **options: tuple[str, ...]) -> list[str]:
+    def chosen(project: str, **options: Any) -> list[str]:
         return [one.id for one in chosen_containers(state.context, project, StatsOptions(**options))]
 
     assert chosen("demo") == [db, web]

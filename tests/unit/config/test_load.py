@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pycompose.config.discover import find_project
@@ -161,6 +162,7 @@ def test_the_variable_behind_an_error_is_named(tmp_path: Path, text: str, hint: 
 @pytest.mark.parametrize("missing", ("a.env", "/nowhere/a.env"))
 def test_a_missing_file_is_named_once(tmp_path: Path, missing: str) -> None:
     """With its directory, when it is none below this one."""
+    options: dict[str, Any]
     for options in ({"files": (missing,)}, {"env_files": (missing,)}):
         write(tmp_path, {"compose.yaml": ONE})
         with pytest.raises(ConfigError) as caught:

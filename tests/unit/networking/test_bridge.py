@@ -67,7 +67,7 @@ def test_ipv6_without_a_subnet_is_the_same_each_time() -> None:
     one, two = made(enable_ipv6=True), made(enable_ipv6=True, enable_ipv4=False)
 
     assert one.subnet6 == two.subnet6
-    assert ipaddress.ip_network(one.subnet6).subnet_of(ipaddress.IPv6Network("fd00::/8"))
+    assert ipaddress.IPv6Network(one.subnet6).subnet_of(ipaddress.IPv6Network("fd00::/8"))
     assert (two.subnet, two.gateway, two.static6) == ("", "", False)
 
 

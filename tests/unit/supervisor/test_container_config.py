@@ -183,7 +183,8 @@ def test_security_options() -> None:
 def test_namespaces(key: str, mode: str, result: str) -> None:
     """Each is a mode of its own, the host's, or that of another container, whose id is known by then."""
     parts = replace(PARTS, joined={"service:db": "d" * 64})
-    namespaces = made(parts=parts, **{key: mode}).namespaces
+    fields: dict[str, Any] = {key: mode}
+    namespaces = made(parts=parts, **fields).namespaces
 
     assert getattr(namespaces, key.removesuffix("_mode")) == result
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pycompose.engine.images.spec import Image
 
 ID = "c" * 64
-ME = {"uid": str(os.getuid()), "gid": str(os.getgid())}
+ME: dict[str, Any] = {"uid": str(os.getuid()), "gid": str(os.getgid())}
 
 
 @pytest.fixture
