@@ -54,7 +54,7 @@ DENIED_SSH_KEYS = "ssh_host_"
 _TRIES = 3
 
 _DIRECTORIES = (
-    ("tmp", 0o1777), ("var/tmp", 0o1777), ("run", 0o755), ("run/lock", 0o1777), ("root", 0o700),
+    ("tmp", 0o1777), ("var", 0o755), ("var/tmp", 0o1777), ("run", 0o755), ("run/lock", 0o1777), ("root", 0o700),
     ("home", 0o755), ("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("mnt", 0o755), ("media", 0o755),
     ("srv", 0o755), ("var/lib", 0o755), ("var/log", 0o755), ("var/cache", 0o755), ("var/spool", 0o755),
     ("var/mail", 0o2775), ("var/opt", 0o755), ("var/local", 0o755), ("var/backups", 0o755),
