@@ -20,7 +20,7 @@ from pycompose.engine.config import Limits, Mount, MountKind, Namespaces, Securi
 from tests.support.lab import Lab
 
 MIB = 1024 * 1024
-LIMITS = Limits(memory_bytes=64 * MIB, memory_swap_bytes=64 * MIB, pids=40, cpus=0.5, cpuset="0")
+LIMITS = Limits(memory_bytes=24 * MIB, memory_swap_bytes=24 * MIB, pids=20, cpus=0.5, cpuset="0")
 TOOLS = tuple(
     Mount(kind=MountKind.BIND, source=os.path.realpath(path), target=path, read_only=True)
     for path in ("/usr", "/lib", "/lib64")
@@ -121,9 +121,9 @@ def test_limits_are_not_lifted(kind: Kind, lab: Lab) -> None:
         for name in names.split(","):
             for file, text in FILES.get(name, {}).items():
                 script += f"[ -e /tmp/{number}/{file} ] && echo {text} >/tmp/{number}/{file}; "
-    forks = 'trap "kill \\$p; wait" EXIT; for i in `seq 60`; do sleep 600 & p="$p $!"; done'
+    forks = 'trap "kill \\$p; wait" EXIT; for i in `seq 30`; do sleep 600 & p="$p $!"; done'
     script += f"({forks}) 2>&1 | head -n 1; "
-    script += "for i in 1 2; do head -c 100000000 /dev/zero | tail; echo memory $?; done; nproc"
+    script += "head -c 40000000 /dev/zero | tail; echo memory $?; nproc"
     container = attack(lab, script, limits=LIMITS)
     output = lab.output(container)
 
@@ -133,11 +133,11 @@ def test_limits_are_not_lifted(kind: Kind, lab: Lab) -> None:
     group = open_existing(lab.paths, container)
     for place in (group.walls, *([] if kind is not Kind.V2 else [{"": group.unified}])):
         for controller, wanted in (
-            ("memory", {"memory.limit_in_bytes": "67108864"}),
-            ("pids", {"pids.max": "40"}),
+            ("memory", {"memory.limit_in_bytes": str(24 * MIB)}),
+            ("pids", {"pids.max": "20"}),
             ("cpu", {"cpu.cfs_quota_us": "50000"}),
             ("cpuset", {"cpuset.cpus": "0"}),
-            ("", {"memory.max": "67108864", "pids.max": "40", "cpu.max": "50000 100000"}),
+            ("", {"memory.max": str(24 * MIB), "pids.max": "20", "cpu.max": "50000 100000"}),
         ):
             for file, text in wanted.items() if controller in place else ():
                 directory = place[controller]
@@ -195,10 +195,10 @@ def test_an_ordinary_user_reads_his_limits(kind: Kind, lab: Lab) -> None:
     """Java, Go and Node choose their sizes by them; in Docker they can."""
     if kind is Kind.V2:
         script = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max"
-        wanted = ["67108864", "40", "50000 100000"]
+        wanted = [str(24 * MIB), "20", "50000 100000"]
     else:
         script = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes pids/pids.max cpu/cpu.cfs_quota_us"
-        wanted = ["67108864", "40", "50000"]
+        wanted = [str(24 * MIB), "20", "50000"]
     code, text = lab.run(["su", "-s", "/bin/sh", "app", "-c", script], limits=LIMITS)
 
     assert (code, text.splitlines()) == (0, wanted)
@@ -213,7 +213,7 @@ def test_cgroup_host_shows_its_own_limits(kind: Kind, lab: Lab) -> None:
         script, limits=LIMITS, namespaces=Namespaces(network="host", cgroup="host"), process={}
     )
 
-    assert text.splitlines()[0] == "67108864"
+    assert text.splitlines()[0] == str(24 * MIB)
     assert f"/{lab.paths.cgroup_parent}/" in text
     assert code == 0
 
