@@ -31,9 +31,9 @@ from pycompose.engine.api import (
     OnEvent,
     StartedExec,
 )
-from pycompose.engine.config import Process, from_json, plain
+from pycompose.engine.config import Process, from_json
 from pycompose.engine.errors import EngineError, KeeperLost, NoSuchContainer
-from pycompose.engine.keeper import wire
+from pycompose.engine.keeper import requests, wire
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.seccomp.filters import Filters
 from pycompose.engine.state import ContainerState, read_state
@@ -133,7 +133,7 @@ class KeeperClient:
         keeper = cls(paths, project, sock, on_event, child)
         keeper._thread.start()
         try:
-            result, _fds = keeper._call("hello", protocol=wire.PROTOCOL)
+            result, _fds = keeper._call(requests.Hello(protocol=wire.PROTOCOL))
         except EngineError:
             keeper.close()
             raise
@@ -151,13 +151,8 @@ class KeeperClient:
         """
         held = hold or {}
         counts = {key: len(fds) for key, fds in held.items()}
-        self._call(
-            "start",
-            [fd for fds in held.values() for fd in fds],
-            container=container_id,
-            filter=self._filter(container_id),
-            hold=counts,
-        )
+        request = requests.Start(container=container_id, filter=self._filter(container_id), hold=counts)
+        self._call(request, [fd for fds in held.values() for fd in fds])
         return read_state(self._paths, container_id)
 
     def exec(  # noqa: PLR0913 - a stream each
@@ -176,16 +171,15 @@ class KeeperClient:
         Returns when it has executed. Raises ExecError (126, 127), ChildError, StateError.
         """
         given = [] if process.tty else [stdin, stdout, stderr]
-        result, fds = self._call(
-            "exec",
-            [fd for fd in given if fd is not None],
+        request = requests.Exec(
             container=container_id,
+            process=process,
             filter=self._filter(container_id),
-            process=plain(process),
-            streams=[fd is not None for fd in given] or [False] * 3,
+            streams=tuple(fd is not None for fd in given) or (False, False, False),
             rows=rows,
             columns=cols,
         )
+        result, fds = self._call(request, [fd for fd in given if fd is not None])
         return StartedExec(id=result["exec"], pid=result["pid"], terminal=fds[0] if fds else None)
 
     def _filter(self, container_id: str) -> str:
@@ -197,31 +191,31 @@ class KeeperClient:
 
     def signal(self, container_id: str, signum: int) -> None:
         """Send a signal to the first process of a container."""
-        self._call("signal", container=container_id, signal=signum)
+        self._call(requests.SignalContainer(container=container_id, signal=signum))
 
     def signal_exec(self, exec_id: str, signum: int) -> None:
         """Send a signal to an executed process."""
-        self._call("signal_exec", exec=exec_id, signal=signum)
+        self._call(requests.SignalExec(exec=exec_id, signal=signum))
 
     def kill(self, container_id: str) -> None:
         """SIGKILL every process of a container, also a paused one."""
-        self._call("kill", container=container_id)
+        self._call(requests.Kill(container=container_id))
 
     def kill_exec(self, exec_id: str) -> None:
         """SIGKILL an executed process and everything it started."""
-        self._call("kill_exec", exec=exec_id)
+        self._call(requests.KillExec(exec=exec_id))
 
     def pause(self, container_id: str) -> None:
         """Freeze a container; raises StateError when it isn't running."""
-        self._call("pause", container=container_id)
+        self._call(requests.Pause(container=container_id))
 
     def unpause(self, container_id: str) -> None:
         """Thaw a container."""
-        self._call("unpause", container=container_id)
+        self._call(requests.Unpause(container=container_id))
 
     def resize(self, target: str, rows: int, cols: int) -> None:
         """Set the size of the terminal of a container or an exec, in characters."""
-        self._call("resize", target=target, rows=rows, columns=cols)
+        self._call(requests.Resize(target=target, rows=rows, columns=cols))
 
     def attach(  # noqa: PLR0913 - a stream each, and how
         self,
@@ -244,59 +238,58 @@ class KeeperClient:
         given = {"stdout": stdout, "stderr": stderr}
         names = [name for name, fd in given.items() if fd is not None]
         fds = [fd for fd in given.values() if fd is not None]
-        result, received = self._call(
-            "attach",
-            fds,
+        request = requests.Attach(
             container=container_id,
-            streams=names,
+            streams=tuple(names),
             patient=patient,
             early=early,
             rows=rows,
             columns=columns,
         )
+        result, received = self._call(request, fds)
         return AttachedStreams(**dict(zip(result["streams"], received, strict=True)))
 
     def give_terminal(self, container_id: str, terminal: int) -> None:
         """Give a new keeper the terminal of a container that it has adopted; nothing where it has it already."""
-        self._call("terminal", [terminal], container=container_id)
+        self._call(requests.TakeTerminal(container=container_id), [terminal])
 
     def guard(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         """Have the keeper start `argv` when this connection ends, after a moment; for () nothing."""
-        self._call("guard", argv=list(argv), environment=dict(environment))
+        self._call(requests.Guard(argv=tuple(argv), environment=dict(environment)))
 
     def close_stdin(self, container_id: str) -> None:
         """Close the keeper's end of a container's input, for good: when every copy is closed, it reads the end."""
-        self._call("close_stdin", container=container_id)
+        self._call(requests.CloseStdin(container=container_id))
 
     def hold(self, key: str, fds: Sequence[int]) -> None:
         """Have the keeper hold copies of `fds` under `key`, at most 64, in place of what it held there."""
-        self._call("hold", fds, key=key)
+        self._call(requests.Hold(key=key), fds)
 
     def take(self, key: str) -> Fds:
         """Return copies of what is held under `key`; the keeper goes on holding them."""
-        return self._call("take", key=key)[1]
+        return self._call(requests.Take(key=key))[1]
 
     def drop(self, key: str) -> None:
         """Have the keeper close what it holds under `key`."""
-        self._call("drop", key=key)
+        self._call(requests.Drop(key=key))
 
     def held(self) -> Keys:
         """Return the keys of what is held."""
-        return list(self._call("held")[0]["keys"])
+        return list(self._call(requests.ListHeld())[0]["keys"])
 
     def list(self) -> Entries:
         """Return id, pid and status (starting, running, paused) of each container."""
-        return list(self._call("list")[0]["containers"])
+        return list(self._call(requests.ListContainers())[0]["containers"])
 
     def discard(self, container_id: str) -> None:
         """Kill a container if it runs; remove its control group, FIFOs and run directory. Can be repeated."""
-        self._call("discard", container=container_id)
+        self._call(requests.Discard(container=container_id))
 
     def shutdown(self, *, force: bool = False) -> None:
         """End the keeper; raises StateError while it has containers, unless `force` kills them."""
         self._ending = True
         try:
-            self._call("shutdown", force=force)
+            self._call(requests.Shutdown(force=force))
         except EngineError:
             self._ending = False
             raise
@@ -310,11 +303,11 @@ class KeeperClient:
             self._thread.join()
         self._sock.close()
 
-    def _call(self, op: str, fds: Sequence[int] = (), **arguments: Any) -> tuple[dict[str, Any], Fds]:
+    def _call(self, request: requests.KeeperRequest, fds: Sequence[int] = ()) -> tuple[dict[str, Any], Fds]:
         """Send one request and wait for its answer."""
         number = next(self._numbers)
         answer: queue.SimpleQueue[tuple[dict[str, Any], Fds]] = queue.SimpleQueue()
-        data = wire.encode({"id": number, "op": op, **arguments})
+        data = wire.encode(request.message(number))
         with self._lock:
             if self._gone:
                 raise self._lost()
@@ -399,7 +392,7 @@ def _answers(path: Path) -> bool:
             return False
         with sock, contextlib.suppress(ConnectionError, TimeoutError):
             sock.settimeout(_ANSWER_S)
-            wire.send(sock, wire.encode({"id": 0, "op": "hello", "protocol": wire.PROTOCOL}))
+            wire.send(sock, wire.encode(requests.Hello(protocol=wire.PROTOCOL).message(0)))
             if sock.recv(1):
                 return True
     return True

@@ -34,7 +34,7 @@ from pycompose.engine.errors import (
     PycomposeError,
     StateError,
 )
-from pycompose.engine.keeper import adopt, spawn, wire
+from pycompose.engine.keeper import adopt, requests, spawn, wire
 from pycompose.engine.keeper.attach import AttachedPipe
 from pycompose.engine.keeper.connection import ClientConnection, Reply
 from pycompose.engine.keeper.loop import Loop
@@ -120,11 +120,12 @@ class Keeper:
         try:
             if not connection.greeted and name != "hello":
                 raise EngineError("keeper: cannot serve: no hello")
-            if operation is None:
+            request = requests.request_of(message)
+            if operation is None or request is None:
                 raise EngineError(f"keeper: cannot serve: unknown operation {name}")
             if name == "hello":
                 connection.greeted = True
-            operation(message, fds, reply)
+            operation(request, fds, reply)
         except PycomposeError as exc:
             reply.fail(exc)
         except OSError as exc:
@@ -149,11 +150,11 @@ class Keeper:
 
     # Containers
 
-    def op_hello(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_hello(self, request: requests.Hello, _fds: list[int], reply: Reply) -> None:
         """Compare protocol numbers."""
-        if message["protocol"] != wire.PROTOCOL:
+        if request.protocol != wire.PROTOCOL:
             raise KeeperMismatch(
-                f"keeper of {self._project}: speaks protocol {wire.PROTOCOL}, not {message['protocol']}",
+                f"keeper of {self._project}: speaks protocol {wire.PROTOCOL}, not {request.protocol}",
                 pid=os.getpid(),
                 hint="it was started by another version of pycompose: take the project down with that one",
             )
@@ -171,16 +172,16 @@ class Keeper:
         else:
             reply.ok({"pid": os.getpid(), "project": self._project})
 
-    def op_start(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+    def op_start(self, request: requests.Start, fds: list[int], reply: Reply) -> None:
         """Clone a container and answer when it has executed; hold what comes with it, too."""
-        container_id = message["container"]
+        container_id = request.container
         if container_id in self._containers or container_id in self._waiting:
             raise StateError(f"container {container_id[:12]}: cannot start: it is running already")
         given = iter(fds)
-        for key, count in message["hold"].items():
+        for key, count in request.hold.items():
             self._hold(key, list(itertools.islice(given, count)))
         config = from_json(ContainerConfig, read_json(self._paths.container(container_id) / "config.json"))
-        packed = a2b_base64(message["filter"])
+        packed = a2b_base64(request.filter)
         self._start(config, packed, reply, time.monotonic() + _EMPTY_S)
 
     def _start(self, config: ContainerConfig, packed: bytes, reply: Reply, deadline: float) -> None:
@@ -253,25 +254,25 @@ class Keeper:
         self._ended.pop(config.id, None)
         return container
 
-    def op_exec(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+    def op_exec(self, request: requests.Exec, fds: list[int], reply: Reply) -> None:
         """Execute a process in a running container; answer when it has executed."""
-        container = self._container(message)
+        container = self._container(request.container)
         if container.state.status is not Status.RUNNING:
             raise StateError(f"container {container.config.name}: cannot execute: it is {container.status}")
-        wanted = from_json(Process, message["process"])
+        wanted = request.process
         given = iter(fds)
-        stdio = [next(given) if there else -1 for there in message["streams"]]
+        stdio = [next(given) if there else -1 for there in request.streams]
         exec_id = os.urandom(8).hex()
         group = container.group.exec_leaf(exec_id)
         try:
             child = self._launcher.execution(
                 container.config,
                 wanted,
-                a2b_base64(message["filter"]),
+                a2b_base64(request.filter),
                 group,
                 container.pidfd,
                 stdio=(stdio[0], stdio[1], stdio[2]),
-                size=(message["rows"], message["columns"]),
+                size=(request.rows, request.columns),
                 room=container.group.has_room(2),
             )
         except BaseException:
@@ -292,55 +293,55 @@ class Keeper:
         )
         self._executions[exec_id] = execution
 
-    def op_signal(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_signal(self, request: requests.SignalContainer, _fds: list[int], reply: Reply) -> None:
         """Signal the first process of a container."""
-        self._container(message).signal(message["signal"])
+        self._container(request.container).signal(request.signal)
         reply.ok()
 
-    def op_signal_exec(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_signal_exec(self, request: requests.SignalExec, _fds: list[int], reply: Reply) -> None:
         """Signal an executed process."""
-        self._execution(message).signal(message["signal"])
+        self._execution(request.exec).signal(request.signal)
         reply.ok()
 
-    def op_kill(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_kill(self, request: requests.Kill, _fds: list[int], reply: Reply) -> None:
         """SIGKILL a whole container."""
-        self._container(message).kill()
+        self._container(request.container).kill()
         reply.ok()
 
-    def op_kill_exec(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_kill_exec(self, request: requests.KillExec, _fds: list[int], reply: Reply) -> None:
         """SIGKILL an executed process and what it started."""
-        self._execution(message).kill()
+        self._execution(request.exec).kill()
         reply.ok()
 
-    def op_pause(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_pause(self, request: requests.Pause, _fds: list[int], reply: Reply) -> None:
         """Freeze a container."""
-        self._container(message).pause(paused=True)
+        self._container(request.container).pause(paused=True)
         reply.ok()
 
-    def op_unpause(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_unpause(self, request: requests.Unpause, _fds: list[int], reply: Reply) -> None:
         """Thaw a container."""
-        self._container(message).pause(paused=False)
+        self._container(request.container).pause(paused=False)
         reply.ok()
 
-    def op_resize(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_resize(self, request: requests.Resize, _fds: list[int], reply: Reply) -> None:
         """Set the size of a terminal."""
-        name = message["target"]
+        name = request.target
         target = self._executions.get(name) or self._containers.get(name)
         if target is None:
             raise NoSuchContainer(f"container {name[:12]}: cannot resize: not running here")
-        target.resize(message["rows"], message["columns"])
+        target.resize(request.rows, request.columns)
         reply.ok()
 
-    def op_attach(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+    def op_attach(self, request: requests.Attach, fds: list[int], reply: Reply) -> None:
         """Pass output on to pipes, hand out the input and the terminal."""
-        container_id = message["container"]
-        container = None if message["early"] else self._container(message)
+        container_id = request.container
+        container = None if request.early else self._container(request.container)
         pipes: list[tuple[str, AttachedPipe]] = []
-        for fd, stream in zip(fds, message["streams"], strict=True):
-            pipes.append((stream, AttachedPipe(self.loop, os.dup(fd), patient=message["patient"])))
+        for fd, stream in zip(fds, request.streams, strict=True):
+            pipes.append((stream, AttachedPipe(self.loop, os.dup(fd), patient=request.patient)))
         if container is None:
             self._pending.setdefault(
-                container_id, _PendingAttach(message["rows"], message["columns"])
+                container_id, _PendingAttach(request.rows, request.columns)
             ).pipes.extend(pipes)
             reply.ok({"streams": []})
             return
@@ -350,19 +351,19 @@ class Keeper:
         there = [name for name, fd in ends.items() if fd >= 0]
         reply.ok({"streams": there}, [ends[name] for name in there])
 
-    def op_terminal(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+    def op_terminal(self, request: requests.TakeTerminal, fds: list[int], reply: Reply) -> None:
         """Take the terminal of an adopted container, whose keeper died with its own copy."""
-        container = self._container(message)
+        container = self._container(request.container)
         if container.config.process.tty and container.terminal < 0:
             container.take_terminal(os.dup(fds[0]))
         reply.ok()
 
-    def op_close_stdin(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_close_stdin(self, request: requests.CloseStdin, _fds: list[int], reply: Reply) -> None:
         """Close our end of a container's input."""
-        self._container(message).close_stdin()
+        self._container(request.container).close_stdin()
         reply.ok()
 
-    def op_list(self, _message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_list(self, _request: requests.ListContainers, _fds: list[int], reply: Reply) -> None:
         """Tell which containers there are."""
         reply.ok(
             {
@@ -373,9 +374,9 @@ class Keeper:
             }
         )
 
-    def op_discard(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_discard(self, request: requests.Discard, _fds: list[int], reply: Reply) -> None:
         """Kill a container if it runs, and remove all it has at run time."""
-        container_id = message["container"]
+        container_id = request.container
         container = self._containers.get(container_id)
 
         def finish() -> None:
@@ -408,23 +409,23 @@ class Keeper:
 
     # Descriptors
 
-    def op_hold(self, message: dict[str, Any], fds: list[int], reply: Reply) -> None:
+    def op_hold(self, request: requests.Hold, fds: list[int], reply: Reply) -> None:
         """Keep descriptors under a key, in place of those it had."""
-        self._hold(message["key"], fds)
+        self._hold(request.key, fds)
         reply.ok()
 
-    def op_take(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_take(self, request: requests.Take, _fds: list[int], reply: Reply) -> None:
         """Hand out copies of what is held."""
-        if message["key"] not in self._held:
-            raise EngineError(f"keeper: cannot take {message['key']}: nothing held under this key")
-        reply.ok({}, self._held[message["key"]])
+        if request.key not in self._held:
+            raise EngineError(f"keeper: cannot take {request.key}: nothing held under this key")
+        reply.ok({}, self._held[request.key])
 
-    def op_drop(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_drop(self, request: requests.Drop, _fds: list[int], reply: Reply) -> None:
         """Close what is held."""
-        self._drop(message["key"])
+        self._drop(request.key)
         reply.ok()
 
-    def op_held(self, _message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_held(self, _request: requests.ListHeld, _fds: list[int], reply: Reply) -> None:
         """Tell the keys."""
         reply.ok({"keys": sorted(self._held)})
 
@@ -438,12 +439,12 @@ class Keeper:
 
     # The end
 
-    def op_guard(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_guard(self, request: requests.Guard, _fds: list[int], reply: Reply) -> None:
         """Register the supervisor of this connection, and how to restart it."""
-        self._restarter.register(reply.connection, message["argv"], message["environment"])
+        self._restarter.register(reply.connection, request.argv, request.environment)
         reply.ok()
 
-    def op_shutdown(self, message: dict[str, Any], _fds: list[int], reply: Reply) -> None:
+    def op_shutdown(self, request: requests.Shutdown, _fds: list[int], reply: Reply) -> None:
         """End this process, when it has no containers, or after killing them."""
 
         def finish() -> None:
@@ -452,7 +453,7 @@ class Keeper:
                 reply.ok()
                 self.loop.stop()
 
-        if self._containers and not message["force"]:
+        if self._containers and not request.force:
             count = len(self._containers)
             raise StateError(f"keeper of {self._project}: cannot end: it has {count} containers")
         for container_id, container in self._containers.items():
@@ -496,16 +497,16 @@ class Keeper:
     def _helpers_pending(self) -> bool:
         return any(not execution.told for execution in self._executions.values())
 
-    def _container(self, message: dict[str, Any]) -> Container:
-        container = self._containers.get(message["container"])
+    def _container(self, container_id: str) -> Container:
+        container = self._containers.get(container_id)
         if container is None:
-            raise NoSuchContainer(f"container {message['container'][:12]}: not running here")
+            raise NoSuchContainer(f"container {container_id[:12]}: not running here")
         return container
 
-    def _execution(self, message: dict[str, Any]) -> Execution:
-        execution = self._executions.get(message["exec"])
+    def _execution(self, exec_id: str) -> Execution:
+        execution = self._executions.get(exec_id)
         if execution is None:
-            raise NoSuchContainer(f"exec {message['exec']}: not running here")
+            raise NoSuchContainer(f"exec {exec_id}: not running here")
         return execution
 
 

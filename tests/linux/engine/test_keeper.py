@@ -192,10 +192,20 @@ def test_a_container_that_isnt_there_can_neither_start_nor_execute(lab: Lab) -> 
 
 def test_unknown_operations_and_bad_arguments_are_answered(lab: Lab) -> None:
     """A request that makes no sense is an error of this request only."""
-    with pytest.raises(EngineError, match="unknown operation fly"):
-        lab.keeper._call("fly")
-    with pytest.raises(EngineError, match="cannot signal: KeyError"):
-        lab.keeper._call("signal")
+    path = lab.paths.keeper_socket(PROJECT)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        with wire.address(path) as name:
+            sock.connect(name)
+        answers = []
+        for number, message in enumerate(
+            ({"op": "hello", "protocol": wire.PROTOCOL}, {"op": "fly"}, {"op": "signal"})
+        ):
+            wire.send(sock, wire.encode({"id": number, **message}))
+            received = wire.receive(sock)
+            assert received is not None
+            answers.append(received[0].get("error", {}).get("message", ""))
+    assert "unknown operation fly" in answers[1]
+    assert "cannot signal: TypeError" in answers[2]
     assert lab.keeper.list() == []
 
 
