@@ -55,12 +55,11 @@ MODULES = (
     *sorted({row.use_case for row in COMMANDS.values() if row.use_case}),
     "pycompose.cli.display.progress", "pycompose.cli.display.terminal", "pycompose.client.context",
     "pycompose.client.images", "pycompose.client.oneoff", "pycompose.client.ready_images",
-    "pycompose.config.bind", "pycompose.config.hashing",
-    "pycompose.config.load", "pycompose.config.render", "pycompose.config.runnable",
-    "pycompose.config.seccomp_profiles", "pycompose.engine.cgroups.stats", "pycompose.engine.images.gc",
-    "pycompose.engine.images.host", "pycompose.engine.paths", "pycompose.ipc.retry",
-    "pycompose.machine.images", "pycompose.privileges", "pycompose.state.records", "pycompose.state.snapshot",
-    "pycompose.volumes.store",
+    "pycompose.config.bind", "pycompose.config.hashing", "pycompose.config.load", "pycompose.config.render",
+    "pycompose.config.runnable", "pycompose.config.seccomp_profiles", "pycompose.engine.cgroups.stats",
+    "pycompose.engine.images.gc", "pycompose.engine.images.host", "pycompose.engine.paths",
+    "pycompose.ipc.retry", "pycompose.machine.images", "pycompose.privileges", "pycompose.state.records",
+    "pycompose.state.snapshot", "pycompose.volumes.store",
 )  # fmt: skip
 
 
