@@ -79,6 +79,7 @@ def service_request(
         pull=flags.pull or bool(tree.get("pull")),
         allow_insecure="security.insecure" in (tree.get("entitlements") or ())
         or bool(tree.get("privileged")),
+        allow_host_network="network.host" in (tree.get("entitlements") or ()),
         source_date_epoch=epoch(arguments, environment),
         tags=tuple(tree.get("tags") or ()),
     )

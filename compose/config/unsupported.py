@@ -69,6 +69,8 @@ def _userns_mode(mode: str) -> str | None:
 _RULES: Trie[Reason] = compile_table(
     {
         "networks.*.ipam.options": "has no effect: the one driver for addresses takes no options",
+        "services.*.build.cache_from": "has no effect: builds use the cache of this machine",
+        "services.*.build.cache_to": "has no effect: the cache stays on this machine",
         "services.*.build.isolation": WINDOWS,
         "services.*.build.provenance": "has no effect: builds make no attestations",
         "services.*.build.sbom": "has no effect: builds make no attestations",

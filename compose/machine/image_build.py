@@ -117,6 +117,7 @@ def _request(
         no_cache=no_cache,
         pull=options.pull,
         allow_insecure="security.insecure" in options.allow,
+        allow_host_network="network.host" in options.allow,
         source_date_epoch=requests.epoch(given, context.environment),
     )
 

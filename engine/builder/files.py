@@ -27,6 +27,13 @@ def run(scope: Scope, instruction: Instruction) -> None:
             word="--network",
             hint=suggestion(network, ["default", "none", "host"]) or "default, none or host",
         )
+    if network == "host" and not scope.whole.inputs.allow_host_network:
+        raise scope.fail(
+            instruction,
+            "network.host is not allowed",
+            word="--network",
+            hint="it needs the entitlement network.host",
+        )
     security = flags.get("security") or "sandbox"
     if security not in ("sandbox", "insecure"):
         raise scope.fail(instruction, f"security {security!r} is not valid", word="--security")

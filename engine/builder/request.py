@@ -49,6 +49,7 @@ class BuildRequest:
     no_cache: tuple[str, ...] | None = None
     pull: bool = False
     allow_insecure: bool = False
+    allow_host_network: bool = False
     source_date_epoch: int | None = None
     tags: tuple[str, ...] = ()
 

@@ -128,6 +128,7 @@ class Solver:
             platform=platform_arguments(target, machine(), request.target),
             contexts=frozenset(name.lower() for name in request.contexts),
             allow_insecure=request.allow_insecure,
+            allow_host_network=request.allow_host_network or request.network == "host",
         )
         evaluated = evaluate(plan, request.target, inputs, self._sources.base_image)
         for name in evaluated.unused_arguments:

@@ -108,6 +108,7 @@ class Inputs:
     platform: Mapping[str, str] = field(default_factory=dict)
     contexts: frozenset[str] = frozenset()
     allow_insecure: bool = False
+    allow_host_network: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

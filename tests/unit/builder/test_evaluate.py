@@ -153,6 +153,7 @@ def test_here_documents() -> None:
         ("FROM a\nHEALTHCHECK --interval=5 CMD x\n", "no duration of at least 1ms"),
         ("FROM a\nENV a=${b\n", "failed to process '${b'"),
         ("FROM a\nRUN --security=insecure x\n", "security.insecure is not allowed"),
+        ("FROM a\nRUN --network=host x\n", "network.host is not allowed"),
     ),
 )
 def test_errors(text: str, message: str) -> None:
