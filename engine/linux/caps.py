@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from pycompose.engine.errors import EngineError
-from pycompose.engine.linux.libc import call, syscall
+from pycompose.engine.linux.libc import syscall
 
 CAPABILITIES = (
     "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
@@ -69,14 +69,14 @@ def drop_bounding(keep: int) -> None:
     """Remove everything but `keep` from the bounding set; raises OSError."""
     for number in range(last_capability() + 1):
         if not keep >> number & 1:
-            call("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0)
+            syscall("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0)
 
 
 def set_capabilities(effective: int, permitted: int) -> None:
     """Set the effective and permitted sets; inheritable and ambient become empty. Raises OSError."""
     capset(effective, permitted)
     try:
-        call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+        syscall("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     except OSError as exc:
         if exc.errno != errno.EINVAL:
             raise

@@ -40,7 +40,8 @@ def openat2(dir_fd: int, path: str | bytes, flags: int, *, mode: int = 0, resolv
     """Return a close-on-exec descriptor of `path`, by openat2; raises OSError whose filename is `path`.
 
     The kernel answers EAGAIN when something was renamed while it looked for `..` under RESOLVE_IN_ROOT or
-    RESOLVE_BENEATH; that is retried, as the man page asks.
+    RESOLVE_BENEATH; that is retried, as the man page asks. With O_NONBLOCK it also is the answer for a file that
+    somebody has a lease on (fcntl(2), F_SETLEASE), a container for example.
     """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     for _ in range(_RETRIES):
@@ -49,7 +50,7 @@ def openat2(dir_fd: int, path: str | bytes, flags: int, *, mode: int = 0, resolv
         except OSError as exc:
             if exc.errno != errno.EAGAIN:
                 raise
-    raise OSError(errno.EAGAIN, "openat2: renamed under our hands again and again", path)
+    raise OSError(errno.EAGAIN, "openat2: held by a lease, or renamed under our hands again and again", path)
 
 
 def open_host(path: str | bytes, flags: int = os.O_PATH) -> int:
@@ -74,6 +75,11 @@ def split(path: str) -> list[str]:
         elif part not in ("", "."):
             parts.append(part)
     return parts
+
+
+def clean(path: str) -> str:
+    """Return an absolute container path, cleaned lexically."""
+    return "/" + "/".join(split(path))
 
 
 def make_directories(root_fd: int, path: str, mode: int = 0o755) -> int:

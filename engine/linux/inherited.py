@@ -22,7 +22,6 @@ UMASK = 0o022
 _MOST_PROCESSORS = 8192  # NR_CPUS of the largest kernels; what isn't there doesn't matter
 _TIMER_SLACK_NS = 50_000
 _COREDUMP_FILTER = "0x33"  # core(5)
-_IOPRIO_WHO_PROCESS = 1
 _MPOL_DEFAULT = 0
 _PER_LINUX = 0
 _PR_SET_SECUREBITS = 28
@@ -105,16 +104,16 @@ def _write(name: str, text: str) -> Callable[[], None]:
 
 _STEPS: tuple[Callable[[], object], ...] = (
     process.join_new_keyring,
-    lambda: call("prctl", _PR_SET_SECUREBITS, 0, 0, 0, 0),
+    lambda: syscall("prctl", _PR_SET_SECUREBITS, 0, 0, 0, 0),
     _capabilities,
     lambda: call("personality", _PER_LINUX),
     _schedule,
     lambda: os.setpriority(os.PRIO_PROCESS, 0, 0),
-    lambda: syscall("ioprio_set", _IOPRIO_WHO_PROCESS, 0, 0),
+    lambda: process.set_io_priority(0),
     lambda: os.sched_setaffinity(0, range(_MOST_PROCESSORS)),
     lambda: syscall("set_mempolicy", _MPOL_DEFAULT, None, 0),
-    lambda: call("prctl", _PR_SET_TIMERSLACK, _TIMER_SLACK_NS, 0, 0, 0),
-    lambda: call("prctl", _PR_SET_THP_DISABLE, 0, 0, 0, 0),
+    lambda: syscall("prctl", _PR_SET_TIMERSLACK, _TIMER_SLACK_NS, 0, 0, 0),
+    lambda: syscall("prctl", _PR_SET_THP_DISABLE, 0, 0, 0, 0),
     _write("oom_score_adj", "0"),
     _write("coredump_filter", _COREDUMP_FILTER),
 )

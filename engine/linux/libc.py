@@ -11,6 +11,8 @@ import errno
 import os
 from typing import Any
 
+from pycompose.engine.machine import machine_name
+
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 # As wide as a register each, and converted in C: a start makes 250 calls.
@@ -37,8 +39,11 @@ _NUMBERS: dict[str, int] = {
 _OLD_NUMBERS: dict[str, dict[str, int]] = {
     "x86_64": {
         "rt_sigaction": 13,
+        "rt_sigprocmask": 14,
+        "prctl": 157,
         "set_mempolicy": 238,
         "ioprio_set": 251,
+        "ioprio_get": 252,
         "capset": 126,
         "pivot_root": 155,
         "keyctl": 250,
@@ -47,8 +52,11 @@ _OLD_NUMBERS: dict[str, dict[str, int]] = {
     },
     "aarch64": {
         "rt_sigaction": 134,
+        "rt_sigprocmask": 135,
+        "prctl": 167,
         "set_mempolicy": 237,
         "ioprio_set": 30,
+        "ioprio_get": 31,
         "capset": 91,
         "pivot_root": 41,
         "keyctl": 219,
@@ -57,7 +65,7 @@ _OLD_NUMBERS: dict[str, dict[str, int]] = {
     },
 }
 _ZEROS = (0,) * 6
-NUMBERS = {**_NUMBERS, **_OLD_NUMBERS.get(os.uname().machine, {})}
+NUMBERS = {**_NUMBERS, **_OLD_NUMBERS.get(machine_name(), {})}
 
 
 def argument(value: object) -> Any:
@@ -80,7 +88,7 @@ def syscall(name: str, *args: object, path: str | bytes | None = None) -> int:
     """
     number = NUMBERS.get(name)
     if number is None:
-        raise OSError(errno.ENOSYS, f"{name}: no system call number for {os.uname().machine}", path)
+        raise OSError(errno.ENOSYS, f"{name}: no system call number for {machine_name()}", path)
     values = [os.fsencode(value) if type(value) is str else value for value in args]
     result: int = libc.syscall(number, *values, *_ZEROS[len(values) :])
     return result if result >= 0 else check(result, name, path)

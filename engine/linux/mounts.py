@@ -12,6 +12,7 @@ import errno
 import os
 from collections.abc import Iterable, Sequence
 
+from pycompose.engine.linux import userns
 from pycompose.engine.linux.libc import AT_EMPTY_PATH, AT_FDCWD, call, syscall
 
 MS_REC = 0x4000
@@ -26,6 +27,29 @@ MOUNT_ATTR_NODEV = 0x04
 MOUNT_ATTR_NOEXEC = 0x08
 MOUNT_ATTR_NOATIME = 0x10
 MOUNT_ATTR_STRICTATIME = 0x20
+_MOUNT_ATTR__ATIME = 0x70
+MOUNT_ATTR_NODIRATIME = 0x80
+_MOUNT_ATTR_IDMAP = 0x100000
+# Options of mount(8) that belong to the mount, not to the file system: what each sets, or takes back.
+OPTION_ATTRIBUTES = {
+    "ro": (MOUNT_ATTR_RDONLY, True),
+    "rw": (MOUNT_ATTR_RDONLY, False),
+    "nosuid": (MOUNT_ATTR_NOSUID, True),
+    "suid": (MOUNT_ATTR_NOSUID, False),
+    "nodev": (MOUNT_ATTR_NODEV, True),
+    "dev": (MOUNT_ATTR_NODEV, False),
+    "noexec": (MOUNT_ATTR_NOEXEC, True),
+    "exec": (MOUNT_ATTR_NOEXEC, False),
+    "noatime": (MOUNT_ATTR_NOATIME, True),
+    "atime": (MOUNT_ATTR_NOATIME, False),
+    "strictatime": (MOUNT_ATTR_STRICTATIME, True),
+    "nostrictatime": (MOUNT_ATTR_STRICTATIME, False),
+    "relatime": (MOUNT_ATTR_STRICTATIME | MOUNT_ATTR_NOATIME, False),
+    "norelatime": (0, True),
+    "nodiratime": (MOUNT_ATTR_NODIRATIME, True),
+    "diratime": (MOUNT_ATTR_NODIRATIME, False),
+    "defaults": (0, True),
+}
 
 _FSOPEN_CLOEXEC = 1
 _FSMOUNT_CLOEXEC = 1
@@ -52,15 +76,17 @@ class _MountAttr(ctypes.Structure):
     )
 
 
-def new_filesystem(fstype: str, options: Iterable[Option] = (), attributes: int = 0) -> int:
-    """Return the descriptor of a new, detached mount of `fstype`.
+def new_filesystem(
+    fstype: str, options: Iterable[Option] = (), attributes: int = 0, *, source: str = ""
+) -> int:
+    """Return the descriptor of a new, detached mount of `fstype`, of the device `source` if it wants one.
 
     An option's value is text, None for a flag, or a descriptor for options that take one. Raises OSError that
     carries what the filesystem itself says about the option it dislikes.
     """
     fd = syscall("fsopen", fstype, _FSOPEN_CLOEXEC, path=fstype)
     try:
-        syscall("fsconfig", fd, _FSCONFIG_SET_STRING, "source", fstype, 0, path=fstype)
+        syscall("fsconfig", fd, _FSCONFIG_SET_STRING, "source", source or fstype, 0, path=fstype)
         for key, value in options:
             if value is None:
                 syscall("fsconfig", fd, _FSCONFIG_SET_FLAG, key, None, 0, path=key)
@@ -95,7 +121,7 @@ def overlay(lower_fds: Sequence[int], upper_fd: int, work_fd: int, attach_fd: in
     to mount it somewhere first. Raises OSError.
     """
     options: list[Option] = [("lowerdir+", fd) for fd in lower_fds]
-    options += [("upperdir", upper_fd), ("workdir", work_fd)]
+    options += [("upperdir", upper_fd), ("workdir", work_fd), *overlay_marks()]
     try:
         return new_filesystem("overlay", options)
     except OSError as exc:
@@ -105,6 +131,15 @@ def overlay(lower_fds: Sequence[int], upper_fd: int, work_fd: int, attach_fd: in
         return overlay_by_names(lower_fds, upper_fd, work_fd, attach_fd)
 
 
+def overlay_marks() -> tuple[Option, ...]:
+    """Return the option for where an overlay keeps its own attributes: user.* where trusted.* are not for us.
+
+    Without it, a user namespace's overlay reads no marks at all, and directories that were replaced show what was below
+    them (Documentation/filesystems/overlayfs.rst, "userxattr"; Linux 5.11).
+    """
+    return () if userns.is_initial() else (("userxattr", None),)
+
+
 def overlay_by_names(lower_fds: Sequence[int], upper_fd: int, work_fd: int, attach_fd: int) -> int:
     """Return the same overlay by mount(2), with names in /proc/self/fd that need no escaping and no length.
 
@@ -112,7 +147,8 @@ def overlay_by_names(lower_fds: Sequence[int], upper_fd: int, work_fd: int, atta
     """
     name = "/proc/self/fd/{}".format
     lower = ":".join(map(name, lower_fds))
-    data = f"lowerdir={lower},upperdir={name(upper_fd)},workdir={name(work_fd)}"
+    marks = "".join(f",{key}" for key, _value in overlay_marks())
+    data = f"lowerdir={lower},upperdir={name(upper_fd)},workdir={name(work_fd)}{marks}"
     call("mount", "overlay", name(attach_fd), "overlay", 0, data, path="overlay")
     try:
         # The descriptor still means the directory below; the mount on it is found by name.
@@ -137,7 +173,19 @@ def set_attributes(
     mount_fd: int, attributes: int = 0, *, clear: int = 0, propagation: int = 0, recursive: bool = False
 ) -> None:
     """Set MOUNT_ATTR_* flags and/or the propagation (MS_PRIVATE…) of a mount; raises OSError."""
+    if attributes & _MOUNT_ATTR__ATIME:  # one of several values: it can't be set beside the old one
+        clear |= _MOUNT_ATTR__ATIME
     change = _MountAttr(attributes, clear, propagation, 0)
+    flags = AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    syscall("mount_setattr", mount_fd, "", flags, ctypes.byref(change), ctypes.sizeof(change))
+
+
+def map_ids(mount_fd: int, user_namespace: int, *, recursive: bool = False) -> None:
+    """Have a detached mount show the ids that a user namespace maps those on the disk to (Linux 5.12).
+
+    Raises OSError: EINVAL for a file system that can't, EPERM for a mount whose ids are mapped already.
+    """
+    change = _MountAttr(_MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
     flags = AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
     syscall("mount_setattr", mount_fd, "", flags, ctypes.byref(change), ctypes.sizeof(change))
 

@@ -30,6 +30,11 @@ def open_namespace(pid: int | str, kind: str) -> int:
     return os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
 
 
+def is_ours(namespace: int | str, kind: str) -> bool:
+    """Tell whether that namespace, a descriptor or a name in /proc, is the one this process is in; raises OSError."""
+    return os.stat(namespace).st_ino == os.stat(f"/proc/self/ns/{kind}").st_ino
+
+
 def setns(fd: int, kinds: int) -> None:
     """Join the namespace `fd`, or those of `kinds` when `fd` is a pidfd (Linux 5.8); raises OSError."""
     call("setns", fd, kinds)

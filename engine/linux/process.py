@@ -10,25 +10,33 @@ import select
 import signal
 import struct
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from pycompose.engine.errors import EngineError
 from pycompose.engine.linux.libc import call, syscall
 
+CLONE_VM = 0x100
 CLONE_PIDFD = 0x1000
+CLONE_VFORK = 0x4000
 CLONE_PARENT = 0x8000
+CLONE_PARENT_SETTID = 0x100000
 CLONE_INTO_CGROUP = 0x200000000
 CLOSE_RANGE_CLOEXEC = 4
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NAME = 15
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_GET_NO_NEW_PRIVS = 39
+_IOPRIO_WHO_PROCESS = 1
 _KEYCTL_JOIN_SESSION_KEYRING = 1
-_SIGACTION_BYTES = 32
-_SIGSET_BYTES = 8
+_DEFAULT_ACTION = bytes(32)  # SIG_DFL, no flags, empty mask
+_NO_SIGNALS = bytes(8)
+_SIGSET_BYTES = len(_NO_SIGNALS)
+_SIG_SETMASK = 2
 _LAST_SIGNAL = 64
 _LAST_FD = 0xFFFFFFFF
 
@@ -59,7 +67,7 @@ RLIMITS = {
 _RLIM_INFINITY = 2**64 - 1
 
 
-class _CloneArgs(ctypes.Structure):
+class CloneArgs(ctypes.Structure):
     """Struct clone_args of clone3(2), with the field `cgroup` of Linux 5.7."""
 
     _fields_ = tuple(
@@ -77,6 +85,13 @@ class _Rlimit(ctypes.Structure):
     _fields_ = (("soft", ctypes.c_uint64), ("hard", ctypes.c_uint64))
 
 
+def umask() -> int:
+    """Return the umask of this process (proc_pid_status(5)), 0o777 where the kernel doesn't tell (before 4.7)."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        found = [line.split()[1] for line in file if line.startswith("Umask:")]
+    return int(found[0], 8) if found else 0o777
+
+
 def clone3(flags: int, *, cgroup_fd: int | None = None, exit_signal: int = signal.SIGCHLD) -> tuple[int, int]:
     """Fork with `flags`; returns (0, -1) in the child and (pid, pidfd) in the parent.
 
@@ -84,11 +99,13 @@ def clone3(flags: int, *, cgroup_fd: int | None = None, exit_signal: int = signa
     no handler of fork runs, neither libc's nor Python's. Raises OSError.
     """
     pidfd = ctypes.c_int(-1)
-    args = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=exit_signal)
+    args = CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=exit_signal)
+    size = CloneArgs.cgroup.offset
     if cgroup_fd is not None:
         args.flags |= CLONE_INTO_CGROUP
         args.cgroup = cgroup_fd
-    pid = syscall("clone3", ctypes.byref(args), ctypes.sizeof(args))
+        size = ctypes.sizeof(args)
+    pid = syscall("clone3", ctypes.byref(args), size)
     return pid, pidfd.value
 
 
@@ -132,16 +149,28 @@ def signal_handled(pid: int, signum: int) -> bool:
 
 
 def reset_signals() -> None:
-    """Give every signal its default action and block none.
+    """Give every signal its default action and block none; `handled_signals` are those that have another one.
 
-    Python ignores SIGPIPE and SIGXFSZ, and posix_spawn ignores libc's own 32 and 33; execve would hand that
-    on. By the system call, for libc refuses to touch its own two.
+    By the system call: libc refuses to touch its own two, and Python makes objects of all that were blocked.
     """
-    default = ctypes.create_string_buffer(_SIGACTION_BYTES)  # all zero: SIG_DFL, no flags, empty mask
+    for number in handled_signals():
+        syscall("rt_sigaction", number, _DEFAULT_ACTION, None, _SIGSET_BYTES)
+    syscall("rt_sigprocmask", _SIG_SETMASK, _NO_SIGNALS, None, _SIGSET_BYTES)
+
+
+@cache
+def handled_signals() -> tuple[int, ...]:
+    """Return the signals that are ignored or have a handler; as at the first call, so that children needn't ask.
+
+    Python ignores SIGPIPE and SIGXFSZ, and posix_spawn ignores libc's own 32 and 33; execve would hand that on.
+    """
+    found = []
     for number in range(1, _LAST_SIGNAL + 1):
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            syscall("rt_sigaction", number, default, None, _SIGSET_BYTES)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        action = ctypes.create_string_buffer(len(_DEFAULT_ACTION))
+        syscall("rt_sigaction", number, None, action, _SIGSET_BYTES)
+        if any(action.raw[: ctypes.sizeof(ctypes.c_void_p)]):
+            found.append(number)
+    return tuple(found)
 
 
 def close_all_but(keep: Iterable[int]) -> None:
@@ -182,38 +211,53 @@ def end_process(pid: int, program: str, signals: Iterable[signal.Signals], patie
 
 def set_dumpable(*, dumpable: bool) -> None:
     """Allow or forbid that others trace this process and read its memory, PR_SET_DUMPABLE."""
-    call("prctl", _PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)
+    syscall("prctl", _PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)
 
 
 def set_parent_death_signal(signum: int) -> None:
     """Have `signum` sent to this process when its parent ends; 0 is none."""
-    call("prctl", _PR_SET_PDEATHSIG, signum, 0, 0, 0)
+    syscall("prctl", _PR_SET_PDEATHSIG, signum, 0, 0, 0)
+
+
+def set_child_subreaper() -> None:
+    """Become the parent of all descendants whose own one ends, PR_SET_CHILD_SUBREAPER."""
+    syscall("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def set_keep_capabilities(*, keep: bool) -> None:
     """Keep the permitted capabilities over a change of the user id, PR_SET_KEEPCAPS."""
-    call("prctl", _PR_SET_KEEPCAPS, int(keep), 0, 0, 0)
+    syscall("prctl", _PR_SET_KEEPCAPS, int(keep), 0, 0, 0)
 
 
 def set_no_new_privileges() -> None:
     """Let no execve of this process and its children ever add privileges."""
-    call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    syscall("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def has_no_new_privileges() -> bool:
     """Tell whether no execve of this process and its children adds privileges any more."""
-    return call("prctl", _PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
+    return syscall("prctl", _PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
 
 
 def set_name(name: str) -> None:
     """Set what ps calls this thread, at most 15 bytes."""
-    call("prctl", _PR_SET_NAME, name)
+    syscall("prctl", _PR_SET_NAME, name)
 
 
 def join_new_keyring() -> None:
     """Leave the session keyring of whoever started us; kernels without keyrings and full quotas are fine."""
     with contextlib.suppress(OSError):
         syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
+def io_priority(pid: int) -> int:
+    """Return class and priority of the input and output of `pid`, 0 is this process (ioprio_get(2)); raises OSError."""
+    return syscall("ioprio_get", _IOPRIO_WHO_PROCESS, pid)
+
+
+def set_io_priority(priority: int) -> None:
+    """Set class and priority of this process's input and output, 0 is what its niceness gives; raises OSError."""
+    syscall("ioprio_set", _IOPRIO_WHO_PROCESS, 0, priority)
 
 
 def rlimits() -> dict[str, tuple[int, int]]:

@@ -22,3 +22,9 @@ def receive_fds(sock: socket.socket, size_bytes: int, count: int) -> tuple[bytes
             whole = len(rights) - len(rights) % INT_BYTES
             fds += struct.unpack(f"{whole // INT_BYTES}i", rights[:whole])
     return data, fds, flags
+
+
+def peer_uid(sock: socket.socket) -> int:
+    """Return the user of the other side, as our user namespace sees him (SO_PEERCRED, unix(7)); raises OSError."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * INT_BYTES)
+    return int(struct.unpack("3i", credentials)[1])
