@@ -3,76 +3,70 @@
 from __future__ import annotations
 
 import ipaddress
-import os
-import time
 from typing import TYPE_CHECKING
 
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NetworkError
-from pycompose.networking import ipam, veth
-from pycompose.networking.model import (
-    BRIDGE_OPTION,
-    DEFAULT_MTU,
-    DRIVER_OPTION,
-    NetworkSpec,
-    NetworkState,
-    Pool,
-    check_name,
-)
+from pycompose.networking import ipam, settings, veth
+from pycompose.networking.addressing import addressed
+from pycompose.networking.model import BRIDGE_OPTION, GATEWAY_MODES, IPV6_MIN_MTU, ISOLATED, NAT, link_alias
 from pycompose.networking.netlink.rtnetlink import Netlink
 from pycompose.networking.netns import write_sysctls
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from pycompose.networking.model import EndpointState
+    from pycompose.networking.model import EndpointState, NetworkSpec, NetworkState
 
 # Every bridge of ours is in this link group, so that one firewall rule can name them all, whatever their
 # names.
 LINK_GROUP = 0x70796300
-IFNAMSIZ = 15
+
+GATEWAY_MODE, GATEWAY_MODE6 = BRIDGE_OPTION + "gateway_mode_ipv4", BRIDGE_OPTION + "gateway_mode_ipv6"
+HOST_SOURCE, HOST_SOURCE6 = "com.docker.network.host_ipv4", "com.docker.network.host_ipv6"
+# Docker's names (libnetwork/drivers/bridge/labels.go).
+OPTIONS = {
+    BRIDGE_OPTION + "enable_icc": settings.is_switch,
+    BRIDGE_OPTION + "enable_ip_masquerade": settings.is_switch,
+    BRIDGE_OPTION + "host_binding_ipv4": settings.is_address(4),
+    BRIDGE_OPTION + "inhibit_ipv4": settings.is_switch,
+    BRIDGE_OPTION + "name": settings.is_interface,
+    GATEWAY_MODE: settings.is_one_of(GATEWAY_MODES),
+    GATEWAY_MODE6: settings.is_one_of(GATEWAY_MODES),
+    HOST_SOURCE: settings.is_address(4),
+    HOST_SOURCE6: settings.is_address(6),
+}
 
 
 class BridgeDriver:
     """`driver: bridge`: a bridge for each network, a veth pair for each container on it (veth(4))."""
 
     routed = True
+    options = settings.ANY_OPTIONS | OPTIONS
 
-    def new_state(
-        self, spec: NetworkSpec, pools: Iterable[ipam.AddressPool], taken: Collection[ipam.Network]
-    ) -> NetworkState:
-        """Return the state of a network that does not exist yet: checked settings, chosen subnets, new id.
+    def problems(self, spec: NetworkSpec) -> Iterator[settings.SettingProblem]:
+        """Yield what is wrong with the settings of a network."""
+        yield from settings.problems(spec, self.options)
+        for name in (GATEWAY_MODE, GATEWAY_MODE6):
+            if spec.options.get(name) == ISOLATED and not spec.internal:
+                yield settings.SettingProblem(
+                    ("driver_opts", name), f"{ISOLATED!r} is for internal networks", "internal: true"
+                )
 
-        `taken` are the subnets of other networks and the routes of the machine. Raises NetworkError.
-        """
-        check_name(spec.name)
-        if not spec.enable_ipv4 and not spec.enable_ipv6:
-            raise NetworkError(f"network {spec.name}: create: IPv4 and IPv6 are both disabled")
-        four, six = _blocks(spec, pools, taken)
-        identity = os.urandom(32).hex()
-        return NetworkState(
-            name=spec.name,
-            id=identity,
-            project=spec.project,
-            driver=spec.driver,
-            bridge=_bridge_name(spec, identity),
-            internal=spec.internal,
-            subnet=str(four.subnet) if four else "",
-            ip_range=str(four.ip_range) if four else "",
-            gateway=four.gateway if four else "",
-            subnet6=str(six.subnet) if six else "",
-            ip_range6=str(six.ip_range) if six else "",
-            gateway6=six.gateway if six else "",
-            static=any(pool.subnet and ":" not in pool.subnet for pool in spec.pools),
-            static6=any(":" in pool.subnet for pool in spec.pools),
-            reserved=(four.reserved if four else ()) + (six.reserved if six else ()),
-            mtu=_mtu(spec),
-            isolated_ports=not _switch(spec, "enable_icc"),
-            masquerade=_switch(spec, "enable_ip_masquerade"),
+    def new_state(self, spec: NetworkSpec, space: ipam.AddressSpace) -> NetworkState:
+        """Return the state of a network that does not exist yet: chosen subnets, new id. Raises NetworkError."""
+        state = addressed(spec, space)
+        return replace(
+            state,
+            bridge=_bridge_name(spec, state.id),
+            isolated_ports=not _is_on(spec, "enable_icc"),
+            masquerade=_is_on(spec, "enable_ip_masquerade"),
+            inhibited=_is_on(spec, "inhibit_ipv4", "false"),
+            gateway_mode=spec.options.get(GATEWAY_MODE) or NAT,
+            gateway_mode6=spec.options.get(GATEWAY_MODE6) or NAT,
             host_binding=spec.options.get(BRIDGE_OPTION + "host_binding_ipv4", ""),
-            interface_prefix=spec.options.get("com.docker.network.container_iface_prefix", "eth"),
-            options=dict(spec.options),
-            labels=dict(spec.labels),
-            created_ns=time.time_ns(),
+            host_source=spec.options.get(HOST_SOURCE, ""),
+            host_source6=spec.options.get(HOST_SOURCE6, ""),
         )
 
     def ensure(self, state: NetworkState) -> None:
@@ -80,16 +74,17 @@ class BridgeDriver:
         with Netlink() as netlink:
             batch = netlink.batch()
             batch.create_bridge(state.bridge, mac=ipam.random_mac(), mtu=state.mtu, group=LINK_GROUP)
+            batch.set_mtu(state.bridge, state.mtu)  # of one that is there: with less than 1280 it has no IPv6
             batch.commit()
-            if state.subnet6:
-                # Without DAD: for two seconds the bridge could not ask for anybody's MAC. We know who has what.
-                settings = {"accept_ra": "0", "accept_dad": "0"}
-                write_sysctls({f"ipv6/conf/{state.bridge}/{key}": value for key, value in settings.items()})
-            batch.set_bridge(state.bridge, alias=alias(state), ipv6=bool(state.subnet6))
+            # A container may send any frame, a router's advertisement too (CVE-2020-13401). Without DAD: for two
+            # seconds the bridge could not ask for anybody's MAC. We know who has what.
+            settings = {"accept_ra": "0", "accept_dad": "0", "disable_ipv6": "0" if state.subnet6 else "1"}
+            write_sysctls({f"ipv6/conf/{state.bridge}/{key}": value for key, value in settings.items()})
+            link_local = bool(state.subnet6) if state.mtu >= IPV6_MIN_MTU else None
+            batch.set_bridge(state.bridge, alias=link_alias(state.project), link_local=link_local)
             index = netlink.index(state.bridge)
-            for gateway, subnet in ((state.gateway, state.subnet), (state.gateway6, state.subnet6)):
-                if gateway:
-                    batch.add_address(state.bridge, index, gateway, ipaddress.ip_network(subnet).prefixlen)
+            for address, subnet in state.router_addresses:
+                batch.add_address(state.bridge, index, address, ipaddress.ip_network(subnet).prefixlen)
             batch.commit()
 
     def check_conflicts(self, state: NetworkState) -> None:
@@ -120,70 +115,9 @@ class BridgeDriver:
         veth.announce(host, container, endpoints)
 
 
-def alias(state: NetworkState) -> str:
-    """Return the bridge's ifalias, by which it is found again when its file is lost."""
-    return f"pycompose {state.project} {state.name}"
-
-
-def _blocks(
-    spec: NetworkSpec, pools: Iterable[ipam.AddressPool], taken: Collection[ipam.Network]
-) -> tuple[ipam.AddressBlock | None, ipam.AddressBlock | None]:
-    four = [pool for pool in spec.pools if ":" not in (pool.subnet or pool.gateway)]
-    six = [pool for pool in spec.pools if ":" in (pool.subnet or pool.gateway)]
-    if len(four) > 1 or len(six) > 1:
-        raise NetworkError(f"network {spec.name}: ipam: one subnet for each address family is supported")
-    for pool in (*four, *six):
-        if not pool.subnet and (pool.gateway or pool.ip_range or pool.aux):
-            raise NetworkError(
-                f"network {spec.name}: ipam: gateway, ip_range and aux_addresses need a subnet"
-            )
-    block4 = _block(spec, four, None, taken) if four and four[0].subnet else None
-    if block4 is None and spec.enable_ipv4:
-        block4 = ipam.check_pool(spec.name, Pool(), ipam.choose_subnet(pools, taken))
-    block6 = None
-    if spec.enable_ipv6:
-        block6 = _block(spec, six, ipam.derive_subnet6(spec.project, spec.name), taken)
-    return (block4 if spec.enable_ipv4 else None), block6
-
-
-def _block(
-    spec: NetworkSpec, given: list[Pool], default: ipam.Network | None, taken: Collection[ipam.Network]
-) -> ipam.AddressBlock:
-    pool = given[0] if given else Pool()
-    block = ipam.check_pool(spec.name, pool, None if pool.subnet else default)
-    for _subnet, other in ipam.overlaps([block.subnet], taken):
-        raise NetworkError(
-            f"network {spec.name}: create: subnet {block.subnet} overlaps {other}, which is in use",
-            hint="choose another ipam subnet, or leave it out to get a free one",
-        )
-    return block
-
-
 def _bridge_name(spec: NetworkSpec, identity: str) -> str:
-    name = spec.options.get(BRIDGE_OPTION + "name", "")
-    if not name:
-        return f"pc-{identity[:11]}"
-    if len(name) > IFNAMSIZ or name in {".", ".."} or any(char in "/:" or char.isspace() for char in name):
-        raise NetworkError(
-            f"network {spec.name}: {BRIDGE_OPTION}name: {name!r} is not an interface name",
-            hint=f"{IFNAMSIZ} characters at most, without '/', ':' and blanks",
-        )
-    return name
+    return spec.options.get(BRIDGE_OPTION + "name") or f"pc-{identity[:11]}"
 
 
-def _mtu(spec: NetworkSpec) -> int:
-    text = spec.options.get(DRIVER_OPTION + "mtu", str(DEFAULT_MTU))
-    if not text.isascii() or not text.isdigit() or not 68 <= int(text) <= 65535:
-        raise NetworkError(
-            f"network {spec.name}: {DRIVER_OPTION}mtu: {text!r} is not a number from 68 to 65535"
-        )
-    return int(text)
-
-
-def _switch(spec: NetworkSpec, name: str) -> bool:
-    text = spec.options.get(BRIDGE_OPTION + name, "true")
-    if text.lower() in {"1", "t", "true"}:
-        return True
-    if text.lower() in {"0", "f", "false"}:
-        return False
-    raise NetworkError(f"network {spec.name}: {BRIDGE_OPTION}{name}: {text!r} is neither true nor false")
+def _is_on(spec: NetworkSpec, name: str, default: str = "true") -> bool:
+    return settings.switch(spec.options.get(BRIDGE_OPTION + name) or default)

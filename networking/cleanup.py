@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from pycompose.engine.errors import PycomposeError
+from pycompose.engine.errors import NetworkInUse, PycomposeError
+from pycompose.networking.driver import driver_of
+from pycompose.networking.model import link_alias
 from pycompose.networking.netlink.rtnetlink import Netlink, delete_links
 
 if TYPE_CHECKING:
@@ -35,13 +37,17 @@ def remove_project(
 ) -> None:
     """Remove the interfaces, namespaces, rules, networks and leases of `project`, whose containers are gone.
 
-    Raises ExceptionGroup when something could not be removed; everything else is.
+    A network that others are on stays. Raises ExceptionGroup when something could not be removed; everything else is.
     """
     failures: list[Exception] = []
 
     def attempt(what: str, action: Callable[[], object]) -> None:
         try:
             action()
+        except (
+            NetworkInUse
+        ):  # by another project's containers: it goes when they have, and somebody asks again
+            return
         except (PycomposeError, OSError) as exc:
             exc.add_note(f"while {what}")
             failures.append(exc)
@@ -71,18 +77,14 @@ def _belongs(lease_key: str, project: str) -> bool:
 
 
 def _stray_links(records: NetworkRecords, project: str) -> None:
-    """Delete links that carry the project's name but are in no file."""
+    """Delete links that carry the project's alias but are in no file."""
     with records.locked():
-        known = {record.state.bridge for record in records.all()}
+        known = {name for record in records.all() for name in driver_of(record.state).links(record.state)}
         known |= {one.veth for record in records.all() for one in record.attachments.values()}
         with Netlink() as netlink:
             stray = [
                 link.name
                 for link in netlink.links()
-                if link.name not in known
-                and (
-                    (link.kind == "bridge" and link.alias.startswith(f"pycompose {project} "))
-                    or (link.kind == "veth" and link.alias.startswith(f"{project}/"))
-                )
+                if link.name not in known and link.alias == link_alias(project)
             ]
         delete_links(stray)

@@ -1,8 +1,8 @@
 """What a kind of network has to do, and the table of the kinds there are.
 
 The rest of networking is the same for all of them: choosing and keeping addresses, the container's namespace, its
-addresses and routes, firewall, names. To add a driver: a module with a class that has these methods, a row in DRIVERS,
-and the schema of what `driver_opts` it takes in its `new_state`.
+addresses and routes, firewall, names. To add a driver: a module with a class that has these methods, and a row in
+DRIVERS.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from pycompose.engine.errors import NetworkError
 from pycompose.networking.bridge import BridgeDriver
+from pycompose.networking.config_only import ConfigOnlyDriver
+from pycompose.networking.parents import ParentDriver
+from pycompose.networking.settings import SettingProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pycompose.networking import ipam
     from pycompose.networking.model import EndpointState, NetworkSpec, NetworkState
     from pycompose.networking.netlink.rtnetlink import Netlink
+    from pycompose.networking.settings import OptionRule
 
 
 class NetworkDriver(Protocol):
@@ -28,12 +32,17 @@ class NetworkDriver(Protocol):
 
     routed: bool
 
-    def new_state(
-        self, spec: NetworkSpec, pools: Iterable[ipam.AddressPool], taken: Collection[ipam.Network]
-    ) -> NetworkState:
-        """Return the state of a network that does not exist yet: checked settings, chosen subnets, new id.
+    @property
+    def options(self) -> Mapping[str, OptionRule]:
+        """The `driver_opts` that do something, with the rule of each; others are kept and shown."""
 
-        `taken` are the subnets of other networks and the routes of the machine. Raises NetworkError.
+    def problems(self, spec: NetworkSpec) -> Iterator[SettingProblem]:
+        """Yield what is wrong with the settings of a network: pure, whatever the machine has."""
+
+    def new_state(self, spec: NetworkSpec, space: ipam.AddressSpace) -> NetworkState:
+        """Return the state of a network that does not exist yet, whose settings are right: chosen subnets, new id.
+
+        Raises NetworkError, AddressesExhausted.
         """
 
     def check_conflicts(self, state: NetworkState) -> None:
@@ -60,15 +69,31 @@ class NetworkDriver(Protocol):
         """Tell the neighbours whose the addresses are: an address may have had another MAC a second ago."""
 
 
-DRIVERS: dict[str, NetworkDriver] = {"bridge": BridgeDriver()}
+DRIVERS: dict[str, NetworkDriver] = {
+    "bridge": BridgeDriver(),
+    "macvlan": ParentDriver("macvlan"),
+    "ipvlan": ParentDriver("ipvlan"),
+}
+_CONFIG_ONLY = ConfigOnlyDriver()
+
+
+def problems(spec: NetworkSpec) -> Iterator[SettingProblem]:
+    """Yield what is wrong with what a network is to be made of: pure, whatever the machine has."""
+    if not spec.config_only and spec.driver not in DRIVERS:
+        known = f"use driver: {', '.join(DRIVERS)}, or network_mode: host or none for the service"
+        yield SettingProblem(("driver",), f"driver {spec.driver!r} is not supported", known)
+        return
+    yield from driver_of(spec).problems(spec)
+
+
+def check(spec: NetworkSpec) -> None:
+    """Raise NetworkError for the first of the `problems`."""
+    for problem in problems(spec):
+        kind, *below = problem.path
+        where = {"driver_opts": f"{below[0]}: " if below else "", "ipam": "ipam: "}.get(str(kind), "")
+        raise NetworkError(f"network {spec.name}: {where}{problem.reason}", hint=problem.hint)
 
 
 def driver_of(network: NetworkSpec | NetworkState) -> NetworkDriver:
-    """Return the driver of a network. Raises NetworkError when there is none of that name."""
-    driver = DRIVERS.get(network.driver)
-    if driver is None:
-        raise NetworkError(
-            f"network {network.name}: driver {network.driver!r} is not supported",
-            hint=f"use driver: {' or '.join(DRIVERS)}, or network_mode: host or none for the service",
-        )
-    return driver
+    """Return the driver of a network that is right, or exists."""
+    return _CONFIG_ONLY if network.config_only else DRIVERS[network.driver]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import ipaddress
 import os
+import socket
 from typing import TYPE_CHECKING
 
+from pycompose.engine.errors import NetworkError
+from pycompose.engine.linux import userns
 from pycompose.networking import netns
 from pycompose.networking.driver import driver_of
+from pycompose.networking.model import ON_LINK, ON_LINK6
 from pycompose.networking.netlink.rtnetlink import Netlink
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from pycompose.networking.driver import NetworkDriver
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
 # (CVE-2024-32473). `arp_notify` and `ndisc_notify` let a driver's `announce` make the kernel tell the neighbours.
 SYSCTLS = {
     "ipv4/ip_unprivileged_port_start": "0",
-    "ipv4/ping_group_range": "0 2147483647",
     "ipv4/conf/default/arp_notify": "1",
     "ipv6/conf/default/disable_ipv6": "1",
     "ipv6/conf/default/accept_dad": "0",
@@ -62,7 +64,7 @@ def connect_all(
 
 
 def _prepare(open_sockets: Callable[[], Sockets] | None) -> tuple[Netlink, Sockets | None]:
-    netns.write_sysctls(SYSCTLS)
+    netns.write_sysctls(SYSCTLS | {"ipv4/ping_group_range": userns.ping_group_range()})
     container = Netlink()
     try:
         return container, open_sockets() if open_sockets is not None else None
@@ -90,10 +92,30 @@ def _add_interfaces(
             driver.add_interfaces(host, container, fd, group)
     finally:
         os.close(fd)
-    names = [one.attachment.interface for _driver, group in groups for one in group if one.attachment.ip6]
-    if names:
+    endpoints = [one for _driver, group in groups for one in group]
+    names = [
+        one.attachment.interface
+        for one in endpoints
+        if one.attachment.ip6 or any(":" in address for address in one.link_local)
+    ]
+    wanted = [one for one in endpoints if one.sysctls]
+    if names or wanted:
         keys = [f"ipv6/conf/{name}/disable_ipv6" for name in names]
-        netns.enter(pin, lambda: netns.write_sysctls(dict.fromkeys(keys, "0")))
+        netns.enter(pin, lambda: _write_sysctls(dict.fromkeys(keys, "0"), wanted))
+
+
+def _write_sysctls(ours: Mapping[str, str], endpoints: Sequence[EndpointState]) -> None:
+    """Write our own settings of interfaces, then those that the user has asked for; raises NetworkError for these."""
+    netns.write_sysctls(ours)
+    for endpoint in endpoints:
+        for key, value in endpoint.sysctls.items():
+            path = key.replace("IFNAME", endpoint.attachment.interface, 1)
+            try:
+                netns.write_sysctls({path: value}, required=True)
+            except OSError as exc:
+                raise NetworkError(
+                    f"network {endpoint.network.name}: sysctl net.{key.replace('/', '.')}={value}: {exc.strerror}"
+                ) from exc
 
 
 def _configure(container: Netlink, endpoints: Sequence[EndpointState]) -> None:
@@ -109,9 +131,15 @@ def _configure(container: Netlink, endpoints: Sequence[EndpointState]) -> None:
         ):
             if address:
                 batch.add_address(name, indexes[name], address, ipaddress.ip_network(subnet).prefixlen)
+        for address in endpoint.link_local:
+            batch.add_address(name, indexes[name], address, 64 if ":" in address else 16)
         batch.set_up(name)
     for endpoint in endpoints:
         name = endpoint.attachment.interface
         for gateway in filter(None, (endpoint.gateway, endpoint.gateway6)):
-            batch.add_default_route(name, indexes[name], gateway)
+            if gateway in (ON_LINK, ON_LINK6):
+                family = socket.AF_INET if gateway == ON_LINK else socket.AF_INET6
+                batch.add_default_link(name, indexes[name], family)
+            else:
+                batch.add_default_route(name, indexes[name], gateway)
     batch.commit()

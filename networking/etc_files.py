@@ -72,7 +72,7 @@ def resolve_extra_hosts(
 ) -> list[tuple[str, str]]:
     """Return `extra_hosts` with "host-gateway" replaced by the container's gateways (IPv4, IPv6, or both).
 
-    Raises NetworkError when there is none: the container has only internal networks, or no network.
+    Raises NetworkError when there is none: the container has no network, or only others' (macvlan).
     """
     result = []
     for name, address in extra_hosts:
@@ -81,8 +81,8 @@ def resolve_extra_hosts(
             continue
         if not any(gateways):
             raise NetworkError(
-                f"extra_hosts: {name}: host-gateway: the container has no gateway",
-                hint="give the service a network that is not internal",
+                f"extra_hosts: {name}: host-gateway: this machine is on none of the container's networks",
+                hint="give the service a bridge network",
             )
         result += [(name, gateway) for gateway in gateways if gateway]
     return result
@@ -166,11 +166,12 @@ def write_in_place(path: Path, text: str, *, known: str | None = None) -> bool:
     """Write `text` into the file at `path`, keeping its inode, and tell whether that was done.
 
     With `known`, only while the file still says that: once the user changed it, it is theirs. Creates the
-    file (0644) when there is none. Raises NetworkError.
+    file (0644) when there is none. Raises NetworkError, also for a file that the container has a lease on
+    (fcntl(2), F_SETLEASE): to wait for its end takes up to 45 s.
     """
     data = text.encode()
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
         try:
             if known is not None and os.pread(fd, len(known.encode()) + 1, 0) != known.encode():
                 return False
@@ -178,6 +179,8 @@ def write_in_place(path: Path, text: str, *, known: str | None = None) -> bool:
             os.ftruncate(fd, len(data))
         finally:
             os.close(fd)
+    except BlockingIOError as exc:
+        raise NetworkError(f"{path}: write: a process in the container holds a lease on it") from exc
     except OSError as exc:
         raise NetworkError(f"{path}: write: {os.strerror(exc.errno or 0)}") from exc
     return True

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import NetworkError
-from pycompose.networking.bridge import IFNAMSIZ
+from pycompose.networking.model import IFNAMSIZ
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,9 +49,9 @@ def choose_gateways(endpoints: Sequence[tuple[EndpointSpec, EndpointState]]) -> 
         key=lambda place: (-endpoints[place][0].gw_priority, endpoints[place][0].network),
     )
     result = [endpoint for _spec, endpoint in endpoints]
-    for family in ("gateway", "gateway6"):
+    for number, family in enumerate(("gateway", "gateway6")):
         for place in ranked:
-            if gateway := getattr(result[place].network, family):
+            if gateway := result[place].network.default_routes[number]:
                 result[place] = replace(result[place], **{family: gateway})
                 break
     return result

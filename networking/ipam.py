@@ -6,17 +6,19 @@ available, non-overlapping IPv4 address pool", we go on with /24s.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
+import itertools
 import os
 import socket
 from typing import TYPE_CHECKING, TypeAlias
 
-from pycompose.engine.dataclass import dataclass
+from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import AddressesExhausted, NetworkError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from pycompose.networking.model import Pool
 
@@ -35,6 +37,19 @@ class AddressPool:
     size: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressSpace:
+    """Where a new network may lie: what is chosen for it comes out of `pools`, and nothing may overlap `taken`.
+
+    `last` is the subnet that the last network of its name had, `idle` are those of other names, the longest idle first.
+    """
+
+    pools: Sequence[AddressPool] = field(default_factory=lambda: DEFAULT_POOLS)
+    taken: Collection[Network] = ()
+    last: ipaddress.IPv4Network | None = None
+    idle: Sequence[ipaddress.IPv4Network] = ()
+
+
 def parse_pools(text: str) -> tuple[AddressPool, ...]:
     """Return the pools of "10.0.0.0/8/24,192.168.0.0/16/20": base and size of each, comma separated.
 
@@ -51,40 +66,88 @@ def parse_pools(text: str) -> tuple[AddressPool, ...]:
             ) from exc
         if not pool.base.prefixlen <= pool.size <= 30:
             raise NetworkError(
-                f"address pool {item.strip()!r}: parse: size must be {pool.base.prefixlen} to 30"
+                f"address pool {item.strip()!r}: parse: size must be {pool.base.prefixlen} to 30",
+                hint="write BASE/PREFIX/SIZE: 10.0.0.0/8/24",
             )
         pools.append(pool)
     return tuple(pools)
 
 
-DEFAULT_POOLS = parse_pools(
+DEFAULT_POOLS: tuple[AddressPool, ...] = parse_pools(
     "172.17.0.0/16/16,172.18.0.0/16/16,172.19.0.0/16/16,172.20.0.0/14/16,172.24.0.0/14/16,172.28.0.0/14/16,"
     "192.168.0.0/16/20,10.128.0.0/9/24"
 )
 
 
-def choose_subnet(pools: Iterable[AddressPool], taken: Collection[Network]) -> ipaddress.IPv4Network:
-    """Return the first subnet of the pools that overlaps nothing in `taken` (networks and routes).
+def choose_subnet(space: AddressSpace) -> ipaddress.IPv4Network:
+    """Return a subnet of the pools that overlaps nothing taken: the last one of this name, or the first nobody had.
 
-    Raises AddressesExhausted.
+    Those that other names had are given away, the longest idle first, before any that are smaller. Raises
+    AddressesExhausted.
     """
-    ranges = sorted(
-        (int(net.network_address), int(net.broadcast_address))
-        for net in taken
-        if isinstance(net, ipaddress.IPv4Network) and net.prefixlen >= WIDEST_ROUTE
-    )
-    for pool in pools:
-        step = 1 << (32 - pool.size)
-        first, last = int(pool.base.network_address), int(pool.base.broadcast_address)
-        while first <= last:
-            clash = max((high for low, high in ranges if low < first + step and high >= first), default=None)
-            if clash is None:
-                return ipaddress.IPv4Network((first, pool.size))
-            first = max(first + step, (clash // step + 1) * step)
+    ranges = _ranges(space.taken)
+    if space.last and _offers(space.pools, space.last) and _is_free(space.last, ranges):
+        return space.last
+    nobodys = _ranges([*space.taken, *space.idle])
+    for _size, group in itertools.groupby(space.pools, key=lambda pool: pool.size):
+        pools = list(group)
+        if (found := _first_free(pools, nobodys)) is not None:
+            return found
+        for subnet in space.idle:
+            if _offers(pools, subnet) and _is_free(subnet, ranges):
+                return subnet
+        if (found := _first_free(pools, ranges)) is not None:
+            return found
     raise AddressesExhausted(
         "address pools: choose subnet: every one overlaps a network or a route of this machine",
         hint="remove unused networks (pycompose down), or set PYCOMPOSE_ADDRESS_POOLS=BASE/PREFIX/SIZE,…",
     )
+
+
+_Ranges: TypeAlias = list[tuple[int, int]]
+
+
+def _ranges(taken: Iterable[Network]) -> _Ranges:
+    """Return first and last address of each IPv4 network that isn't a default route in disguise, in order."""
+    return _merged(
+        (int(net.network_address), int(net.broadcast_address))
+        for net in taken
+        if isinstance(net, ipaddress.IPv4Network) and net.prefixlen >= WIDEST_ROUTE
+    )
+
+
+def _first_free(pools: Iterable[AddressPool], ranges: _Ranges) -> ipaddress.IPv4Network | None:
+    for pool in pools:
+        step = 1 << (32 - pool.size)
+        first, last = int(pool.base.network_address), int(pool.base.broadcast_address)
+        for low, high in ranges:
+            if low >= first + step:
+                break
+            if high >= first:
+                first = (high // step + 1) * step
+        if first <= last:
+            return ipaddress.IPv4Network((first, pool.size))
+    return None
+
+
+def _offers(pools: Iterable[AddressPool], subnet: ipaddress.IPv4Network) -> bool:
+    return any(pool.size == subnet.prefixlen and subnet.subnet_of(pool.base) for pool in pools)
+
+
+def _is_free(subnet: ipaddress.IPv4Network, ranges: _Ranges) -> bool:
+    first, last = int(subnet.network_address), int(subnet.broadcast_address)
+    return not any(low <= last and high >= first for low, high in ranges)
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the union of inclusive ranges, sorted and disjoint."""
+    found: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if found and low <= found[-1][1]:
+            found[-1] = found[-1][0], max(high, found[-1][1])
+        else:
+            found.append((low, high))
+    return found
 
 
 def derive_subnet6(project: str, name: str) -> ipaddress.IPv6Network:
@@ -144,25 +207,15 @@ class AddressBlock:
     subnet: Network
     ip_range: Network
     gateway: str
-    reserved: tuple[str, ...]
+    aux: dict[str, str]
 
 
-def check_pool(name: str, pool: Pool, subnet: Network | None = None) -> AddressBlock:
-    """Return what `pool` means for the network `name`; `subnet` stands in when the pool has none.
-
-    Raises NetworkError naming the entry that does not fit.
-    """
-    try:
-        net = subnet or ipaddress.ip_network(pool.subnet, strict=False)
-        inner = ipaddress.ip_network(pool.ip_range, strict=False) if pool.ip_range else net
-    except ValueError as exc:
-        raise NetworkError(f"network {name}: ipam: {exc}") from exc
-    if net.num_addresses < 4:
-        raise NetworkError(f"network {name}: ipam: subnet {net} has no room for a gateway and a container")
-    if inner.version != net.version or not _inside(int(inner[0]), net) or not _inside(int(inner[-1]), net):
-        raise NetworkError(f"network {name}: ipam: ip_range {inner} is not inside subnet {net}")
-    aux = tuple(_member(name, f"aux_addresses {key}", value, net) for key, value in pool.aux.items())
-    gateway = _member(name, "gateway", pool.gateway, net) if pool.gateway else choose_gateway(net, aux)
+def complete(pool: Pool, subnet: Network | None = None) -> AddressBlock:
+    """Return what a pool that has no problems means; `subnet` stands in when it has none. Raises AddressesExhausted."""
+    net = subnet or ipaddress.ip_network(pool.subnet)
+    inner = ipaddress.ip_network(pool.ip_range) if pool.ip_range else net
+    aux = {key: _canonical(text) for key, text in pool.aux.items()}
+    gateway = _canonical(pool.gateway) if pool.gateway else choose_gateway(net, aux.values())
     return AddressBlock(net, inner, gateway, aux)
 
 
@@ -179,10 +232,36 @@ def check_static(name: str, address: str, subnet: str, taken: Collection[str], *
     return text
 
 
+def check_link_local(name: str, addresses: Iterable[str]) -> tuple[str, ...]:
+    """Return link-local addresses (RFC 3927, RFC 4291) in canonical form. Raises NetworkError for others."""
+    found = []
+    for text in addresses:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            address = None
+        if address is None or not address.is_link_local:
+            raise NetworkError(
+                f"network {name}: invalid link-local IP address {text}",
+                hint="one of 169.254.0.0/16 or fe80::/64",
+            )
+        found.append(str(address))
+    return tuple(found)
+
+
 def random_mac() -> str:
     """Return a random locally administered unicast MAC address."""
     first, *rest = os.urandom(6)
     return ":".join(f"{byte:02x}" for byte in ((first & 0xFC) | 0x02, *rest))
+
+
+def chosen(pools: Iterable[Pool]) -> list[Network]:
+    """Return the subnets that the user has chosen; what is no subnet is left to settings.py."""
+    found = []
+    for pool in pools:
+        with contextlib.suppress(ValueError):
+            found.append(ipaddress.ip_network(pool.subnet, strict=False))
+    return found
 
 
 def overlaps(subnets: Iterable[Network], routes: Iterable[Network]) -> Iterator[tuple[Network, Network]]:
@@ -193,8 +272,8 @@ def overlaps(subnets: Iterable[Network], routes: Iterable[Network]) -> Iterator[
                 yield subnet, route
 
 
-def _inside(number: int, net: Network) -> bool:
-    return int(net.network_address) <= number <= int(net.broadcast_address)
+def _canonical(text: str) -> str:
+    return str(ipaddress.ip_address(text))
 
 
 def _member(name: str, what: str, text: str, net: Network) -> str:

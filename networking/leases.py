@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import NetworkError
 from pycompose.networking import ipam
-from pycompose.networking.model import Attachment, EndpointSpec, Lease
+from pycompose.networking.model import Attachment, EndpointSpec, Lease, NetworkState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ def grant(
     lease = Lease(
         ip=_address(record, spec.ipv4_address, old.ip, version=4),
         ip6=_address(record, spec.ipv6_address, old.ip6, version=6),
-        mac=check_mac(state.name, spec.mac_address) or old.mac or ipam.random_mac(),
+        mac=_mac(state, spec, old.mac),
     )
     record.leases[spec.lease_key] = lease
     return lease
@@ -74,6 +74,18 @@ def release(record: NetworkRecord, lease_key: str) -> bool:
     return record.leases.pop(lease_key, None) is not None
 
 
+def _mac(state: NetworkState, spec: EndpointSpec, old: str) -> str:
+    """Return the MAC address that is asked for, or the last one, or any; "" where all have the parent's."""
+    asked = check_mac(state.name, spec.mac_address)
+    if state.driver != "ipvlan":
+        return asked or old or ipam.random_mac()
+    if asked:
+        raise NetworkError(
+            f"network {state.name}: mac_address {asked}: all ipvlan interfaces have their parent's"
+        )
+    return ""
+
+
 def check_mac(network: str, text: str) -> str:
     """Return a MAC address in the kernel's spelling, "" for ""; raises NetworkError."""
     if not text:
@@ -93,7 +105,7 @@ def _address(record: NetworkRecord, asked: str, old: str, *, version: int) -> st
         if version == 4
         else (state.subnet6, state.ip_range6, state.gateway6, state.static6)
     )
-    fixed = {gateway, *state.reserved} - {""}
+    fixed = {gateway, *state.aux.values()} - {""}
     if asked:
         held = {item for one in record.attachments.values() for item in (one.ip, one.ip6) if item}
         address = ipam.check_static(state.name, asked, subnet, fixed | held, allowed=static)

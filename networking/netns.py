@@ -114,15 +114,18 @@ def remove(pin: Path) -> None:
         os.unlink(pin)
 
 
-def write_sysctls(values: Mapping[str, str]) -> None:
+def write_sysctls(values: Mapping[str, str], *, required: bool = False) -> None:
     """Write values below /proc/sys/net of the calling thread's namespace; keys like "ipv4/ip_forward".
 
-    A key that the kernel doesn't have is skipped: it was built without the protocol. Raises OSError.
+    A key that the kernel doesn't have is skipped unless it is `required`: it was built without the protocol. Raises
+    OSError.
     """
     for key, value in values.items():
         try:
             fd = os.open(f"/proc/sys/net/{key}", os.O_WRONLY | os.O_CLOEXEC)
         except FileNotFoundError:
+            if required:
+                raise
             continue
         try:
             os.write(fd, value.encode())

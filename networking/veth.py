@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import NetworkError
 from pycompose.networking import ipam
-from pycompose.networking.netlink.rtnetlink import Netlink, PeerSpec, failed_with
+from pycompose.networking.model import IPV6_MIN_MTU, link_alias
+from pycompose.networking.netlink.batch import failed_with
+from pycompose.networking.netlink.requests import PeerSpec
+from pycompose.networking.netlink.rtnetlink import Netlink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,10 +42,14 @@ def create_pairs(
             peer=PeerSpec(name=endpoint.attachment.interface, mac=endpoint.attachment.mac, netns_fd=netns_fd),
         )
     for endpoint in endpoints:
+        if endpoint not in missing:  # somebody may have deleted the bridge
+            batch.set_master(endpoint.attachment.veth, _bridge_index(host, endpoint.network))
+            batch.set_mtu(endpoint.attachment.veth, endpoint.network.mtu)
         batch.set_port(
             endpoint.attachment.veth,
-            alias=endpoint.attachment.lease_key,
+            alias=link_alias(endpoint.attachment.lease_key.partition("/")[0]),
             isolated=endpoint.network.isolated_ports,
+            ipv6=endpoint.network.mtu >= IPV6_MIN_MTU,
         )
     failures = batch.commit_each()
     for endpoint, failure in zip(missing, failures, strict=False):
@@ -57,11 +64,26 @@ def create_pairs(
 
 
 def announce(host: Netlink, container: Netlink, endpoints: Sequence[EndpointState]) -> None:
-    """Let the bridges forward from now on, then tell the neighbours whose the addresses are."""
+    """Let the bridges forward from now on, then tell the neighbours whose the addresses are.
+
+    A container may send any frame. The bridge knows by us, not by frames, where a hardware address is, and a container
+    whose its gateway's is: neither can be stolen.
+    """
     carriers, announcements = host.batch(), container.batch()
     for endpoint in endpoints:
-        carriers.sync_carrier(endpoint.attachment.veth)
-        announcements.announce(endpoint.attachment.interface, endpoint.attachment.mac)
+        link, name, mac = (
+            endpoint.attachment.veth,
+            endpoint.attachment.interface,
+            endpoint.attachment.mac,
+        )
+        carriers.add_forwarding(link, host.index(link), mac)
+        carriers.sync_carrier(link)
+        announcements.announce(name, mac)
+        router = host.mac(endpoint.network.bridge)
+        index = container.index(name)
+        for gateway, _subnet in endpoint.network.router_addresses:
+            if endpoint.attachment.ip6 if ":" in gateway else endpoint.attachment.ip:
+                announcements.pin_neighbour(name, index, gateway, router)
     carriers.commit()
     announcements.commit()
 

@@ -1,9 +1,11 @@
-"""DNS messages, by dnslib, so that nothing that comes off a socket ever raises (RFC 1035, 6891)."""
+"""DNS messages (RFC 1035, 6891): questions read by dnslib, answers written here; nothing off a socket ever raises."""
 
 from __future__ import annotations
 
+import random
+import socket
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dnslib
 from dnslib.label import DNSBuffer
@@ -18,7 +20,18 @@ CLASSIC_BYTES = 512
 # What we say we can take, and the most we send in one datagram (DNS flag day 2020).
 EDNS_BYTES = 1232
 HEADER = struct.Struct(">6H")
-RESPONSE, TRUNCATED = 0x8000, 0x0200
+RESPONSE, AUTHORITATIVE, TRUNCATED, RECURSION_DESIRED, RECURSION_AVAILABLE = (
+    0x8000,
+    0x0400,
+    0x0200,
+    0x0100,
+    0x0080,
+)
+# RFC 1035, 4.1.4: a name that is the one behind the header, where the question's is.
+NAME_OF_QUESTION = b"\xc0\x0c"
+RECORD = struct.Struct(">HHIH")
+QUESTION = struct.Struct(">HH")
+LONGEST_LABEL, LONGEST_NAME = 63, 255
 OPCODE_MASK, RCODE_MASK = 0x7800, 0x000F
 
 
@@ -33,7 +46,6 @@ class Query:
     recursion: bool = True
     edns: bool = False
     qclass: int = IN
-    labels: tuple[bytes, ...] = ()
     question: bytes = b""
 
 
@@ -58,6 +70,9 @@ def parse(data: bytes) -> Query | bytes | None:
         name = b".".join(labels).decode(errors="replace")
     except Exception:  # noqa: BLE001 - a library's parser on a stranger's bytes
         return _bare(identity, flags, FORMERR)
+    # Answers repeat it as it is: no pointers into what is before it, no name that is too long.
+    if data[HEADER.size : end] != _name(labels) + QUESTION.pack(question.qtype, question.qclass):
+        return _bare(identity, flags, FORMERR)
     return Query(
         id=identity,
         name=name,
@@ -66,35 +81,47 @@ def parse(data: bytes) -> Query | bytes | None:
         recursion=bool(header.rd),
         edns=size is not None,
         qclass=question.qclass,
-        labels=labels,
         question=data[HEADER.size : end],
     )
 
 
-def respond(
+class Answer(NamedTuple):
+    """An answer without its id: whoever asks the same again can have it, too, its records in another order."""
+
+    head: bytes
+    records: tuple[bytes, ...] = ()
+    tail: bytes = b""
+
+    def under(self, identity: bytes) -> bytes:
+        """Return the message with the id `identity` (two bytes), its records shuffled."""
+        count = len(self.records)
+        records = self.records if count < 2 else random.sample(self.records, count)
+        return b"".join((identity, self.head, *records, self.tail))
+
+
+def answer(
     query: Query, *, addresses: Sequence[str] = (), pointer: str = "", rcode: int = NOERROR, ttl_s: int = 0
-) -> bytes:
+) -> Answer:
     """Return an answer: `addresses` of the type asked for, or the name `pointer`, or neither."""
-    header = dnslib.DNSHeader(id=query.id, qr=1, aa=1, ra=1, rd=int(query.recursion), rcode=rcode)
-    label = dnslib.DNSLabel(query.labels)
-    question = dnslib.DNSQuestion(label, query.qtype, query.qclass)
-    record = dnslib.DNSRecord(header, q=question)
-    for address in addresses:
-        data: Any = dnslib.AAAA(address) if query.qtype == AAAA else dnslib.A(address)
-        record.add_answer(dnslib.RR(label, query.qtype, rdata=data, ttl=ttl_s))
-    if pointer:
-        record.add_answer(dnslib.RR(label, PTR, rdata=dnslib.PTR(pointer), ttl=ttl_s))
-    if query.edns:
-        record.add_ar(dnslib.EDNS0(udp_len=EDNS_BYTES))
-    return bytes(record.pack())
+    family = socket.AF_INET6 if query.qtype == AAAA else socket.AF_INET
+    data = [socket.inet_pton(family, address) for address in addresses]
+    if pointer and (name := _name(pointer.encode().split(b"."))):
+        data.append(name)
+    records = tuple(NAME_OF_QUESTION + RECORD.pack(query.qtype, IN, ttl_s, len(item)) + item for item in data)
+    flags = RESPONSE | AUTHORITATIVE | RECURSION_AVAILABLE | rcode
+    flags |= RECURSION_DESIRED if query.recursion else 0
+    counts = HEADER.pack(0, flags, 1, len(records), 0, int(query.edns))
+    edns = b"\0" + RECORD.pack(OPT, EDNS_BYTES, 0, 0) if query.edns else b""
+    return Answer(counts[2:] + query.question, records, edns)
 
 
-def truncated(query: Query, answer: bytes) -> bytes:
-    """Return `answer` if it fits into the client's datagram, else one that sends it to TCP."""
-    if len(answer) <= query.limit_bytes:
-        return answer
-    flags = HEADER.unpack_from(answer)[1] | TRUNCATED
-    return HEADER.pack(query.id, flags, 1, 0, 0, 0) + query.question
+def fitting(query: Query, made: Answer) -> Answer:
+    """Return the answer if it fits into the client's datagram, else one that sends it to TCP."""
+    length = 2 + len(made.head) + sum(map(len, made.records)) + len(made.tail)
+    if length <= query.limit_bytes:
+        return made
+    flags = int(HEADER.unpack_from(b"\0\0" + made.head)[1]) | TRUNCATED
+    return Answer(HEADER.pack(0, flags, 1, 0, 0, 0)[2:] + query.question)
 
 
 def with_id(data: bytes, identity: int) -> bytes:
@@ -120,6 +147,13 @@ def rcode_of(data: bytes) -> int:
 
 def _bare(identity: int, flags: int, rcode: int) -> bytes:
     return HEADER.pack(identity, RESPONSE | (flags & (OPCODE_MASK | 0x0100)) | rcode, 0, 0, 0, 0)
+
+
+def _name(labels: Sequence[bytes]) -> bytes:
+    """Return a name in the wire's form, b"" for one that it can't have."""
+    parts = [bytes([len(label)]) + label for label in labels if 0 < len(label) <= LONGEST_LABEL]
+    encoded = b"".join(parts) + b"\0"
+    return encoded if len(parts) == len(labels) and len(encoded) <= LONGEST_NAME else b""
 
 
 def _edns_size(buffer: Any, skip: int, additional: int) -> int | None:

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 from pycompose.engine.errors import PycomposeError
 from pycompose.networking.dns import message
 from pycompose.networking.dns.forward import Forwarder
+from pycompose.networking.dns.known import KnownAnswers
 from pycompose.networking.dns.message import Query
 from pycompose.networking.dns.table import DnsTable, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+
+    from pycompose.networking.dns.message import Answer
 
 LARGEST_QUERY = 4096
 DATAGRAMS_A_TURN = 64
@@ -111,6 +114,7 @@ class _Client:
         self._container_id = container_id
         self._forwarder = forwarder
         self._ndots_set = ndots_set
+        self._known = KnownAnswers()
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections = 0
         self._udp, self._tcp = sockets
@@ -135,31 +139,46 @@ class _Client:
             except OSError as exc:  # an ICMP error of an earlier answer
                 log.debug("dns: receive: %s", exc.strerror)
                 continue
-            query = message.parse(data)
-            if isinstance(query, Query):
-                answer = self._at_once(query)
-                if answer is None:
-                    self._spawn(self._forward_datagram(data, query, sender))
-                else:
-                    self._send(message.truncated(query, answer), sender)
-            elif query is not None:
-                self._send(query, sender)
+            known = self._known.find(data, self._server.source)
+            if known is not None:
+                self._send(known, sender)
+            else:
+                self._new_datagram(data, sender)
 
-    def _at_once(self, query: Query) -> bytes | None:
-        """Return the answer that needs no other server, None when one must be asked."""
+    def _new_datagram(self, data: bytes, sender: tuple[str, int]) -> None:
+        query = message.parse(data)
+        if not isinstance(query, Query):
+            if query is not None:
+                self._send(query, sender)
+            return
+        answer, lasts = self._at_once(query)
+        if answer is None:
+            self._spawn(self._forward_datagram(data, query, sender))
+            return
+        answer = message.fitting(query, answer)
+        if lasts:
+            self._known.keep(data, answer)
+        self._send(answer.under(data[:2]), sender)
+
+    def _at_once(self, query: Query) -> tuple[Answer | None, bool]:
+        """Return the answer that needs no other server, None when one must be asked.
+
+        The flag tells whether it is the same as long as the table is.
+        """
         if query.qclass != message.IN:
-            return message.respond(query, rcode=message.REFUSED)
+            return message.answer(query, rcode=message.REFUSED), False
         reply = self._server.table.lookup(self._container_id, query.name, query.qtype)
         if reply.outcome is Outcome.ANSWER:
-            return message.respond(query, addresses=reply.addresses, pointer=reply.pointer, ttl_s=TTL_S)
+            addresses, pointer = reply.addresses, reply.pointer
+            return message.answer(query, addresses=addresses, pointer=pointer, ttl_s=TTL_S), True
         if reply.outcome is Outcome.NO_SUCH_NAME:
-            return message.respond(query, rcode=message.NXDOMAIN)
+            return message.answer(query, rcode=message.NXDOMAIN), True
         single = "." not in query.name
         if self._ndots_set and single and query.qtype in (message.A, message.AAAA):
-            return message.respond(query)
+            return message.answer(query), True
         if self._server.in_flight >= MOST_IN_FLIGHT:
-            return message.respond(query, rcode=message.REFUSED)
-        return None
+            return message.answer(query, rcode=message.REFUSED), False
+        return None, False
 
     async def _forward(self, data: bytes, query: Query, *, tcp: bool) -> bytes:
         self._server.in_flight += 1
@@ -170,7 +189,7 @@ class _Client:
             answer = None
         finally:
             self._server.in_flight -= 1
-        return answer or message.respond(query, rcode=message.SERVFAIL)
+        return answer or message.answer(query, rcode=message.SERVFAIL).under(data[:2])
 
     async def _forward_datagram(self, data: bytes, query: Query, sender: tuple[str, int]) -> None:
         self._send(await self._forward(data, query, tcp=False), sender)
@@ -217,7 +236,8 @@ class _Client:
         query = message.parse(data)
         if not isinstance(query, Query):
             return query
-        return self._at_once(query) or await self._forward(data, query, tcp=True)
+        answer, _ = self._at_once(query)
+        return answer.under(data[:2]) if answer else await self._forward(data, query, tcp=True)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = self._server.loop.create_task(work)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from pycompose.engine.errors import NetworkError
 from pycompose.networking import netns
 from pycompose.networking.firewall import nft
-from pycompose.networking.firewall.rules import IPV4, PRIORITY_DSTNAT
+from pycompose.networking.firewall.families import IPV4
+from pycompose.networking.firewall.rules import PRIORITY_DSTNAT
 from pycompose.networking.netlink.nfnetlink import Netfilter, Transaction
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import random
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ LOCALHOST = {A: "127.0.0.1", AAAA: "::1"}
 class DnsRecord:
     """One container on one network; `names` are answered with its addresses, () while it isn't running.
 
-    The first name is the one that an address is translated back to.
+    The first name is the one that an address is translated back to. One with a "/" is only for `links` to lead to.
     """
 
     container_id: str
@@ -43,7 +42,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupResult:
-    """`addresses` are in the order to send; an ANSWER without any is a name that has none of this type."""
+    """An ANSWER without `addresses` is a name that has none of this type."""
 
     outcome: Outcome
     addresses: tuple[str, ...] = ()
@@ -75,7 +74,7 @@ class DnsTable:
             for name in dict.fromkeys(name.lower() for name in record.names):
                 known.setdefault(name, []).append(record)
             for address in (record.ip, record.ip6):
-                if address and record.names:
+                if address and record.names and "/" not in record.names[0]:
                     self._pointers.setdefault(record.network, {})[address] = record.names[0]
 
     def lookup(self, container_id: str, name: str, qtype: int) -> LookupResult:
@@ -85,11 +84,11 @@ class DnsTable:
             return self._reverse(container_id, wanted)
         if wanted == "localhost":
             return _answer([LOCALHOST[qtype]] if qtype in LOCALHOST else [])
-        wanted = self._links.get(container_id, {}).get(wanted, wanted)
-        found = self._find(container_id, wanted)
+        linked = self._links.get(container_id, {}).get(wanted, "")
+        wanted = linked or wanted
+        found = self._find(container_id, wanted) if linked or "/" not in wanted else []
         if found:
-            addresses = [_address(record, qtype) for record in found]
-            return _answer(random.sample(addresses, len(addresses)))
+            return _answer([_address(record, qtype) for record in found])
         if wanted in HOST_NAMES and (gateways := self._gateways(container_id)):
             return _answer([_gateway(state, qtype) for state in gateways[:1]])
         return self._outside(container_id)
@@ -141,7 +140,9 @@ def _address(record: DnsRecord, qtype: int) -> str:
 
 
 def _gateway(state: NetworkState, qtype: int) -> str:
-    return {A: state.gateway, AAAA: state.gateway6}.get(qtype, "")
+    version = {A: 4, AAAA: 6}.get(qtype)
+    found = (address for address, _subnet in state.router_addresses)
+    return next((address for address in found if (6 if ":" in address else 4) == version), "")
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:

@@ -14,13 +14,8 @@ import struct
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass
-from pycompose.networking.netlink.nfnetlink import (
-    FAMILIES,
-    NFNL_SUBSYS_CTNETLINK,
-    NLA_F_NESTED,
-    attribute,
-    attributes,
-)
+from pycompose.networking.netlink.attributes import attributes, nested
+from pycompose.networking.netlink.nfnetlink import FAMILIES, NFNL_SUBSYS_CTNETLINK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +60,7 @@ def delete_stale_flows(netfilter: Netfilter, published: Sequence[PublishedPort])
                     continue
                 wanted = ports.get((version, there.destination_port), ())
                 if any(is_stale(port, there, back) for port in wanted):
-                    body = attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, original)
+                    body = nested(CTA_TUPLE_ORIG, original)
                     netfilter.request(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE, family, body)
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycompose.engine.errors import DOCTOR, NetworkError
+from pycompose.engine.errors import NetworkError, doctor_row
 from pycompose.engine.statefiles import read_json, write_json
 from pycompose.networking.bridge import LINK_GROUP
 from pycompose.networking.firewall import nft
-from pycompose.networking.firewall.rules import IPV4, IPV6, PRIORITY_FILTER, Family, remove_table
+from pycompose.networking.firewall.families import IPV4, IPV6, Family
+from pycompose.networking.firewall.rules import PRIORITY_FILTER, remove_table
 from pycompose.networking.netlink.nfnetlink import Transaction
 from pycompose.networking.netns import read_sysctl, write_sysctls
 
@@ -27,18 +28,28 @@ TABLE = "pyc_host"
 KEYS = {"ip": "ipv4/ip_forward", "ip6": "ipv6/conf/all/forwarding"}
 
 
-def enable(netfilter: Netfilter, directory: Path, *, ipv6: bool) -> None:
-    """Switch forwarding on where it is off; remember that in `directory`. Raises NetworkError."""
+def enable(netfilter: Netfilter, directory: Path, *, ipv6: bool) -> bool:
+    """Switch forwarding on where it is off, tell whether; remember that in `directory`. Raises NetworkError."""
     families = [IPV4, IPV6] if ipv6 else [IPV4]
     off = [family for family in families if read_sysctl(KEYS[family.name]) == "0"]
     if not off:
-        return
+        return False
     path = directory / ".host.json"
     known = _recorded(path)
     names = sorted(known | {family.name for family in off})
     write_json(path, {"forwarding": names}, durable=False)
     _drop_foreign(netfilter, [family for family in (IPV4, IPV6) if family.name in names])
     _switch(names, "1")
+    return True
+
+
+def repair(netfilter: Netfilter, directory: Path) -> bool:
+    """Make the table again that `enable` has made, when somebody has deleted it; tell whether. Raises NetworkError."""
+    names = _recorded(directory / ".host.json")
+    if not names or nft.table_exists(netfilter, TABLE):
+        return False
+    _drop_foreign(netfilter, [family for family in (IPV4, IPV6) if family.name in names])
+    return True
 
 
 def restore(netfilter: Netfilter, directory: Path) -> None:
@@ -62,14 +73,17 @@ def _switch(names: Sequence[str], value: str) -> None:
     try:
         write_sysctls({KEYS[name]: value for name in names})
     except OSError as exc:
-        raise NetworkError(f"forwarding: switch to {value}: {exc.strerror}", hint=DOCTOR) from exc
+        raise NetworkError(
+            f"forwarding: switch to {value}: {exc.strerror}", hint=doctor_row("forwarding")
+        ) from exc
 
 
 def _drop_foreign(netfilter: Netfilter, families: Sequence[Family]) -> None:
     transaction = Transaction()
     table = nft.Table(transaction, "inet", TABLE)
     comment = "pycompose switched forwarding on, for its own networks only"
-    table.create(comment, replace=True)
+    # Closing the socket waits for what is being deleted: 10 ms.
+    table.create(comment, replace=nft.table_exists(netfilter, TABLE))
     table.base_chain("forward", "filter", "forward", PRIORITY_FILTER, "only to and from containers")
     ours = nft.compare(nft.host32(LINK_GROUP))
     table.rule("forward", "from containers", nft.meta(nft.META_IIFGROUP), ours, nft.accept())

@@ -14,13 +14,17 @@ import struct
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass
-from pycompose.networking.netlink.nfnetlink import Transaction, attribute, be32, nested, text
+from pycompose.networking.netlink.attributes import attribute, nested, text
+from pycompose.networking.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, Transaction, be32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from pycompose.networking.netlink.nfnetlink import Netfilter
+
 # linux/netfilter/nf_tables.h: messages and attributes of objects
-NEWTABLE, DELTABLE, NEWCHAIN, GETCHAIN, NEWRULE, GETRULE, NEWSET, NEWSETELEM = 0, 2, 3, 4, 6, 7, 9, 12
+NEWTABLE, GETTABLE, DELTABLE, NEWCHAIN, GETCHAIN, NEWRULE, GETRULE = 0, 1, 2, 3, 4, 6, 7
+NEWSET, NEWSETELEM = 9, 12
 NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x200, 0x400, 0x800
 NFTA_TABLE_NAME, NFTA_TABLE_USERDATA = 1, 6
 NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_POLICY, NFTA_CHAIN_TYPE = 1, 3, 4, 5, 7
@@ -43,6 +47,14 @@ NFTA_META_DREG, NFTA_META_KEY = 1, 2
 NFTA_PAYLOAD_DREG, NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_OFFSET, NFTA_PAYLOAD_LEN = 1, 2, 3, 4
 NFTA_CT_DREG, NFTA_CT_KEY = 1, 2
 NFTA_FIB_DREG, NFTA_FIB_RESULT, NFTA_FIB_FLAGS = 1, 2, 3
+NFTA_NG_DREG, NFTA_NG_MODULUS, NFTA_NG_TYPE = 1, 2, 3
+NFTA_BYTEORDER_SREG, NFTA_BYTEORDER_DREG, NFTA_BYTEORDER_OP, NFTA_BYTEORDER_LEN, NFTA_BYTEORDER_SIZE = (
+    1,
+    2,
+    3,
+    4,
+    5,
+)
 NFTA_CMP_SREG, NFTA_CMP_OP, NFTA_CMP_DATA = 1, 2, 3
 NFTA_BITWISE_SREG, NFTA_BITWISE_DREG, NFTA_BITWISE_LEN, NFTA_BITWISE_MASK, NFTA_BITWISE_XOR = 1, 2, 3, 4, 5
 NFTA_LOOKUP_SET, NFTA_LOOKUP_SREG, NFTA_LOOKUP_DREG, NFTA_LOOKUP_FLAGS = 1, 2, 3, 5
@@ -53,10 +65,11 @@ REG_VERDICT, REG_1, REG_2, REG32_00 = 0, 1, 2, 8
 META_IIFNAME, META_OIFNAME, META_NFPROTO, META_L4PROTO, META_IIFGROUP, META_OIFGROUP = 6, 7, 15, 16, 21, 22
 PAYLOAD_NETWORK_HEADER, PAYLOAD_TRANSPORT_HEADER = 1, 2
 CT_STATE, CT_STATUS = 0, 2
-FIB_RESULT_ADDRTYPE, FIB_F_SADDR, FIB_F_DADDR = 3, 0x1, 0x2
-CMP_EQ, CMP_NEQ = 0, 1
+FIB_RESULT_OIF, FIB_RESULT_ADDRTYPE, FIB_F_SADDR, FIB_F_DADDR, FIB_F_IIF = 1, 3, 0x1, 0x2, 0x8
+CMP_EQ, CMP_NEQ, CMP_LT = 0, 1, 2
+NG_RANDOM, BYTEORDER_HTON = 1, 1
 LOOKUP_F_INV = 0x1
-NAT_DNAT = 1
+NAT_SNAT, NAT_DNAT = 0, 1
 JUMP = -3
 
 # linux/netfilter.h, nf_conntrack_common.h (states as bits), rtnetlink.h
@@ -211,6 +224,13 @@ class Table:
         self._transaction.add(command, flags, self._family, body, what)
 
 
+def table_exists(netfilter: Netfilter, name: str) -> bool:
+    """Tell whether there is a table of this name, in any family. Raises OSError."""
+    wanted = name.encode() + b"\0"
+    tables = netfilter.dump(NFNL_SUBSYS_NFTABLES, GETTABLE)
+    return any(found.get(NFTA_TABLE_NAME) == wanted for _family, found in tables)
+
+
 def ranges(subnets: Iterable[str]) -> list[tuple[int, int]]:
     """Return (first address, first address beyond) of the union of `subnets`, sorted and disjoint."""
     merged: list[tuple[int, int]] = []
@@ -300,11 +320,44 @@ def fib_type(flag: int) -> bytes:
     )
 
 
+def no_way_back() -> bytes:
+    """Go on when the route to the source address doesn't lead over the interface that the packet has come from.
+
+    In chains of hook forward since Linux 5.19 only; before, the kernel answers EOPNOTSUPP.
+    """
+    loaded = expression(
+        "fib",
+        be32(NFTA_FIB_DREG, REG_1),
+        be32(NFTA_FIB_RESULT, FIB_RESULT_OIF),
+        be32(NFTA_FIB_FLAGS, FIB_F_SADDR | FIB_F_IIF),
+    )
+    return loaded + compare(host32(0))
+
+
 def compare(value: bytes, operator: int = CMP_EQ) -> bytes:
     """Go on when register 1 equals `value` (or differs from it)."""
     return expression(
         "cmp", be32(NFTA_CMP_SREG, REG_1), be32(NFTA_CMP_OP, operator), data(NFTA_CMP_DATA, value)
     )
+
+
+def chance(of: int, out_of: int) -> bytes:
+    """Go on with this share of the packets, drawn by lot."""
+    draw = expression(
+        "numgen",
+        be32(NFTA_NG_DREG, REG_1),
+        be32(NFTA_NG_MODULUS, out_of),
+        be32(NFTA_NG_TYPE, NG_RANDOM),
+    )
+    order = expression(
+        "byteorder",
+        be32(NFTA_BYTEORDER_SREG, REG_1),
+        be32(NFTA_BYTEORDER_DREG, REG_1),
+        be32(NFTA_BYTEORDER_OP, BYTEORDER_HTON),
+        be32(NFTA_BYTEORDER_LEN, 4),
+        be32(NFTA_BYTEORDER_SIZE, 4),
+    )
+    return draw + order + compare(struct.pack(">I", of), CMP_LT)
 
 
 def mask(value: bytes) -> bytes:
@@ -344,6 +397,17 @@ def dnat(family: str, address_register: int, port_register: int) -> bytes:
         be32(NFTA_NAT_REG_ADDR_MIN, address_register),
         be32(NFTA_NAT_REG_PROTO_MIN, port_register),
     )
+
+
+def snat(family: str, value: bytes) -> bytes:
+    """Replace the source address by another one."""
+    version = socket.AF_INET if family == "ip" else socket.AF_INET6
+    parts = (
+        be32(NFTA_NAT_TYPE, NAT_SNAT),
+        be32(NFTA_NAT_FAMILY, version),
+        be32(NFTA_NAT_REG_ADDR_MIN, REG_1),
+    )
+    return load(value, REG_1) + expression("nat", *parts)
 
 
 def masquerade() -> bytes:

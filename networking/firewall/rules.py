@@ -11,29 +11,34 @@ guard        prerouting, raw           drops packets to 127.0.0.0/8 that did not
 prerouting   prerouting, dstnat        from elsewhere: published host ports become container addresses
 output       output, dstnat            from this machine: the same
 published    (jumped to by both)       the port maps: first those of one address, then those of every address
-postrouting  postrouting, srcnat       masquerades the machine's packets into a network, a container that calls
+postrouting  postrouting, srcnat       masquerades loopback addresses into a network, a container that calls
                                        itself through a host port (hairpin), and the way out into the world
-forward      forward, filter           accepts answers, traffic within a network and to published ports; drops
-                                       one network to another, and all to and from internal ones
+forward      forward, filter           accepts answers, traffic within a network, to published ports, and to
+                                       networks that are open or routed (gateway_mode); drops
+                                       one network to another, all to and from internal ones, and what a
+                                       container sends under an address that isn't reached through its network
 ```
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import ipaddress
 from typing import TYPE_CHECKING
 
-from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import NetworkError
-from pycompose.networking.firewall import nft
+from pycompose.networking.firewall import gateway_modes, nft
+from pycompose.networking.firewall.families import IPV4, IPV6, subnets_of
 from pycompose.networking.netlink.nfnetlink import Transaction
 from pycompose.networking.netns import write_sysctls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pycompose.networking.model import NetworkState, PublishedPort
+    from pycompose.networking.firewall.families import Family
+    from pycompose.networking.model import NetworkState, OpenPort, PublishedPort
     from pycompose.networking.netlink.nfnetlink import Netfilter
 
 PREFIX = "pyc_"
@@ -45,40 +50,6 @@ IFNAME = nft.SetType((nft.TYPE_IFNAME,))
 IFNAME_PAIR = nft.SetType((nft.TYPE_IFNAME, nft.TYPE_IFNAME))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
-    """What differs between IPv4 and IPv6 in a rule: offsets in the header, lengths, registers."""
-
-    name: str
-    version: int
-    nfproto: bytes
-    type: int
-    source: int
-    destination: int
-    size: int
-
-    @property
-    def registers(self) -> int:
-        """How many 4-byte registers an address takes."""
-        return self.size // 4
-
-    def match(self) -> bytes:
-        """Only packets of this family: payload offsets mean nothing for the other."""
-        return nft.meta(nft.META_NFPROTO) + nft.compare(self.nfproto)
-
-    def load_source(self) -> bytes:
-        """Load the source address."""
-        return nft.payload(nft.PAYLOAD_NETWORK_HEADER, self.source, self.size)
-
-    def load_destination(self, register: int = nft.REG_1) -> bytes:
-        """Load the destination address."""
-        return nft.payload(nft.PAYLOAD_NETWORK_HEADER, self.destination, self.size, register)
-
-
-IPV4 = Family(name="ip", version=4, nfproto=b"\2", type=nft.TYPE_IPV4, source=12, destination=16, size=4)
-IPV6 = Family(name="ip6", version=6, nfproto=b"\x0a", type=nft.TYPE_IPV6, source=8, destination=24, size=16)
-
-
 def table_name(project: str) -> str:
     """Return the name of the project's table, cut to a readable length with a hash of the rest."""
     name = PREFIX + project
@@ -88,15 +59,28 @@ def table_name(project: str) -> str:
 
 
 def apply(
-    netfilter: Netfilter, project: str, networks: Sequence[NetworkState], published: Sequence[PublishedPort]
+    netfilter: Netfilter,
+    project: str,
+    networks: Sequence[NetworkState],
+    published: Sequence[PublishedPort],
+    opened: Sequence[OpenPort] = (),
 ) -> None:
     """Replace the project's table. Raises NetworkError naming the object that the kernel refused."""
-    transaction = Transaction()
-    table = nft.Table(transaction, "inet", table_name(project))
-    comment = f"pycompose project {project}"
-    table.create(comment, replace=True)
-    RuleSet(table, networks, published).build()
-    netfilter.commit(transaction)
+
+    def replacement(*, sources: bool) -> Transaction:
+        """Return what replaces the table; with `sources` forged source addresses are dropped."""
+        transaction = Transaction()
+        table = nft.Table(transaction, "inet", table_name(project))
+        table.create(f"pycompose project {project}", replace=True)
+        RuleSet(table, networks, published, opened).build(sources=sources)
+        return transaction
+
+    try:
+        netfilter.commit(replacement(sources=True))
+    except NetworkError as exc:
+        if not isinstance(exc.__cause__, OSError) or exc.__cause__.errno != errno.EOPNOTSUPP:
+            raise
+        netfilter.commit(replacement(sources=False))  # Linux before 5.19
 
 
 def remove(netfilter: Netfilter, project: str) -> None:
@@ -133,25 +117,37 @@ def allow_loopback(networks: Sequence[NetworkState], published: Sequence[Publish
         raise NetworkError(f"route_localnet: switch on: {exc.strerror}") from exc
 
 
+def forbid_loopback(network: NetworkState) -> None:
+    """Take back what `allow_loopback` has opened, for a network that nobody is on any more: the guard may go, too."""
+    if network.bridge:
+        with contextlib.suppress(OSError):  # the bridge has gone
+            write_sysctls({f"ipv4/conf/{network.bridge}/route_localnet": "0"})
+
+
 class RuleSet:
     """One project's rules; the order of rules within a chain is the order of the calls."""
 
     def __init__(
-        self, table: nft.Table, networks: Sequence[NetworkState], published: Sequence[PublishedPort]
+        self,
+        table: nft.Table,
+        networks: Sequence[NetworkState],
+        published: Sequence[PublishedPort],
+        opened: Sequence[OpenPort] = (),
     ) -> None:
         self._table = table
         self._networks = networks
+        self._opened = opened
         self._families = [IPV4]
         if any(network.subnet6 for network in networks):
             self._families.append(IPV6)
-        inner = [net for network in networks if network.internal for net in _subnets(network)]
+        inner = [net for network in networks if network.internal for net in subnets_of(network)]
         self._published = [
             port
             for port in published
             if not any(ipaddress.ip_address(port.container_ip) in net for net in inner)
         ]
 
-    def build(self) -> None:
+    def build(self, *, sources: bool) -> None:
         """Add sets first: rules refer to them."""
         bridges = [network.bridge for network in self._networks]
         self._table.set("bridges", IFNAME, map(nft.ifname, bridges))
@@ -164,18 +160,19 @@ class RuleSet:
         self._guard()
         self._destinations()
         self._sources()
-        self._forward()
+        self._forward(sources=sources)
 
     def _address_sets(self, family: Family) -> None:
         key = nft.SetType((family.type,))
         local = [
-            (network, str(net)) for network in self._networks for net in _subnets(network, family.version)
+            (network, str(net)) for network in self._networks for net in subnets_of(network, family.version)
         ]
         # Answers come to the own addresses of a network without masquerading; `forward` guards that one alone.
-        guarded = [net for network, net in local if network.masquerade or network.internal]
-        self._table.interval_set(f"guarded{family.version}", key, guarded)
-        out = [net for network, net in local if network.masquerade and not network.internal]
-        self._table.interval_set(f"out{family.version}", key, out)
+        version = family.version
+        guarded = [net for network, net in local if network.is_guarded(version)]
+        self._table.interval_set(f"guarded{version}", key, guarded)
+        plain = [net for network, net in local if network.translates(version) and not network.source(version)]
+        self._table.interval_set(f"out{version}", key, plain)
         everywhere: dict[bytes, bytes] = {}
         bound: dict[bytes, bytes] = {}
         for port in self._published:
@@ -264,15 +261,17 @@ class RuleSet:
         self._table.base_chain(chain, "nat", "postrouting", PRIORITY_SRCNAT, "source addresses")
         self._table.rule(
             chain,
-            "from this machine into a network",
+            "from a loopback address into a network",
+            IPV4.match(),
             nft.meta(nft.META_OIFNAME),
             nft.lookup("bridges"),
-            nft.fib_type(nft.FIB_F_SADDR),
-            nft.compare(nft.host32(nft.RTN_LOCAL)),
+            IPV4.load_source(),
+            nft.mask(b"\xff\0\0\0"),
+            nft.compare(b"\x7f\0\0\0"),
             nft.masquerade(),
         )
         for network in self._networks:
-            for net in _subnets(network):
+            for net in subnets_of(network):
                 family = IPV4 if net.version == 4 else IPV6
                 inside = nft.mask(net.netmask.packed) + nft.compare(net.network_address.packed)
                 # By address, not interface: with br_netfilter the incoming interface is empty here.
@@ -287,6 +286,7 @@ class RuleSet:
                     inside,
                     nft.masquerade(),
                 )
+        gateway_modes.add_sources(self._table, chain, self._networks)
         for family in self._families:
             self._table.rule(
                 chain,
@@ -299,7 +299,7 @@ class RuleSet:
                 nft.masquerade(),
             )
 
-    def _forward(self) -> None:
+    def _forward(self, *, sources: bool) -> None:
         chain = "forward"
         incoming, outgoing = nft.meta(nft.META_IIFNAME), nft.meta(nft.META_OIFNAME)
         known = nft.mask(nft.host32(nft.CT_STATE_ESTABLISHED | nft.CT_STATE_RELATED))
@@ -322,9 +322,17 @@ class RuleSet:
         )
         for where, text in ((incoming, "out of an internal network"), (outgoing, "into an internal network")):
             self._table.rule(chain, text, where, nft.lookup("internal"), nft.counter(), nft.drop())
+        if sources:
+            # Behind the answers: those of a container on several networks may leave by another one than they came.
+            text = "forged source addresses"
+            self._table.rule(
+                chain, text, incoming, nft.lookup("bridges"), nft.no_way_back(), nft.counter(), nft.drop()
+            )
         self._table.rule(
             chain, "published ports", outgoing, nft.lookup("bridges"), _is_published(), nft.accept()
         )
+        for family in self._families:
+            gateway_modes.let_in(self._table, chain, family, self._networks, self._opened)
         self._table.rule(
             chain, "into a network from outside", outgoing, nft.lookup("bridges"), nft.counter(), nft.drop()
         )
@@ -333,10 +341,3 @@ class RuleSet:
 def _is_published() -> bytes:
     status = nft.mask(nft.host32(nft.IPS_DST_NAT))
     return nft.ct(nft.CT_STATUS) + status + nft.compare(nft.host32(0), nft.CMP_NEQ)
-
-
-def _subnets(
-    network: NetworkState, version: int | None = None
-) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    nets = [ipaddress.ip_network(text) for text in (network.subnet, network.subnet6) if text]
-    return [net for net in nets if version in (None, net.version)]

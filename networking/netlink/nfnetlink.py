@@ -1,8 +1,7 @@
-"""NETLINK_NETFILTER: attributes, batches that are applied whole or not at all, dumps.
+"""NETLINK_NETFILTER: batches that are applied whole or not at all, dumps.
 
-nftables through libnftables or the nft binary would depend on what the machine has installed; pyroute2 has
-no transactions of several objects. Attribute numbers are from linux/netfilter/nf_tables.h and nfnetlink.h;
-numbers in attributes are big-endian.
+nftables through libnftables or the nft binary would depend on what the machine has installed. Attribute numbers are
+from linux/netfilter/nf_tables.h and nfnetlink.h; numbers in attributes are big-endian.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass
-from pycompose.engine.errors import DOCTOR, NetworkError
+from pycompose.engine.errors import NetworkError, doctor_row
+from pycompose.networking.netlink.attributes import attribute, attributes
 from pycompose.networking.netlink.messages import (
     HEADER,
     LACKS,
@@ -37,53 +37,20 @@ if TYPE_CHECKING:
     from typing import Self
 
 NETLINK_NETFILTER = 12
+SO_SNDBUFFORCE = 32
 NFNL_SUBSYS_CTNETLINK = 1
 NFNL_SUBSYS_NFTABLES = 10
 BATCH_BEGIN, BATCH_END = 0x10, 0x11
-NLA_F_NESTED = 0x8000
-NLA_TYPE_MASK = 0x3FFF
 
 FAMILIES = {"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}
 
-_ATTRIBUTE = struct.Struct("=HH")
 _BE32 = struct.Struct(">I")
 _GENERIC = struct.Struct(">BBH")
-
-
-def attribute(kind: int, payload: bytes) -> bytes:
-    """Return one attribute, padded to four bytes (netlink(7)). Raises ValueError above 65531 bytes."""
-    length = _ATTRIBUTE.size + len(payload)
-    if length > 0xFFFF:
-        raise ValueError(f"netlink attribute {kind & NLA_TYPE_MASK}: {len(payload)} bytes don't fit")
-    return _ATTRIBUTE.pack(length, kind) + payload + bytes(-length % 4)
-
-
-def nested(kind: int, *parts: bytes) -> bytes:
-    """Return an attribute that holds attributes."""
-    return attribute(kind | NLA_F_NESTED, b"".join(parts))
-
-
-def text(kind: int, value: str) -> bytes:
-    """Return an attribute with a NUL-terminated string."""
-    return attribute(kind, value.encode() + b"\0")
 
 
 def be32(kind: int, value: int) -> bytes:
     """Return an attribute with a big-endian 32 bit number; negative ones in two's complement."""
     return attribute(kind, _BE32.pack(value & 0xFFFFFFFF))
-
-
-def attributes(data: bytes) -> dict[int, bytes]:
-    """Return the payloads of the attributes in `data` by number; what is malformed ends the list."""
-    found: dict[int, bytes] = {}
-    place = 0
-    while place + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, place)
-        if length < _ATTRIBUTE.size or place + length > len(data):
-            break
-        found[kind & NLA_TYPE_MASK] = data[place + _ATTRIBUTE.size : place + length]
-        place += (length + 3) & ~3
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +107,9 @@ class Netfilter:
             kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
             self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
         except OSError as exc:
-            raise NetworkError(f"nftables: open: {os.strerror(exc.errno or 0)}", hint=DOCTOR) from exc
+            raise NetworkError(
+                f"nftables: open: {os.strerror(exc.errno or 0)}", hint=doctor_row("nftables")
+            ) from exc
         self._socket.bind((0, 0))
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
             self._socket.setsockopt(SOL_NETLINK, option, 1)
@@ -151,6 +120,11 @@ class Netfilter:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+    @property
+    def port(self) -> int:
+        """By what the kernel knows the socket: nlmsg_pid of what it tells others of our requests."""
+        return int(self._socket.getsockname()[0])
 
     def close(self) -> None:
         """Close the socket."""
@@ -164,7 +138,7 @@ class Netfilter:
             first = self._take(len(transaction) + 2)
             data = transaction.encode(first)
             try:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, max(2 * len(data), 1 << 16))
+                self._make_room(max(2 * len(data), 1 << 16))
                 self._socket.send(data)
                 failure = self._await_answers(first, len(transaction))
             except OSError as exc:
@@ -172,10 +146,17 @@ class Netfilter:
         if failure is not None:
             place, code, reason = failure
             # ENOENT: an expression whose module isn't there.
-            hint = DOCTOR if code in {*LACKS, errno.ENOENT} else None
+            hint = doctor_row("nftables") if code in {*LACKS, errno.ENOENT} else None
             raise NetworkError(f"nftables: {transaction.what(place)}: {reason}", hint=hint) from OSError(
                 code, reason
             )
+
+    def _make_room(self, size_bytes: int) -> None:
+        """Let a batch be one message, however many ports are published: root beyond net.core.wmem_max (socket(7))."""
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, size_bytes)
+        except PermissionError:  # the machine's memory isn't that of a user namespace's root to take
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size_bytes)
 
     def _await_answers(self, first: int, count: int) -> tuple[int, int, str] | None:
         """Return place, errno and reason of the first refusal; None when the last request is acknowledged.

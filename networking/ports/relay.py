@@ -1,32 +1,68 @@
-"""Copies what the kernel can't redirect: IPv6 to containers without it, and everything to [::1].
+"""Passes on what the kernel can't redirect: IPv6 to containers without it, and everything to [::1].
 
-One asyncio loop serves all ports; a container sees the gateway as the client.
+TCP is the work of a program of its own (relayprogram.py), and where that can't be had of the loop, which does the rest;
+a container sees the gateway as the client.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
-import struct
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
+
+from pycompose.networking.ports.relayprogram import RelayProgram
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
+    from pycompose.networking.ports.connection import Connections
+
+CONNECTIONS_A_TURN = 64
+EXHAUSTED_S = 1.0
 UDP_IDLE_S = 90.0
 UDP_FLOWS = 1024
-UDP_WAITING = 32
+UDP_WAITING_BYTES = 1 << 21
+DATAGRAMS_A_TURN = 64
+DATAGRAM_BYTES = 1 << 16
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h: net.core.wmem_max and rmem_max don't count
+IP_PKTINFO = 8  # linux/in.h
+MULTICAST = 0xFF
+# What has the kernel tell of each datagram where it was sent to; struct in6_pktinfo is the longer answer.
+TOLD = {
+    socket.AF_INET: (socket.IPPROTO_IP, IP_PKTINFO),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO),
+}
+TOLD_BYTES = socket.CMSG_SPACE(20)
 LOOP_ANSWERS_S = 10.0
 
 log = logging.getLogger(__name__)
+
+# What sendmsg(2) is to be told: level, type and data.
+Ancillary = tuple[tuple[int, int, bytes], ...]
+
+
+class Relays:
+    """What all relays of a process share: its loop, and the program."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, path: Path) -> None:
+        """`path` is where the program is put, to be executed."""
+        self.loop = loop
+        self.program = RelayProgram(loop, path)
+
+    def close(self) -> None:
+        """End the program."""
+        self.program.close()
 
 
 class Relay:
     """What is relayed to one container port; called from other threads, it waits for the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, relays: Relays) -> None:
+        self._loop = relays.loop
+        self._program = relays.program
         self._servers: list[_TcpServer | _UdpServer] = []
 
     def start(self, sock: socket.socket, target: tuple[str, int]) -> None:
@@ -36,14 +72,20 @@ class Relay:
         """
         copy = sock.dup()
         copy.setblocking(False)
-        server = (_TcpServer if sock.type == socket.SOCK_STREAM else _UdpServer)(copy, target)
+        if sock.type == socket.SOCK_DGRAM:
+            _make_room(copy)
+        server: _TcpServer | _UdpServer
+        if sock.type == socket.SOCK_STREAM:
+            server = _TcpServer(copy, target, self._program)
+        else:
+            server = _UdpServer(copy, target)
         self._servers.append(server)
         asyncio.run_coroutine_threadsafe(server.start(), self._loop).result(LOOP_ANSWERS_S)
 
     def retarget(self, target: tuple[str, int]) -> None:
         """Relay what comes from now on to another target; connections that are open stay where they are."""
         for server in self._servers:
-            server.target = target
+            server.retarget(target)
 
     def stop(self) -> None:
         """Close the listening copies and all connections; afterwards the port is free."""
@@ -59,6 +101,15 @@ class Relay:
         asyncio.run_coroutine_threadsafe(_close(servers), self._loop).result(LOOP_ANSWERS_S)
 
 
+def _make_room(sock: socket.socket) -> None:
+    """Let datagrams wait that come or go at once, 5,000 small ones in place of 256 (socket(7))."""
+    for forced, asked in ((SO_RCVBUFFORCE, socket.SO_RCVBUF), (SO_SNDBUFFORCE, socket.SO_SNDBUF)):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, forced, UDP_WAITING_BYTES)
+        except PermissionError:
+            sock.setsockopt(socket.SOL_SOCKET, asked, UDP_WAITING_BYTES)
+
+
 def _on(loop: asyncio.AbstractEventLoop) -> bool:
     try:
         return asyncio.get_running_loop() is loop
@@ -69,196 +120,174 @@ def _on(loop: asyncio.AbstractEventLoop) -> bool:
 async def _close(servers: Sequence[_TcpServer | _UdpServer]) -> None:
     for server in servers:
         server.close()
-    await asyncio.sleep(0)  # transports close their sockets in the loop's next round
 
 
 class _TcpServer:
-    def __init__(self, sock: socket.socket, target: tuple[str, int]) -> None:
+    """Waits for the first connection; from then on the program has the socket, or, where there is none, this loop."""
+
+    def __init__(self, sock: socket.socket, target: tuple[str, int], program: RelayProgram) -> None:
         self.sock = sock
         self.target = target
-        self._server: asyncio.Server | None = None
-        self._ends: set[_End] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.number = 0
+        self._program = program
+        self._connections: Connections | None = None
 
     async def start(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _End(self._ends, self._accepted), sock=self.sock)
+        self.lost()
 
-    def _accepted(self, client: _End) -> None:
-        task = asyncio.get_running_loop().create_task(self._connect(client))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def lost(self) -> None:
+        """Wait for a connection, as long as the program hasn't got the socket."""
+        if self.sock.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(self.sock.fileno(), self._came)
 
-    async def _connect(self, client: _End) -> None:
-        """Open the other half; a client whose container doesn't answer is reset."""
+    def retarget(self, target: tuple[str, int]) -> None:
+        with contextlib.suppress(OSError):  # it is ending: `lost` comes next
+            self._program.retarget(self, target)
+
+    def _came(self) -> None:
+        """Give the socket to the program, or take what has come where that can't be had now."""
         loop = asyncio.get_running_loop()
         try:
-            _transport, server = await loop.create_connection(lambda: _End(self._ends), *self.target)
-        except OSError as exc:
-            log.debug("relay to %s:%d: %s", *self.target, exc.strerror)
-            client.reset()
-            return
-        client.pair(server)
+            self._program.listen(self)
+        except OSError:
+            self._accept(loop)
+        else:
+            loop.remove_reader(self.sock.fileno())
+
+    def _accept(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take what has come, a bounded amount."""
+        if self._connections is None:
+            from pycompose.networking.ports.connection import Connections  # noqa: PLC0415 - where the program can't run
+
+            # Connections inherit it.
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._connections = Connections(loop)
+        for _turn in range(CONNECTIONS_A_TURN):
+            try:
+                client, _ = self.sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as exc:  # descriptors or memory: others have to give some back first
+                log.warning("relay: accept: %s", exc.strerror)
+                loop.remove_reader(self.sock.fileno())
+                loop.call_later(EXHAUSTED_S, self.lost)
+                return
+            try:
+                self._connections.open(client, self.target)
+            except OSError as exc:
+                log.warning("relay: open a connection: %s", exc.strerror)
+                client.close()
 
     def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        asyncio.get_running_loop().remove_reader(self.sock.fileno())
+        with contextlib.suppress(OSError):  # it is ending, and the socket's copy with it
+            self._program.forget(self)
         self.sock.close()
-        for task in self._tasks:
-            task.cancel()
-        for end in list(self._ends):
-            end.transport.abort()
+        if self._connections is not None:
+            self._connections.close()
 
 
-class _End(asyncio.Protocol):
-    """One half of a connection, read only while the other half can be written: no buffer grows."""
-
-    transport: asyncio.Transport
-
-    def __init__(self, ends: set[_End], accepted: Any = None) -> None:
-        self._ends = ends
-        self._accepted = accepted
-        self._peer: _End | None = None
-        self._lost = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        self._ends.add(self)
-        self.transport.pause_reading()
-        if self._accepted is not None:
-            self._accepted(self)
-
-    def reset(self) -> None:
-        """Close with RST (socket(7), SO_LINGER of zero): the client sees an error, not an empty answer."""
-        sock = self.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
-        self.transport.abort()
-
-    def pair(self, other: _End) -> None:
-        """Join two halves and let the data flow."""
-        if self._lost or other._lost:
-            self.transport.abort()
-            other.transport.abort()
-            return
-        for one, two in ((self, other), (other, self)):
-            one._peer = two  # noqa: SLF001
-            one.transport.resume_reading()
-
-    def data_received(self, data: bytes) -> None:
-        if self._peer is not None:
-            self._peer.transport.write(data)
-
-    def eof_received(self) -> bool:
-        """Pass half a close on; the other direction stays open."""
-        if self._peer is not None and self._peer.transport.can_write_eof():
-            self._peer.transport.write_eof()
-        return True
-
-    def pause_writing(self) -> None:
-        if self._peer is not None and not self._peer._lost:  # noqa: SLF001
-            self._peer.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        if self._peer is not None and not self._peer._lost:  # noqa: SLF001
-            self._peer.transport.resume_reading()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
-        self._ends.discard(self)
-        if self._peer is not None and not self._peer._lost:  # noqa: SLF001
-            if exc is None:
-                self._peer.transport.close()
-            else:
-                self._peer.reset()
-
-
-class _UdpServer(asyncio.DatagramProtocol):
-    """A flow per client address, closed after 90 s of silence, as the kernel forgets its own."""
+class _UdpServer:
+    """A flow per client and address that it sends to, closed after 90 s of silence, as the kernel forgets its own."""
 
     def __init__(self, sock: socket.socket, target: tuple[str, int]) -> None:
         self.sock = sock
         self.target = target
-        self._transport: asyncio.DatagramTransport | None = None
-        self._flows: dict[Any, _UdpFlow] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._flows: dict[tuple[Any, Ancillary], _UdpFlow] = {}
 
     async def start(self) -> None:
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=self.sock)
+        self.sock.setsockopt(*TOLD[self.sock.family], 1)
+        asyncio.get_running_loop().add_reader(self.sock.fileno(), self._came)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.DatagramTransport", transport)
+    def retarget(self, target: tuple[str, int]) -> None:
+        self.target = target
 
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        flow = self._flows.get(addr)
+    def _came(self) -> None:
+        """Pass on what has come, a bounded amount."""
+        for _turn in range(DATAGRAMS_A_TURN):
+            try:
+                data, told, _flags, client = self.sock.recvmsg(DATAGRAM_BYTES, TOLD_BYTES)
+            except OSError:  # there is no more
+                return
+            with contextlib.suppress(OSError):  # no way there, or no descriptors: it is lost, as by a router
+                self._flow(client, _answering(told)).send(data)
+
+    def _flow(self, client: Any, answering: Ancillary) -> _UdpFlow:
+        """Return the flow that a datagram belongs to; they are in the order in which they were used last."""
+        key = client, answering
+        flow = self._flows.pop(key, None)
         if flow is None:
             if len(self._flows) >= UDP_FLOWS:
-                return
-            flow = self._flows[addr] = _UdpFlow(self, addr)
-            loop = asyncio.get_running_loop()
-            task = loop.create_task(self._open(flow, addr))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        flow.send(data)
+                next(iter(self._flows.values())).close()
+            flow = _UdpFlow(self, client, answering)
+        self._flows[key] = flow
+        return flow
 
-    async def _open(self, flow: _UdpFlow, addr: Any) -> None:
-        try:
-            await asyncio.get_running_loop().create_datagram_endpoint(lambda: flow, remote_addr=self.target)
-        except OSError:
-            self._flows.pop(addr, None)
-
-    def answer(self, data: bytes, addr: Any) -> None:
-        if self._transport is not None:
-            self._transport.sendto(data, addr)
-
-    def forget(self, addr: Any) -> None:
-        self._flows.pop(addr, None)
+    def forget(self, client: Any, answering: Ancillary) -> None:
+        self._flows.pop((client, answering), None)
 
     def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        asyncio.get_running_loop().remove_reader(self.sock.fileno())
         for flow in list(self._flows.values()):
             flow.close()
-        if self._transport is not None:
-            self._transport.close()
-        else:
-            self.sock.close()
+        self.sock.close()
 
 
-class _UdpFlow(asyncio.DatagramProtocol):
-    def __init__(self, server: _UdpServer, client: Any) -> None:
+def _answering(told: Iterable[tuple[int, int, bytes]]) -> Ancillary:
+    """Return what has an answer sent from where a datagram was sent to: ip(7), RFC 3542 section 6.
+
+    Its way is the routes': only a link-local address means nothing without its interface.
+    """
+    for level, kind, data in told:
+        if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
+            # Of a broadcast it is the interface's; none is noted of what came before it was asked for.
+            own = data[4:8] if any(data[4:8]) else data[8:12]
+            return ((level, kind, bytes(4) + own + bytes(4)),)
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO) and data[0] != MULTICAST:
+            link_local = data[0] == 0xFE and data[1] & 0xC0 == 0x80
+            return ((level, kind, data if link_local else data[:16] + bytes(4)),)
+    return ()
+
+
+class _UdpFlow:
+    """What a client says to the container and is answered, by a socket of its own there. Making it raises OSError."""
+
+    def __init__(self, server: _UdpServer, client: Any, answering: Ancillary) -> None:
         self._server = server
         self._client = client
-        self._transport: asyncio.DatagramTransport | None = None
-        self._waiting: list[bytes] = []
+        self._answering = answering
         self._timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.DatagramTransport", transport)
-        for data in self._waiting:
-            self._transport.sendto(data)
-        self._waiting.clear()
-        self._touch()
+        family = socket.AF_INET6 if ":" in server.target[0] else socket.AF_INET
+        self._sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            self._sock.connect(server.target)
+        except OSError:
+            self._sock.close()
+            raise
+        asyncio.get_running_loop().add_reader(self._sock.fileno(), self._answered)
 
     def send(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.sendto(data)
-            self._touch()
-        elif len(self._waiting) < UDP_WAITING:
-            self._waiting.append(data)
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ARG002 - asyncio's signature
-        self._server.answer(data, self._client)
+        """Send it on; raises OSError."""
         self._touch()
+        self._sock.send(data)
 
-    def error_received(self, exc: Exception) -> None:
-        """Ignore that nobody listens (ICMP): UDP has no way to tell the client."""
+    def _answered(self) -> None:
+        """Pass on what the container has answered, a bounded amount."""
+        self._touch()
+        for _turn in range(DATAGRAMS_A_TURN):
+            try:
+                data = self._sock.recv(DATAGRAM_BYTES)
+            except OSError:  # there is no more, or nobody listens (ICMP): UDP has no way to tell the client
+                return
+            with contextlib.suppress(OSError):  # no room on the way: it is lost, as by a router
+                self._server.sock.sendmsg([data], self._answering, 0, self._client)
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._server.forget(self._client)
-        if self._transport is not None:
-            self._transport.close()
+        self._server.forget(self._client, self._answering)
+        asyncio.get_running_loop().remove_reader(self._sock.fileno())
+        self._sock.close()
 
     def _touch(self) -> None:
         if self._timer is not None:

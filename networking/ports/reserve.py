@@ -16,20 +16,20 @@ import time
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass
-from pycompose.engine.errors import NetworkError, PortInUse
-from pycompose.networking.model import PublishedPort
+from pycompose.engine.errors import NetworkError, PortInUse, doctor_row
+from pycompose.engine.linux import outside
+from pycompose.networking.model import ANY4, ANY6, PublishedPort
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterator, Sequence
 
-    from pycompose.networking.ports.relay import Relay
+    from pycompose.networking.ports.relay import Relay, Relays
 
-ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - what a published port without an address means
 PROTOCOLS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
-BACKLOG = 128
+# As many as net.core.somaxconn lets it be: a client for whom there is no room tries again a second later.
+BACKLOG = 1 << 16
 EPHEMERAL_TRIES = 10
-SO_ATTACH_FILTER = 26
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
 BPF_RETURN = 0x06
 TCP_LISTEN = "0A"
 # The name of keepers, and of what they have cloned as long as it has not executed: that has copies of all sockets.
@@ -50,27 +50,29 @@ class Reservation:
     @property
     def addresses(self) -> tuple[str, ...]:
         """The host addresses: 0.0.0.0 and, where the machine has IPv6, :: for a port without host_ip."""
-        return tuple(str(sock.getsockname()[0]) for sock in self.sockets)
+        return tuple(dict.fromkeys(str(sock.getsockname()[0]) for sock in self.sockets))
 
     def filenos(self) -> list[int]:
         """Return the descriptors for somebody else to hold."""
         return [sock.fileno() for sock in self.sockets]
 
-    def relay_to(self, loop: asyncio.AbstractEventLoop, ip: str, port: int, *, ip6: str = "") -> None:
-        """Relay, on `loop`, what the kernel can't redirect to the container's `ip` and `port`.
+    def relay_to(self, relays: Relays, ip: str, port: int, *, ip6: str = "") -> None:
+        """Relay, by means of `relays`, what the kernel can't redirect to the container's `ip` and `port`.
 
-        `ip6` is the container's IPv6 address, if it has one. Said again, it holds for what comes from then on.
-        For threads other than the loop's. Raises OSError.
+        `ip6` is the container's IPv6 address, if it has one; `ip` is "" when it has only that. Said again, it holds for
+        what comes from then on. For threads other than the loop's. Raises OSError.
         """
         from pycompose.networking.ports.relay import Relay  # noqa: PLC0415 - brings asyncio, most ports need none
 
-        sockets = self.relayed(ip6)
+        sockets, target = self.relayed(ip6, four=bool(ip)), ip or ip6
         if self._relay is not None and sockets:
-            self._relay.retarget((ip, port))
+            self._relay.retarget((target, port))
         elif sockets:
-            self._relay = Relay(loop)
+            self._relay = Relay(relays)
             for sock in sockets:
-                self._relay.start(sock, (ip, port))
+                if sock.family == socket.AF_INET:
+                    _let_in(sock)
+                self._relay.start(sock, (target, port))
 
     def close(self) -> None:
         """Give the port up, closing relayed connections."""
@@ -80,11 +82,19 @@ class Reservation:
         for sock in self.sockets:
             sock.close()
 
-    def relayed(self, container_ip6: str = "") -> tuple[socket.socket, ...]:
-        """Return the sockets that need the relay: the IPv6 ones; with `container_ip6` only for [::1]."""
-        if container_ip6 and self.host_ip not in {"", ANY6, "::1"}:
-            return ()
-        return tuple(sock for sock in self.sockets if sock.family == socket.AF_INET6)
+    def relayed(self, container_ip6: str = "", *, four: bool = True) -> tuple[socket.socket, ...]:
+        """Return the sockets that need the relay: those of the family that the container lacks, and for [::1].
+
+        And those that are of another network than the container's bridge.
+        """
+        six = not container_ip6 or self.host_ip in {"", ANY6, "::1"}
+        elsewhere = outside.is_elsewhere()
+        return tuple(
+            sock
+            for sock in self.sockets
+            if (six if sock.family == socket.AF_INET6 else not four)
+            or (elsewhere and outside.is_of_machine(sock))
+        )
 
     def published(self, container_ip: str, container_ip6: str, container_port: int) -> list[PublishedPort]:
         """Return what the firewall is to do: one entry for each family that host and container share."""
@@ -106,8 +116,8 @@ class Reservation:
 def reserve_port(host_ip: str, published: tuple[int, int] | None, protocol: str) -> Reservation:
     """Return a reservation of the first free port of the inclusive range `published`, or of any (None).
 
-    `host_ip` "" means 0.0.0.0 and [::], with the same number. Raises PortInUse naming the port, and who has
-    it where that can be found out; NetworkError for an address that isn't this machine's.
+    `host_ip` "" means 0.0.0.0 and [::], with the same number; either of the two is that family alone. Raises PortInUse
+    naming the port, and who has it where that can be found out; NetworkError for an address that isn't this machine's.
     """
     if protocol not in PROTOCOLS:
         raise NetworkError(f"port {_range_text(published)}/{protocol}: publish: protocol is not supported")
@@ -120,7 +130,7 @@ def reserve_port(host_ip: str, published: tuple[int, int] | None, protocol: str)
             sockets = _bind_all(host_ip, number, protocol)
             if sockets is not None:
                 return Reservation(host_ip=host_ip, host_port=number, protocol=protocol, sockets=sockets)
-        who = find_owner(first, protocol) if first == last else ""
+        who = _owner(first, protocol) if first == last else ""
         if not who.startswith(KEEPER) or time.monotonic() > deadline:
             break
         time.sleep(0.01)
@@ -165,20 +175,36 @@ def _bind_all(host_ip: str, number: int, protocol: str) -> tuple[socket.socket, 
         sockets: list[socket.socket] = []
         for address in (host_ip,) if host_ip else (ANY4, ANY6):
             try:
-                sock = _bind(address, number or (sockets[0].getsockname()[1] if sockets else 0), protocol)
+                found = _bind(address, number or (sockets[0].getsockname()[1] if sockets else 0), protocol)
             except OSError as exc:
                 if exc.errno == errno.EADDRINUSE:
                     return None
                 if address == ANY6 and not host_ip:  # no IPv6 here
                     continue
                 raise _refused(address, number, protocol, exc) from exc
-            stack.callback(sock.close)
-            sockets.append(sock)
+            for sock in found:
+                stack.callback(sock.close)
+            sockets += found
         stack.pop_all()
         return tuple(sockets)
 
 
-def _bind(address: str, number: int, protocol: str) -> socket.socket:
+def _bind(address: str, number: int, protocol: str) -> list[socket.socket]:
+    if not outside.is_elsewhere():
+        return [bind_here(address, number, protocol)]
+    found = [outside.bind(address, number, protocol)]
+    with contextlib.suppress(
+        OSError
+    ):  # an address that only the machine has, or something else's port in here
+        found.append(bind_here(address, found[0].getsockname()[1], protocol))
+    return found
+
+
+def bind_here(address: str, number: int, protocol: str, *, relayed: bool = False) -> socket.socket:
+    """Return a socket on a port of the network that we are in; raises OSError.
+
+    What comes to one that is `relayed` waits until the relay is there.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, PROTOCOLS[protocol] | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
@@ -186,7 +212,7 @@ def _bind(address: str, number: int, protocol: str) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if number and protocol == "tcp":  # past connections in TIME_WAIT don't count
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET:
+        if family == socket.AF_INET and not relayed:
             _drop_everything(sock)
         sock.bind((address, number))
         if protocol == "tcp":
@@ -206,15 +232,26 @@ def _drop_everything(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", 1, ctypes.addressof(code)))
 
 
+def _let_in(sock: socket.socket) -> None:
+    """Take the filter away again from a socket that answers itself; without one that is ENOENT."""
+    with contextlib.suppress(FileNotFoundError):
+        sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+
+
 def _refused(address: str, number: int, protocol: str, exc: OSError) -> NetworkError:
     hint = None
     if exc.errno == errno.EADDRNOTAVAIL:
         hint = f"{address} is not an address of this machine"
     elif exc.errno == errno.EACCES:
-        hint = "ports below net.ipv4.ip_unprivileged_port_start need root"
+        allow = f"sysctl -w net.ipv4.ip_unprivileged_port_start={number}"
+        hint = f"root can allow it to everybody: {allow}; {doctor_row('low ports')}"
     return NetworkError(
         f"port {number}/{protocol}: publish on {address}: {os.strerror(exc.errno or 0)}", hint=hint
     )
+
+
+def _owner(number: int, protocol: str) -> str:
+    return (outside.owner if outside.is_elsewhere() else find_owner)(number, protocol)
 
 
 def find_owner(number: int, protocol: str) -> str:
