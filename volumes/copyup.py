@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import VolumeError
 from pycompose.engine.linux.fs import open_in_root
-from pycompose.engine.linux.mounts import new_filesystem
+from pycompose.engine.linux.mounts import new_filesystem, overlay_marks
 from pycompose.engine.statefiles import locked
+from pycompose.volumes.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,35 +28,40 @@ _CHUNK_BYTES = 1 << 30
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def copy_up(volume: Path, trees: Sequence[RootfsTree], target: str, *, name: str) -> bool:
+def copy_up(
+    volume: Path, trees: Sequence[RootfsTree], target: str, *, name: str, foreign: bool = False
+) -> bool:
     """Fill `volume`/_data from `target` in the image if it is empty; return whether something was copied.
 
     Guarded by the lock of the volume's directory, so parallel replicas don't copy twice. A copy that was cut off
-    leaves a marker and is done again from the start. Raises VolumeError.
+    leaves a marker and is done again from the start, unless what is mounted there is `foreign`: nothing of it is ever
+    removed. Raises VolumeError.
     """
     marker = volume / "copying"
     data = volume / "_data"
     try:
         with locked(volume):
-            if marker.exists():
+            if marker.exists() and not foreign:
                 _empty(data)
             elif os.listdir(data):
                 return False
             with _image_directory(trees, target) as source:
                 if source is None:
                     return False
-                marker.touch()
+                if not foreign:
+                    marker.touch()
                 destination = os.open(data, _DIRECTORY)
                 try:
                     _Copy(destination).tree(source, destination)
                 finally:
                     os.close(destination)
-                marker.unlink()
+                marker.unlink(missing_ok=True)
                 return True
-    except OSError as exc:
-        where = f" ({exc.filename})" if exc.filename else ""
+    except (OSError, RecursionError) as exc:
+        where = f" ({exc.filename})" if isinstance(exc, OSError) and exc.filename else ""
+        reason = exc.strerror if isinstance(exc, OSError) else "too many directories inside each other"
         raise VolumeError(
-            f"volume {name}: cannot copy {target} of the image into it: {exc.strerror}{where}"
+            f"volume {name}: cannot copy {target} of the image into it: {reason}{where}"
         ) from exc
 
 
@@ -87,12 +93,12 @@ def _merged(lowers: Sequence[str]) -> int:
     fds = [os.open(lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for lower in lowers]
     try:
         try:
-            return new_filesystem("overlay", [("lowerdir+", fd) for fd in fds])
+            return new_filesystem("overlay", [*(("lowerdir+", fd) for fd in fds), *overlay_marks()])
         except OSError as exc:
             if exc.errno not in (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP):
                 raise
             names = ":".join(f"/proc/self/fd/{fd}" for fd in fds)
-            return new_filesystem("overlay", [("lowerdir", names)])
+            return new_filesystem("overlay", [("lowerdir", names), *overlay_marks()])
     finally:
         for fd in fds:
             os.close(fd)
@@ -119,6 +125,7 @@ class _Copy:
             elif stat.S_ISFIFO(info.st_mode):
                 os.mkfifo(name, 0o600, dir_fd=destination)
                 os.chown(name, info.st_uid, info.st_gid, dir_fd=destination, follow_symlinks=False)
+                os.chmod(name, stat.S_IMODE(info.st_mode), dir_fd=destination)
             # Devices and sockets have no place in a volume.
         _copy_attributes(source, destination, os.fstat(source))
 
@@ -183,10 +190,8 @@ def _copy_attributes(source: int, destination: int, info: os.stat_result) -> Non
 
 
 def _empty(directory: Path) -> None:
-    import shutil  # noqa: PLC0415 - only after a crash
-
     for entry in list(os.scandir(directory)):
         if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)
+            remove_tree(directory / entry.name)
         else:
             os.unlink(entry.path)
