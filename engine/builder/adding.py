@@ -1,4 +1,4 @@
-"""ADD: COPY, and archives of the context are unpacked (Dockerfile reference, ADD). URLs need a network."""
+"""ADD: COPY, and archives of the context are unpacked (Dockerfile reference, ADD)."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ if TYPE_CHECKING:
 
     from pycompose.engine.builder.steps import Copy
 
-REMOTE = ("http://", "https://", "ftp://", "git://", "git@", "ssh://")
 _HEAD_BYTES = 512
 
 
-def is_remote(source: str) -> bool:
-    """Tell whether a source of ADD is fetched from somewhere."""
-    return source.startswith(REMOTE)
+def add(
+    tree: SourceTree, paths: Sequence[str], target: CopyTarget, action: Copy, *, fetched: bool = False
+) -> None:
+    """Put `paths` of `tree` at the action's target, archives unpacked into it. Raises BuildError, ArchiveError.
 
-
-def add(tree: SourceTree, paths: Sequence[str], target: CopyTarget, action: Copy) -> None:
-    """Put `paths` of `tree` at the action's target, archives unpacked into it. Raises BuildError, ArchiveError."""
+    What was `fetched` is unpacked only when --unpack asks for it.
+    """
     for path in paths:
         found = tree.look(path)
-        wanted = action.unpack if action.unpack is not None else not found.is_directory
+        wanted = action.unpack if action.unpack is not None else not (found.is_directory or fetched)
         if found.is_directory or not wanted or not _unpack(tree, path, target, action):
             target.copy(tree, [path], action.target)
 
@@ -48,6 +47,7 @@ def _unpack(tree: SourceTree, path: str, target: CopyTarget, action: Copy) -> bo
                     raise BuildError(f"/{path}: --unpack: is no archive")
                 return False
             target.make_directory(action.target)
+            target.contents.clear()  # what is unpacked may take their places
             Extractor(target.root, action.target, resolve=IN_ROOT, owners=True, special=True).tar(
                 TarReader(content)
             )

@@ -14,8 +14,6 @@ from pycompose.engine.images.host import host_image
 from pycompose.engine.images.reference import ReferenceKind, parse
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pycompose.engine.images.manifest import Descriptor
     from pycompose.engine.images.store import ImageStore
 
@@ -36,7 +34,7 @@ class Base:
     layers: tuple[Descriptor, ...] = ()
 
 
-def base_of(store: ImageStore, name: str, *, platform: str = "", base_dir: Path | None = None) -> Base:
+def base_of(store: ImageStore, name: str, *, platform: str = "") -> Base:
     """Return the local image `name` as a base. Raises NoSuchImage, InvalidReference, BuildError."""
     parsed = parse(name)
     if parsed.kind is ReferenceKind.HOST:
@@ -46,8 +44,7 @@ def base_of(store: ImageStore, name: str, *, platform: str = "", base_dir: Path 
             f"image {name}: a directory can't be built upon: it has no layers",
             hint="import it first: tar -C DIR -c . | pycompose image import - NAME",
         )
-    image = store.resolve(name, platform=platform or None, base_dir=base_dir)
-    stored = store.get(image.id)
+    stored = store.get(name, platform=platform or None)
     document = stored.configuration.document
     own = document.get("config") or {}
     triggers = own.get("OnBuild") or ()
@@ -55,6 +52,7 @@ def base_of(store: ImageStore, name: str, *, platform: str = "", base_dir: Path 
         config=stored.image.config,
         on_build=tuple(str(item) for item in triggers),
         author=str(document.get("author") or ""),
+        platform=stored.image.platform,
     )
     host = stored.configuration.host
     snapshot = Snapshot(base=stored.image.trees, below=stored.configuration.diff_ids, identity=host)

@@ -3,9 +3,13 @@
 ```
 builder/             0700
   records/KEY.json   {chain_id, diff_id, created_s, made_in_s, title}; its mtime is its last use
-  explain/NAME.json  the keys' ingredients of the last build of a Dockerfile, for `--explain`
-  contexts/HASH.json digests of a context's files (statcache.py)
+  explain/NAME.json  the steps of the last build of a Dockerfile with their keys' ingredients, for `--explain`
+  listings/NAME      the files that such a step has read (listing.py)
+  digests/KEY.json   digests of what was copied out of a stage or an image, which can't change
+  contexts/HASH      what was read of a context's directories (statcache.py)
   mounts/ID/…        cache mounts (mounts.py)
+  trimmed            its mtime is when the cache was last looked through for what is too much (pruning.py)
+  sources/ID/…       what was fetched from elsewhere (fetching.py)
 ```
 A record whose layer has gone is no record. The sweep of the image store spares layers that a record names, and
 `collect` drops the records that were used longest ago when there are too many bytes.
@@ -18,7 +22,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +31,11 @@ from pycompose.engine.dataclass import dataclass
 from pycompose.engine.images.layout import replace_file
 
 if TYPE_CHECKING:
+    from pycompose.engine.builder.listing import Listing
     from pycompose.engine.images.layout import ImageLayout
 
 VERSION = "1"
+FOLDERS = ("records", "explain", "listings", "digests", "contexts", "mounts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +68,7 @@ class BuildCache:
 
     def prepare(self) -> None:
         """Make the folders. Raises OSError."""
-        for name in ("records", "explain", "contexts", "mounts"):
+        for name in FOLDERS:
             (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chmod(self.folder, 0o700)
 
@@ -131,17 +137,87 @@ class BuildCache:
 
     def ingredients(self, name: str) -> dict[str, Any]:
         """Return what `remember` wrote under `name`, {} when nothing was."""
-        try:
-            value = json.loads(self._explain_path(name).read_bytes())
-        except (OSError, ValueError):
-            return {}
+        value = _read(self._explain_path(name))
         return value if isinstance(value, dict) else {}
 
-    def remember(self, name: str, value: Mapping[str, Any]) -> None:
-        """Write the ingredients of a build; a full disk costs the next explanation only."""
+    def remember(self, name: str, value: Mapping[str, Any], listings: Mapping[str, Listing]) -> None:
+        """Write the ingredients of a build, and lists of files that they name, in place of those of the last one.
+
+        A full disk costs the next explanation only.
+        """
+        path = self._explain_path(name)
+        data = json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogateescape")
+        after = _listed(value)
+        before: set[str] = set()
         with contextlib.suppress(OSError):
-            data = json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogateescape")
-            replace_file(self._explain_path(name), data, durable=False)
+            for one in after & listings.keys():
+                try:
+                    os.utime(self._listing_path(one))  # it is called by its digest
+                except FileNotFoundError:
+                    replace_file(self._listing_path(one), listings[one].text, durable=False)
+            if path.exists() and path.read_bytes() == data:
+                os.utime(path)
+                return
+            before = _listed(self.ingredients(name))
+            replace_file(path, data, durable=False)
+        for one in before - after:
+            with contextlib.suppress(OSError):
+                self._listing_path(one).unlink()
+
+    def listing(self, name: str) -> bytes:
+        """Return a list of files that was remembered, b"" when it wasn't."""
+        with contextlib.suppress(OSError):
+            return self._listing_path(name).read_bytes()
+        return b""
 
     def _explain_path(self, name: str) -> Path:
         return self.folder / "explain" / f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.json"
+
+    def _listing_path(self, name: str) -> Path:
+        return self.folder / "listings" / name.removeprefix("sha256:")
+
+    # Digests of what can't change
+
+    def note(self, key: str, value: Sequence[Any]) -> None:
+        """Remember a digest; a full disk costs only time."""
+        with contextlib.suppress(OSError):
+            replace_file(self.folder / "digests" / f"{key}.json", json.dumps(value).encode(), durable=False)
+
+    def noted(self, key: str) -> list[Any] | None:
+        """Return what `note` was told, None when it wasn't."""
+        value = _read(self.folder / "digests" / f"{key}.json")
+        return value if isinstance(value, list) else None
+
+    def forget_old(self, before_s: float) -> None:
+        """Remove what only saves time or explains, and wasn't written since `before_s` (since the epoch).
+
+        Also files that never got their names, because somebody was killed.
+        """
+        for folder in ("explain", "listings", "digests", "contexts", "records"):
+            for entry in _entries(self.folder / folder):
+                with contextlib.suppress(OSError):
+                    keeps = folder == "records" and not entry.name.startswith(".")
+                    if not keeps and entry.stat().st_mtime < before_s:
+                        os.unlink(entry)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
+def _listed(value: Mapping[str, Any]) -> set[str]:
+    """Return the names of the lists of files that the ingredients of a build name."""
+    parts = [step["parts"] for steps in (value.get("stages") or {}).values() for step in steps]
+    mounts = [mount.get("content") for part in parts for mount in part.get("mounts") or ()]
+    return {str(name) for name in (*mounts, *(part.get("listing") for part in parts)) if name}

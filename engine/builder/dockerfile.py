@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from pycompose.engine.builder.words import WordError, words_of
+from pycompose.engine.builder.words import MOST_NESTED, WordError, words_of
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import DockerfileError
 
@@ -47,6 +47,7 @@ FORMS = {
 _HEREDOC_TAKERS = ("ADD", "COPY", "RUN")
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$")
 _BLANKS = re.compile(r"[\t\v\f\r ]+")
+_DESCRIPTOR_DIGITS = 9
 _HEREDOC = re.compile(r"(\d*)<<(-?)([^<]*)$")
 
 
@@ -251,7 +252,7 @@ def heredocs_in(line: str, escape: str = "\\") -> list[Heredoc]:
     found = []
     for word in words:
         match = _HEREDOC.match(word)
-        if match is None or not match[3]:
+        if match is None or not match[3] or len(match[1]) > _DESCRIPTOR_DIGITS:
             continue
         try:
             plain = words_of(match[3], escape, unquote=True)
@@ -299,14 +300,18 @@ def _nested(
     )
 
 
-def _divide(line: str, escape: str) -> _Divided:
+def _divide(line: str, escape: str, depth: int = 0) -> _Divided:
     """Divide one instruction's joined text; raises ValueError."""
+    if depth > MOST_NESTED:
+        raise ValueError("instructions are nested too deeply")
     keyword, rest = _first_word(line)
     keyword = keyword.upper()
     flags, rest = _flags(rest.strip(), escape)
     form = FORMS.get(keyword, ONE)
     if form == NESTED:
-        return _Divided(keyword=keyword, flags=flags, nested=_divide(rest, escape) if rest else None)
+        return _Divided(
+            keyword=keyword, flags=flags, nested=_divide(rest, escape, depth + 1) if rest else None
+        )
     words, is_json = _words(keyword, form, rest, escape)
     return _Divided(keyword=keyword, flags=flags, words=words, is_json=is_json)
 
@@ -362,7 +367,7 @@ def _json_strings(text: str) -> tuple[str, ...] | None:
         value, _ = json.JSONDecoder().raw_decode(
             text
         )  # Go's decoder, too, leaves what follows the array unread
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not all(isinstance(item, str) for item in value):
         raise ValueError("an array in JSON syntax has strings only")

@@ -8,6 +8,7 @@ _UNITS_NS = {
     "ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }  # fmt: skip
+_MOST_NS = (1 << 63) - 1  # an int64
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 
 
@@ -23,7 +24,7 @@ def parse_go_duration(text: str) -> float | None:
             return None
         total += float(match[1]) * _UNITS_NS[match[2]]
         at = match.end()
-    if not body:
+    if not body or total > _MOST_NS:
         return None
     return (-total if text.startswith("-") else total) / 1e9
 

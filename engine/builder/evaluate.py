@@ -23,12 +23,14 @@ SCRATCH = "scratch"
 Resolve = Callable[[str, str, Instruction], BaseImage]
 
 
-def evaluate(plan: CheckedDockerfile, target: str, inputs: Inputs, resolve: Resolve) -> Evaluated:
-    """Return the steps of all stages that `target` ("" is the last stage) needs.
+def evaluate(
+    plan: CheckedDockerfile, target: str, inputs: Inputs, resolve: Resolve, *, everything: bool = False
+) -> Evaluated:
+    """Return the steps of all stages that `target` ("" is the last stage) needs, or `everything`.
 
     `resolve(image, platform, from)` is asked once per base image. Raises DockerfileError with the place.
     """
-    return _Evaluation(plan, inputs, resolve).run(target)
+    return _Evaluation(plan, inputs, resolve).run(target, everything=everything)
 
 
 class _Evaluation:
@@ -69,7 +71,7 @@ class _Evaluation:
         self.undefined += [(instruction, name) for name in done.unset]
         return done.text
 
-    def run(self, target: str) -> Evaluated:
+    def run(self, target: str, *, everything: bool) -> Evaluated:
         """Return the target and what it needs."""
         stages = self.plan.stages
         if target:
@@ -83,7 +85,8 @@ class _Evaluation:
                 )
         else:
             wanted = stages[-1]
-        self.stage(wanted)
+        for stage in stages if everything else (wanted,):
+            self.stage(stage)
         known = {*PROXIES, *SETTINGS, *self.taken}
         unused = tuple(name for name in self.inputs.arguments if name not in known)
         return Evaluated(
@@ -91,6 +94,7 @@ class _Evaluation:
             target=wanted.number,
             unused_arguments=unused,
             undefined=tuple(self.undefined),
+            arguments=self.globals,
         )
 
     def resolve(self, image: str, platform: str, instruction: Instruction, /) -> BaseImage:
@@ -161,7 +165,8 @@ def _work_out(scope: Scope) -> StageSteps:
     if not any(name == "PATH" for name in scope.env):
         scope.env["PATH"] = DEFAULT_PATH
         scope.store_env()
-    scope.values = dict(scope.env)
+    # BuildKit sets them once more at a stage's start: an ARG of the stage below doesn't hide them any more.
+    scope.values = {**scope.values, **scope.env}
     for text in below.on_build:
         _trigger(scope, text)
     for instruction in scope.stage.instructions:
@@ -176,6 +181,8 @@ def _work_out(scope: Scope) -> StageSteps:
         config=scope.config,
         on_build=tuple(scope.on_build),
         author=scope.author,
+        args=scope.set_args(),
+        values=scope.values,
     )
 
 
@@ -183,6 +190,7 @@ def _base(scope: Scope, base: str, number: int | None, platform: str) -> BaseIma
     if number is not None:
         stage = scope.whole.stage(scope.whole.plan.stages[number])
         found = BaseImage(config=stage.config, on_build=stage.on_build, author=stage.author)
+        scope.inherited, scope.values = stage.args, dict(stage.values)
     elif base == SCRATCH:
         found = BaseImage(config=ImageConfig(working_dir="/"))
     else:

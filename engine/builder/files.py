@@ -9,10 +9,15 @@ from pycompose.engine.builder.dockerfile import Heredoc, Instruction
 from pycompose.engine.builder.instructions import flags_of, suggestion
 from pycompose.engine.builder.mountflags import BIND, CACHE, MountFlagError, StepMount, parse_mount
 from pycompose.engine.builder.platforms import PROXIES
+from pycompose.engine.builder.remotes import git_source, is_remote, is_url
 from pycompose.engine.builder.scope import DEFAULT_SHELL, Scope
 from pycompose.engine.builder.steps import Copy, Run
 from pycompose.engine.builder.words import WordError, expand_document
 from pycompose.engine.dataclass import replace
+from pycompose.engine.errors import DockerfileError
+from pycompose.engine.linux.fs import clean
+
+_VARIABLE_ORIGIN = re.compile(r"(?:^|,)from=[^,]*\$")
 
 
 def run(scope: Scope, instruction: Instruction) -> None:
@@ -48,7 +53,7 @@ def run(scope: Scope, instruction: Instruction) -> None:
         raise scope.fail(instruction, "--device is not possible: builds get no devices", word="--device")
     args, script = _run_words(scope, instruction)
     env = _run_env(scope)
-    declared = [f"{name}={scope.values.get(name, '')}" for name in scope.args]
+    declared = [f"{name}={scope.values.get(name, '')}" for name in scope.declared]
     prefix = f"|{len(declared)} {' '.join(declared)} " if declared else ""
     scope.add(
         instruction,
@@ -57,11 +62,12 @@ def run(scope: Scope, instruction: Instruction) -> None:
             args=args,
             env=env,
             user=scope.config.user,
-            cwd=scope.config.working_dir or "/",
+            cwd=clean(scope.config.working_dir),
             mounts=mounts,
             network=network,
             insecure=security == "insecure",
             heredocs=script,
+            arguments=frozenset(scope.set_args()),
         ),
         needs,
         title=f"RUN {_flag_text(instruction)}{_first_line(instruction)}",
@@ -87,13 +93,13 @@ def _run_words(scope: Scope, instruction: Instruction) -> tuple[tuple[str, ...],
 
 
 def _run_env(scope: Scope) -> tuple[str, ...]:
-    env = dict(scope.env)
-    for name, value in scope.args.items():
-        if value is not None:
-            env[name] = scope.values.get(name, value)
+    env = {**scope.env, **scope.set_args()}
+    given = scope.whole.inputs.arguments
     for name in PROXIES:
-        if name in scope.whole.inputs.arguments:
-            env.setdefault(name, scope.whole.inputs.arguments[name])
+        # Either spelling gives both, for half of the programs read only one.
+        value = given.get(name.upper()) or given.get(name.lower())
+        if value:
+            env.setdefault(name, value)
     return tuple(f"{name}={value}" for name, value in env.items())
 
 
@@ -103,6 +109,8 @@ def _mounts(
     mounts: list[StepMount] = []
     needs: list[int] = []
     for text in texts:
+        if _VARIABLE_ORIGIN.search(text):
+            raise _not_constant(scope, instruction, "--mount")
         try:
             mount = parse_mount(scope.expand(instruction, text))
         except MountFlagError as exc:
@@ -129,7 +137,8 @@ def copy(scope: Scope, instruction: Instruction) -> None:
     needs: list[int] = []
     wanted = flags.get("from")
     if wanted is not None:
-        wanted = scope.expand(instruction, wanted)
+        if "$" in wanted:
+            raise _not_constant(scope, instruction, "--from")
         origin, number = scope.whole.origin(wanted, scope.stage, instruction)
         if number is not None:
             scope.whole.stage(scope.whole.plan.stages[number])
@@ -143,6 +152,8 @@ def copy(scope: Scope, instruction: Instruction) -> None:
     )
     if not plain and not heredocs:
         raise scope.fail(instruction, f"{instruction.keyword} requires at least 2 arguments")
+    checksum = scope.expand(instruction, flags.get("checksum") or "")
+    _check_remote(scope, instruction, plain, checksum)
     action = Copy(
         sources=tuple(plain),
         target=_target(scope, target),
@@ -154,15 +165,61 @@ def copy(scope: Scope, instruction: Instruction) -> None:
         exclude=tuple(scope.expand(instruction, word) for word in flags.several.get("exclude", ())),
         link="link" in flags.on,
         parents="parents" in flags.on,
-        checksum=scope.expand(instruction, flags.get("checksum") or ""),
+        checksum=checksum,
         keep_git_dir="keep-git-dir" in flags.on,
         unpack="unpack" in flags.on if "unpack" in flags.on | flags.off else None,
         heredocs=heredocs,
     )
-    # Flags that say where from, and how, are not part of the history.
-    told = [flag for flag in instruction.flags if flag.partition("=")[0] in ("--chown", "--chmod")]
-    shown = " ".join([*told, *words])
-    scope.add(instruction, f"{instruction.keyword} {shown} # buildkit", action, needs)
+    # Flags that say where from, and how, are not part of the history; here-documents come last (dockerfile2llb).
+    told = [
+        f"--{name}={value}" for name, value in (("chown", action.chown), ("chmod", action.chmod)) if value
+    ]
+    shown = " ".join([*told, *plain, *(f"<<{doc.name}" for doc in heredocs), target])
+    title = " ".join([instruction.keyword, *instruction.flags, *words])
+    scope.add(instruction, f"{instruction.keyword} {shown} # buildkit", action, needs, title=title)
+
+
+def _not_constant(scope: Scope, instruction: Instruction, word: str) -> DockerfileError:
+    """Return why the stage or image to read from can't be named by a variable: BuildKit has it so."""
+    return scope.fail(
+        instruction,
+        "variable expansion is not supported for --from",
+        word=word,
+        hint="name it in a stage of its own: FROM $NAME AS stage, with ARG NAME before the first FROM",
+    )
+
+
+def _check_remote(scope: Scope, instruction: Instruction, sources: Sequence[str], checksum: str) -> None:
+    """Refuse what can't be fetched as it is asked for; texts as BuildKit's."""
+    for source in sources:
+        if (
+            instruction.keyword == "COPY"
+            and "--from=" not in " ".join(instruction.flags)
+            and is_remote(source)
+        ):
+            raise scope.fail(
+                instruction,
+                "source can't be a URL for COPY",
+                word=source,
+                hint="ADD takes URLs and repositories",
+            )
+    if not checksum:
+        return
+    if len(sources) != 1:
+        raise scope.fail(instruction, "checksum can't be specified for multiple sources", word="--checksum")
+    if git_source(sources[0]) is not None:
+        good = re.fullmatch(r"[0-9a-f]{7,64}", checksum) is not None
+    elif is_url(sources[0]):
+        good = re.fullmatch(r"sha256:[0-9a-f]{64}", checksum) is not None
+    else:
+        raise scope.fail(instruction, "checksum requires HTTP(S) or Git sources", word="--checksum")
+    if not good:
+        raise scope.fail(
+            instruction,
+            f"invalid checksum digest format: {checksum}",
+            word="--checksum",
+            hint="sha256: and 64 hexadecimal digits of a file, or a commit of a repository",
+        )
 
 
 def _document(scope: Scope, instruction: Instruction, doc: Heredoc) -> str:
@@ -173,10 +230,10 @@ def _document(scope: Scope, instruction: Instruction, doc: Heredoc) -> str:
 
 
 def _target(scope: Scope, target: str) -> str:
-    if target.startswith("/"):
-        return target
-    base = (scope.config.working_dir or "/").rstrip("/")
-    return f"{base}/{target}"
+    """Return where files go, lexically clean, as in BuildKit; a slash at its end says that it is a directory."""
+    path = clean(target if target.startswith("/") else f"{scope.config.working_dir}/{target}")
+    is_directory = target == "." or target.endswith(("/", "/."))
+    return f"{path}/" if is_directory and path != "/" else path
 
 
 def _opens(raw: str, documents: Mapping[str, Heredoc]) -> bool:

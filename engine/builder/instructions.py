@@ -131,7 +131,7 @@ def _check(file: Dockerfile, instruction: Instruction) -> None:
             file,
             instruction,
             f"unknown instruction: {keyword}",
-            word=instruction.raw.split()[0],
+            word=next(iter(instruction.raw.split()), ""),
             hint=suggestion(keyword, list(FORMS)),
         )
     if keyword == "ONBUILD":
@@ -202,7 +202,7 @@ def _check_health(file: Dockerfile, instruction: Instruction) -> None:
         )
     kind = words[0].upper()
     if kind == "NONE":
-        if len(words) > 1 or instruction.flags:
+        if len(words) > 1:
             raise error(file, instruction, "HEALTHCHECK NONE takes no arguments")
     elif kind != "CMD":
         raise error(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import signal
 from collections.abc import Sequence
 
 from pycompose.engine.builder.dockerfile import Instruction
@@ -15,7 +16,8 @@ from pycompose.engine.builder.words import WordError, expand_words
 from pycompose.engine.dataclass import replace
 from pycompose.engine.images.spec import Healthcheck
 
-_PORT = re.compile(r"(?:(?P<first>\d+)(?:-(?P<last>\d+))?)(?:/(?P<protocol>[A-Za-z]+))?")
+_REALTIME = r"RTMIN\+(?:[1-9]|1[0-5])|RTMAX-(?:[1-9]|1[0-4])"
+_PORT = re.compile(r"(?P<first>\d+)(?:-(?P<last>\d+))?")
 
 
 def arg(scope: Scope, instruction: Instruction) -> None:
@@ -36,9 +38,11 @@ def arg(scope: Scope, instruction: Instruction) -> None:
             value = scope.whole.expand(instruction, default, before)
             texts.append(f"{name}={value}")
         else:
-            value = scope.whole.globals.get(name)
+            known = scope.set_args().get(name)  # a declaration without a value takes none away
+            value = scope.whole.globals.get(name, known)
             texts.append(name)
         scope.args[name] = value
+        scope.declared.append(name)
         if value is not None:
             scope.values[name] = value
     scope.add(instruction, f"ARG {' '.join(texts)}")
@@ -94,8 +98,18 @@ def maintainer(scope: Scope, instruction: Instruction) -> None:
 def stopsignal(scope: Scope, instruction: Instruction) -> None:
     """STOPSIGNAL: a name or a number."""
     name = scope.expand(instruction, instruction.words[0])
+    if not _is_signal(name):
+        raise scope.fail(instruction, f"invalid signal: {name}", hint="a name such as SIGTERM, or a number")
     scope.config = replace(scope.config, stop_signal=name)
     scope.add(instruction, f"STOPSIGNAL {name}")
+
+
+def _is_signal(text: str) -> bool:
+    """Tell whether Docker takes `text` for a signal (moby/sys/signal)."""
+    name = text.upper().removeprefix("SIG")
+    if re.fullmatch(r"\d+", text):
+        return int(text) != 0
+    return f"SIG{name}" in signal.Signals.__members__ or re.fullmatch(_REALTIME, name) is not None
 
 
 def expose(scope: Scope, instruction: Instruction) -> None:
@@ -105,7 +119,7 @@ def expose(scope: Scope, instruction: Instruction) -> None:
         for text in _words(scope, instruction, word):
             ports += _ports(scope, instruction, text)
     scope.config = replace(scope.config, exposed_ports=tuple(sorted({*scope.config.exposed_ports, *ports})))
-    shown = " ".join(f"{port}:{{}}" for port in sorted(ports))
+    shown = " ".join(f"{port}:{{}}" for port in sorted(set(ports)))
     scope.add(instruction, f"EXPOSE map[{shown}]")
 
 
@@ -132,15 +146,15 @@ def shell(scope: Scope, instruction: Instruction) -> None:
 
 
 def _command(scope: Scope, instruction: Instruction) -> tuple[str, ...]:
-    if instruction.is_json or not instruction.words:
+    if instruction.is_json:
         return instruction.words
-    return (*(scope.config.shell or DEFAULT_SHELL), instruction.words[0])
+    return (*(scope.config.shell or DEFAULT_SHELL), "".join(instruction.words))
 
 
 def cmd(scope: Scope, instruction: Instruction) -> None:
     """CMD: the image's default command."""
     command = _command(scope, instruction)
-    scope.config = replace(scope.config, cmd=command)
+    scope.config = replace(scope.config, cmd=command, args_escaped=True)
     scope.cmd_set = True
     scope.add(instruction, f"CMD {_quoted(command)}")
 
@@ -205,16 +219,31 @@ def onbuild(scope: Scope, instruction: Instruction) -> None:
     scope.add(instruction, "", title=f"ONBUILD {text}")
 
 
+def split_port(text: str) -> tuple[str, str, str]:
+    """Return (address and port of a host, port or range, protocol) of an EXPOSE word; the first is seldom there."""
+    ports, _, protocol = text.partition("/")
+    host, _, port = ports.rpartition(":")
+    return host, port, protocol
+
+
 def _ports(scope: Scope, instruction: Instruction, text: str) -> list[str]:
-    match = _PORT.fullmatch(text)
-    first = int(match["first"]) if match else 0
-    last = int(match["last"] or first) if match else -1
-    protocol = (match["protocol"] or "tcp").lower() if match else ""
-    if match is None or not 0 < first <= last < 1 << 16 or protocol not in ("tcp", "udp", "sctp"):
+    host, ports, protocol = split_port(text)
+    protocol = protocol.lower() or "tcp"
+    first, last = _range(ports)
+    if not 0 < first <= last < 1 << 16 or protocol not in ("tcp", "udp", "sctp"):
         raise scope.fail(
             instruction, f"invalid containerPort: {text}", word=text, hint="for example 80, 8000-8010/udp"
         )
+    # Docker takes what would publish a port, too, and leaves the host's part away (`ExposeInvalidFormat` warns).
+    hosts = _range(host.rpartition(":")[2]) if host and not host.endswith(":") else (first, last)
+    if hosts[0] < 0 or (first != last and hosts[1] - hosts[0] != last - first):
+        raise scope.fail(instruction, f"invalid hostPort: {text}", word=text)
     return [f"{port}/{protocol}" for port in range(first, last + 1)]
+
+
+def _range(text: str) -> tuple[int, int]:
+    match = _PORT.fullmatch(text)
+    return (int(match["first"]), int(match["last"] or match["first"])) if match else (-1, -1)
 
 
 def _quoted(words: Sequence[str]) -> str:

@@ -66,6 +66,15 @@ class StepMount:
     env: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ShownTree:
+    """One overlay of what a bind mount shows: `subpath` of the directories `lowers`, at `target` below the mount's."""
+
+    target: str
+    lowers: tuple[str, ...]
+    subpath: str
+
+
 def parse_mount(text: str) -> StepMount:
     """Return the mount that `text` describes; raises MountFlagError."""
     values = _values(text)
@@ -106,7 +115,7 @@ def secret_target(mount: StepMount) -> str:
     """Return where the secret appears, "" for one that is a variable only."""
     if mount.target or mount.env:
         return mount.target
-    return f"/run/secrets/{mount.id}"
+    return f"/run/secrets/{mount.id.rpartition('/')[2]}"
 
 
 def _values(text: str) -> dict[str, str]:

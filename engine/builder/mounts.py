@@ -9,7 +9,6 @@ import hashlib
 import os
 import posixpath
 import socket
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.builder.mountflags import (
     LOCKED,
     PRIVATE,
+    ShownTree,
     StepMount,
     secret_id,
     secret_target,
@@ -46,7 +46,7 @@ class Prepared:
 class MountSources:
     """Where mounts get things from.
 
-    `lowers(mount)` returns the lower directories of what a bind (or a cache's first content) shows, topmost first.
+    `views(mount)` returns the overlays that a bind shows, the outermost first.
     """
 
     caches: Path
@@ -55,7 +55,7 @@ class MountSources:
     volatile: Path
     secrets: dict[str, Secret]
     ssh: dict[str, str]
-    lowers: Callable[[StepMount], tuple[str, ...]]
+    views: Callable[[StepMount], list[ShownTree]]
     fill: Callable[[StepMount, Path], None]
 
 
@@ -80,17 +80,18 @@ def prepared(mounts: tuple[StepMount, ...], cwd: str, sources: MountSources) -> 
                 case "ssh":
                     _agent(mount, made, sources, number, stack)
                 case _:
-                    own = make_directory(sources.scratch / f"bind{number}")
-                    made.mounts.append(
-                        Mount(
-                            kind=MountKind.OVERLAY,
-                            target=target,
-                            source=str(own),
-                            lowers=sources.lowers(mount),
-                            subpath=mount.source.strip("/"),
-                            read_only=mount.read_only,
+                    for part, view in enumerate(sources.views(mount)):
+                        own = make_directory(sources.scratch / f"bind{number}.{part}")
+                        made.mounts.append(
+                            Mount(
+                                kind=MountKind.OVERLAY,
+                                target=posixpath.join(target, view.target) if view.target else target,
+                                source=str(own),
+                                lowers=view.lowers,
+                                subpath=view.subpath,
+                                read_only=mount.read_only,
+                            )
                         )
-                    )
         yield made
 
 
@@ -100,7 +101,7 @@ def _cache(mount: StepMount, target: str, sources: MountSources) -> Iterator[Pat
 
     Shared: for everybody at once. Locked: one after the other. Private: one of several, free at the moment.
     """
-    name = hashlib.sha256(os.fsencode(mount.id or target)).hexdigest()[:32]
+    name = hashlib.sha256(os.fsencode(_cache_name(mount, target))).hexdigest()[:32]
     folder = make_directory(sources.caches / name)
     number = 0
     while True:
@@ -128,6 +129,13 @@ def _cache(mount: StepMount, target: str, sources: MountSources) -> Iterator[Pat
         os.close(lock)
 
 
+def _cache_name(mount: StepMount, target: str) -> str:
+    """Return what a cache is known by; one that begins with another owner, mode or content is another for BuildKit."""
+    begins = (mount.uid, mount.gid, mount.mode, mount.origin, mount.source)
+    name = mount.id or target
+    return name if begins == (0, 0, -1, "", "") else f"{name}\0{begins}"
+
+
 def _new_cache(mount: StepMount, path: Path, sources: MountSources) -> None:
     making = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     making.mkdir(mode=0o700)
@@ -146,10 +154,13 @@ def _new_cache(mount: StepMount, path: Path, sources: MountSources) -> None:
 def _secret(mount: StepMount, made: Prepared, sources: MountSources, number: int) -> None:
     name = secret_id(mount)
     secret = sources.secrets.get(name)
-    if secret is None:
+    if secret is None or not secret.is_there:
         if mount.required:
+            unset = secret.variable if secret is not None else ""
             raise BuildError(
-                f"secret {name}: not found",
+                f"secret {name}: environment variable {unset} is not set"
+                if unset
+                else f"secret {name}: not found",
                 hint=f"give it with --secret id={name},src=FILE, or in the compose file",
             )
         return
@@ -196,7 +207,7 @@ def _agent(
                 hint=f"give it with --ssh {name}, or ssh: [{name}] in the compose file",
             )
         return
-    target = mount.target or _SSH_TARGET.format(number)
+    target = agent_target(mount, number)
     listening = sources.volatile / f"agent{number}"
     stack.enter_context(_relayed(path, listening))
     os.chown(listening, mount.uid, mount.gid)
@@ -204,6 +215,11 @@ def _agent(
     made.mounts.append(Mount(kind=MountKind.BIND, target=target, source=str(listening)))
     if not any(item.startswith("SSH_AUTH_SOCK=") for item in made.env):
         made.env.append(f"SSH_AUTH_SOCK={target}")
+
+
+def agent_target(mount: StepMount, number: int) -> str:
+    """Return where the socket of an agent, the step's `number`th mount, appears."""
+    return mount.target or _SSH_TARGET.format(number)
 
 
 @contextlib.contextmanager
@@ -246,11 +262,3 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(1 << 16):
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
-
-
-def is_socket(path: str) -> bool:
-    """Tell whether `path` is a socket."""
-    try:
-        return stat.S_ISSOCK(os.stat(path).st_mode)
-    except OSError:
-        return False

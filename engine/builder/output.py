@@ -5,35 +5,66 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from pycompose.engine.builder.copying import CopyOptions, CopyTarget
 from pycompose.engine.builder.instructions import suggestion
+from pycompose.engine.builder.scratch import step_scratch
 from pycompose.engine.builder.tree import SourceTree
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import BuildError
 from pycompose.engine.filesystem import transfer
 from pycompose.engine.filesystem.view import mounted
-from pycompose.engine.images.archives.save import save
-from pycompose.engine.images.layers.tarwriter import TarWriter
+from pycompose.engine.images.archives.folder import FolderArchive
+from pycompose.engine.images.archives.save import save, write_layout
+from pycompose.engine.images.layers.tarwriter import StandardOutput, TarWriter
+from pycompose.engine.statefiles import whole_file
 
 if TYPE_CHECKING:
+    from pycompose.engine.images.layers.tarwriter import Writable
     from pycompose.engine.images.spec import Image
     from pycompose.engine.images.store import ImageStore
     from pycompose.engine.paths import StatePaths
 
-IMAGE, LOCAL, TAR, OCI, DOCKER = "image", "local", "tar", "oci", "docker"
-KINDS = (IMAGE, LOCAL, TAR, OCI, DOCKER)
+IMAGE, LOCAL, TAR, OCI, DOCKER, REGISTRY = "image", "local", "tar", "oci", "docker", "registry"
+KINDS = (IMAGE, LOCAL, TAR, OCI, DOCKER, REGISTRY)
+# Keys, and those kinds that take them.
+_KEYS = {
+    "type": KINDS,
+    "dest": (LOCAL, TAR, OCI, DOCKER),
+    "destination": (LOCAL, TAR, OCI, DOCKER),
+    "rewrite-timestamp": KINDS,
+    "name": (IMAGE, REGISTRY),
+    "push": (IMAGE, REGISTRY),
+    "tar": (OCI, DOCKER),
+}
+_ANNOTATED = (IMAGE, OCI, DOCKER, REGISTRY)
+_SWITCH = {"": None, "true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOutput:
-    """What `--output` asks for; `dest` is "-" for standard output."""
+    """What `--output` asks for; `dest` is "-" for standard output, `rewrites_timestamps` None when nothing is said.
+
+    `name` is one more name of the image; `pushes`: all of its names go to their registries.
+    """
 
     kind: str = IMAGE
     dest: str = ""
+    rewrites_timestamps: bool | None = None
+    name: str = ""
+    pushes: bool = False
+    # Whether `oci` and `docker` are one file; else `dest` is a folder.
+    is_tar: bool = True
+    # `annotation.KEY` and the like, with their values.
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_annotated(self) -> bool:
+        """Whether what is written has a manifest."""
+        return self.kind in _ANNOTATED
 
 
 def check_output(text: str) -> BuildOutput:
@@ -47,19 +78,52 @@ def check_output(text: str) -> BuildOutput:
         name, _, value = item.partition("=")
         values[name.strip()] = value.strip()
     kind = values.get("type", "")
+    annotations = {name: value for name, value in values.items() if name.startswith("annotation")}
+    for name in annotations:
+        del values[name]
+        if kind not in _ANNOTATED:
+            raise BuildError(f"--output {text}: {name} has no meaning with type={kind}")
+    for name in values:
+        if name not in _KEYS:
+            raise BuildError(f"--output {text}: unknown key {name!r}", hint=suggestion(name, list(_KEYS)))
+    switches = {name: values.get(name, "").lower() for name in ("rewrite-timestamp", "push", "tar")}
+    for name, value in switches.items():
+        if value not in _SWITCH:
+            raise BuildError(f"--output {text}: {name}={value}: it is true or false")
     if kind not in KINDS:
         raise BuildError(
             f"--output {text}: unknown type {kind!r}",
             hint=suggestion(kind, list(KINDS)) or f"known: {', '.join(KINDS)}",
         )
+    for name in values:
+        if kind not in _KEYS[name]:
+            raise BuildError(f"--output {text}: {name} has no meaning with type={kind}")
     dest = values.get("dest") or values.get("destination") or ""
-    if kind == LOCAL and not dest:
+    is_tar = _SWITCH[switches["tar"]] is not False
+    if (kind == LOCAL or not is_tar) and not dest:
         raise BuildError(f"--output {text}: a destination is missing", hint="add dest=FOLDER")
-    return BuildOutput(kind, dest or ("" if kind == IMAGE else "-"))
+    return BuildOutput(
+        kind,
+        dest or ("" if kind in (IMAGE, REGISTRY) else "-"),
+        _SWITCH[switches["rewrite-timestamp"]],
+        values.get("name", ""),
+        kind == REGISTRY or bool(_SWITCH[switches["push"]]),
+        is_tar,
+        tuple(annotations.items()),
+    )
 
 
-def write_output(paths: StatePaths, store: ImageStore, image: Image, output: BuildOutput) -> None:
-    """Write the image where `output` says. Raises BuildError, ImageError."""
+def write_output(
+    paths: StatePaths,
+    store: ImageStore,
+    image: Image,
+    output: BuildOutput,
+    annotations: Mapping[str, str] | None = None,
+) -> None:
+    """Write the image where `output` says; `annotations` go to its entry in a layout's index.
+
+    Raises BuildError, ImageError.
+    """
     try:
         match output.kind:
             case "local":
@@ -67,9 +131,11 @@ def write_output(paths: StatePaths, store: ImageStore, image: Image, output: Bui
             case "tar":
                 with _file(output.dest) as out:
                     _tar(paths, store, image, out)
+            case "oci" | "docker" if not output.is_tar:
+                write_layout(store, [image.id], FolderArchive(Path(output.dest)), annotations=annotations)
             case "oci" | "docker":
                 with _file(output.dest) as out:
-                    save(store, [image.id], out)
+                    save(store, [image.id], out, annotations=annotations)
             case _:
                 pass  # it is in the store
     except OSError as exc:
@@ -87,7 +153,7 @@ def _local(paths: StatePaths, store: ImageStore, image: Image, folder: Path) -> 
         os.close(target)
 
 
-def _tar(paths: StatePaths, store: ImageStore, image: Image, out: IO[bytes]) -> None:
+def _tar(paths: StatePaths, store: ImageStore, image: Image, out: Writable) -> None:
     tar = TarWriter(out)
     with _root(paths, store, image) as root:
         for item in transfer.Walker().walk(root, b"."):
@@ -95,13 +161,13 @@ def _tar(paths: StatePaths, store: ImageStore, image: Image, out: IO[bytes]) -> 
                 continue
             item.name = item.name.removeprefix(b"./")
             item.hardlink = item.hardlink.removeprefix(b"./")
-            transfer.write_tar([item], tar)
+            transfer.write_member(item, tar)
     tar.close()
 
 
 @contextlib.contextmanager
 def _root(paths: StatePaths, store: ImageStore, image: Image) -> Iterator[int]:
-    with store.layout.scratch("output") as scratch:
+    with step_scratch(paths, store.layout) as scratch:
         empty = scratch / "empty"
         empty.mkdir()
         with mounted(paths, "build output", image.trees, empty, scratch) as root:
@@ -109,21 +175,16 @@ def _root(paths: StatePaths, store: ImageStore, image: Image) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _file(dest: str) -> Iterator[IO[bytes]]:
+def _file(dest: str) -> Iterator[Writable]:
     """Yield a file that appears whole at `dest`; standard output for `-`, which no terminal is."""
     if dest == "-":
         if sys.stdout.isatty():
             raise BuildError(
                 "the output is a tar: refused on a terminal", hint="add dest=FILE, or redirect it"
             )
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        out = StandardOutput()
+        yield out
+        out.flush()
         return
-    temporary = f"{dest}.part"
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, dest)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+    with whole_file(dest) as file:
+        yield file

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pycompose.engine.container.users import GROUP, PASSWD, parse_group, parse_passwd, read_file
-from pycompose.engine.errors import BuildError
+from pycompose.engine.errors import FEW_IDS, BuildError
+from pycompose.engine.linux import userns
 
 MAX_ID = 2**32 - 2
 
@@ -13,11 +14,15 @@ def find_owner(root: int, spec: str) -> tuple[int, int]:
 
     A lone number is the group's, too; a lone name brings its primary group.
 
-    Raises BuildError for names that are not there, EngineError for a passwd that can't be read.
+    Raises BuildError for names, or ids of an ordinary user, that are not there, EngineError for a passwd that can't
+    be read.
     """
     user, colon, group = spec.partition(":")
     uid, gid = _user(root, user)
-    return uid, _group(root, group) if colon and group else gid
+    gid = _group(root, group) if colon and group else gid
+    if foreign := userns.foreign(uid, gid):
+        raise BuildError(f"--chown={spec}: {foreign}", hint=FEW_IDS)
+    return uid, gid
 
 
 def _user(root: int, name: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import time
 from pathlib import Path
@@ -12,22 +13,25 @@ from typing import TYPE_CHECKING
 from pycompose.engine.builder.cache import BuildCache, CacheRecord
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.images import gc
-from pycompose.engine.images.removal import remove_tree
+from pycompose.engine.linux.trees import files_below, remove_tree
 
 if TYPE_CHECKING:
     from pycompose.engine.images.layout import ImageLayout
     from pycompose.engine.paths import StatePaths
 
-# What is kept without being asked: so many bytes of layers, used within so many days.
+# What is kept without being asked: so many bytes of layers, used within so many days, and what was fetched.
 MOST_BYTES = 20 * 1024**3
 LONGEST_S = 60 * 24 * 3600.0
+TRIM_EVERY_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CacheMount:
-    """One cache mount's directory; `used_s` is when a step had it last."""
+class KeptFolder:
+    """A cache mount, or what was fetched from elsewhere; `used_s` is when a build had it last."""
 
     path: Path
+    kind: str
+    title: str
     size_bytes: int
     used_s: float
 
@@ -37,7 +41,7 @@ class Pruned:
     """What was removed."""
 
     records: tuple[str, ...] = ()
-    mounts: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     size_bytes: int = 0
 
 
@@ -69,15 +73,32 @@ def image_layers(layout: ImageLayout) -> set[str]:
     return gc.marked(layout)[1]
 
 
-def mounts(cache: BuildCache) -> list[CacheMount]:
-    """Return the cache mounts. Walks through their trees."""
+def folders(cache: BuildCache) -> list[KeptFolder]:
+    """Return the cache mounts, and what was fetched. Walks through their trees."""
     found = []
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(cache.folder / "mounts"):
-            path = cache.folder / "mounts" / name
-            with contextlib.suppress(OSError):
-                found.append(CacheMount(path=path, size_bytes=_tree_bytes(path), used_s=path.stat().st_mtime))
+    for place in ("mounts", "sources"):
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(cache.folder / place):
+                path = cache.folder / place / name
+                with contextlib.suppress(OSError):
+                    found.append(_folder(path, is_mount=place == "mounts"))
     return found
+
+
+def _folder(path: Path, *, is_mount: bool) -> KeptFolder:
+    kind, title = "exec.cachemount", "cache mount"
+    if not is_mount:
+        kind = "source.git.checkout" if (path / "repository").is_dir() else "source.http"
+        title = ""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            title = str(json.loads((path / "meta.json").read_bytes())["url"])
+    return KeptFolder(
+        path=path,
+        kind=kind,
+        title=title,
+        size_bytes=sum(status.st_size for status in files_below(path)),
+        used_s=path.stat().st_mtime,
+    )
 
 
 def prune(
@@ -106,23 +127,38 @@ def prune(
     removed: list[str] = []
     freed = 0
     if everything and keep_bytes is None:
-        for mount in mounts(cache):
-            if (before_s is None or mount.used_s < before_s) and _remove_mount(mount.path):
-                removed.append(mount.path.name)
-                freed += mount.size_bytes
+        for folder in folders(cache):
+            if (before_s is None or folder.used_s < before_s) and _remove_folder(folder.path):
+                removed.append(folder.path.name)
+                freed += folder.size_bytes
+        cache.forget_old(before_s if before_s is not None else time.time())
     reclaimed = gc.sweep(layout, paths, young_s=0.0) if gone else gc.Reclaimed()
     return Pruned(
         records=tuple(record.key for record in gone),
-        mounts=tuple(removed),
+        folders=tuple(removed),
         size_bytes=freed + reclaimed.size_bytes,
     )
 
 
 def trim(cache: BuildCache, layout: ImageLayout, paths: StatePaths) -> None:
-    """Keep the cache within its bounds; called after a build that has added to it."""
+    """Keep the cache within its bounds; called after a build that has added to it, and looks every ten minutes.
+
+    Looking reads every record and every image's layers: more than a small change of a source takes to build.
+    """
+    stamp = cache.folder / "trimmed"
+    with contextlib.suppress(OSError):
+        if 0 <= time.time() - stamp.stat().st_mtime < TRIM_EVERY_S:
+            return
+    with contextlib.suppress(OSError):
+        stamp.touch()
     found = [record for record in records(cache, layout) if not record.in_use]
+    for folder in (cache.folder / "sources").iterdir() if (cache.folder / "sources").is_dir() else ():
+        with contextlib.suppress(OSError):
+            if folder.stat().st_mtime < time.time() - LONGEST_S:
+                _remove_folder(folder)
     too_much = sum(record.size_bytes for record in found) > MOST_BYTES
     oldest = time.time() - LONGEST_S
+    cache.forget_old(oldest)
     if too_much or any(record.used_s < oldest for record in found):
         prune(
             cache,
@@ -133,8 +169,8 @@ def trim(cache: BuildCache, layout: ImageLayout, paths: StatePaths) -> None:
         )
 
 
-def _remove_mount(path: Path) -> bool:
-    """Remove a cache mount that no step has at the moment; tell whether it is gone."""
+def _remove_folder(path: Path) -> bool:
+    """Remove a folder that no build has at the moment; tell whether it is gone."""
     with contextlib.ExitStack() as stack:
         for name in os.listdir(path):
             if not name.endswith(".lock"):
@@ -149,12 +185,3 @@ def _remove_mount(path: Path) -> bool:
             remove_tree(path)
             return True
     return False
-
-
-def _tree_bytes(path: Path) -> int:
-    total = 0
-    for directory, _names, files in os.walk(path):
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(directory, name)).st_size
-    return total

@@ -7,6 +7,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from pycompose.engine.builder.cacheformat import INLINE_FIELD, CachedStep, document_of, inline, layer_blob
 from pycompose.engine.builder.solve import BuildResult, StageResult
 from pycompose.engine.images.manifest import HOST_BASE, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from pycompose.engine.images.spec import Image, Platform, config_to_oci, machine
@@ -26,6 +27,8 @@ def write_image(store: ImageStore, result: BuildResult, names: tuple[Reference, 
     image = None
     for name in names or (None,):
         image = store.add(manifest, name)
+        if name is not None:
+            store.note("tag", image, name.familiar)
     assert image is not None  # noqa: S101 - one round at least
     return image
 
@@ -37,12 +40,14 @@ def manifest_of(store: ImageStore, result: BuildResult) -> bytes:
     base, layers = _chain(result)
     below = [item.to_json() for item in base.layers] if base else []
     own = [{"mediaType": OCI_LAYER, "digest": layer.diff_id, "size": layer.tar_bytes} for layer in layers]
-    manifest = {
+    manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": {"mediaType": OCI_CONFIG, "digest": store.layout.put_blob(data), "size": len(data)},
         "layers": [*below, *own],
     }
+    if result.request.annotations:
+        manifest["annotations"] = dict(result.request.annotations)
     return json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -76,7 +81,16 @@ def configuration_of(result: BuildResult) -> dict[str, Any]:
         document["author"] = stage.author
     if target.snapshot.identity:
         document[HOST_BASE] = target.snapshot.identity
+    elif result.request.inline_cache:
+        document[INLINE_FIELD] = _inline(result, base, below, layers)
     return document
+
+
+def _inline(result: BuildResult, base: Base | None, below: list[str], layers: list[Layer]) -> str:
+    """Return what the image's layers came of, for `cache_from` elsewhere."""
+    blobs = dict(zip(below, base.layers if base else (), strict=True))
+    blobs |= {layer.diff_id: layer_blob(layer.diff_id, layer.tar_bytes) for layer in layers}
+    return inline(document_of(cached_steps(result, everything=False), blobs))
 
 
 def _stages(result: BuildResult) -> list[StageResult]:
@@ -110,6 +124,26 @@ def _history(result: BuildResult, base: Base | None) -> list[dict[str, Any]]:
                 entry["empty_layer"] = True
             entries.append(entry)
     return entries
+
+
+def cached_steps(result: BuildResult, *, everything: bool) -> list[CachedStep]:
+    """Return the steps of the image, or of all stages, lowest first; not those upon this machine's own system."""
+    found: dict[str, CachedStep] = {}
+    stages = [result.stages[number] for number in sorted(result.stages)] if everything else _stages(result)
+    for stage in stages:
+        below = ""
+        for key, layer in zip(stage.keys, stage.layers, strict=True):
+            if layer is None or not key or stage.snapshot.identity:
+                continue
+            found[key] = CachedStep(
+                key=key,
+                diff_id=layer.diff_id,
+                chain_id=layer.chain_id,
+                created_s=layer.created_s,
+                below=below,
+            )
+            below = key
+    return list(found.values())
 
 
 def _time(seconds: float) -> str:

@@ -55,6 +55,10 @@ class Scope:
         self.env: dict[str, str] = {}
         # Declared ARGs in order; None is one without a value.
         self.args: dict[str, str | None] = {}
+        # Their names in the order of the declarations, each as often as it was declared.
+        self.declared: list[str] = []
+        # Those of the stage that this one is built upon; the history doesn't name them.
+        self.inherited: Mapping[str, str] = {}
         # What words see: ENV and ARG, the later statement wins.
         self.values: dict[str, str] = {}
         self.cmd_set = False
@@ -87,6 +91,11 @@ class Scope:
                 needs=tuple(needs),
             )
         )
+
+    def set_args(self) -> dict[str, str]:
+        """Return the ARGs with a value that a process sees, inherited ones too, as words see them now."""
+        own = (name for name, value in self.args.items() if value is not None)
+        return {name: self.values.get(name, "") for name in (*self.inherited, *own)}
 
     def store_env(self) -> None:
         """Write the variables into the configuration."""

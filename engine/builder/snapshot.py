@@ -1,31 +1,17 @@
-"""A stage's file system between two steps: lower directories, and new layers made out of upper ones.
-
-A step works in an upper directory of its own over the layers before it; when it has ended, that directory *is* the
-layer: it gets a name by its content and moves into the image store, nothing is copied or packed. The tar whose digest
-names it (image-spec config.md, DiffID) is only hashed, and written when somebody pushes or saves the image.
-"""
+"""A stage's file system between two steps: the lower directories of its base, and a layer for each step (commit.py)."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import stat
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import RootfsTree
-from pycompose.engine.dataclass import dataclass, field, replace
-from pycompose.engine.errors import BuildError
-from pycompose.engine.filesystem.view import mounted
-from pycompose.engine.images.layers.layertar import LayerTar
-from pycompose.engine.images.layers.lower_layers import is_opaque
-from pycompose.engine.images.layers.tarwriter import TarWriter
+from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.images.manifest import chain_ids
 from pycompose.engine.images.rootfs import stacked
-from pycompose.engine.statefiles import write_json
 
 if TYPE_CHECKING:
     from pycompose.engine.images.layout import ImageLayout
@@ -84,84 +70,6 @@ class Snapshot:
         return stacked(self.base or (RootfsTree(target="/", lowers=(str(empty),)),), diffs)
 
 
-@dataclass(slots=True)
-class _Hash:
-    """A file that keeps nothing but a digest and a length."""
-
-    digest: object = field(default_factory=hashlib.sha256)
-    length: int = 0
-
-    def write(self, data: bytes, /) -> object:
-        """Take all of `data`."""
-        self.digest.update(data)  # type: ignore[attr-defined]
-        self.length += len(data)
-        return len(data)
-
-
-class _CountingTar(TarWriter):
-    """A tar writer that counts what goes into it."""
-
-    entries = 0
-    size_bytes = 0
-
-    def add(
-        self,
-        name: bytes,
-        status: os.stat_result,
-        *,
-        file: int | None = None,
-        link: bytes = b"",
-        xattrs: Mapping[bytes, bytes] | None = None,
-    ) -> None:
-        """Add a member, and count it."""
-        self.entries += 1
-        if stat.S_ISREG(status.st_mode):
-            self.size_bytes += status.st_size
-        super().add(name, status, file=file, link=link, xattrs=xattrs)
-
-
-def commit(layout: ImageLayout, scratch: Path, parent: Snapshot, *, leave_out: Sequence[bytes] = ()) -> Layer:
-    """Make the uppers in `scratch`/rw the next layer above `parent`; raises BuildError.
-
-    `leave_out` are paths (relative) that aren't part of it. The caller holds the store (`layout.adding`).
-    """
-    try:
-        upper = _gathered(scratch / "rw", [tree.target for tree in parent.base] or ["/"])
-        for path in leave_out:
-            _forget(upper, path)
-        hashed = _Hash()
-        tar = _CountingTar(hashed)
-        LayerTar(tar).diff(upper)
-        tar.close()
-        diff_id = f"sha256:{hashed.digest.hexdigest()}"  # type: ignore[attr-defined]
-        chain_id = parent.next_chain_id(diff_id)
-        staging = scratch / "layer"
-        staging.mkdir(mode=0o700)
-        os.rename(upper, staging / "diff")
-        meta = {
-            "diff_id": diff_id,
-            "chain_id": chain_id,
-            "parent": parent.chain_id if parent.layers or parent.below else "",
-            "size_bytes": tar.size_bytes,
-            "entries": tar.entries,
-            "tar_bytes": hashed.length,
-            "created_s": time.time(),
-        }
-        write_json(staging / "meta.json", meta, durable=False)
-        final = layout.layer(chain_id)
-        with contextlib.suppress(FileExistsError, OSError):
-            os.rename(staging, final)
-    except OSError as exc:
-        raise BuildError(
-            f"cannot store a layer: {exc.filename or scratch}: {exc.strerror}",
-            hint="make room with: pycompose system prune" if exc.errno == 28 else None,
-        ) from exc
-    layer = known_layer(layout, chain_id)
-    if layer is None:
-        raise BuildError(f"cannot store the layer {chain_id}")
-    return layer
-
-
 def known_layer(layout: ImageLayout, chain_id: str) -> Layer | None:
     """Return a layer that a build has left in the store, None when it isn't there any more."""
     meta = layout.layer_meta(chain_id)
@@ -176,46 +84,27 @@ def known_layer(layout: ImageLayout, chain_id: str) -> Layer | None:
     )
 
 
-def _gathered(rw: Path, targets: Sequence[str]) -> Path:
-    """Return the upper of `/` with the uppers of the other trees in their places."""
-    top = rw / "0/upper"
-    for number, target in enumerate(targets):
-        own = rw / f"{number}/upper"
-        if number and any(os.scandir(own)):
-            place = top / target.strip("/")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if place.is_dir():
-                place.rmdir()
-            os.rename(own, place)
-    return top
-
-
-def _forget(upper: Path, path: bytes) -> None:
-    """Remove an empty file or directory that was there only for something to be mounted on it."""
-    name = os.path.join(os.fsencode(upper), path)
-    with contextlib.suppress(OSError):
-        status = os.lstat(name)
-        if stat.S_ISDIR(status.st_mode):
-            if not _is_opaque(name):  # it hides what is below: that was the step's doing
-                os.rmdir(name)
-        elif stat.S_ISREG(status.st_mode) and status.st_size == 0:
-            os.unlink(name)
-
-
-def _is_opaque(path: str | bytes) -> bool:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        return is_opaque(fd)
-    finally:
-        os.close(fd)
-
-
 @contextlib.contextmanager
 def opened(paths: StatePaths, scratch: Path, snapshot: Snapshot, layout: ImageLayout) -> Iterator[int]:
     """Yield the root of a snapshot, mounted for the block, writes going to `scratch`/rw. Raises MountError."""
+    from pycompose.engine.filesystem.view import mounted  # noqa: PLC0415 - builds that find all done don't need it
+
     # Two of them: overlayfs takes no directory twice.
     empty, below = scratch / "empty", scratch / "below"
     for path in (empty, below):
         path.mkdir(mode=0o755, exist_ok=True)
     with mounted(paths, "build", snapshot.trees(layout, empty), below, scratch) as root:
         yield root
+
+
+@contextlib.contextmanager
+def upper_of(scratch: Path, snapshot: Snapshot) -> Iterator[int]:
+    """Yield the upper directory of a snapshot that is open in `scratch`; -1 upon `host`, which has several."""
+    if len(snapshot.base) > 1:
+        yield -1
+        return
+    fd = os.open(scratch / "rw/0/upper", os.O_PATH | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pycompose.engine.builder.dockerfile import Heredoc, Instruction
-from pycompose.engine.builder.mountflags import StepMount
+from pycompose.engine.builder.mountflags import BIND, StepMount
+from pycompose.engine.builder.remotes import is_remote
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.images.spec import ImageConfig
 
@@ -22,6 +23,18 @@ class Run:
     network: str = "default"
     insecure: bool = False
     heredocs: tuple[Heredoc, ...] = ()
+    # Names in `env` that come from ARG.
+    arguments: frozenset[str] = frozenset()
+
+    @property
+    def has_origins(self) -> bool:
+        """Whether something is mounted, whatever it is."""
+        return bool(self.mounts)
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether the build context is mounted."""
+        return any(mount.kind == BIND and not mount.origin for mount in self.mounts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +56,26 @@ class Copy:
     unpack: bool | None = None
     heredocs: tuple[Heredoc, ...] = ()
 
+    @property
+    def remote_sources(self) -> tuple[str, ...]:
+        """The sources that are fetched: URLs and repositories of ADD."""
+        return tuple(source for source in self.sources if self.is_add and is_remote(source))
+
+    @property
+    def has_origins(self) -> bool:
+        """Whether files come from an image or a further context."""
+        return bool(self.origin) and self.origin_stage is None
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether files of the build context are copied."""
+        return bool(self.local_sources) and not self.origin and self.origin_stage is None
+
+    @property
+    def local_sources(self) -> tuple[str, ...]:
+        """The sources in the context, or in what `origin` names."""
+        return tuple(source for source in self.sources if not (self.is_add and is_remote(source)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeDirectory:
@@ -50,6 +83,8 @@ class MakeDirectory:
 
     path: str
     user: str = ""
+    has_origins = False
+    reads_context = False
 
 
 Action = Run | Copy | MakeDirectory
@@ -77,6 +112,8 @@ class BaseImage:
     config: ImageConfig = field(default_factory=ImageConfig)
     on_build: tuple[str, ...] = ()
     author: str = ""
+    # What it was made for, "" when it doesn't say.
+    platform: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +129,9 @@ class StageSteps:
     config: ImageConfig
     on_build: tuple[str, ...]
     author: str
+    # ARGs with a value, and what words saw at its end: a stage upon this one goes on with them.
+    args: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs(self) -> tuple[int, ...]:
@@ -119,3 +159,5 @@ class Evaluated:
     target: int
     unused_arguments: tuple[str, ...]
     undefined: tuple[tuple[Instruction, str], ...] = ()
+    # What FROM sees: the ARGs before the first stage, and the platform's.
+    arguments: Mapping[str, str] = field(default_factory=dict)

@@ -7,34 +7,42 @@ from __future__ import annotations
 
 import difflib
 import errno
-import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pycompose.engine.builder.globs import has_glob, segment_regex
 from pycompose.engine.builder.ignore import Ignore
 from pycompose.engine.builder.statcache import DigestCache
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import BuildError
-from pycompose.engine.images.layers.layertar import read_xattrs
 from pycompose.engine.linux import fs
+
+if TYPE_CHECKING:
+    from pycompose.engine.builder.held import Held
 
 _IN_ROOT = fs.RESOLVE_IN_ROOT | fs.RESOLVE_NO_MAGICLINKS
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _ITSELF = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-_PIECE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
-    """One file, directory or link of a tree. `path` is where it lies, `link` the text of a symbolic link."""
+    """One file, directory or link of a tree. `path` is where it lies, `link` the text of a symbolic link.
+
+    A context makes tens of thousands of them, hence an `__init__` of its own.
+    """
 
     path: str
     status: os.stat_result
     link: str = ""
+
+    def __init__(self, path: str, status: os.stat_result, link: str = "") -> None:
+        self.path = path
+        self.status = status
+        self.link = link
 
     @property
     def is_directory(self) -> bool:
@@ -45,7 +53,8 @@ class Found:
 class SourceTree:
     """A tree behind a directory descriptor (not closed here). `ignore` is the context's .dockerignore.
 
-    `keeps_owners`: files of a context belong to root, those of a stage to whom they belong there.
+    `keeps_owners`: files of a context belong to root and have no extended attributes, those of a stage are as there.
+    `has_root`: a context is sent as what is in it, so its own folder has no time; that of a stage or a checkout has.
     """
 
     def __init__(
@@ -54,14 +63,16 @@ class SourceTree:
         *,
         ignore: Ignore | None = None,
         keeps_owners: bool = False,
+        has_root: bool = False,
         digests: DigestCache | None = None,
         what: str = "the build context",
     ) -> None:
         self.root = root
         self.ignore = ignore
         self.keeps_owners = keeps_owners
+        self.has_root = has_root or keeps_owners
         self.what = what
-        self._digests = digests
+        self.digests = digests
 
     # What a source names
 
@@ -107,14 +118,15 @@ class SourceTree:
             self.look(path)
         except (OSError, BuildError):
             return False
-        return not path or not self.ignored(path) or self._has_exceptions(path)
+        return not path or not self.ignored(path) or self.has_exceptions(path)
 
-    def _has_exceptions(self, path: str) -> bool:
+    def has_exceptions(self, path: str) -> bool:
+        """Tell whether something in a directory that .dockerignore leaves out may not be."""
         return self.ignore is not None and self.ignore.may_contain_exceptions(path)
 
     def ignored(self, path: str) -> bool:
         """Tell whether .dockerignore leaves `path` out."""
-        return self.ignore is not None and bool(path) and self.ignore.ignored(path)
+        return self.ignore is not None and bool(path) and self.ignore.left_out(path)
 
     def _missing(self, pattern: str, path: str) -> BuildError:
         if path and self.ignored(path):
@@ -157,6 +169,10 @@ class SourceTree:
         finally:
             os.close(fd)
 
+    def open_directory(self, path: str) -> int:
+        """Return a descriptor for reading the directory at `path`. Raises OSError."""
+        return self._open(path, _DIRECTORY)
+
     def open_file(self, path: str) -> int:
         """Return a descriptor for reading the regular file at `path`. Raises OSError, BuildError."""
         fd = self._open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -165,12 +181,15 @@ class SourceTree:
             raise BuildError(f"/{path}: is no regular file")
         return fd
 
-    def walk(self, path: str, exclude: Ignore | None = None) -> Iterator[tuple[Found, int]]:
+    def walk(
+        self, path: str, exclude: Ignore | None = None, held: Held | None = None
+    ) -> Iterator[tuple[Found, int]]:
         """Yield what is below the directory `path`, parents first and sorted, with the descriptor of its directory.
 
         Symbolic links stay links. What `exclude` matches (from the tree's root) is left out. A directory that is left
-        out is still yielded when something in it is not. Raises OSError.
+        out is still yielded when something in it is not. What is `held` is as it was when it was read. Raises OSError.
         """
+        everything = self.ignore is None and exclude is None
         top = self._open(path, _DIRECTORY)
         stack: list[tuple[int, str, Iterator[str], list[tuple[Found, int]]]] = []
         try:
@@ -182,10 +201,14 @@ class SourceTree:
                     os.close(directory)
                     stack.pop()
                     continue
-                found = self._entry(directory, f"{base}/{name}" if base else name, name)
+                where = f"{base}/{name}" if base else name
+                known = held.get(where) if held is not None else None
+                found = Found(where, known.status) if known else self._entry(directory, where, name)
                 if found is None:
                     continue
-                out = self.ignored(found.path) or (exclude is not None and exclude.ignored(found.path))
+                out = not everything and (
+                    self.ignored(found.path) or (exclude is not None and exclude.left_out(found.path))
+                )
                 if found.is_directory:
                     if out and not self._may_hold(found.path, exclude):
                         continue
@@ -208,7 +231,7 @@ class SourceTree:
 
     def _may_hold(self, path: str, exclude: Ignore | None) -> bool:
         if self.ignored(path):
-            return self._has_exceptions(path)
+            return self.has_exceptions(path)
         return exclude is not None and exclude.may_contain_exceptions(path)
 
     def _entry(self, directory: int, path: str, name: str) -> Found | None:
@@ -222,59 +245,3 @@ class SourceTree:
         if stat.S_ISSOCK(status.st_mode):
             return None
         return Found(path, status, link)
-
-    # Content
-
-    def digest(self, sources: Sequence[str], exclude: Ignore | None = None) -> str:
-        """Return a digest of all that COPY would take from `sources`: paths, types, modes, owners, links, bytes.
-
-        Times don't count. Raises OSError, BuildError.
-        """
-        whole = hashlib.sha256()
-        for source in sources:
-            top = self.look(source)
-            name = os.path.basename(source)
-            whole.update(self._line(top, "." if top.is_directory else name, self._file_digest(top, source)))
-            if top.is_directory:
-                for found, directory in self.walk(source, exclude):
-                    inner = found.path[len(source) :].lstrip("/")
-                    whole.update(self._line(found, inner, self._file_digest(found, None, directory)))
-        return whole.hexdigest()
-
-    def _file_digest(self, found: Found, path: str | None, directory: int = -1) -> str:
-        if not stat.S_ISREG(found.status.st_mode):
-            return ""
-        if self._digests is not None and (known := self._digests.get(found.path, found.status)):
-            return known
-        if path is not None:
-            fd = self.open_file(path)
-        else:
-            fd = os.open(os.path.basename(found.path), _READ, dir_fd=directory)
-        try:
-            before = os.fstat(fd)
-            digest = hash_file(fd)
-            xattrs = read_xattrs(fd)
-        finally:
-            os.close(fd)
-        capability = xattrs.get(b"security.capability")
-        if capability:
-            digest += capability.hex()
-        if self._digests is not None:
-            self._digests.put(found.path, before, digest)
-        return digest
-
-    def _line(self, found: Found, name: str, digest: str) -> bytes:
-        status = found.status
-        owner = f"{status.st_uid}:{status.st_gid}" if self.keeps_owners else "0:0"
-        kind = stat.S_IFMT(status.st_mode)
-        device = f"{status.st_rdev:x}" if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode) else ""
-        parts = (name, f"{kind:o}", f"{stat.S_IMODE(status.st_mode):o}", owner, found.link, device, digest)
-        return "\0".join(parts).encode("utf-8", "surrogateescape") + b"\n"
-
-
-def hash_file(fd: int) -> str:
-    """Return the SHA-256 of what `fd` holds from its start on, in hex. Raises OSError."""
-    digest = hashlib.sha256()
-    while piece := os.read(fd, _PIECE):
-        digest.update(piece)
-    return digest.hexdigest()

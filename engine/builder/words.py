@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pycompose.engine.dataclass import dataclass
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]|[@*#?\-$!]")
+# Substitutions within each other: more are an attack, not a Dockerfile.
+MOST_NESTED = 100
 
 
 class WordError(ValueError):
@@ -76,6 +78,7 @@ class _Lexer:
         self._words: list[str] = []
         self._word: list[str] = []
         self._started = False
+        self._depth = 0
 
     def words(self) -> list[str]:
         """Return the words after `run`."""
@@ -252,10 +255,14 @@ class _Lexer:
                 raise WordError(f"unsupported modifier (:{operator}) in substitution of {name}")
 
     def _operand(self, stop: str) -> str:
+        self._depth += 1
+        if self._depth > MOST_NESTED:
+            raise WordError("substitutions are nested too deeply")
         saved, self._word = self._word, []
         started = self._started
         text = "".join(self.run(stop))
         self._word, self._started = saved, started
+        self._depth -= 1
         return text
 
     def _trimmed(self, name: str, operator: str) -> str:
@@ -305,20 +312,28 @@ class _Lexer:
 
 
 def glob_regex(pattern: str, *, greedy: bool) -> str:
-    """Return the regular expression of a shell pattern of `*` and `?`; a backslash takes the next one literally."""
-    star = ".*" if greedy else ".*?"
-    parts: list[str] = []
+    """Return the regular expression of a shell pattern of `*` and `?`; a backslash takes the next one literally.
+
+    What stands between two stars is looked for from the left, once (an atomic group): no later place would lead
+    further. Only the last piece is looked for from the right when the match is to be `greedy`.
+    """
+    chunks = [""]
     at = 0
     while at < len(pattern):
         char = pattern[at]
         at += 1
         if char == "*":
-            parts.append(star)
+            chunks.append("")
         elif char == "?":
-            parts.append(".")
+            chunks[-1] += "."
         elif char == "\\" and at < len(pattern):
-            parts.append(re.escape(pattern[at]))
+            chunks[-1] += re.escape(pattern[at])
             at += 1
         else:
-            parts.append(re.escape(char))
-    return "".join(parts)
+            chunks[-1] += re.escape(char)
+    first, *others = chunks
+    if not others:
+        return first
+    *middle, last = others
+    star = ".*" if greedy else ".*?"
+    return "".join([first, *(f"(?>.*?{chunk})" for chunk in middle if chunk), star, last])
