@@ -158,8 +158,8 @@ class Engine(Protocol):
         """Return copies of what is held under `key`."""
         ...
 
-    def drop(self, key: str) -> None:
-        """Close what is held under `key`."""
+    def drop(self, *keys: str) -> None:
+        """Close what is held under `keys`."""
         ...
 
     def held(self) -> Keys:

@@ -12,22 +12,44 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def attempt(
+    work: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]
+) -> list[Result | Failure]:
+    """Return what `work` returns for each of `items`, or a Failure for those that it raises for.
+
+    When it raises for several of them it has done nothing, or what may be done again: it is called for each one alone.
+    """
+    try:
+        return list(work(items))
+    except BaseException as exc:  # noqa: BLE001 - carried to who asked
+        if len(items) == 1:
+            return [Failure(exc)]
+    return [outcome for item in items for outcome in attempt(work, [item])]
+
+
+class Failure:
+    """What was raised in place of a result."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
 class _Request(Generic[Item, Result]):
     """One thread's item, and what came of it."""
 
-    __slots__ = ("error", "item", "results")
+    __slots__ = ("item", "outcomes")
 
     def __init__(self, item: Item) -> None:
         self.item = item
-        self.results: Sequence[Result] = ()
-        self.error: BaseException | None = None
+        self.outcomes: Sequence[Result | Failure] = ()
 
 
 class Batcher(Generic[Item, Result]):
     """Calls `work` with the items of everybody who came while the last call was under way.
 
-    `work` returns one result for each item. When it raises for several of them it has done nothing, or what may be
-    done again: it is called for each one alone then, and the error is raised to whom it concerns.
+    `work` returns one result for each item; when it raises, see `attempt`: the error is raised to whom it concerns.
     """
 
     def __init__(self, work: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
@@ -45,19 +67,12 @@ class Batcher(Generic[Item, Result]):
         with self._turn:
             with self._lock:
                 batch, self._waiting = self._waiting, []
-            if batch:
-                self._do(batch)
-        if asked.error is not None:
-            raise asked.error
-        return asked.results[0]
+            for one, outcome in zip(batch, self._attempt(batch), strict=True):
+                one.outcomes = (outcome,)
+        (outcome,) = asked.outcomes
+        if isinstance(outcome, Failure):
+            raise outcome.error
+        return outcome
 
-    def _do(self, batch: Sequence[_Request[Item, Result]]) -> None:
-        try:
-            for asked, result in zip(batch, self._work([one.item for one in batch]), strict=True):
-                asked.results = (result,)
-        except BaseException as exc:  # noqa: BLE001 - carried to the thread that asked
-            if len(batch) == 1:
-                batch[0].error = exc
-                return
-            for asked in batch:
-                self._do([asked])
+    def _attempt(self, batch: Sequence[_Request[Item, Result]]) -> list[Result | Failure]:
+        return attempt(self._work, [one.item for one in batch]) if batch else []

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import hashlib
 import itertools
 import os
 import queue
 import select
 import socket
-import sys
 import threading
 import time
-from binascii import b2a_base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pycompose
-from pycompose import engine
+from pycompose.engine import apparmor, launch
 from pycompose.engine.api import (
     AttachedStreams,
     ContainerExited,
@@ -32,29 +29,20 @@ from pycompose.engine.api import (
     StartedExec,
 )
 from pycompose.engine.config import Process, from_json
-from pycompose.engine.errors import EngineError, KeeperLost, NoSuchContainer
+from pycompose.engine.errors import EngineError, KeeperLost, KeeperMismatch, NoSuchContainer
 from pycompose.engine.keeper import requests, wire
+from pycompose.engine.machine import has_apparmor
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.seccomp.filters import Filters
 from pycompose.engine.state import ContainerState, read_state
 from pycompose.engine.statedirs import make_directory
+from pycompose.engine.statefiles import read_json
 
-# The keeper runs without `site`: no start-up hook of anybody runs in it, and it saves 15 ms. It is told
-# where the two packages are instead, which holds for wheels and for both kinds of editable installs.
-_BOOT = """\
-import sys, types
-for name, path in (("pycompose", sys.argv[1]), ("pycompose.engine", sys.argv[2])):
-    module = types.ModuleType(name)
-    module.__path__ = [path]
-    sys.modules[name] = module
-from pycompose.engine.keeper.main import main
-from pycompose.engine.statedirs import make_directory
-main(sys.argv[3])
-"""
-_LISTENER_FD = 3
 _BACKLOG = 16
 _REAP_S = 0.5
 _ANSWER_S = 5.0
+
+_Pending = queue.SimpleQueue[tuple[dict[str, Any], Fds]]
 
 
 class KeeperClient:
@@ -73,13 +61,18 @@ class KeeperClient:
         self._child = child
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        self._pending: dict[int, queue.SimpleQueue[tuple[dict[str, Any], Fds]]] = {}
+        self._pending: dict[int, _Pending] = {}
         self._gone = False
         self._ending = False
         self._paths = paths
         self._filters = Filters(paths)
+        # How many keys of the keeper's a key is, where that isn't one.
+        self._parts: dict[str, int] = {}
+        self._given_filters: set[str] = set()
         self._thread = threading.Thread(target=self._read, name=f"keeper-{project}", daemon=True)
         self.pid = 0
+        # The answer to the greeting, where it was sent before the keeper was there (launch_guarded).
+        self._greeting: _Pending | None = None
 
     @classmethod
     def start(cls, paths: StatePaths, project: str, *, on_event: OnEvent, log: Path) -> KeeperClient:
@@ -99,24 +92,56 @@ class KeeperClient:
 
         Raises EngineError as `start` does.
         """
-        path = paths.keeper_socket(project)
-        make_directory(path.parent)
-        if _answers(path):
-            raise EngineError(f"keeper of {project}: cannot start: one is running already")
-        path.unlink(missing_ok=True)
+        with _listening(paths, project) as listener:
+            return launch.spawn(paths, project, listener, log)
+
+    @classmethod
+    def launch_guarded(
+        cls,
+        paths: StatePaths,
+        project: str,
+        log: Path,
+        *,
+        on_event: OnEvent,
+        guard: tuple[Sequence[str], Mapping[str, str]],
+    ) -> KeeperClient:
+        """Start the keeper's process with `guard` (as for `guard`) waiting for it; `ready` waits until it answers.
+
+        We are connected before the process is there: whenever we die, it meets our guard and the end of the connection.
+        Raises EngineError as `start` does.
+        """
+        argv, environment = guard
+        with _listening(paths, project) as listener:
+            keeper = cls(paths, project, _connect(paths.keeper_socket(project)), on_event, None)
+            keeper._thread.start()
+            try:
+                keeper._greeting = keeper._post(requests.Hello(protocol=wire.PROTOCOL))
+                keeper._post(requests.Guard(argv=tuple(argv), environment=dict(environment)))
+                keeper._child = launch.start(paths, project, listener, log)
+            except BaseException:
+                keeper.close()
+                raise
+        return keeper
+
+    def ready(self) -> None:
+        """Wait until the keeper that `launch_guarded` has started answers; others have. Raises EngineError."""
+        if self._greeting is None:
+            return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-                with wire.address(path) as name:
-                    listener.bind(name)
-                listener.listen(_BACKLOG)
-                return _spawn(paths, project, listener.fileno(), log)
-        except OSError as exc:
-            path.unlink(missing_ok=True)
-            raise EngineError(f"keeper of {project}: cannot start: {exc.strerror}") from exc
+            result, _fds = _answer(self._greeting)
+        except EngineError:
+            self.close()
+            raise
+        self.pid = int(result["pid"])
 
     @classmethod
     def connect(
-        cls, paths: StatePaths, project: str, *, on_event: OnEvent, child: int | None = None
+        cls,
+        paths: StatePaths,
+        project: str,
+        *,
+        on_event: OnEvent,
+        child: int | None = None,
     ) -> KeeperClient:
         """Connect to the keeper of `project`, which is our `child` if we have launched it.
 
@@ -125,7 +150,13 @@ class KeeperClient:
         return cls._greet(paths, project, on_event, child)
 
     @classmethod
-    def _greet(cls, paths: StatePaths, project: str, on_event: OnEvent, child: int | None) -> KeeperClient:
+    def _greet(
+        cls,
+        paths: StatePaths,
+        project: str,
+        on_event: OnEvent,
+        child: int | None,
+    ) -> KeeperClient:
         try:
             sock = _connect(paths.keeper_socket(project))
         except OSError as exc:
@@ -149,6 +180,7 @@ class KeeperClient:
         NamespaceError, CgroupError, ChildError, StateError when it runs already; then nothing is left of it at run
         time but what is held.
         """
+        self._load_profile(container_id)
         held = hold or {}
         counts = {key: len(fds) for key, fds in held.items()}
         request = requests.Start(container=container_id, filter=self._filter(container_id), hold=counts)
@@ -182,12 +214,34 @@ class KeeperClient:
         result, fds = self._call(request, [fd for fd in given if fd is not None])
         return StartedExec(id=result["exec"], pid=result["pid"], terminal=fds[0] if fds else None)
 
+    def _load_profile(self, container_id: str) -> None:
+        """Have the kernel know the AppArmor profile that containers get by default, if this one has it."""
+        if has_apparmor():
+            try:
+                config = read_json(self._paths.container(container_id) / "config.json")
+            except FileNotFoundError:
+                raise NoSuchContainer(f"container {container_id[:12]}: there is none") from None
+            if config["process"].get("apparmor") == apparmor.DEFAULT:
+                apparmor.load_default()
+
     def _filter(self, container_id: str) -> str:
+        """Return the name of a container's filter, which the keeper is given when it hasn't got it; "" for none."""
         try:
             packed = self._filters.of_container(container_id)
         except FileNotFoundError:
             raise NoSuchContainer(f"container {container_id[:12]}: there is none") from None
-        return b2a_base64(packed, newline=False).decode("ascii")
+        if not packed:
+            return ""
+        name = hashlib.sha256(packed).hexdigest()
+        if name not in self._given_filters:
+            fd = os.memfd_create("filter", os.MFD_CLOEXEC)
+            try:
+                os.write(fd, packed)
+                self._call(requests.Filter(name=name), [fd])
+            finally:
+                os.close(fd)
+            self._given_filters.add(name)
+        return name
 
     def signal(self, container_id: str, signum: int) -> None:
         """Send a signal to the first process of a container."""
@@ -262,20 +316,41 @@ class KeeperClient:
         self._call(requests.CloseStdin(container=container_id))
 
     def hold(self, key: str, fds: Sequence[int]) -> None:
-        """Have the keeper hold copies of `fds` under `key`, at most 64, in place of what it held there."""
-        self._call(requests.Hold(key=key), fds)
+        """Have the keeper hold copies of `fds` under `key`, in place of what it held there.
+
+        A message carries wire.MAX_FDS of them: what is more has keys of its own, `KEY#1`, `KEY#2`…
+        """
+        parts = [fds[start : start + wire.MAX_FDS] for start in range(0, len(fds), wire.MAX_FDS)] or [()]
+        before = self._parts.get(key, 1)
+        self._parts[key] = max(before, len(parts))
+        for number, part in enumerate(parts):
+            self._call(requests.Hold(key=_part(key, number)), part)
+        for number in range(len(parts), before):
+            self._call(requests.Drop(key=_part(key, number)))
+        self._parts[key] = len(parts)
 
     def take(self, key: str) -> Fds:
         """Return copies of what is held under `key`; the keeper goes on holding them."""
-        return self._call(requests.Take(key=key))[1]
+        if key not in self._parts:
+            self.held()
+        numbers = range(self._parts.get(key, 1))
+        return [fd for number in numbers for fd in self._call(requests.Take(key=_part(key, number)))[1]]
 
-    def drop(self, key: str) -> None:
-        """Have the keeper close what it holds under `key`."""
-        self._call(requests.Drop(key=key))
+    def drop(self, *keys: str) -> None:
+        """Have the keeper close what it holds under `keys`; all are sent before the first answer is waited for."""
+        parts = [_part(key, number) for key in keys for number in reversed(range(self._parts.pop(key, 1)))]
+        for pending in [self._post(requests.Drop(key=part)) for part in parts]:
+            _answer(pending)
 
     def held(self) -> Keys:
         """Return the keys of what is held."""
-        return list(self._call(requests.ListHeld())[0]["keys"])
+        keys = []
+        for found in self._call(requests.ListHeld())[0]["keys"]:
+            key, _, number = found.partition("#")
+            self._parts[key] = max(self._parts.get(key, 1), int(number or 0) + 1)
+            if not number:
+                keys.append(key)
+        return keys
 
     def list(self) -> Entries:
         """Return id, pid and status (starting, running, paused) of each container."""
@@ -305,8 +380,12 @@ class KeeperClient:
 
     def _call(self, request: requests.KeeperRequest, fds: Sequence[int] = ()) -> tuple[dict[str, Any], Fds]:
         """Send one request and wait for its answer."""
+        return _answer(self._post(request, fds))
+
+    def _post(self, request: requests.KeeperRequest, fds: Sequence[int] = ()) -> _Pending:
+        """Send one request; its answer comes into the queue that is returned."""
         number = next(self._numbers)
-        answer: queue.SimpleQueue[tuple[dict[str, Any], Fds]] = queue.SimpleQueue()
+        answer: _Pending = queue.SimpleQueue()
         data = wire.encode(request.message(number))
         with self._lock:
             if self._gone:
@@ -317,10 +396,10 @@ class KeeperClient:
             except OSError as exc:
                 del self._pending[number]
                 raise self._lost() from exc
-        message, received = answer.get()
-        if "error" in message:
-            raise wire.error_from_json(message["error"])
-        return message["result"], received
+            except EngineError:
+                del self._pending[number]
+                raise
+        return answer
 
     def _lost(self) -> KeeperLost:
         return KeeperLost(
@@ -371,6 +450,11 @@ def _event(message: wire.Message) -> EngineEvent:
     return from_json(ExecExited, message)
 
 
+def _part(key: str, number: int) -> str:
+    """Return the keeper's key of the part `number` of what is held under `key`."""
+    return f"{key}#{number}" if number else key
+
+
 def _reap(pid: int, timeout_s: float) -> None:
     """Collect our child, the keeper, if it is ending: its sockets close a moment before it is dead."""
     with contextlib.suppress(ChildProcessError, ProcessLookupError):
@@ -409,49 +493,34 @@ def _connect(path: Path) -> socket.socket:
     return sock
 
 
-def _spawn(paths: StatePaths, project: str, listener: int, log: Path) -> int:
-    """Start the keeper's process with `listener` as descriptor 3, return its pid; raises OSError."""
-    packages = [next(iter(package.__path__)) for package in (pycompose, engine)]
-    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, *packages, project]
-    environment = {**paths.to_environment(), "PATH": os.defpath}
-    output = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    binary = sealed_copy(sys.executable)
-    try:
-        return os.posix_spawn(
-            f"/proc/self/fd/{binary}",
-            argv,
-            environment,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 2, str(log), output, 0o600),
-                (os.POSIX_SPAWN_DUP2, listener, _LISTENER_FD),
-            ],
-            setsid=True,
-        )
-    finally:
-        os.close(binary)
+def _answer(pending: _Pending) -> tuple[dict[str, Any], Fds]:
+    """Wait for the answer to a request; raises the error that it is."""
+    message, received = pending.get()
+    if "error" in message:
+        error = wire.error_from_json(message["error"])
+        if isinstance(error, KeeperMismatch):
+            error.fds = list(received)
+        raise error
+    return message["result"], received
 
 
-def sealed_copy(path: str) -> int:
-    """Return a descriptor of an immutable copy of a program in memory; raises OSError.
+@contextlib.contextmanager
+def _listening(paths: StatePaths, project: str) -> Iterator[int]:
+    """Yield the socket that the keeper of a project is to accept connections on; without one afterwards, it is gone.
 
-    What a container could reach through /proc/PID/exe is then not the host's interpreter (CVE-2019-5736).
+    Raises EngineError when a keeper runs already, and for an OSError of the block.
     """
-    fd = os.memfd_create("pycompose-keeper", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    path = paths.keeper_socket(project)
+    make_directory(path.parent)
+    if _answers(path):
+        raise EngineError(f"keeper of {project}: cannot start: one is running already")
+    path.unlink(missing_ok=True)
     try:
-        source = os.open(os.path.realpath(path), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            while os.sendfile(fd, source, None, 1 << 30):
-                pass
-        finally:
-            os.close(source)
-        # Out of the way of the descriptors that the new process is given by number.
-        fd, low = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _LISTENER_FD + 1), fd
-        os.close(low)
-        seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            with wire.address(path) as name:
+                listener.bind(name)
+            listener.listen(_BACKLOG)
+            yield listener.fileno()
+    except OSError as exc:
+        path.unlink(missing_ok=True)
+        raise EngineError(f"keeper of {project}: cannot start: {exc.strerror}") from exc

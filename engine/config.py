@@ -45,7 +45,8 @@ class Mount:
     topmost first). `subpath` is resolved below what is mounted and may not leave it.
     What is mounted below it comes with it unless `submounts` is False; `read_only` holds there too unless `recursive`
     is False. `options` are tmpfs options (`mode=1777`, `size=64m`,
-    `noexec`…), or bind flags (`nosuid`, `nodev`, `noexec`).
+    `noexec`…), or bind flags (`nosuid`, `nodev`, `noexec`). `uid_map` and `gid_map` (id of the host, id in the
+    container, count) say whose the files of a bind are; with () ids are what they are.
     """
 
     kind: MountKind
@@ -59,6 +60,8 @@ class Mount:
     options: tuple[str, ...] = ()
     create_source: bool = False
     lowers: tuple[str, ...] = ()
+    uid_map: tuple[tuple[int, int, int], ...] = ()
+    gid_map: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +97,10 @@ class Rlimit:
 class Process:
     """A process inside the container: pid 1, an exec, a health probe.
 
-    `env` holds "KEY=value" in order; the engine adds PATH, HOSTNAME, HOME and TERM as Docker does
-    (moby container/container.go `CreateDaemonEnvironment`; HOME is runc's).
-    `capabilities` are names without CAP_. `init` puts a reaper as pid 1 before `args`.
+    `env` holds "KEY=value" in order; the engine adds PATH, HOSTNAME (not without `tells_hostname`), HOME and TERM as
+    Docker does (moby container/container.go `CreateDaemonEnvironment`; HOME is runc's).
+    `capabilities` are names without CAP_, `apparmor` is the profile to enter ("" for none). `init` puts a reaper as
+    pid 1 before `args`.
     """
 
     args: tuple[str, ...]
@@ -105,11 +109,13 @@ class Process:
     user: User = field(default_factory=User)
     capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES
     no_new_privs: bool = False
+    apparmor: str = ""
     rlimits: tuple[Rlimit, ...] = ()
     oom_score_adj: int = 0
     tty: bool = False
     stdin_open: bool = False
     init: bool = False
+    tells_hostname: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +211,6 @@ class Security:
     privileged: bool = False
     read_only_rootfs: bool = False
     seccomp: str = ""
-    apparmor: str = ""
     system_paths_unconfined: bool = False
 
 

@@ -25,18 +25,39 @@ from __future__ import annotations
 import errno
 
 # A hint, or the end of one, where the machine is to blame.
+NO_PROCESSES = (
+    "as many processes run as may: end some, or raise kernel.pid_max, `ulimit -u`, or the group's pids.max"
+)
 DOCTOR = "`pycompose doctor` shows what this machine lacks, and how to mend it"
 
 
+def doctor_row(check: str) -> str:
+    """Return a hint, or the end of one, that leads to the row of `doctor` on a single piece of the machine."""
+    return f'`pycompose doctor` has more, at "{check}"'
+
+
+CHOOSE_STATE = (
+    "set PYCOMPOSE_ROOT and PYCOMPOSE_RUN to directories that can be made and written to; "
+    + doctor_row("state directory")
+)
+FEW_IDS = f"enlarge the user's ranges in /etc/subuid and /etc/subgid; {doctor_row('id maps')}"
+
+
 class PycomposeError(Exception):
-    """Base of everything that is shown to a user as two lines instead of a traceback."""
+    """Base of everything that is shown to a user as two lines instead of a traceback.
+
+    `details`, between the two, is of any number of lines: what somebody else has said, the output of a container.
+    """
 
     exit_code = 1
+    details = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # a traceback of somebody's own program shows it, too
 
     def __str__(self) -> str:
         return self.message
@@ -93,11 +114,19 @@ class KeeperLost(EngineError):  # noqa: N818 - names of the tree above read as s
 
 
 class KeeperMismatch(EngineError):  # noqa: N818
-    """The keeper, process `pid`, speaks another protocol: another version of pycompose has started it."""
+    """The keeper, process `pid`, speaks another protocol: another version of pycompose has started it.
 
-    def __init__(self, message: str, *, pid: int, hint: str | None = None) -> None:
+    It hands over what its containers would lose with it: `fds` has the terminals of the containers `terminals`, in that
+    order, and after them inputs, which only have to stay open until another keeper has opened them.
+    """
+
+    def __init__(
+        self, message: str, *, pid: int, terminals: tuple[str, ...] = (), hint: str | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.pid = pid
+        self.terminals = terminals
+        self.fds: list[int] = []
 
 
 class StateError(EngineError):
@@ -205,6 +234,10 @@ class NetworkError(PycomposeError):
 
 class AddressesExhausted(NetworkError):  # noqa: N818
     """No free subnet or address is left."""
+
+
+class NetworkInUse(NetworkError):  # noqa: N818
+    """A network can't be removed: containers that exist are on it."""
 
 
 class PortInUse(NetworkError):  # noqa: N818

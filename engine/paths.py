@@ -3,18 +3,23 @@
 ```
 ROOT (/var/lib/pycompose, 0700, survives a reboot)      RUN (/run/pycompose, 0700, tmpfs, gone with a reboot)
   images/…                        engine/images/store.py   projects/P/{lock,control.sock,keeper.sock,supervisor.json}
-  volumes/NAME/{_data,meta.json}                           containers/ID/{state,exit,health,runtime}.json,
+  volumes/NAME/{_data,meta.json}                           volumes/NAME/ID (who uses what is mounted there)
+                                                           containers/ID/{state,exit,health,runtime}.json,
                                                              stdout, stderr
                                                              config.json (for hooks of devices)
   projects/P/{project.json,supervisor.log}                 netns/ID, files/ID/N (secrets and configs)
+                                                           layers/ID (engine/container/uppers.py)
   projects/P/containers/ID        (a claim, made first)    networks/NAME.json   (subnet, bridge, leases)
   containers/ID/{config.json,service.json,last,rw/,log/,
                 hosts,hostname,resolv.conf}
   names/NAME                      (a link of the claim)
   base/                           engine/container/layers.py
   docker-init                     engine/init/program.py
+  pycompose-relay                 networking/ports/relayprogram.py
   seccomp/DIGEST                  engine/seccomp/filters.py
   networks/NAME.json              (made by hand: they come back after a reboot)
+  subnets.json                    (which subnet each network had last)
+  snapshots/VOLUME/TAG            (made by hand)
 ```
 All directories are made by engine/statedirs.py: whatever the umask, nobody but their owner gets in.
 """
@@ -31,8 +36,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_ROOT = Path("/var/lib/pycompose")
+# Where programs look for a Docker daemon.
+DOCKER_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 DEFAULT_RUN = Path("/run/pycompose")
 DEFAULT_CGROUP_PARENT = "pycompose"
+# Makes limits that an ordinary user can't set an error, by "1"; else each service gets a warning.
+STRICT_LIMITS = "PYCOMPOSE_STRICT_LIMITS"
+# What builds are called as projects: nobody else's business, and no project's name begins with a line.
+BUILDS = "_build-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,29 +72,6 @@ class StatePaths:
             "PYCOMPOSE_CGROUP": self.cgroup_parent,
         }
 
-    def rooms(self) -> tuple[Path, ...]:
-        """Return the directories right below the two roots."""
-        return (
-            *(
-                self.images,
-                self.volumes,
-                self.projects,
-                self.containers,
-                self.names,
-                self.base,
-                self.filters,
-                self.builder,
-                self.kept_networks,
-            ),
-            *(
-                self.projects_run,
-                self.run / "containers",
-                self.run / "netns",
-                self.run / "files",
-                self.networks,
-            ),
-        )
-
     @property
     def images(self) -> Path:
         """The image store."""
@@ -100,6 +88,15 @@ class StatePaths:
         return self.root / "volumes"
 
     @property
+    def volumes_run(self) -> Path:
+        """Who uses the volumes that are mounts (volumes/mounting.py)."""
+        return self.run / "volumes"
+
+    def volume_users(self, name: str) -> Path:
+        """One file per container that uses the mount behind a volume."""
+        return self.volumes_run / name
+
+    @property
     def projects(self) -> Path:
         """What is kept of each project."""
         return self.root / "projects"
@@ -113,6 +110,16 @@ class StatePaths:
     def containers(self) -> Path:
         """All containers of all projects."""
         return self.root / "containers"
+
+    @property
+    def layers(self) -> Path:
+        """Writable layers of containers, where the root can't hold them (engine/container/uppers.py)."""
+        return self.run / "layers"
+
+    @property
+    def journal(self) -> Path:
+        """What happens to images, networks and volumes (engine/journal.py)."""
+        return self.run / "journal"
 
     @property
     def names(self) -> Path:
@@ -135,6 +142,11 @@ class StatePaths:
         return self.root / "docker-init"
 
     @property
+    def relay(self) -> Path:
+        """What relays connections to published ports."""
+        return self.root / "pycompose-relay"
+
+    @property
     def networks(self) -> Path:
         """One JSON file per network that exists."""
         return self.run / "networks"
@@ -144,13 +156,23 @@ class StatePaths:
         """One JSON file per network that was made by hand."""
         return self.root / "networks"
 
+    @property
+    def subnets(self) -> Path:
+        """Which subnet each network had last (networking/subnet_memory.py)."""
+        return self.root / "subnets.json"
+
+    @property
+    def snapshots(self) -> Path:
+        """What volumes held when somebody asked for it to be kept; it outlives them."""
+        return self.root / "snapshots"
+
     def project(self, project: str) -> Path:
         """Return where what survives a reboot of one project lies."""
         return self.projects / project
 
     def project_claims(self, project: str) -> Path:
         """One file per container id of the project ("ID NAME"), made before anything of the container is."""
-        return self.project(project) / "containers"
+        return self.root.joinpath("projects", project, "containers")
 
     def project_run(self, project: str) -> Path:
         """Directory (0700) of the project's sockets and lock."""
@@ -166,7 +188,7 @@ class StatePaths:
 
     def container(self, container_id: str) -> Path:
         """Return where what survives a reboot of one container lies."""
-        return self.containers / container_id
+        return self.root.joinpath("containers", container_id)
 
     def etc(self, container_id: str) -> Path:
         """Return where the generated hosts, hostname and resolv.conf of one container lie.
@@ -175,9 +197,13 @@ class StatePaths:
         """
         return self.container(container_id)
 
+    def api_socket(self, container_id: str) -> Path:
+        """Return the socket by which one container reaches the Engine API, if its service mounts Docker's."""
+        return self.container(container_id) / "docker.sock"
+
     def container_run(self, container_id: str) -> Path:
         """Run-time state of one container."""
-        return self.run / "containers" / container_id
+        return self.run.joinpath("containers", container_id)
 
     def injected(self, container_id: str) -> Path:
         """Return where the secrets and configs of one container lie (tmpfs: nothing reaches the disk)."""
@@ -194,3 +220,11 @@ class StatePaths:
     def volume(self, name: str) -> Path:
         """Directory of one named volume; its data is in `_data`."""
         return self.volumes / name
+
+
+def docker_config_path(environment: Mapping[str, str]) -> Path:
+    """Return where Docker's client keeps its settings: `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`."""
+    directory = environment.get("DOCKER_CONFIG")
+    if directory:
+        return Path(directory) / "config.json"
+    return Path(environment.get("HOME") or "/root", ".docker/config.json")

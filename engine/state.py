@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.config import from_json
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import InvalidTransition
-from pycompose.engine.statefiles import read_json
+from pycompose.engine.statefiles import read_json, read_whole
 
 if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths
@@ -71,6 +71,13 @@ class ContainerState:
     warnings: tuple[str, ...] = ()
 
 
+ENDED = (b"Z", b"X")
+# PF_EXITING, a bit of the flags in proc_pid_stat(5); linux/sched.h.
+_EXITING = 0x4
+# How a keeper is recognised: a part of its command line (client.py).
+KEEPER = b"pycompose.engine.keeper"
+
+
 @cache
 def boot_id() -> str:
     """Return the id of this boot (proc_sys_kernel(5) random/boot_id)."""
@@ -80,20 +87,65 @@ def boot_id() -> str:
 def start_ticks(pid: int) -> int:
     """Return when `pid` started, in clock ticks after boot, 0 when there is no such process (proc_pid_stat(5)).
 
-    A zombie still counts: it is there until its parent has written down how it ended.
+    A zombie still counts.
     """
+    fields = _stat(pid)
+    return int(fields[19]) if fields else 0
+
+
+def running_ticks(pid: int) -> int:
+    """Return the same, but 0 for a zombie, which has ended."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields and fields[0] not in ENDED else 0
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Return the fields behind the name: state, parent and so on; none when there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            text = file.readall()
+        text = read_whole(f"/proc/{pid}/stat")
     except OSError:
-        return 0
-    fields = text[text.rindex(b")") + 2 :].split()
-    return int(fields[19])
+        return []
+    return text[text.rindex(b")") + 2 :].split()
+
+
+def exists(state: ContainerState) -> bool:
+    """Tell whether the process that `state` names is there, be it as a zombie: same pid, start time and boot."""
+    return state.pid > 0 and state.boot_id == boot_id() and start_ticks(state.pid) == state.start_ticks
 
 
 def alive(state: ContainerState) -> bool:
-    """Tell whether the process that `state` names still runs: same pid, same start time, same boot."""
-    return state.pid > 0 and state.boot_id == boot_id() and start_ticks(state.pid) == state.start_ticks
+    """Tell whether the process that `state` names runs, or is about to be written down by its keeper.
+
+    A zombie has ended. It counts until its keeper has noted how; one of another parent (process 1, when the keeper has
+    been killed) may stay for ever. So may one that is exiting.
+    """
+    if state.pid <= 0 or state.boot_id != boot_id():
+        return False
+    fields = _stat(state.pid)
+    if not fields or int(fields[19]) != state.start_ticks:
+        return False
+    return not _over(fields) or _is_keeper(int(fields[1]))
+
+
+def exiting(pid: int) -> bool:
+    """Tell whether `pid` runs no code any more, though it may not be a zombie yet.
+
+    Process 1 of a pid namespace waits for everybody in it to be reaped (pid_namespaces(7)), for ever if what was
+    executed in there has a parent that never waits. It has closed all its files and left its group before.
+    """
+    fields = _stat(pid)
+    return bool(fields) and _over(fields)
+
+
+def _over(fields: list[bytes]) -> bool:
+    return fields[0] in ENDED or bool(int(fields[6]) & _EXITING)
+
+
+def _is_keeper(pid: int) -> bool:
+    try:
+        return KEEPER in read_whole(f"/proc/{pid}/cmdline")
+    except OSError:
+        return False
 
 
 def read_state(paths: StatePaths, container_id: str) -> ContainerState:

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths
 
 MODE = 0o700
+# The directories below the two roots (StatePaths), but for the lowest layer of all containers, which is open.
+IN_ROOT = (
+    "images",
+    "volumes",
+    "projects",
+    "containers",
+    "names",
+    "seccomp",
+    "builder",
+    "networks",
+    "snapshots",
+)
+IN_RUN = ("projects", "containers", "netns", "files", "networks", "volumes", "layers", "journal")
 
 
 def make_directory(path: Path) -> Path:
@@ -44,19 +57,19 @@ def close_to_others(paths: StatePaths) -> None:
     what is ours in it doesn't. Those that don't exist, or that we may not change, are passed over.
     Raises StateError for one that belongs to another user: that one could exchange everything in it.
     """
-    ours = paths.rooms()
-    for root in (paths.root, paths.run):
-        rooms = [path for path in ours if path.parent == root]
+    for root, names in ((str(paths.root), IN_ROOT), (str(paths.run), IN_RUN)):
         if _is_open(root) and _holds_only(
-            root, {path.name for path in rooms} | {paths.init.name, "lost+found"}
+            root,
+            {*names, paths.base.name, paths.init.name, paths.relay.name, paths.subnets.name, "lost+found"},
         ):
             _close(root)
-        for path in rooms:
-            if path != paths.base and _is_open(path):
+        for name in names:
+            path = f"{root}/{name}"
+            if _is_open(path):
                 _close(path)
 
 
-def _is_open(path: Path) -> bool:
+def _is_open(path: str) -> bool:
     """Tell whether others may do anything with `path`; False where it isn't there."""
     try:
         status = os.stat(path)
@@ -71,10 +84,10 @@ def _is_open(path: Path) -> bool:
     return status.st_uid == me and bool(stat.S_IMODE(status.st_mode) & ~MODE)
 
 
-def _holds_only(root: Path, names: set[str]) -> bool:
+def _holds_only(root: str, names: set[str]) -> bool:
     return all(name in names or name.startswith(".") for name in os.listdir(root))
 
 
-def _close(path: Path) -> None:
+def _close(path: str) -> None:
     with contextlib.suppress(OSError):  # a read-only file system, for those who only look
         os.chmod(path, MODE)

@@ -1,4 +1,7 @@
-"""State files: whole or not at all, with a schema number; locks that die with their owner."""
+"""Files that are there whole or not at all: state, with a schema number, and what users ask for.
+
+Locks that die with their owner.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import fcntl
 import itertools
 import json
 import os
-from typing import TYPE_CHECKING, Any
+import stat
+from typing import IO, TYPE_CHECKING, Any
 
 from pycompose.engine.errors import StateError
 
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = 1
+_READ_BYTES = 16 * 1024
 _numbers = itertools.count()
 
 
@@ -47,16 +52,52 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> No
         raise
 
 
+@contextlib.contextmanager
+def whole_file(path: str) -> Iterator[IO[bytes]]:
+    """Yield a file that appears at `path` when the block has ended well; raises OSError, and leaves nothing then.
+
+    A device, a FIFO or a link (`/dev/stdout`) stays what it is and is written to: one that takes its place would
+    be gone for the whole machine.
+    """
+    try:
+        replaceable = stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        replaceable = True
+    if not replaceable:
+        with open(path, "wb") as file:
+            yield file
+        return
+    temporary = f"{path}.part"
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def read_whole(path: Path | str) -> bytes:
+    """Return what is in a file that doesn't change, or in one of /proc with a single line; raises OSError."""
+    # No file object: it makes twice as many calls.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = [os.read(fd, _READ_BYTES)]
+        while len(parts[-1]) == _READ_BYTES:
+            parts.append(os.read(fd, _READ_BYTES))
+    finally:
+        os.close(fd)
+    return b"".join(parts)
+
+
 def read_json(path: Path | str) -> dict[str, Any]:
     """Return the object in `path`.
 
     Raises FileNotFoundError when there is none, StateError when it is not ours to read: damaged, or
     written by a version whose schema we don't know. Never guesses.
     """
-    with open(path, "rb", buffering=0) as file:
-        data = file.readall()
     try:
-        value = json.loads(data)
+        value = json.loads(read_whole(path))
     except ValueError as exc:
         raise StateError(f"{path}: cannot read state: damaged ({exc})", hint="remove the file") from exc
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pycompose.engine.cgroups import files, v1, v2
@@ -25,7 +26,8 @@ from pycompose.engine.cgroups.group import LIMITED, Cgroup, write_limits
 from pycompose.engine.cgroups.hosts import Hierarchies, Kind, detect
 from pycompose.engine.cgroups.limits import ignored_on_v2
 from pycompose.engine.dataclass import dataclass
-from pycompose.engine.errors import DOCTOR, CgroupError
+from pycompose.engine.errors import CgroupError, doctor_row
+from pycompose.engine.linux import userns
 from pycompose.engine.linux.fs import split
 
 if TYPE_CHECKING:
@@ -79,12 +81,14 @@ def open_existing(paths: StatePaths, container_id: str, *, parent: str = "") -> 
     """Return the group that `create` made, by what of it exists; maybe nothing."""
     host, place = detect(), place_of(paths, container_id, parent)
     unified = host.unified.joinpath(*place.parts) if host.unified else None
+    if unified and not os.path.isdir(unified):  # another user's can't be looked at
+        unified = None
     leaves: dict[str, Path] = {}
     walls: dict[str, Path] = {}
     own = [unified] if unified else []
     for mount, controllers in host.v1_mounts().items():
         wall = mount.joinpath(*place.parts)
-        if wall.is_dir():
+        if os.path.isdir(wall):
             own.append(wall)
             leaf = _inside(wall)
             leaves |= dict.fromkeys(controllers, leaf)
@@ -103,7 +107,7 @@ def open_existing(paths: StatePaths, container_id: str, *, parent: str = "") -> 
 def _inside(group: Path) -> Path:
     """Return where the processes of `group` are; older versions had them in the group itself."""
     inside = group / files.INSIDE
-    return inside if inside.is_dir() else group
+    return inside if os.path.isdir(inside) else group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,20 +167,30 @@ def _require_slice(path: str) -> None:
 
 def _parents(host: Hierarchies, place: Place) -> tuple[tuple[Path, bool], ...]:
     """Return the parents to remove with their last child, deepest first, and whether they are in our own root."""
-    mounts = [*([host.unified] if host.unified else []), *host.v1_mounts()]
-    depths = range(len(place.parts) - 1, place.kept, -1)
-    return tuple((mount.joinpath(*place.parts[:n]), place.ours) for mount in mounts for n in depths)
+    mounts = (*([host.unified] if host.unified else []), *host.v1_mounts())
+    return _parents_below(mounts, place.parts[:-1], place.kept, place.ours)
+
+
+@lru_cache(maxsize=16)  # a project's containers have the same
+def _parents_below(
+    mounts: tuple[Path, ...],
+    parts: tuple[str, ...],
+    kept: int,
+    ours: bool,  # noqa: FBT001 - a key
+) -> tuple[tuple[Path, bool], ...]:
+    depths = range(len(parts), kept, -1)
+    return tuple((mount.joinpath(*parts[:n]), ours) for mount in mounts for n in depths)
 
 
 def _create_directories(group: Cgroup, host: Hierarchies, place: Place) -> None:
     """Make the cgroup2 directory and one per v1 mount; pass over what isn't ours to write."""
     if host.unified:
-        with _tolerated():
+        with _tolerated(host.unified):
             group.unified, limited = v2.create(host.unified, place.parts, ours=place.ours)
             group.own += (group.unified,)
             group.inside = v2.create_inside(group.unified) if limited else group.unified
     for mount, controllers in host.v1_mounts().items():
-        with _tolerated():
+        with _tolerated(mount):
             wall = leaf = v1.create(mount, place.parts, controllers, ours=place.ours)
             group.own += (wall,)
             if not LIMITED.isdisjoint(controllers):
@@ -186,20 +200,23 @@ def _create_directories(group: Cgroup, host: Hierarchies, place: Place) -> None:
 
 
 @contextlib.contextmanager
-def _tolerated() -> Iterator[None]:
+def _tolerated(mount: Path) -> Iterator[None]:
     """Pass over a hierarchy that is read-only or not delegated; its limits are refused later, by key."""
     try:
         yield
     except OSError as exc:
         if exc.errno not in _NOT_OURS:
-            raise CgroupError(f"cgroup {exc.filename}: cannot create: {exc.strerror}") from exc
+            raise CgroupError(f"cgroup {exc.filename or mount}: cannot create: {exc.strerror}") from exc
 
 
 def _filter_devices(group: Cgroup, rules: Sequence[DeviceRule]) -> None:
     """Restrict devices by a BPF program, or by v1's controller where that is refused.
 
-    Raises CgroupError for root on a machine that can't; an ordinary user is held by file permissions anyway.
+    Raises CgroupError for root on a machine that can't. A user namespace has no BPF for that, and needs none: its root
+    makes no device nodes, and opens those that are bound into a container with the rights of an ordinary user.
     """
+    if not userns.is_initial():
+        return
     reason = "no control groups here that we may write"
     if group.unified:
         fd = files.open_file(group.unified, ".", os.O_RDONLY | os.O_DIRECTORY)
@@ -218,6 +235,6 @@ def _filter_devices(group: Cgroup, rules: Sequence[DeviceRule]) -> None:
     if group.unified and os.geteuid() == 0:
         raise CgroupError(
             f"cgroup {group.unified}: cannot restrict devices: {reason}",
-            hint=f"privileged: true runs without; {DOCTOR}",
+            hint=f"privileged: true runs without; {doctor_row('device filter')}",
         )
     group.warnings += (f"devices are not restricted: {reason}",)

@@ -94,22 +94,27 @@ def parse_rule(text: str) -> DeviceRule:
 
 
 def host_nodes(source: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the device node at `source`, or all below it when it is a directory; raises CgroupError."""
+    """Yield the device node at `source`, or all below it when it is a directory; raises CgroupError for none."""
+    none = True
     try:
         status = os.stat(source)
-        if stat.S_ISDIR(status.st_mode):
-            for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
-                info = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(info.st_mode):
-                    yield from host_nodes(entry.path)
-                elif stat.S_ISBLK(info.st_mode) or stat.S_ISCHR(info.st_mode):
-                    yield entry.path, info
-            return
+        for found in _nodes_below(source) if stat.S_ISDIR(status.st_mode) else ((source, status),):
+            if stat.S_ISBLK(found[1].st_mode) or stat.S_ISCHR(found[1].st_mode):
+                none = False
+                yield found
     except OSError as exc:
         raise CgroupError(f"devices: cannot use {source}: {exc.strerror}") from exc
-    if not (stat.S_ISBLK(status.st_mode) or stat.S_ISCHR(status.st_mode)):
+    if none:
         raise CgroupError(f"devices: cannot use {source}: not a device node")
-    yield source, status
+
+
+def _nodes_below(directory: str) -> Iterator[tuple[str, os.stat_result]]:
+    for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
+        info = entry.stat(follow_symlinks=False)
+        if stat.S_ISDIR(info.st_mode):
+            yield from _nodes_below(entry.path)
+        else:
+            yield entry.path, info
 
 
 def program(rules: Sequence[DeviceRule]) -> bytes:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RETRY_S = 0.005
+# What a group says that others have removed, or are about to: the second one while it is still to be seen.
+GONE = (errno.ENOENT, errno.ENODEV)
 # The group in a container's group that its processes are in, where there are limits.
 INSIDE = "inside"
 PARENT_MODE = 0o711
@@ -139,9 +141,10 @@ def remove_tree(group: Path, deadline: float) -> None:
     """
     while True:
         try:
-            for level in tree(group):
-                with contextlib.suppress(FileNotFoundError):
-                    level.rmdir()
+            if not _remove_plain(group):
+                for level in tree(group):
+                    with contextlib.suppress(FileNotFoundError):
+                        level.rmdir()
         except OSError as exc:
             if exc.errno not in (errno.EBUSY, errno.ENOTEMPTY) or time.monotonic() >= deadline:
                 left = ", ".join(map(str, processes(group)))
@@ -150,6 +153,18 @@ def remove_tree(group: Path, deadline: float) -> None:
             time.sleep(RETRY_S)
         else:
             return
+
+
+def _remove_plain(group: Path) -> bool:
+    """Remove `group` if nothing but INSIDE is in it, without a look: there are fifty files in each group."""
+    for path in (f"{group}/{INSIDE}", str(group)):
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return False
+    return True
 
 
 def _unwritable(group: Path, name: str, text: str, exc: OSError) -> CgroupError:

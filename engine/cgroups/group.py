@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.cgroups import files, v1, v2
 from pycompose.engine.cgroups.hosts import detect
-from pycompose.engine.cgroups.limits import cpu_bandwidth, key_of, optional_files, v1_files, v2_files
+from pycompose.engine.cgroups.limits import (
+    check,
+    cpu_bandwidth,
+    device_number,
+    key_of,
+    optional_files,
+    v1_files,
+    v2_files,
+)
 from pycompose.engine.config import Limits
 from pycompose.engine.dataclass import replace
-from pycompose.engine.errors import DOCTOR, CgroupError
+from pycompose.engine.errors import CgroupError, doctor_row
+from pycompose.engine.linux import userns
+from pycompose.engine.paths import STRICT_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -214,7 +224,7 @@ class Cgroup:
     def remove(self, timeout_s: float = REMOVE_S) -> None:
         """Remove it and everything below; dying processes get `timeout_s` to go, nothing is left frozen.
 
-        Raises CgroupError that names the processes that are left. A second call does nothing.
+        Raises CgroupError that names the processes that are left. Once it is gone, another call does nothing.
         """
         self.close()
         for group, name, thawed in (
@@ -235,6 +245,7 @@ class Cgroup:
             files.remove_parent(parent, ours=ours)
         if failures:
             raise failures[0]
+        self.own = self._parents = ()
 
     def _run(self, verb: str, unified: Callable[[Path], None], freezer: Callable[[Path], None]) -> bool:
         group, action = (self.unified, unified) if self.unified else (self.freezer, freezer)
@@ -245,6 +256,18 @@ class Cgroup:
         except OSError as exc:
             raise CgroupError(f"cgroup {group}: cannot {verb}: {exc.strerror}") from exc
         return True
+
+    def memory_peak_bytes(self) -> int | None:
+        """Return the most memory that was in use at once; None where the kernel doesn't count it (v2 before 5.19)."""
+        group, name = (
+            (self.leaves["memory"], "memory.max_usage_in_bytes")
+            if "memory" in self.leaves
+            else (self.unified, "memory.peak")
+        )
+        try:
+            return int(files.read(group, name)) if group is not None else None
+        except (OSError, ValueError):
+            return None
 
     def _refuse_below_usage(self, limit: int) -> None:
         group, name = (
@@ -294,6 +317,8 @@ def write_limits(group: Cgroup, limits: Limits) -> None:
 
     Raises CgroupError that names key, value and reason, also when neither side has it.
     """
+    if limits == Limits():  # most containers
+        return
     group.warnings += _write_device_weights(group, limits)
     limits = replace(limits, blkio_weight_device=())
     _grant_realtime(group.leaves, limits)
@@ -301,8 +326,10 @@ def write_limits(group: Cgroup, limits: Limits) -> None:
     if "cpu" in group.leaves:  # above, they were granted
         limits = replace(limits, cpu_rt_runtime_us=None, cpu_rt_period_us=None)
     _write_v1(group.walls, limits)
-    for unified in dict.fromkeys((group.inside, group.unified)):
-        _write_v2(unified, group.leaves, limits)
+    lost = [
+        _write_v2(unified, group.leaves, limits) for unified in dict.fromkeys((group.inside, group.unified))
+    ]
+    group.warnings += tuple(dict.fromkeys(text for texts in lost for text in texts))
 
 
 def _write_v1(leaves: dict[str, Path], limits: Limits) -> None:
@@ -314,9 +341,9 @@ def _write_v1(leaves: dict[str, Path], limits: Limits) -> None:
 
 
 def _write_device_weights(group: Cgroup, limits: Limits) -> tuple[str, ...]:
-    """Write `blkio_config.weight_device`; return what to say where the device's scheduler knows no weights.
+    """Write `blkio_config.weight_device`; return what to say where kernel or device know no weights, or there is none.
 
-    Docker goes on without, too: a weight is a wish, not a wall. Raises CgroupError for a device that isn't there.
+    Docker goes on without, too: a weight is a wish, not a wall. Raises CgroupError for a weight out of range.
     """
     weights = Limits(blkio_weight_device=limits.blkio_weight_device)
     if not limits.blkio_weight_device:
@@ -324,16 +351,20 @@ def _write_device_weights(group: Cgroup, limits: Limits) -> tuple[str, ...]:
     place = group.leaves.get("blkio", group.unified)
     v1 = "blkio" in group.leaves
     bfq = place is not None and (place / ("blkio.bfq.weight" if v1 else "io.bfq.weight")).exists()
-    entries = v1_files(weights, bfq=bfq)["blkio"] if v1 else v2_files(weights, bfq=bfq)
-    for name, text in entries.items():
-        reason = "no io controller here"
-        try:
-            if place is not None:
-                files.write(place, name, text)
-                continue
-        except OSError as exc:
-            reason = exc.strerror or str(exc)
-        return (f"blkio_config.weight_device has no effect: {name}: {reason}",)
+    name = f"blkio{'.bfq' * bfq}.weight_device" if v1 else f"io{'.bfq' * bfq}.weight"
+    if place is None or not (place / name).exists():
+        return (f"blkio_config.weight_device has no effect: the kernel has no {name}",)
+    check(weights)
+    try:
+        if v1:
+            entries = v1_files(weights, bfq=bfq, number=device_number)["blkio"]
+        else:
+            entries = v2_files(weights, bfq=bfq, number=device_number)
+        files.write(place, name, entries[name])
+    except OSError as exc:
+        return (f"blkio_config.weight_device has no effect: {name}: {exc.strerror or exc}",)
+    except CgroupError as exc:
+        return (f"blkio_config.weight_device has no effect: {exc.message}",)
     return ()
 
 
@@ -343,15 +374,14 @@ def _grant_realtime(leaves: dict[str, Path], limits: Limits) -> None:
         v1.grant_realtime(detect().v1["cpu"], leaves["cpu"], share)
 
 
-def _write_v2(unified: Path | None, leaves: dict[str, Path], limits: Limits) -> None:
+def _write_v2(unified: Path | None, leaves: dict[str, Path], limits: Limits) -> tuple[str, ...]:
     bfq = unified is not None and (unified / "io.bfq.weight").exists()
     entries = {
         name: text
         for name, text in v2_files(limits, bfq=bfq).items()
         if _V1_NAMES.get(_controller(name), _controller(name)) not in leaves
     }
-    if entries:
-        _apply_unified(unified, entries, optional_files(limits))
+    return _apply_unified(unified, entries, optional_files(limits)) if entries else ()
 
 
 def _enter(door: tuple[Path, str]) -> None:
@@ -359,20 +389,33 @@ def _enter(door: tuple[Path, str]) -> None:
     try:
         files.write(group, name, "0")
     except OSError as exc:
-        raise CgroupError(f"cgroup {group}: {exc.strerror}") from exc
+        # Until the first process is in, whoever tidies up can take it for abandoned.
+        reason = "somebody else has removed it" if exc.errno in files.GONE else exc.strerror
+        raise CgroupError(f"cgroup {group}: {reason}") from exc
 
 
 def _controller(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _apply_unified(unified: Path | None, entries: dict[str, str], optional: frozenset[str]) -> None:
+def _apply_unified(
+    unified: Path | None, entries: dict[str, str], optional: frozenset[str]
+) -> tuple[str, ...]:
+    """Write `entries`; return what to say about those that can't be, where an ordinary user has to live with that.
+
+    (As Docker's rootless mode does. Root has limits that hold, or an error.)
+    """
     available = files.read(unified, "cgroup.controllers").split() if unified else []
+    lost = []
     for name, text in entries.items():
         if _controller(name) not in available and name not in optional:
+            if not userns.is_initial() and os.environ.get(STRICT_LIMITS) != "1":
+                reason = f"this user has no {_controller(name)} controller"
+                lost.append(f"{key_of(name)} has no effect: {reason}; {doctor_row('control groups')}")
+                continue
             raise CgroupError(
                 f"{key_of(name)}: cannot set {name} to {text}: no {_controller(name)} controller here",
-                hint=f"remove the key from the service; {DOCTOR}",
+                hint=f"remove the key from the service; {doctor_row('control groups')}",
             )
     if unified:
         files.apply(
@@ -380,3 +423,4 @@ def _apply_unified(unified: Path | None, entries: dict[str, str], optional: froz
             {name: text for name, text in entries.items() if _controller(name) in available},
             optional,
         )
+    return tuple(dict.fromkeys(lost))

@@ -177,6 +177,17 @@ def online_cpus() -> frozenset[int]:
         return frozenset(os.sched_getaffinity(0))
 
 
+def _listed(numbers: frozenset[int]) -> str:
+    """Return the numbers as a list such as "0-3,7", the form that they came in."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
+
+
 def online_nodes() -> frozenset[int]:
     """Return the memory nodes that are online (sysfs-devices-node); a machine without any calls its memory node 0."""
     try:
@@ -188,13 +199,22 @@ def online_nodes() -> frozenset[int]:
 
 def block_device(path: str) -> str:
     """Return "major:minor" of the block device at `path`; raises CgroupError."""
+    if not stat.S_ISBLK(_status(path).st_mode):
+        raise CgroupError(f"blkio_config: cannot limit {path}: not a block device")
+    return device_number(path)
+
+
+def device_number(path: str) -> str:
+    """Return "major:minor" of the device at `path`, of whatever kind; raises CgroupError when there is nothing."""
+    number = _status(path).st_rdev
+    return f"{os.major(number)}:{os.minor(number)}"
+
+
+def _status(path: str) -> os.stat_result:
     try:
-        status = os.stat(path)
+        return os.stat(path)
     except OSError as exc:
         raise CgroupError(f"blkio_config: cannot find device {path}: {exc.strerror}") from exc
-    if not stat.S_ISBLK(status.st_mode):
-        raise CgroupError(f"blkio_config: cannot limit {path}: not a block device")
-    return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
 
 
 def check(limits: Limits) -> None:
@@ -249,7 +269,7 @@ def _check_processors(limits: Limits, online: frozenset[int]) -> None:
             most = f"{len(online)}.00, as there are only {len(online)} CPUs available"
             _refuse("cpus", limits.cpus, f"range of CPUs is from 0.01 to {most}")
         for key, value in (("cpu_quota", limits.cpu_quota_us), ("cpu_period", limits.cpu_period_us)):
-            if value:
+            if value and value > 0:  # -1 is no quota
                 reason = f"conflicts with {key} {value}"
                 _refuse("cpus", limits.cpus, reason, hint=f"set cpus or {key}, not both")
     if limits.cpuset:
@@ -258,7 +278,7 @@ def _check_processors(limits: Limits, online: frozenset[int]) -> None:
         except ValueError as exc:
             raise CgroupError(f"cpuset: cannot set {limits.cpuset}: {exc}", hint='such as "0-2,4"') from exc
         if absent:
-            _refuse("cpuset", limits.cpuset, f"no processor {', '.join(map(str, sorted(absent)))} here")
+            _refuse("cpuset", limits.cpuset, f"no processor {_listed(absent)} here")
 
 
 def _check_nodes(limits: Limits) -> None:
@@ -271,8 +291,7 @@ def _check_nodes(limits: Limits) -> None:
             f"cpuset_mems: cannot set {limits.cpuset_mems}: {exc}", hint='such as "0-1"'
         ) from exc
     if absent:
-        nodes = ", ".join(map(str, sorted(absent)))
-        _refuse("cpuset_mems", limits.cpuset_mems, f"no memory node {nodes} here")
+        _refuse("cpuset_mems", limits.cpuset_mems, f"no memory node {_listed(absent)} here")
 
 
 def _check_cpu(limits: Limits) -> None:

@@ -30,6 +30,10 @@ _V1_FILES: dict[str, tuple[str, ...]] = {
     "pids": ("pids.current",),
 }
 _V2_FILES = ("cpu.stat", "memory.current", "memory.max", "memory.stat", "io.stat", "pids.current")
+_COUNTED_BY = {
+    "memory": ("memory.usage_in_bytes", "memory.current"),
+    "block": ("blkio.throttle.io_service_bytes_recursive", "io.stat"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,16 @@ class StatsReader:
         if pid is not None:
             self._open(f"/proc/{pid}/net/dev", "net")
 
+    def uncounted(self) -> tuple[str, ...]:
+        """Return what nothing here counts, and samples have as 0: "cpu", "memory", "block", "pids"."""
+        found = []
+        if "cpuacct.usage" not in self._fds and not (self._group.unified and "cpu.stat" in self._fds):
+            found.append("cpu")
+        found += [kind for kind, names in _COUNTED_BY.items() if self._fds.keys().isdisjoint(names)]
+        if not self._group.unified and not self._group.leaves:
+            found.append("pids")
+        return tuple(found)
+
     def close(self) -> None:
         """Close the files."""
         while self._fds:
@@ -113,6 +127,12 @@ class StatsReader:
             block_write_bytes=block_written,
             pids=self._number("pids.current") if "pids.current" in self._fds else len(self._group.procs()),
         )
+
+    def memory(self) -> tuple[int, dict[str, int]]:
+        """Return the bytes in use, file pages included, and the kernel's numbers of what they are (memory.stat)."""
+        names = ("memory.usage_in_bytes", "memory.current")
+        used = next((self._number(name) for name in names if name in self._fds), 0)
+        return used, parse_keyed(self._read("memory.stat"))
 
     def _cpu_ns(self, cpu_stat: dict[str, int]) -> int:
         if "cpuacct.usage" in self._fds:

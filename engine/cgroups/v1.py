@@ -39,7 +39,9 @@ def create(mount: Path, parts: tuple[str, ...], controllers: tuple[str, ...], *,
                 new = files.make(group)
             if new:
                 _settle(group, controllers)
-        except FileNotFoundError:
+        except OSError as exc:
+            if exc.errno not in files.GONE:
+                raise
             continue  # the parent was removed meanwhile
         if new:
             return group
@@ -53,7 +55,8 @@ def create_inside(group: Path, controllers: tuple[str, ...]) -> Path:
     """Create the group in `group` that the processes are put into; raises OSError."""
     inside = group / files.INSIDE
     files.make(inside)
-    _settle(inside, controllers)
+    if "cpuset" in controllers:
+        _fill(inside)
     return inside
 
 
@@ -154,13 +157,15 @@ def _tells_an_agent(group: Path) -> bool:
 def _fill(group: Path) -> None:
     """Fill a new cpuset from its parent, unless the kernel has: it starts empty and takes nobody in.
 
-    A parent that is still empty is filled first: whoever makes it hasn't come to that, or was killed.
+    A parent that is still empty is filled first: whoever makes it hasn't come to that, or was killed. What is written
+    last tells about both.
     """
+    if files.read(group, "cpuset.mems"):
+        return
+    if not files.read(group.parent, "cpuset.mems"):
+        _fill(group.parent)
     for name in ("cpuset.cpus", "cpuset.mems"):
-        if not files.read(group, name):
-            if not files.read(group.parent, name):
-                _fill(group.parent)
-            files.write(group, name, files.read(group.parent, name))
+        files.write(group, name, files.read(group.parent, name))
 
 
 def _realtime_share(group: Path) -> float:

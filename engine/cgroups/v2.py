@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import select
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,9 @@ def create(mount: Path, parts: tuple[str, ...], *, ours: bool = True) -> tuple[P
                 files.make_parent(level, ours=ours)
             limited = enable(level, CONTROLLERS)
             new = files.make(group)
-        except FileNotFoundError:
+        except OSError as exc:
+            if exc.errno not in files.GONE:
+                raise
             continue  # the last container of a parent was removed meanwhile, and the parent with it
         if not new:
             refuse_in_use(group)
@@ -109,7 +112,24 @@ def vacate(group: Path) -> None:
 
 def kill(group: Path) -> None:
     """SIGKILL everything in `group` and below, frozen or not; raises OSError."""
-    files.write(group, "cgroup.kill", "1")
+    try:
+        files.write(group, "cgroup.kill", "1")
+    except FileNotFoundError:
+        if not os.path.isdir(group):
+            raise
+        kill_each(group)
+
+
+def kill_each(group: Path) -> None:
+    """Do what cgroup.kill does where the kernel has no such file (before 5.14); raises OSError, CgroupError.
+
+    Nobody forks away from a frozen group, and whoever is frozen there dies all the same.
+    """
+    freeze(group, frozen=True)
+    for pid in files.processes(group):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    freeze(group, frozen=False)
 
 
 def freeze(group: Path, *, frozen: bool, timeout_s: float = 5.0) -> None:

@@ -22,12 +22,23 @@ from typing import NoReturn
 from pycompose.engine.cgroups.base import Cgroup
 from pycompose.engine.config import ContainerConfig, Process
 from pycompose.engine.container import mount, rootfs, terminal
-from pycompose.engine.container.child_error import at, describe
+from pycompose.engine.container.child_error import CHANGE_USER, SET_LIMIT, at, describe
 from pycompose.engine.container.devices import NULL, DeviceNode
 from pycompose.engine.container.hooks import run_hooks
 from pycompose.engine.container.users import Ids, resolve_user
 from pycompose.engine.dataclass import dataclass
-from pycompose.engine.linux import caps, fs, inherited, mounts, namespaces, process, seccomp
+from pycompose.engine.linux import (
+    apparmor,
+    caps,
+    fs,
+    inherited,
+    mounts,
+    namespaces,
+    process,
+    seccomp,
+    sibling,
+    userns,
+)
 from pycompose.engine.linux.libc import AT_FDCWD
 
 GO = b"go"
@@ -43,7 +54,7 @@ class Launch:
 
     It is `born_inside` the cgroup2 directory of its `group`, or enters it. `env` lacks HOME, which only the image's
     passwd knows. `stdio` has NO_FD for /dev/null. `joins` are namespaces of others, `shared_memory` is the mount
-    namespace whose /dev/shm is shared (NO_FD: the host's).
+    namespace whose /dev/shm is shared (NO_FD: the host's). An execution `enters` these kinds of namespaces.
     """
 
     config: ContainerConfig
@@ -66,6 +77,7 @@ class Launch:
     rw: Path = Path()
     attach_at: Path = Path()
     pidfd: int = NO_FD
+    enters: tuple[str, ...] = ()
 
     def descriptors(self) -> list[int]:
         """Return the descriptors that the child keeps when it starts."""
@@ -124,22 +136,24 @@ def run_exec(launch: Launch) -> None:
 
     No descriptor of the host but /dev/null, the sync socket and, for a moment, the file that lets processes into the
     container's own group is open when its processes can see us, which is from the second clone on (CVE-2016-9962,
-    CVE-2024-21626).
+    CVE-2024-21626). Where that is possible it takes the memory along, and our first process with it as it executes.
     """
     _isolate(launch)
     _set_oom_score(launch.process)
     at("enter its control groups")
     doors = launch.group.enter_for_a_child(unified=not launch.born_inside)
     at("enter the container")
-    kinds = ("mnt", "uts", "ipc", "pid", "net", "cgroup")
-    namespaces.setns(launch.pidfd, sum(namespaces.KINDS[kind] for kind in kinds))
+    namespaces.setns(launch.pidfd, sum(namespaces.KINDS[kind] for kind in launch.enters))
     os.close(launch.pidfd)
     os.chdir("/")
     # The pid namespace is for children; CLONE_PARENT makes this one a child of the keeper, who waits for it.
-    pid, pidfd = process.clone3(process.CLONE_PARENT, exit_signal=0)
+    light = sibling.possible()
+    pid, pidfd = sibling.go_on() if light else process.clone3(process.CLONE_PARENT, exit_signal=0)
     if pid:
         socket.send_fds(launch.sync, [json.dumps({"pid": pid}).encode()], [pidfd])
-        os._exit(0)
+        if not light:
+            os._exit(0)
+        os.close(pidfd)
     at("enter its control groups")
     for door in doors:
         os.write(door, b"0")
@@ -184,10 +198,10 @@ def _set_oom_score(wanted: Process) -> None:
 def _limit(wanted: Process) -> None:
     """Set the resource limits, late, for they could be too small for ourselves."""
     for name, (soft, hard) in inherited.excess_limits().items():
-        at("set ulimit", name)
+        at(SET_LIMIT, name)
         process.set_default_rlimit(name, soft, hard)
     for limit in wanted.rlimits:
-        at("set ulimit", limit.name)
+        at(SET_LIMIT, limit.name)
         process.set_rlimit(limit.name, limit.soft, limit.hard)
 
 
@@ -221,7 +235,8 @@ def _stubs(root: int) -> None:
         flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
         os.close(os.open(".dockerenv", flags, 0o755, dir_fd=root))
     etc = fs.make_directories(root, "/etc")
-    if not _is_there("mtab", etc):
+    # A volume that is mounted there has what its owner put into it.
+    if os.fstat(etc).st_dev == os.fstat(root).st_dev and not _is_there("mtab", etc):
         os.symlink("/proc/mounts", "mtab", dir_fd=etc)
     os.close(etc)
 
@@ -310,12 +325,16 @@ def _become(launch: Launch, root: int, slave: int, *, wait: bool) -> None:
     at("change to the working directory", wanted.cwd)
     late = not _enter(wanted.cwd)
     _limit(wanted)
+    if wanted.apparmor:
+        at("enter the AppArmor profile", wanted.apparmor)
+        apparmor.enter_at_exec(wanted.apparmor)
     at("drop capabilities")
     caps.drop_bounding(launch.capabilities)
     process.set_keep_capabilities(keep=True)
-    at("change the user", wanted.user.spec)
+    at(CHANGE_USER, wanted.user.spec)
     _own_streams(ids, slave)
-    os.setgroups(ids.groups)
+    if userns.may_set_groups():
+        os.setgroups(ids.groups)
     os.setresgid(ids.gid, ids.gid, ids.gid)
     os.setresuid(ids.uid, ids.uid, ids.uid)
     process.set_dumpable(dumpable=False)

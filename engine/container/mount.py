@@ -12,11 +12,12 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pycompose.engine.cgroups import files, hosts
 from pycompose.engine.cgroups.group import Cgroup
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.container import devices, rootfs
-from pycompose.engine.container.child_error import at
-from pycompose.engine.linux import fs, mounts, namespaces
+from pycompose.engine.container.child_error import MAP_IDS, at
+from pycompose.engine.linux import fs, idmap, mounts, namespaces, userns
 from pycompose.engine.linux.libc import AT_FDCWD
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
@@ -41,12 +42,20 @@ def _clone_source(bind: rootfs.Bind) -> int:
     source = _overlay_source(bind) if bind.lowers else fs.open_host(bind.source)
     try:
         if bind.subpath:
+            at("mount the subpath", bind.subpath)
             inner = fs.open_in_root(source, bind.subpath)
             os.close(source)
             source = inner
+            at("mount", bind.source)
         tree = mounts.clone_tree(source, recursive=bind.submounts)
     finally:
         os.close(source)
+    if bind.uid_map or bind.gid_map:
+        at(MAP_IDS, bind.source)
+        owner = idmap.user_namespace(bind.uid_map, bind.gid_map)
+        mounts.map_ids(tree, owner, recursive=bind.submounts)
+        os.close(owner)
+        at("mount", bind.source)
     propagation, everywhere = rootfs.PROPAGATIONS[bind.propagation]
     mounts.set_attributes(tree, propagation=propagation, recursive=everywhere)
     if bind.attributes:
@@ -117,6 +126,8 @@ def mount_all(
                 continue
         else:
             fd = sources[step.target]
+            if step.target == "/proc":
+                write_sysctls(fd, sysctls)
             _attach_source(root_fd, fd, step.target)
         os.close(fd)
     for node in nodes:
@@ -138,13 +149,18 @@ def _new_filesystem(
         if mode and not any(key == "mode" for key, _value in options):
             options.append(("mode", f"{mode:o}"))
     mount = mounts.new_filesystem(step.fstype, options, step.attributes)
-    if step.target == "/dev":
+    own_nodes = (
+        userns.is_initial()
+    )  # else they are mounts, which only what is attached can hold before Linux 6.15
+    if step.target == "/dev" and own_nodes:
         devices.fill_dev(mount, nodes)
     elif step.target == "/proc":
         write_sysctls(mount, sysctls)
     at("mount", step.target)
     mounts.attach(mount, target, step.target)
     os.close(target)
+    if step.target == "/dev" and not own_nodes:
+        devices.fill_dev(mount, nodes)
     if step.propagation not in ("private", "rprivate"):  # a new mount is
         mounts.set_attributes(mount, propagation=rootfs.PROPAGATIONS[step.propagation][0])
     return mount
@@ -199,19 +215,20 @@ def own_hierarchies(container_id: str) -> list[str]:
 
     The others would show the host's groups. Called before the cgroup namespace changes what the paths say.
     """
-    lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    entries = [line.split(":", 2) for line in lines]
+    entries = [line.split(":", 2) for line in files.read(Path("/proc/self"), "cgroup").splitlines()]
     return [names for _number, names, path in entries if container_id in path.split("/")]
 
 
 def own_groups(hierarchies: Sequence[str], group: Cgroup) -> dict[str, int]:
     """Return detached copies of our groups, by the names of their hierarchies, for `cgroup: host`; raises OSError.
 
-    There a mount shows all of the machine's groups, and a program that reads its limits would find none. Nothing
-    where that is all there is, with v2 alone: programs know where to look there.
+    There a mount shows all of the machine's groups, and a program that reads its limits would find none. With v2 alone
+    programs know where to look in all of them: a mount is made of it, and by an ordinary user, to whom the kernel gives
+    none of groups that aren't all his, copied.
     """
     if list(hierarchies) == [""]:
-        return {}
+        unified = None if userns.is_initial() else hosts.detect().unified
+        return {"": mounts.clone_tree(AT_FDCWD, str(unified), recursive=True)} if unified else {}
     groups = {
         names: group.leaves.get(names.split(",")[0]) if names else group.inside for names in hierarchies
     }
@@ -234,7 +251,9 @@ def mount_cgroups(
     except FileNotFoundError:
         return
     if list(hierarchies) == [""]:
-        mounts.attach(mounts.new_filesystem("cgroup2", (), attributes), target, place)
+        tree = _tree("", groups, attributes)
+        mounts.attach(tree, target, place)
+        os.close(tree)
         os.close(target)
         return
     top = mounts.new_filesystem("tmpfs", (("mode", "755"), ("size", "1m")), rootfs.QUIET)
@@ -246,11 +265,7 @@ def mount_cgroups(
     for names in hierarchies:
         name = (names or "unified").removeprefix("name=")
         at("mount", f"{place}/{name}")
-        if names in groups:
-            mount = groups[names]
-            mounts.set_attributes(mount, attributes)
-        else:
-            mount = _hierarchy(names, attributes)
+        mount = _tree(names, groups, attributes)
         inner = os.open(name, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
         mounts.attach(mount, inner, f"{place}/{name}")
         os.close(inner)
@@ -259,6 +274,14 @@ def mount_cgroups(
         mounts.set_attributes(top, mounts.MOUNT_ATTR_RDONLY)
     os.close(top)
     os.close(target)
+
+
+def _tree(names: str, groups: Mapping[str, int], attributes: int) -> int:
+    """Return what is in `groups`, else a mount of the hierarchy. Raises OSError."""
+    if names not in groups:
+        return _hierarchy(names, attributes)
+    mounts.set_attributes(groups[names], attributes, recursive=True)
+    return groups[names]
 
 
 def _hierarchy(names: str, attributes: int) -> int:

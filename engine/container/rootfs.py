@@ -13,7 +13,7 @@ from pathlib import Path
 from pycompose.engine.config import ContainerConfig, Mount, MountKind
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import MountError
-from pycompose.engine.linux import mounts
+from pycompose.engine.linux import mounts, userns
 from pycompose.engine.linux.fs import split
 
 QUIET = mounts.MOUNT_ATTR_NOSUID | mounts.MOUNT_ATTR_NODEV | mounts.MOUNT_ATTR_NOEXEC
@@ -24,7 +24,10 @@ MASKED = (
     "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
     "/sys/devices/virtual/powercap", "/sys/firmware",
 )  # fmt: skip
-READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+# Docker's, and one more: `echo +p >/proc/dynamic_debug/control` fills the machine's log, and takes no capability.
+READ_ONLY = (
+    "/proc/bus", "/proc/dynamic_debug", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+)  # fmt: skip
 
 # What lxcfs puts over single files of /proc; runc allows exactly these.
 _PROC_FILES = frozenset(
@@ -34,20 +37,6 @@ _PROC_FILES = frozenset(
         "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled",
     )
 )  # fmt: skip
-_ATTRIBUTES = {
-    "ro": (mounts.MOUNT_ATTR_RDONLY, True),
-    "rw": (mounts.MOUNT_ATTR_RDONLY, False),
-    "nosuid": (mounts.MOUNT_ATTR_NOSUID, True),
-    "suid": (mounts.MOUNT_ATTR_NOSUID, False),
-    "nodev": (mounts.MOUNT_ATTR_NODEV, True),
-    "dev": (mounts.MOUNT_ATTR_NODEV, False),
-    "noexec": (mounts.MOUNT_ATTR_NOEXEC, True),
-    "exec": (mounts.MOUNT_ATTR_NOEXEC, False),
-    "noatime": (mounts.MOUNT_ATTR_NOATIME, True),
-    "atime": (mounts.MOUNT_ATTR_NOATIME, False),
-    "strictatime": (mounts.MOUNT_ATTR_STRICTATIME, True),
-    "relatime": (mounts.MOUNT_ATTR_STRICTATIME | mounts.MOUNT_ATTR_NOATIME, False),
-}
 PROPAGATIONS = {
     "private": (mounts.MS_PRIVATE, False),
     "rprivate": (mounts.MS_PRIVATE, True),
@@ -90,6 +79,8 @@ class Bind:
     propagation: str = "rprivate"
     create_source: bool = False
     lowers: tuple[str, ...] = ()
+    uid_map: tuple[tuple[int, int, int], ...] = ()
+    gid_map: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +119,16 @@ def plan(config: ContainerConfig, directory: Path, init_binary: str = "") -> lis
     return sorted([*kept, *wanted], key=lambda step: len(split(step.target)))
 
 
+# Terminals belong to it, as grantpt(3) has it on every distribution.
+TTY_GROUP = 5
+
+
 def default_filesystems(config: ContainerConfig) -> list[Step]:
     """Return the filesystems of every container, as `config` changes them."""
     privileged = config.security.privileged
     sys_attributes = QUIET | (0 if privileged else mounts.MOUNT_ATTR_RDONLY)
     steps: list[Step] = [
-        Filesystem(target="/proc", fstype="proc", attributes=QUIET, strict=True),
+        _proc(config),
         Filesystem(
             target="/dev",
             fstype="tmpfs",
@@ -145,7 +140,12 @@ def default_filesystems(config: ContainerConfig) -> list[Step]:
         Filesystem(
             target="/dev/pts",
             fstype="devpts",
-            options=(("newinstance", None), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")),
+            options=(
+                ("newinstance", None),
+                ("ptmxmode", "0666"),
+                ("mode", "0620"),
+                *((("gid", str(TTY_GROUP)),) if userns.maps_group(TTY_GROUP) else ()),
+            ),
             attributes=mounts.MOUNT_ATTR_NOSUID | mounts.MOUNT_ATTR_NOEXEC,
             strict=True,
         ),
@@ -161,6 +161,16 @@ def default_filesystems(config: ContainerConfig) -> list[Step]:
     elif config.namespaces.ipc == "host" or config.namespaces.ipc.startswith("container:"):
         steps.append(SharedMemory())
     return steps
+
+
+def _proc(config: ContainerConfig) -> Step:
+    """Return the mount of /proc, which shows the container's pid namespace.
+
+    That of the machine belongs to its user namespace: in another one what is there already can be shown, no new mount.
+    """
+    if config.namespaces.pid == "host" and not userns.is_initial():
+        return Bind(target="/proc", source="/proc", attributes=QUIET, submounts=True)
+    return Filesystem(target="/proc", fstype="proc", attributes=QUIET, strict=True)
 
 
 def user_mount(mount: Mount) -> Step:
@@ -203,6 +213,8 @@ def user_mount(mount: Mount) -> Step:
         attributes=attributes | (mounts.MOUNT_ATTR_RDONLY if mount.read_only else 0),
         submounts=mount.submounts,
         recursive=mount.recursive,
+        uid_map=mount.uid_map,
+        gid_map=mount.gid_map,
         propagation=mount.propagation,
         create_source=mount.create_source,
         lowers=mount.lowers,
@@ -214,8 +226,8 @@ def parse_options(options: tuple[str, ...]) -> tuple[int, list[tuple[str, str | 
     attributes = 0
     data: dict[str, str | None] = {}
     for option in options:
-        if option in _ATTRIBUTES:
-            flag, on = _ATTRIBUTES[option]
+        if option in mounts.OPTION_ATTRIBUTES:
+            flag, on = mounts.OPTION_ATTRIBUTES[option]
             attributes = attributes | flag if on else attributes & ~flag
         else:
             key, equals, value = option.partition("=")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PASSWD = "/etc/passwd"  # noqa: S105 - a path
 GROUP = "/etc/group"
 MAX_FILE_BYTES = 10 * 1024 * 1024
+# Most files are much smaller, and more would be mapped and unmapped for each.
+_CHUNK_BYTES = 64 * 1024
 MAX_ID = 2**31 - 1
 
 
@@ -120,7 +122,7 @@ def read_file(root_fd: int, path: str) -> bytes:
             raise EngineError(f"{path}: cannot read in the container: not a regular file")
         chunks: list[bytes] = []
         left = MAX_FILE_BYTES + 1
-        while left > 0 and (chunk := os.read(fd, min(left, 1 << 20))):
+        while left > 0 and (chunk := os.read(fd, min(left, _CHUNK_BYTES))):
             chunks.append(chunk)
             left -= len(chunk)
     except OSError as exc:

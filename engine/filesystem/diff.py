@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pycompose.engine.images.layers.lower_layers import is_opaque
 from pycompose.engine.images.layers.tree import OPEN_DIRECTORY
 from pycompose.engine.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
+from pycompose.engine.linux.whiteouts import is_whiteout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -79,9 +80,10 @@ def _exists(lowers: Iterable[int], path: bytes) -> bool:
             if exc.errno != errno.ENOENT or _opaque_parent(lower, path):
                 return False
             continue
-        status = os.fstat(fd)
-        os.close(fd)
-        return not (stat.S_ISCHR(status.st_mode) and status.st_rdev == 0)
+        try:
+            return not is_whiteout(f"/proc/self/fd/{fd}", os.fstat(fd))
+        finally:
+            os.close(fd)
     return False
 
 

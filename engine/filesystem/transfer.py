@@ -7,6 +7,7 @@ written, devices and sockets are left out.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -80,7 +81,7 @@ class Walker:
         self._skip = frozenset(skip)
         self._seen: dict[tuple[int, int], bytes] = {}
 
-    def walk(self, top: int, name: bytes) -> Iterator[TreeEntry]:
+    def walk(self, top: int, name: bytes) -> Generator[TreeEntry, None, None]:
         """Yield what the O_PATH descriptor `top` is, as `name`, and everything below, parents first.
 
         Raises OSError, with the name in the tree, and ArchiveError for a tree that is too deep.
@@ -185,15 +186,24 @@ def _reopened(itself: int, flags: int) -> int:
     return os.open(f"/proc/self/fd/{itself}", flags)
 
 
-def write_tar(found: Iterable[TreeEntry], tar: TarWriter) -> None:
-    """Write what a Walker finds as members of a tar. Raises OSError."""
-    for item in found:
-        if item.hardlink:
-            tar.add_hardlink(item.name, item.hardlink, item.status)
-            continue
-        xattrs = read_xattrs(item.file) if item.file is not None else None
-        file = item.file if stat.S_ISREG(item.status.st_mode) else None
-        tar.add(item.name, item.status, file=file, link=item.link, xattrs=xattrs)
+def write_tar(found: Generator[TreeEntry, None, None], tar: TarWriter) -> None:
+    """Write what a Walker finds as members of a tar. Raises OSError.
+
+    `found` is closed whatever happens: it has descriptors open, and lives on in the traceback of an error.
+    """
+    with contextlib.closing(found):
+        for item in found:
+            write_member(item, tar)
+
+
+def write_member(item: TreeEntry, tar: TarWriter) -> None:
+    """Write one member of a tar. Raises OSError."""
+    if item.hardlink:
+        tar.add_hardlink(item.name, item.hardlink, item.status)
+        return
+    xattrs = read_xattrs(item.file) if item.file is not None else None
+    file = item.file if stat.S_ISREG(item.status.st_mode) else None
+    tar.add(item.name, item.status, file=file, link=item.link, xattrs=xattrs)
 
 
 class Extractor:
@@ -222,9 +232,10 @@ class Extractor:
         self._cached: tuple[bytes, int] | None = None
         self.left_out: list[bytes] = []
 
-    def tree(self, found: Iterable[TreeEntry]) -> None:
-        """Put what a Walker finds. Raises ArchiveError and OSError that name the entry."""
-        self._all((_entry(item), _pieces(item)) for item in found)
+    def tree(self, found: Generator[TreeEntry, None, None]) -> None:
+        """Put what a Walker finds, which is closed then. Raises ArchiveError and OSError that name the entry."""
+        with contextlib.closing(found):
+            self._all((_entry(item), _pieces(item)) for item in found)
 
     def tar(self, reader: TarReader) -> None:
         """Put the members of a tar. Raises ArchiveError and OSError that name the entry."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.container import mount, rootfs
 from pycompose.engine.container.layers import make_base, make_uppers
+from pycompose.engine.container.uppers import container_uppers
 from pycompose.engine.errors import MountError, StateError
 from pycompose.engine.linux import fs, mounts, namespaces
 from pycompose.engine.state import Status, alive
@@ -114,7 +115,7 @@ def _clone(root: int, target: str) -> int:
 
 
 def _mount_trees(paths: StatePaths, config: ContainerConfig, attach_at: Path) -> list[int]:
-    rw = make_uppers(paths.container(config.id), config.rootfs)
+    rw = container_uppers(paths, config.id, config.rootfs)
     return mount.mount_root(config.rootfs, make_base(paths.base), rw, attach_at)
 
 

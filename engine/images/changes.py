@@ -36,6 +36,13 @@ def apply_changes(config: ImageConfig, changes: Sequence[str]) -> ImageConfig:
     return config
 
 
+def on_build(changes: Sequence[str]) -> dict[str, list[str]]:
+    """Return what ONBUILD among the instructions adds to the "config" object: for builds upon the image alone."""
+    words = (change.strip().partition(" ") for change in changes)
+    found = [rest.strip() for word, _, rest in words if word.upper() == "ONBUILD"]
+    return {"OnBuild": found} if found else {}
+
+
 def _command(config: ImageConfig, text: str) -> tuple[str, ...]:
     """Return the exec form (a JSON list), or the text through the image's shell."""
     if text.startswith("["):
@@ -145,6 +152,16 @@ def _healthcheck(config: ImageConfig, text: str) -> ImageConfig:
     )
 
 
+def _on_build(config: ImageConfig, text: str) -> ImageConfig:
+    """ONBUILD: checked here, kept by `on_build`."""
+    word = text.partition(" ")[0].upper()
+    if not word:
+        raise ValueError("it needs an instruction")
+    if word in ("FROM", "MAINTAINER", "ONBUILD"):
+        raise ValueError(f"{word} isn't allowed as an ONBUILD trigger")
+    return config
+
+
 def _seconds(text: str) -> float:
     for unit in sorted(_UNITS, key=len, reverse=True):
         number = text.removesuffix(unit)
@@ -160,6 +177,7 @@ _HANDLERS: dict[str, Callable[[ImageConfig, str], ImageConfig]] = {
     "EXPOSE": _expose,
     "HEALTHCHECK": _healthcheck,
     "LABEL": lambda config, text: replace(config, labels={**config.labels, **_pairs(text)}),
+    "ONBUILD": _on_build,
     "SHELL": _shell,
     "STOPSIGNAL": lambda config, text: replace(config, stop_signal=text),
     "USER": lambda config, text: replace(config, user=text),

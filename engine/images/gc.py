@@ -23,7 +23,7 @@ from pycompose.engine.images.manifest import (
     parse_configuration,
     parse_manifest,
 )
-from pycompose.engine.images.removal import remove_tree
+from pycompose.engine.linux.trees import remove_tree
 from pycompose.engine.statefiles import locked
 
 if TYPE_CHECKING:
@@ -166,7 +166,10 @@ def _is_current(layout: ImageLayout, key: str) -> bool:
 
 
 def _remove_if_abandoned(path: Path) -> int:
-    """Remove a scratch directory whose owner has died, return the bytes of its files."""
+    """Remove a scratch directory whose owner has died, return the bytes of its files.
+
+    A process that still unpacks for that owner has it a moment longer: the next sweep gets it then.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

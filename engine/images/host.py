@@ -19,11 +19,13 @@ from pycompose.engine.config import RootfsTree
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ImageError
 from pycompose.engine.images.fingerprints import fingerprint
-from pycompose.engine.images.host_mask import masks
+from pycompose.engine.images.host_mask import known_masks, make_masks
 from pycompose.engine.images.layout import ImageLayout, replace_file
+from pycompose.engine.images.private_files import ENTERED
 from pycompose.engine.images.spec import Image, ImageConfig, machine
+from pycompose.engine.linux import userns
 
-VERSION = 1
+VERSION = 3
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 SHARED = ("usr", "opt")
@@ -77,10 +79,18 @@ def host_image(layout: ImageLayout, host: HostMachine | None = None) -> Image:
     Raises ImageError.
     """
     root = (host or HostMachine()).root
-    skeleton = _skeleton(layout, root)
-    trees = [RootfsTree(target="/", lowers=(str(skeleton),))]
     names = _shared(root, layout.root)
-    over = masks(layout, root, names)
+    over = known_masks(layout, root, names)
+    if over is None:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - at the first use only
+
+        with ThreadPoolExecutor(1) as beside:  # other processes do the work, and the skeleton takes as long
+            making = beside.submit(make_masks, layout, root, names)
+            skeleton = _skeleton(layout, root)
+            over = making.result()
+    else:
+        skeleton = _skeleton(layout, root)
+    trees = [RootfsTree(target="/", lowers=(str(skeleton),))]
     trees += [
         RootfsTree(target=f"/{name}", lowers=(*([str(over[name])] if name in over else []), str(root / name)))
         for name in names
@@ -108,7 +118,7 @@ def _identity(root: Path) -> str:
 
 def _shared(root: Path, store: Path) -> list[str]:
     """Return the directories of the machine that become trees of their own."""
-    names = [name for name in SHARED if _has_entries(root / name)]
+    names = [name for name in SHARED if _is_shown(root / name)]
     names += [name for name in SYSTEM if (root / name).is_dir() and not (root / name).is_symlink()]
     inside = [name for name in names if store.is_relative_to(root / name)]
     if "opt" in inside:
@@ -122,8 +132,11 @@ def _shared(root: Path, store: Path) -> list[str]:
     return names
 
 
-def _has_entries(directory: Path) -> bool:
+def _is_shown(directory: Path) -> bool:
+    """Tell whether there is anything in `directory` that everybody may see."""
     try:
+        if directory.stat().st_mode & ENTERED != ENTERED:
+            return False
         with os.scandir(directory) as entries:
             return next(entries, None) is not None
     except OSError:
@@ -135,7 +148,8 @@ def _skeleton(layout: ImageLayout, root: Path) -> Path:
     current = layout.root / "host" / "current.json"
     try:
         known = json.loads(current.read_bytes())
-        if known["root"] == str(root) and fingerprint(known["paths"]) == known["fingerprint"]:
+        ours = (known["root"], known["version"]) == (str(root), VERSION)
+        if ours and fingerprint(known["paths"]) == known["fingerprint"]:
             path: Path = layout.root / "host" / known["key"] / "root"
             if path.is_dir():
                 return path
@@ -146,6 +160,7 @@ def _skeleton(layout: ImageLayout, root: Path) -> Path:
 
 def _build(layout: ImageLayout, root: Path, current: Path) -> Path:
     """Build the skeleton; a file that vanishes meanwhile (a package is being installed) starts it over."""
+    layout.prepare()
     for attempt in range(_TRIES):
         try:
             return _build_once(layout, root, current)
@@ -174,7 +189,7 @@ def _build_once(layout: ImageLayout, root: Path, current: Path) -> Path:
         except OSError:
             if not final.is_dir():
                 raise
-        value = {"root": str(root), "key": key, "fingerprint": mark, "paths": paths}
+        value = {"root": str(root), "version": VERSION, "key": key, "fingerprint": mark, "paths": paths}
         replace_file(current, json.dumps(value).encode(), durable=False)
         return final / "root"
 
@@ -217,16 +232,37 @@ def _copy_etc(source: Path, target: Path) -> list[str]:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode) and status.st_mode & 0o005 == 0o005:
                     os.mkdir(destination)
-                    os.chown(destination, status.st_uid, status.st_gid)
+                    os.chown(destination, *userns.as_root_for_nobody(status))
                     os.chmod(destination, stat.S_IMODE(status.st_mode))
                     pending.append((entry.path, destination, f"{name}/"))
                     seen.append(entry.path)
                 elif stat.S_ISREG(status.st_mode) and status.st_mode & 0o004:
                     _copy_file(entry.path, destination)
                     seen.append(entry.path)
+    _write_shadow(source, target)
     for name in _EMPTY_FILES:
         os.close(os.open(target.parent / name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
     return seen
+
+
+def _write_shadow(source: Path, target: Path) -> None:
+    """Make an /etc/shadow without anything of the real one: every user is there, without a password that fits.
+
+    PAM's account check wants an entry (pam_unix(8)), for root's `su USER -c …` too; shadow(5).
+    """
+    try:
+        # Bytes: people's names in it may be in any encoding.
+        users = [line.partition(b":")[0] for line in (target / "passwd").read_bytes().splitlines()]
+        _, group = userns.as_root_for_nobody(os.stat(source / "shadow"))
+    except OSError:
+        return  # a machine without either has no PAM that asks
+    fd = os.open(target / "shadow", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, b"".join(user + b":*:::::::\n" for user in users if user))
+        os.fchown(fd, 0, group)
+        os.fchmod(fd, 0o640)
+    finally:
+        os.close(fd)
 
 
 def _copy_file(source: str, target: str) -> None:
@@ -243,7 +279,7 @@ def _copy_file(source: str, target: str) -> None:
         try:
             while os.sendfile(out, fd, None, 1 << 24):
                 pass
-            os.fchown(out, status.st_uid, status.st_gid)
+            os.fchown(out, *userns.as_root_for_nobody(status))
             os.fchmod(out, stat.S_IMODE(status.st_mode))
             os.utime(out, ns=(status.st_mtime_ns, status.st_mtime_ns))
         finally:

@@ -6,7 +6,7 @@ images/                  0700
   blobs/sha256/HEX       manifests, configurations, layers as they came; 0400
   layers/CHAIN/          diff/ (one overlay lower) and meta.json; appears whole, by rename
   host/KEY/              skeletons of the image `host`
-  tmp/NAME/              work in progress; its owner holds flock on it, so an unlocked one is rubbish
+  tmp/NAME/              work in progress; its owner and who unpacks for it share flock on it: unlocked is rubbish
   tmp/HEX.part           half a download, kept for the next try
   store.lock             shared while something is added, exclusive for the sweep of gc.py
 ```
@@ -18,9 +18,9 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 from typing import TYPE_CHECKING, Any
 
+from pycompose.engine.batching import Batcher
 from pycompose.engine.errors import ImageError
 from pycompose.engine.images.manifest import (
     Descriptor,
@@ -28,13 +28,15 @@ from pycompose.engine.images.manifest import (
     sha256,
     verify,
 )
-from pycompose.engine.images.removal import remove_tree
+from pycompose.engine.linux.trees import remove_tree
 from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import locked, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    Change = Callable[[list[Descriptor]], list[Descriptor]]
 
 REF_NAME = "org.opencontainers.image.ref.name"
 SOURCE_DIGEST = "io.pycompose.digest"
@@ -48,6 +50,7 @@ class ImageLayout:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._index: tuple[tuple[int, int, int], tuple[Descriptor, ...]] | None = None
+        self._changes: Batcher[Change, None] = Batcher(self._change_all)
 
     def prepare(self) -> None:
         """Create what is missing of the store; called before every write. Raises OSError."""
@@ -135,17 +138,26 @@ class ImageLayout:
         self._index = (key, entries)
         return entries
 
-    def change_index(self, change: Callable[[list[Descriptor]], list[Descriptor]]) -> None:
-        """Replace the index by `change(entries)`, with no other writer in between."""
+    def change_index(self, change: Change) -> None:
+        """Replace the index by `change(entries)`, with no other writer in between.
+
+        Changes that come at the same time are written together: several builds end at once.
+        """
+        self._changes.do(change)
+
+    def _change_all(self, changes: Sequence[Change]) -> list[None]:
         self.prepare()
         with locked(self.root / "index.lock"):
-            entries = change(list(self.index()))
+            entries = list(self.index())
+            for change in changes:
+                entries = change(entries)
             document = {
                 "schemaVersion": 2,
                 "mediaType": "application/vnd.oci.image.index.v1+json",
                 "manifests": [entry.to_json() for entry in entries],
             }
             replace_file(self.root / "index.json", json.dumps(document, indent=1).encode())
+        return [None] * len(changes)
 
     # Work in progress
 
@@ -153,11 +165,11 @@ class ImageLayout:
     def scratch(self, purpose: str) -> Iterator[Path]:
         """Give a new directory in tmp/, held by flock while in use and removed afterwards."""
         self.prepare()
-        path = self.root / "tmp" / f"{purpose}-{os.getpid()}-{secrets.token_hex(6)}"
+        path = self.root / "tmp" / f"{purpose}-{os.getpid()}-{os.urandom(6).hex()}"
         os.mkdir(path, 0o700)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            fcntl.flock(fd, fcntl.LOCK_SH)
             yield path
         finally:
             remove_tree(path)
@@ -169,7 +181,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = 
 
     Raises OSError.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         with open(fd, "wb") as file:

@@ -6,12 +6,13 @@ and never change what the engine does (CVE-2022-23648, CVE-2026-53488 came from 
 
 from __future__ import annotations
 
-import os
+import time
 from typing import Any
 
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import ImageError
+from pycompose.engine.machine import machine_name
 
 _ARCHITECTURES = {
     "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm",
@@ -55,8 +56,14 @@ class Platform:
 
 def machine() -> Platform:
     """Return the platform of this machine."""
-    name = os.uname().machine.lower()
+    name = machine_name().lower()
     return Platform(architecture=_ARCHITECTURES.get(name, name), variant=_VARIANTS.get(name, ""))
+
+
+def created_now() -> str:
+    """Return this moment as an image's `created` (RFC 3339), in nanoseconds: who was first is asked by `since`."""
+    seconds, rest = divmod(time.time_ns(), _NS)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09d}Z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +82,8 @@ class Healthcheck:
 class ImageConfig:
     """The run-time defaults an image brings along.
 
-    `exposed_ports` are "80/tcp", `volumes` container paths.
+    `exposed_ports` are "80/tcp", `volumes` container paths. `args_escaped` means something to Windows; BuildKit's
+    images with a CMD have it.
     """
 
     entrypoint: tuple[str, ...] = ()
@@ -89,6 +97,7 @@ class ImageConfig:
     healthcheck: Healthcheck | None = None
     labels: dict[str, str] = field(default_factory=dict)
     shell: tuple[str, ...] = ()
+    args_escaped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +173,7 @@ def config_from_oci(document: dict[str, Any], what: str) -> ImageConfig:
         healthcheck=_healthcheck(reader.get("Healthcheck", dict, None), what),
         labels=labels,
         shell=reader.strings("Shell"),
+        args_escaped=reader.get("ArgsEscaped", bool, default=False),
     )
 
 
@@ -194,6 +204,7 @@ def config_to_oci(config: ImageConfig) -> dict[str, Any]:
         "StopSignal": config.stop_signal,
         "Labels": dict(config.labels),
         "Shell": list(config.shell),
+        "ArgsEscaped": config.args_escaped,
     }
     if (check := config.healthcheck) is not None:
         times = {

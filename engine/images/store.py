@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pycompose.engine import journal
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import ImageError, NoSuchImage
@@ -30,8 +31,11 @@ from pycompose.engine.images.manifest import (
 from pycompose.engine.images.reference import Reference, ReferenceKind, parse
 from pycompose.engine.images.rootfs import rootfs_image, stacked
 from pycompose.engine.images.spec import Image, Platform, config_from_oci, machine
+from pycompose.engine.paths import BUILDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycompose.engine.paths import StatePaths
 
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})")
@@ -115,7 +119,7 @@ class ImageStore:
         hint = f"get it with: pycompose image pull {reference.familiar}"
         if reference.kind is not ReferenceKind.REGISTRY:
             hint = "it is loaded by `up` and `pull`, or with: pycompose image load"
-        return NoSuchImage(f"image {what}: not found in the local store", hint=hint)
+        return NoSuchImage(f"image {what}: no such image in the local store", hint=hint)
 
     def read(self, entry: Descriptor, reference: Reference | None = None) -> StoredImage:
         """Return everything about an index entry. Raises NoSuchImage when parts of it are missing."""
@@ -179,7 +183,9 @@ class ImageStore:
         if len({item.image.id for item in found}) > 1:
             raise NoSuchImage(f"image {text}: several ids begin so", hint="give more digits")
         if not found:
-            raise NoSuchImage(f"image {text}: not found in the local store", hint="see: pycompose image ls")
+            raise NoSuchImage(
+                f"image {text}: no such image in the local store", hint="see: pycompose image ls"
+            )
         return found[0]
 
     def list(self) -> tuple[StoredImage, ...]:
@@ -197,12 +203,13 @@ class ImageStore:
         if self._is_id(reference):
             return self._by_id(reference)
         parsed = parse(reference).anchored(Path.cwd())
-        entry = self.find(parsed, Platform.parse(platform) if platform else None)
+        wanted = Platform.parse(platform) if platform else None
+        entry = self.find(parsed, wanted)
         if entry is not None:
             return self.read(entry, parsed)
         if parsed.kind is ReferenceKind.REGISTRY and _ID.fullmatch(reference):
             return self._by_id(reference)
-        raise self._missing(parsed, None)
+        raise self._missing(parsed, wanted)
 
     # Change
 
@@ -229,7 +236,8 @@ class ImageStore:
             platform=configuration.platform,
             annotations=annotations,
         )
-        self.layout.change_index(lambda entries: _enter(entries, entry))
+        if reference is None or not any(_says_the_same(old, entry) for old in self.layout.index()):
+            self.layout.change_index(lambda entries: _enter(entries, entry))
         return self.read(entry, reference).image
 
     def tag(self, source: str, target: str) -> None:
@@ -237,9 +245,12 @@ class ImageStore:
         name = parse(target)
         if name.kind is not ReferenceKind.REGISTRY or name.digest:
             raise ImageError(f"image {target}: cannot be used as a tag", hint="a tag looks like name:tag")
-        entry = self.get(source).entry
+        found = self.get(source)
         annotations = {REF_NAME: name.key, STORED_AT: f"{time.time():.0f}"}
-        self.layout.change_index(lambda entries: _enter(entries, replace(entry, annotations=annotations)))
+        self.layout.change_index(
+            lambda entries: _enter(entries, replace(found.entry, annotations=annotations))
+        )
+        self.note("tag", found.image, name.familiar)
 
     def remove(self, reference: str, *, force: bool = False) -> Removed:
         """Take a name away, and the image with its last name.
@@ -266,7 +277,16 @@ class ImageStore:
         reclaimed = gc.sweep(self.layout, self.paths, young_s=0.0) if last else gc.Reclaimed()
         untagged = tuple(str(_parse_key(e.annotations[REF_NAME])) for e in gone if REF_NAME in e.annotations)
         left = any(item.image.id == stored.image.id for item in self.list())
+        for _ in untagged:
+            self.note("untag", stored.image)
+        if not left:
+            self.note("delete", stored.image)
         return Removed(untagged=untagged, deleted=() if left else (stored.image.id,), reclaimed=reclaimed)
+
+    def note(self, action: str, image: Image, name: str = "", actor: str = "") -> None:
+        """Have everybody told what has happened to an image (moby daemon/images LogImageEvent)."""
+        attributes = {**image.config.labels, "name": name or image.id}
+        journal.record(self.paths, "image", action, actor or image.id, attributes)
 
     def _names(self, reference: str, stored: StoredImage) -> bool:
         """Tell whether `reference` is the name of the entry, not a prefix of its id."""
@@ -276,11 +296,13 @@ class ImageStore:
             return False
 
     def _users(self, image: Image) -> tuple[str, ...]:
+        """Return the containers of an image. Steps of builds use layers, which `gc` knows, and are gone in a moment."""
         lowers = set(image.trees[0].lowers)
         return tuple(
             str(config.get("name", config.get("id", "")))
             for config in gc.container_configs(self.paths)
-            if (
+            if not str(config.get("project", "")).startswith(BUILDS)
+            and (
                 config["image_id"] == image.id
                 if config.get("image_id")
                 else any(lowers & set(tree.get("lowers", ())) for tree in config.get("rootfs", ()))
@@ -293,17 +315,24 @@ class ImageStore:
             str(config["image_id"]) for config in gc.container_configs(self.paths) if config.get("image_id")
         }
 
-    def prune(self, *, everything: bool = False, before: float | None = None) -> Removed:
+    def prune(
+        self,
+        *,
+        everything: bool = False,
+        before: float | None = None,
+        wanted: Callable[[Image], bool] = lambda _: True,
+    ) -> Removed:
         """Remove images without a name, and what nothing refers to.
 
         With `everything` also named images that no container uses. `before` (seconds since the epoch) spares
-        images stored later.
+        images stored later; only those that are `wanted` go.
         """
         gone = tuple(
             item
             for item in self.list()
             if (item.reference is None or everything)
             and (before is None or item.stored_at < before)
+            and wanted(item.image)
             and not self._users(item.image)
         )
         digests = {(item.entry.digest, item.entry.annotations.get(REF_NAME)) for item in gone}
@@ -311,6 +340,11 @@ class ImageStore:
             lambda entries: [e for e in entries if (e.digest, e.annotations.get(REF_NAME)) not in digests]
         )
         reclaimed = gc.sweep(self.layout, self.paths, young_s=0.0 if gone else gc.YOUNG_S, partial_s=0.0)
+        for item in gone:
+            if item.reference is not None:
+                self.note("untag", item.image)
+        for image in {item.image.id: item.image for item in gone}.values():
+            self.note("delete", image)
         return Removed(
             untagged=tuple(str(item.reference) for item in gone if item.reference is not None),
             deleted=tuple(dict.fromkeys(item.image.id for item in gone)),
@@ -353,6 +387,12 @@ def _digests(entry: Descriptor, reference: Reference | None) -> tuple[str, ...]:
     if not digest or reference is None:
         return ()
     return (f"{reference.familiar_name}@{digest}",)
+
+
+def _says_the_same(entry: Descriptor, new: Descriptor) -> bool:
+    """Tell whether an entry says what `new` does, but for when it was entered."""
+    annotations = {**entry.annotations, STORED_AT: new.annotations[STORED_AT]}
+    return replace(entry, annotations=annotations) == new
 
 
 def _enter(entries: list[Descriptor], new: Descriptor) -> list[Descriptor]:

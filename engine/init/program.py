@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
+from pycompose.engine import executables
 from pycompose.engine.errors import EngineError
+from pycompose.engine.machine import machine_name
 
 MACHINES = ("aarch64", "x86_64")
-_MODE = 0o555
 
 
 def packaged(machine: str) -> Path:
@@ -24,20 +23,5 @@ def packaged(machine: str) -> Path:
 
 
 def install(target: Path) -> str:
-    """Put the program for this machine at `target`, unless it is there already, and return that path.
-
-    A copy: what pip has installed needn't be executable, nor may every user in a container read it. Replaced as
-    a whole, so containers that run keep theirs. Raises EngineError as `packaged`, OSError.
-    """
-    program = packaged(os.uname().machine).read_bytes()
-    with contextlib.suppress(FileNotFoundError):
-        if target.read_bytes() == program:
-            return str(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(program)
-        temporary.chmod(_MODE)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return str(target)
+    """Put the program for this machine at `target` and return that path; raises EngineError as `packaged`, OSError."""
+    return executables.install(packaged(machine_name()), target)

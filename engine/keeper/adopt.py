@@ -18,7 +18,7 @@ from pycompose.engine.keeper.spawn import Child, open_reader
 from pycompose.engine.keeper.stdio import Output
 from pycompose.engine.logs.driver import open_log
 from pycompose.engine.paths import StatePaths
-from pycompose.engine.state import ContainerState, Status, alive
+from pycompose.engine.state import ContainerState, Status, exists
 from pycompose.engine.statefiles import read_json, write_json
 
 
@@ -51,9 +51,9 @@ def _adopt(
         pidfd = os.pidfd_open(state.pid)
     except ProcessLookupError:
         pidfd = -1
-    # Looked at after the open: what is alive now is what the descriptor means. A zombie that was running is
+    # Looked at after the open: what is there now is what the descriptor means. A zombie that was running is
     # adopted too, so that its code is learnt when it is reaped; one that never ran has nothing to tell.
-    if pidfd < 0 or not alive(state) or (state.status is Status.CREATED and _has_ended(pidfd)):
+    if pidfd < 0 or not exists(state) or (state.status is Status.CREATED and _has_ended(pidfd)):
         if pidfd >= 0:
             os.close(pidfd)
         if state.status is not Status.CREATED and not (directory / "exit.json").exists():

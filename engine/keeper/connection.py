@@ -37,26 +37,31 @@ class Reply:
         """Answer; the descriptors are copied."""
         self.connection.send({"id": self._number, "result": result or {}}, fds)
 
-    def fail(self, exc: BaseException) -> None:
-        """Answer with an error."""
-        self.connection.send({"id": self._number, "error": wire.error_to_json(exc)})
+    def fail(self, exc: BaseException, fds: Sequence[int] = ()) -> None:
+        """Answer with an error; the descriptors are copied."""
+        self.connection.send({"id": self._number, "error": wire.error_to_json(exc)}, fds)
 
 
 class ClientConnection:
-    """One client's end at the keeper. What it doesn't read is queued; one that never reads is dropped."""
+    """One client's end at the keeper. What it doesn't read is queued; one that never reads is dropped.
+
+    A client that has died hears nothing, but what it had asked for until then is still read and carried out: a guard
+    that comes after a greeting must hold.
+    """
 
     def __init__(self, sock: socket.socket, loop: Loop, server: Server) -> None:
         self._sock = sock
         self._loop = loop
         self._server = server
         self._queue: deque[tuple[bytes, list[int]]] = deque()
+        self._deaf = False
         self.greeted = False
         sock.setblocking(False)
         loop.watch(sock.fileno(), self._on_ready)
 
     def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
         """Send `message`, now or when the connection reads again."""
-        if self._sock.fileno() < 0:
+        if self._sock.fileno() < 0 or self._deaf:
             return
         try:
             data = wire.encode(message)
@@ -78,8 +83,8 @@ class ClientConnection:
         except BlockingIOError:
             pass
         except OSError:
-            self.close()
-            return
+            self._deaf = True
+            self._drop_queue()
         events = select.EPOLLIN | (select.EPOLLOUT if self._queue else 0)
         self._loop.watch(self._sock.fileno(), self._on_ready, events)
 
@@ -90,7 +95,8 @@ class ClientConnection:
             return
         try:
             received = wire.receive(self._sock)
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionResetError):
+            # A reset is told once, before what was sent until then (unix(7): the client died with answers unread).
             return
         except (OSError, EngineError):
             received = None
@@ -106,8 +112,11 @@ class ClientConnection:
             return
         self._loop.forget(self._sock.fileno())
         self._server.closed(self)
+        self._drop_queue()
+        self._sock.close()
+
+    def _drop_queue(self) -> None:
         for _data, fds in self._queue:
             for fd in fds:
                 os.close(fd)
         self._queue.clear()
-        self._sock.close()

@@ -18,13 +18,13 @@ import socket
 import struct
 import sys
 import time
-from binascii import a2b_base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pycompose.engine.cgroups.base import create, open_existing
+from pycompose.engine.cgroups.base import Cgroup, create, open_existing
 from pycompose.engine.config import ContainerConfig, Process, from_json, plain
+from pycompose.engine.container import rootfs
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import (
     CgroupError,
@@ -34,7 +34,7 @@ from pycompose.engine.errors import (
     PycomposeError,
     StateError,
 )
-from pycompose.engine.keeper import adopt, requests, spawn, wire
+from pycompose.engine.keeper import adopt, requests, reserve, spawn, wire
 from pycompose.engine.keeper.attach import AttachedPipe
 from pycompose.engine.keeper.connection import ClientConnection, Reply
 from pycompose.engine.keeper.loop import Loop
@@ -42,7 +42,7 @@ from pycompose.engine.keeper.processes import Container, Done, Execution
 from pycompose.engine.keeper.reaper import OrphanReaper
 from pycompose.engine.keeper.stdio import Output
 from pycompose.engine.keeper.supervisor_restart import SupervisorRestarter
-from pycompose.engine.linux import caps, inherited, process
+from pycompose.engine.linux import caps, inherited, process, sibling, userns
 from pycompose.engine.logs.driver import open_log
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, boot_id, read_state
@@ -85,6 +85,7 @@ class Keeper:
         self._waiting: set[str] = set()
         self._exits = 0
         self._held: dict[str, list[int]] = {}
+        self._filters: dict[str, bytes] = {}
         self._pending: dict[str, _PendingAttach] = {}
         self._restarter = SupervisorRestarter(self.loop)
         self._reaper = OrphanReaper(self.loop, self._children, self._helpers_pending)
@@ -151,14 +152,20 @@ class Keeper:
     # Containers
 
     def op_hello(self, request: requests.Hello, _fds: list[int], reply: Reply) -> None:
-        """Compare protocol numbers."""
-        if request.protocol != wire.PROTOCOL:
-            raise KeeperMismatch(
-                f"keeper of {self._project}: speaks protocol {wire.PROTOCOL}, not {request.protocol}",
-                pid=os.getpid(),
-                hint="it was started by another version of pycompose: take the project down with that one",
-            )
-        self._welcome(reply, time.monotonic() + _PATIENCE_S)
+        """Compare protocol numbers. Who speaks another one gets what would end with us: he is about to replace us."""
+        if request.protocol == wire.PROTOCOL:
+            self._welcome(reply, time.monotonic() + _PATIENCE_S)
+            return
+        terminals = {name: one.terminal for name, one in self._containers.items() if one.terminal >= 0}
+        inputs = [one.stdin for one in self._containers.values() if one.stdin >= 0]
+        given = [*terminals.values(), *inputs][: wire.MAX_FDS]
+        error = KeeperMismatch(
+            f"keeper of {self._project}: speaks protocol {wire.PROTOCOL}, not {request.protocol}",
+            pid=os.getpid(),
+            terminals=tuple(terminals)[: len(given)],
+            hint="it was started by another version of pycompose: take the project down with that one",
+        )
+        reply.fail(error, given)
 
     def _welcome(self, reply: Reply, deadline: float) -> None:
         """Answer a hello as soon as every container that an earlier client was starting runs or is gone.
@@ -172,6 +179,17 @@ class Keeper:
         else:
             reply.ok({"pid": os.getpid(), "project": self._project})
 
+    def op_filter(self, request: requests.Filter, fds: list[int], reply: Reply) -> None:
+        """Keep a filter under its name."""
+        self._filters[request.name] = os.pread(fds[0], os.fstat(fds[0]).st_size, 0)
+        reply.ok()
+
+    def _filter(self, name: str) -> bytes:
+        """Return the filter of that name, b"" for ""; nothing runs without one that it should have."""
+        if name and name not in self._filters:
+            raise EngineError(f"keeper: cannot start: no filter of system calls is called {name}")
+        return self._filters.get(name, b"")
+
     def op_start(self, request: requests.Start, fds: list[int], reply: Reply) -> None:
         """Clone a container and answer when it has executed; hold what comes with it, too."""
         container_id = request.container
@@ -181,7 +199,7 @@ class Keeper:
         for key, count in request.hold.items():
             self._hold(key, list(itertools.islice(given, count)))
         config = from_json(ContainerConfig, read_json(self._paths.container(container_id) / "config.json"))
-        packed = a2b_base64(request.filter)
+        packed = self._filter(request.filter)
         self._start(config, packed, reply, time.monotonic() + _EMPTY_S)
 
     def _start(self, config: ContainerConfig, packed: bytes, reply: Reply, deadline: float) -> None:
@@ -268,9 +286,9 @@ class Keeper:
             child = self._launcher.execution(
                 container.config,
                 wanted,
-                a2b_base64(request.filter),
+                self._filter(request.filter),
                 group,
-                container.pidfd,
+                (container.state.pid, container.pidfd),
                 stdio=(stdio[0], stdio[1], stdio[2]),
                 size=(request.rows, request.columns),
                 room=container.group.has_room(2),
@@ -390,15 +408,12 @@ class Keeper:
         container.kill()
 
     def _remove_run_time(self, container_id: str) -> None:
-        self._ended.pop(container_id, None)
+        ended = self._ended.pop(container_id, None)
         self._waiting.discard(container_id)
         for _stream, pipe in self._pending.pop(container_id, _PendingAttach()).pipes:
             pipe.finish()
         with contextlib.suppress(PycomposeError, FileNotFoundError):
-            config = from_json(
-                ContainerConfig, read_json(self._paths.container(container_id) / "config.json")
-            )
-            open_existing(self._paths, container_id, parent=config.cgroup_parent).remove()
+            (ended.group if ended else self._earlier_group(container_id)).remove()
         directory = self._paths.container_run(container_id)
         with contextlib.suppress(FileNotFoundError):
             (directory / "rootfs").rmdir()
@@ -406,6 +421,15 @@ class Keeper:
             for name in os.listdir(directory):
                 (directory / name).unlink()
             directory.rmdir()
+
+    def _earlier_group(self, container_id: str) -> Cgroup:
+        """Return the group that another keeper has made for a container; where we make one, if nothing tells."""
+        try:
+            stored = read_json(self._paths.container(container_id) / "config.json")
+            parent = from_json(ContainerConfig, stored).cgroup_parent
+        except (StateError, FileNotFoundError):
+            parent = ""
+        return open_existing(self._paths, container_id, parent=parent)
 
     # Descriptors
 
@@ -492,7 +516,8 @@ class Keeper:
 
     def _children(self) -> set[int]:
         known: tuple[Container | Execution, ...] = (*self._containers.values(), *self._executions.values())
-        return {self._restarter.pid, *(process.pid for process in known)}
+        helpers = (execution.helper for execution in self._executions.values())
+        return {self._restarter.pid, *(process.pid for process in known), *helpers}
 
     def _helpers_pending(self) -> bool:
         return any(not execution.told for execution in self._executions.values())
@@ -521,7 +546,19 @@ def _quietly(remove: Callable[[], None]) -> Callable[[], None]:
 
 
 def main(project: str) -> None:
-    """Run the keeper of `project`; the listening socket is descriptor 3, errors go to descriptor 2."""
+    """Run the keeper of `project`; the listening socket is descriptor 3, errors go to descriptor 2.
+
+    Without a project, descriptor 3 will tell whose keeper this is (launch.py).
+    """
+    _prepare()
+    project = project or reserve.wait(LISTENER_FD)
+    listener = socket.socket(fileno=LISTENER_FD)
+    Keeper(StatePaths.from_environment(), project).serve(listener)
+    sys.exit(0)
+
+
+def _prepare() -> None:
+    """Become what every keeper is."""
     process.close_all_but([LISTENER_FD])
     os.set_inheritable(LISTENER_FD, False)
     inherited.reset()
@@ -533,14 +570,18 @@ def main(project: str) -> None:
         with contextlib.suppress(PermissionError):  # without CAP_SYS_RESOURCE, as in many containers
             Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
     process.set_default_rlimit("nofile", -1, -1)
-    # Read now what a child could not read any more.
+    # Read now what a child could not read any more, or each one would for itself.
     inherited.excess_limits()
     caps.permitted()
+    caps.last_capability()
+    process.handled_signals()
+    sibling.possible()
+    userns.is_initial()
+    userns.may_set_groups()
+    userns.maps_group(rootfs.TTY_GROUP)
+    rootfs.thermal_paths()
     boot_id()
     from_json(ContainerConfig, plain(_sample()))
-    listener = socket.socket(fileno=LISTENER_FD)
-    Keeper(StatePaths.from_environment(), project).serve(listener)
-    sys.exit(0)
 
 
 def _sample() -> ContainerConfig:

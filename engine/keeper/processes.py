@@ -26,12 +26,13 @@ from pycompose.engine.container.child import GO
 from pycompose.engine.container.child_error import to_error
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import CgroupError, ChildError, EngineError, ExecError
+from pycompose.engine.keeper import stopping
 from pycompose.engine.keeper.loop import Loop
 from pycompose.engine.keeper.spawn import Child
 from pycompose.engine.keeper.stdio import Output
-from pycompose.engine.linux import process
+from pycompose.engine.linux import members, process
 from pycompose.engine.linux.sockets import receive_fds
-from pycompose.engine.state import ContainerState, Status, boot_id, start_ticks
+from pycompose.engine.state import ContainerState, Status, boot_id, exiting, start_ticks
 from pycompose.engine.statefiles import write_json
 
 # How long the new parent of an orphan gets to reap it before its exit code counts as unknown.
@@ -67,6 +68,13 @@ class WatchedProcess:
             return
         except (OSError, ValueError) as exc:
             raise EngineError(f"process {self.pid}: cannot send signal {signum}: {exc}") from exc
+        if signum == signal.SIGKILL:
+            self.expect_end()
+
+    def expect_end(self) -> None:
+        """Take it for ended when it is still about to end in a while, if somebody else is to reap what holds it."""
+        if not self._is_child:
+            self.loop.after(ORPHAN_S, self._give_up_exiting)
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the size of its terminal; raises EngineError when it has none."""
@@ -136,6 +144,10 @@ class WatchedProcess:
         if self.pidfd >= 0:
             self._ended(255, known=False)
 
+    def _give_up_exiting(self) -> None:
+        if self.pidfd >= 0 and exiting(self.pid):
+            self._ended(128 + signal.SIGKILL, known=False)
+
     def _ended(self, code: int, *, known: bool) -> None:
         self.loop.forget(self.pidfd)
         try:
@@ -187,12 +199,15 @@ class Container(WatchedProcess):
         self._on_exit = on_exit
         self._oom_kills = group.oom_kills()
         self._group_abandoned = False
+        self._mounts = 0  # its mount namespace, once only that tells whose the processes are
 
     def adopt(self, state: ContainerState) -> None:
         """Go on with a container that another keeper started."""
         status = Status.PAUSED if state.status is Status.PAUSED else Status.RUNNING
         self._released = self.executed = True
+        self._tell_members()
         self.write(replace(state, status=status))
+        self.expect_end()
 
     @property
     def status(self) -> str:
@@ -204,6 +219,13 @@ class Container(WatchedProcess):
         self.signal(signal.SIGKILL)
         with contextlib.suppress(CgroupError):
             self.group.kill()
+        if not self.group.own:
+            stopping.kill(self._mounts)
+
+    def _tell_members(self) -> None:
+        """Remember what tells our processes from others when the first has ended, where nothing else does."""
+        if not self.group.own and self.config.namespaces.pid != "private":
+            self._mounts = members.namespace(self.pid, "mnt")
 
     def pause(self, *, paused: bool) -> None:
         """Freeze or thaw the container; raises EngineError."""
@@ -211,15 +233,21 @@ class Container(WatchedProcess):
         verb = "pause" if paused else "unpause"
         if self.state.status is not other:
             raise EngineError(f"container {self.config.name}: cannot {verb}: it is {self.status}")
-        if not (self.group.freeze() if paused else self.group.thaw()):
+        if not (self._stop() if paused else self._go_on()):
             raise EngineError(f"container {self.config.name}: cannot {verb}: no freezer on this machine")
         try:
             self.write(replace(self.state, status=wanted))
         except OSError:
             if paused:  # what nobody could know about must not be
-                self.group.thaw()
+                self._go_on()
                 self.state = replace(self.state, status=other)
                 raise
+
+    def _stop(self) -> bool:
+        return self.group.freeze() or stopping.stop(self.pid)
+
+    def _go_on(self) -> bool:
+        return self.group.thaw() or stopping.go_on(self.pid)
 
     def close_stdin(self) -> None:
         """Give the container the end of its input, unless somebody else has a copy of ours."""
@@ -256,6 +284,7 @@ class Container(WatchedProcess):
             running = replace(self.state, status=Status.RUNNING, started_ns=time.time_ns())
             if self._write_or_end(running):
                 self.executed = True
+                self._tell_members()
                 self._answer(None)
 
     def _write_or_end(self, state: ContainerState) -> bool:
@@ -348,7 +377,11 @@ class Container(WatchedProcess):
 
 
 class Execution(WatchedProcess):
-    """One process executed in a container. First its helper runs, then the process, whose pidfd it sends."""
+    """One process executed in a container. First its helper runs, then the process, whose pidfd we are sent.
+
+    The helper ends when the process executes, at the latest, and is waited for first: until then it holds the control
+    group and the other end of the sync socket.
+    """
 
     def __init__(  # noqa: PLR0913 - its parts
         self,
@@ -366,14 +399,15 @@ class Execution(WatchedProcess):
         self.container = container
         self.group = group
         self.executed = False
-        self._helper = child.pid
+        self.helper = child.pid
+        self._helper_pidfd = -1
         self._done: Done | None = done
         self._on_exit = on_exit
 
     @property
     def told(self) -> bool:
         """Whether the helper has said which process is the real one."""
-        return self.pid != self._helper
+        return self.pid != self.helper
 
     def kill(self) -> None:
         """SIGKILL the process and all that it started, wherever it is on its way there; raises CgroupError."""
@@ -391,12 +425,30 @@ class Execution(WatchedProcess):
             self.terminal = fds[0]
 
     def _switch(self, pid: int, pidfd: int) -> None:
-        """Reap the helper, which exits right after its message, and watch the real process."""
-        self.loop.forget(self.pidfd)
-        os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
-        os.close(self.pidfd)
+        """Watch the real process, and its helper until that has ended."""
+        self._helper_pidfd = self.pidfd
+        self.loop.watch(self._helper_pidfd, lambda _events: self._reap_helper())
         self.pid, self.pidfd = pid, pidfd
         self.loop.watch(pidfd, self._on_pidfd)
+
+    def _reap_helper(self) -> None:
+        """Wait for the helper if it has ended, and hear of the end of the real process from then on."""
+        with contextlib.suppress(ChildProcessError):
+            if os.waitid(os.P_PIDFD, self._helper_pidfd, os.WEXITED | os.WNOHANG) is None:
+                return
+        self.loop.forget(self._helper_pidfd)
+        os.close(self._helper_pidfd)
+        self._helper_pidfd = -1
+        if self.pidfd >= 0:
+            self.loop.watch(self.pidfd, self._on_pidfd)
+
+    def _on_pidfd(self, events: int) -> None:
+        if self._helper_pidfd >= 0:
+            self._reap_helper()
+        if self._helper_pidfd >= 0:
+            self.loop.forget(self.pidfd)  # it has ended: there is nothing else to hear of it, so not yet
+        else:
+            super()._on_pidfd(events)
 
     def on_silence(self) -> None:
         """Conclude that it has executed, if it is the real process and didn't complain."""

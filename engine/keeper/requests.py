@@ -31,8 +31,16 @@ class Hello(KeeperRequest):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Filter(KeeperRequest):
+    """Keep a filter of system calls, what is in the one descriptor, for starts and execs that call it `name`."""
+
+    op: ClassVar[str] = "filter"
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Start(KeeperRequest):
-    """Clone a container. `filter` is its seccomp filter in base64, `hold` maps keys → how many of the descriptors."""
+    """Clone a container. `filter` names its filter of system calls, `hold` maps keys → how many of the descriptors."""
 
     op: ClassVar[str] = "start"
     container: str
@@ -42,7 +50,7 @@ class Start(KeeperRequest):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exec(KeeperRequest):
-    """Execute a process in a container; `streams` says which of its three come as descriptors."""
+    """Execute a process in a container, `filter` as for Start; `streams` tells which of three come as descriptors."""
 
     op: ClassVar[str] = "exec"
     container: str
@@ -208,8 +216,8 @@ class Shutdown(KeeperRequest):
 REQUESTS: dict[str, type[Any]] = {
     kind.op: kind
     for kind in (
-        Hello, Start, Exec, SignalContainer, SignalExec, Kill, KillExec, Pause, Unpause, Resize, Attach, TakeTerminal,
-        CloseStdin, ListContainers, Discard, Hold, Take, Drop, ListHeld, Guard, Shutdown,
+        Hello, Filter, Start, Exec, SignalContainer, SignalExec, Kill, KillExec, Pause, Unpause, Resize, Attach,
+        TakeTerminal, CloseStdin, ListContainers, Discard, Hold, Take, Drop, ListHeld, Guard, Shutdown,
     )
 }  # fmt: skip
 

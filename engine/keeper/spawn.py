@@ -26,26 +26,20 @@ from pycompose.engine.cgroups.base import Cgroup
 from pycompose.engine.config import ContainerConfig, Process, from_json
 from pycompose.engine.container import devices, rootfs
 from pycompose.engine.container.child import NO_FD, Launch, host_name, run, run_container, run_exec
-from pycompose.engine.container.layers import make_base, make_uppers
+from pycompose.engine.container.layers import make_base
+from pycompose.engine.container.uppers import container_uppers, warnings
 from pycompose.engine.dataclass import dataclass, replace
-from pycompose.engine.errors import DOCTOR, EngineError, NamespaceError
+from pycompose.engine.errors import DOCTOR, NO_PROCESSES, EngineError, NamespaceError, doctor_row
 from pycompose.engine.init import program
-from pycompose.engine.linux import caps, namespaces, process
+from pycompose.engine.linux import caps, elsewhere, namespaces, process, userns
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status, read_state
 from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import read_json
+from pycompose.engine.sysctls import path_of
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PIPE_BYTES = 1 << 20
-_NET_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
-_IPC_SYSCTLS = frozenset(
-    f"kernel/{name}"
-    for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
-)
-
-# Between the two spellings of a kernel parameter.
-_SWAPPED = str.maketrans("./", "/.")
 _JOINABLE = ("network", "pid", "ipc", "uts")
 
 
@@ -96,7 +90,8 @@ def _fifo(directory: Path, name: str) -> Path:
 def open_reader(path: Path) -> int:
     """Open a container's FIFO for copying, with room for a megabyte while nobody copies; raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    with contextlib.suppress(PermissionError):  # an ordinary user has room for some of that size (pipe(7))
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return fd
 
 
@@ -105,7 +100,9 @@ def environment(wanted: Process, host_name: str) -> dict[str, str]:
 
     Raises EngineError for an entry without a name or `=`, or with a NUL in it.
     """
-    env = {"PATH": DEFAULT_PATH, "HOSTNAME": host_name}
+    env = {"PATH": DEFAULT_PATH}
+    if wanted.tells_hostname:
+        env["HOSTNAME"] = host_name
     if wanted.tty:
         env["TERM"] = "xterm"
     for entry in wanted.env:
@@ -119,31 +116,18 @@ def environment(wanted: Process, host_name: str) -> dict[str, str]:
 def sysctls(config: ContainerConfig) -> dict[str, str]:
     """Return the kernel parameters to set, as paths below /proc/sys.
 
-    `net.ipv4.conf.eth0/1.forwarding` and `net/ipv4/conf/eth0.1/forwarding` are the same (sysctl(8)): the first
-    separator tells. Raises EngineError for one that isn't the container's own.
+    Raises EngineError for one that isn't the container's own.
     """
     modes = config.namespaces
-    wanted = {**(_NET_SYSCTLS if modes.network == "private" else {}), **config.sysctls}
-    paths = {}
-    for key, value in wanted.items():
-        first = next((character for character in key if character in "./"), "")
-        path = key.translate(_SWAPPED) if first == "." else key
-        if ".." in path.split("/"):
-            own = False
-        elif path.startswith("net/"):
-            own = modes.network != "host"
-        elif path == "kernel/domainname":
-            own = modes.uts == "private"
-        else:
-            own = (path in _IPC_SYSCTLS or path.startswith("fs/mqueue/")) and modes.ipc != "host"
-        if not own:
-            raise EngineError(
-                f"sysctl {key}: cannot set: it is not the container's own",
-                hint="net.* needs its own network; kernel.shm*, msg*, sem and fs.mqueue.* its own ipc; "
-                "kernel.domainname its own uts",
-            )
-        paths[path] = value
-    return paths
+    own = {
+        "net.ipv4.ip_unprivileged_port_start": "0",
+        "net.ipv4.ping_group_range": userns.ping_group_range(),
+    }
+    wanted = {**(own if modes.network == "private" else {}), **config.sysctls}
+    return {
+        path_of(key, network=modes.network, ipc=modes.ipc, uts=modes.uts): value
+        for key, value in wanted.items()
+    }
 
 
 def check_modes(config: ContainerConfig) -> None:
@@ -160,7 +144,6 @@ class Launcher:
 
     def __init__(self, paths: StatePaths) -> None:
         self._paths = paths
-        self._own_pid_namespace = namespaces.open_namespace("self", "pid")
         self._born_inside: bool | None = None
 
     def container(
@@ -206,16 +189,10 @@ class Launcher:
                 joins=joins,
                 shared_memory=self._shared_memory(config, opened),
                 base=make_base(paths.base),
-                rw=self._directories(config),
+                rw=self._directories(config, group),
                 attach_at=paths.container_run(config.id) / "rootfs",
             )
-            if pid_namespace is not None:
-                namespaces.setns(pid_namespace, namespaces.CLONE_NEWPID)
-            try:
-                return _clone(run_container, launch, ours, flags)
-            finally:
-                if pid_namespace is not None:
-                    namespaces.setns(self._own_pid_namespace, namespaces.CLONE_NEWPID)
+            return _clone(run_container, launch, ours, flags, pid_namespace)
         except BaseException:
             ours.close()
             raise
@@ -230,15 +207,15 @@ class Launcher:
         wanted: Process,
         packed: bytes,
         group: Cgroup,
-        pidfd: int,
+        leader: tuple[int, int],
         *,
         stdio: tuple[int, int, int],
         size: tuple[int, int],
         room: bool,
     ) -> Child:
-        """Clone the helper that enters the container of `pidfd` and becomes `wanted` there; raises alike.
+        """Clone the helper that enters the container of process `leader` (its pid, a pidfd) and becomes `wanted` there.
 
-        `room` tells whether two more processes can be born in its group.
+        `room` tells whether two more processes can be born in its group. Raises alike.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -254,7 +231,8 @@ class Launcher:
                 stdio=stdio,
                 rows=size[0],
                 columns=size[1],
-                pidfd=pidfd,
+                pidfd=leader[1],
+                enters=_entered(config, leader[0]),
             )
             return _clone(run_exec, launch, ours, 0)
         except BaseException:
@@ -297,7 +275,7 @@ class Launcher:
                 flags |= namespaces.KINDS[kind]
                 continue
             if kind == "pid":
-                pid_namespace = opened[-1]
+                pid_namespace = None if namespaces.is_ours(opened[-1], kind) else opened[-1]
             else:
                 joins.append((opened[-1], namespaces.KINDS[kind]))
         return flags, tuple(joins), pid_namespace
@@ -344,10 +322,16 @@ class Launcher:
             hint="set `ipc: shareable` for the container that shares it",
         )
 
-    def _directories(self, config: ContainerConfig) -> Path:
+    def _directories(self, config: ContainerConfig, group: Cgroup) -> Path:
         """Make where the rootfs is mounted, and its upper and work directories."""
         make_directory(self._paths.container_run(config.id) / "rootfs")
-        return make_uppers(self._paths.container(config.id), config.rootfs)
+        rw = container_uppers(self._paths, config.id, config.rootfs)
+        group.warnings += warnings(self._paths, config.id)
+        if config.process.oom_score_adj < 0 and not userns.is_initial():
+            group.warnings += ("oom_score_adj has no effect: only root's processes are spared before others",)
+        if config.process.user.additional_groups and not userns.may_set_groups():
+            group.warnings += (f"group_add has no effect: this user has one id; {doctor_row('id maps')}",)
+        return rw
 
 
 def with_init(wanted: Process) -> Process:
@@ -365,7 +349,7 @@ def can_be_born_in(fd: int) -> bool:
     try:
         pid, pidfd = process.clone3(0, cgroup_fd=fd)
     except OSError as exc:
-        if exc.errno not in (errno.EINVAL, errno.E2BIG, errno.EOPNOTSUPP):
+        if exc.errno not in (errno.EINVAL, errno.E2BIG, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
         return False
     if pid == 0:
@@ -377,14 +361,38 @@ def can_be_born_in(fd: int) -> bool:
     return result is not None and result.si_code == os.CLD_EXITED
 
 
-def _clone(body: Callable[[Launch], None], launch: Launch, ours: socket.socket, flags: int) -> Child:
-    """Clone, into the cgroup2 group where that works; raises NamespaceError."""
+def _entered(config: ContainerConfig, pid: int) -> tuple[str, ...]:
+    """Return the kinds of namespaces to enter for a container whose process is `pid`; raises OSError.
+
+    It may have those of the machine that we are in, and that an ordinary user can't enter a second time.
+    """
+    pids, groups = config.namespaces.pid, config.namespaces.cgroup
+    joined = pids.startswith("container:")
+    return (
+        "mnt", "uts", "ipc", "net",
+        *(("pid",) if pids == "private" or (joined and not namespaces.is_ours(f"/proc/{pid}/ns/pid", "pid")) else ()),
+        *(("cgroup",) if groups == "private" else ()),
+    )  # fmt: skip
+
+
+def _clone(
+    body: Callable[[Launch], None],
+    launch: Launch,
+    ours: socket.socket,
+    flags: int,
+    pid_namespace: int | None = None,
+) -> Child:
+    """Clone, into the cgroup2 group where that works, and into `pid_namespace`; raises NamespaceError."""
     into = launch.group.leaf_fd() if launch.born_inside else None
     try:
-        pid, pidfd = process.clone3(flags, cgroup_fd=into)
+        if pid_namespace is None:
+            pid, pidfd = process.clone3(flags, cgroup_fd=into)
+        else:
+            pid, pidfd = elsewhere.clone_into(pid_namespace, flags, into)
     except OSError as exc:
         raise NamespaceError(
-            f"container {launch.config.name}: cannot clone its process: {exc.strerror}", hint=DOCTOR
+            f"container {launch.config.name}: cannot clone its process: {exc.strerror}",
+            hint=NO_PROCESSES if exc.errno == errno.EAGAIN else DOCTOR,
         ) from exc
     if pid == 0:
         run(body, launch)

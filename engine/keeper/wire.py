@@ -2,13 +2,15 @@
 
 ```
 client                                      keeper
-{"id": 0, "op": "hello", "protocol": 3} ->
+{"id": 0, "op": "hello", "protocol": 4} ->
                                         <-  {"id": 0, "result": {"pid": …}} or {"id": 0, "error": …} and EOF
+                                            (+ terminals and inputs, of a keeper that speaks another protocol)
 {"id": n, "op": …, …} + descriptors     ->
                                         <-  {"id": n, "result": {…}} + descriptors, or {"id": n, "error": {…}}
                                         <-  {"event": "exit", …}     at any time
 ```
-A message has at most 64 KiB; replies come in any order. What is bigger is a file that the message names.
+A message has at most 64 KiB and 64 descriptors; replies come in any order. What is bigger is a file that the
+message names.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pycompose.engine import errors
 from pycompose.engine.errors import ChildError, EngineError, ExecError, KeeperMismatch, PycomposeError
 from pycompose.engine.linux.sockets import receive_fds
 
-PROTOCOL = 3
+PROTOCOL = 4
 MAX_BYTES = 64 * 1024
 MAX_FDS = 64
 
@@ -42,7 +44,9 @@ def encode(message: Message) -> bytes:
 
 
 def send(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
-    """Send one encoded message; raises OSError."""
+    """Send one encoded message; raises OSError, and EngineError for more descriptors than the other end takes."""
+    if len(fds) > MAX_FDS:
+        raise EngineError(f"keeper: cannot send {len(fds)} descriptors in one message: more than {MAX_FDS}")
     if fds:
         socket.send_fds(sock, [data], list(fds))
     else:
@@ -81,7 +85,7 @@ def error_to_json(exc: BaseException) -> Message:
         exc = EngineError(f"keeper: unexpected error: {type(exc).__name__}: {exc}")
     extra = {"step": exc.step, "errno": exc.errno} if isinstance(exc, ChildError) else {}
     if isinstance(exc, KeeperMismatch):
-        extra = {"pid": exc.pid}
+        extra = {"pid": exc.pid, "terminals": exc.terminals}
     return {**exc.to_json(), **extra}
 
 
@@ -94,7 +98,8 @@ def error_from_json(value: Message) -> PycomposeError:
     if kind is ChildError:
         return ChildError(message, step=value["step"], errno=value["errno"], hint=hint)
     if kind is KeeperMismatch:
-        return KeeperMismatch(message, pid=int(value["pid"]), hint=hint)
+        terminals = tuple(map(str, value.get("terminals", ())))
+        return KeeperMismatch(message, pid=int(value["pid"]), terminals=terminals, hint=hint)
     if isinstance(kind, type) and issubclass(kind, PycomposeError):
         return kind(message, hint=hint)
     return EngineError(message, hint=hint)

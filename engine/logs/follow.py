@@ -1,11 +1,17 @@
-"""Following a container log as it is written, through every rotation: inotify(7) on its directory."""
+"""Following a container log as it is written, through every rotation: inotify(7) on its directory.
+
+Root's containers have root's share of inotify, too, and one of them may have taken all of it: then we look ten times a
+second.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import struct
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
@@ -31,6 +37,9 @@ IN_DELETE_SELF = 0x400
 IN_IGNORED = 0x8000
 _EVENT = struct.Struct("iIII")  # wd, mask, cookie, length of the name
 _TURN_BYTES = 1024 * 1024
+_LOOK_NS = 100_000_000
+# timerfd_settime(2): interval and first time, seconds and nanoseconds each.
+_ITIMERSPEC = struct.Struct("@4l")
 
 
 class LogFollower:
@@ -49,7 +58,8 @@ class LogFollower:
         self._files: deque[int] = deque()
         self._offset = 0
         self._ready: deque[LogLine] = deque()
-        self._inotify = call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
+        # Watched first, looked at then, so that nothing falls between.
+        self._wakeup, self._told = _watch(directory)
         try:
             self._start(tail)
         except BaseException:
@@ -65,15 +75,15 @@ class LogFollower:
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when there may be more."""
-        return self._inotify
+        return self._wakeup
 
     def close(self) -> None:
         """Close everything."""
         while self._files:
             os.close(self._files.pop())
-        if self._inotify >= 0:
-            os.close(self._inotify)
-            self._inotify = -1
+        if self._wakeup >= 0:
+            os.close(self._wakeup)
+            self._wakeup = -1
 
     def read(self) -> list[LogLine]:
         """Return what is there, at most about 1 MiB of it, without waiting; raises EngineError."""
@@ -95,12 +105,7 @@ class LogFollower:
         return lines
 
     def _start(self, tail: int | None) -> None:
-        """Watch first and look then, so that nothing falls between."""
-        mask = IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF
-        try:
-            call("inotify_add_watch", self._inotify, os.fsencode(self._directory), mask)
-        except OSError as exc:
-            raise EngineError(f"log {self._directory}: cannot follow: {exc.strerror}") from exc
+        """Find the place to begin at, and the lines before it that were asked for."""
         with contextlib.closing(LogFiles(self._directory)) as run:
             start = run.end
             if tail is None:
@@ -132,9 +137,37 @@ class LogFollower:
     def _drain(self) -> None:
         """Take the events; what they say is looked up in the files, but for the end of the directory."""
         with contextlib.suppress(BlockingIOError):
-            while events := os.read(self._inotify, 1 << 16):
+            while events := os.read(self._wakeup, 1 << 16):
+                if not self._told:
+                    self.gone = self.gone or not self._directory.exists()
+                    continue
                 at = 0
                 while at < len(events):
                     _watch, mask, _cookie, length = _EVENT.unpack_from(events, at)
                     self.gone = self.gone or bool(mask & (IN_DELETE_SELF | IN_IGNORED))
                     at += _EVENT.size + length
+
+
+def _watch(directory: Path) -> tuple[int, bool]:
+    """Return a descriptor that is readable when there may be something new, and whether it says what.
+
+    Raises EngineError where there is no such directory.
+    """
+    mask = IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF
+    fd = -1
+    try:
+        fd = call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
+        call("inotify_add_watch", fd, os.fsencode(directory), mask)
+    except OSError as exc:
+        if fd >= 0:
+            os.close(fd)
+        if exc.errno not in (errno.EMFILE, errno.ENOSPC):  # max_user_instances, max_user_watches
+            raise EngineError(f"log {directory}: cannot follow: {exc.strerror}") from exc
+    else:
+        return fd, True
+    try:
+        timer = call("timerfd_create", time.CLOCK_MONOTONIC, os.O_CLOEXEC | os.O_NONBLOCK)
+        call("timerfd_settime", timer, 0, _ITIMERSPEC.pack(0, _LOOK_NS, 0, _LOOK_NS), 0)
+    except OSError as exc:
+        raise EngineError(f"log {directory}: cannot follow: {exc.strerror}") from exc
+    return timer, False

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.config import BUILTIN, DEFAULT_CAPABILITIES, UNCONFINED
 from pycompose.engine.linux.caps import mask_of
+from pycompose.engine.machine import machine_name
 from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import read_json
 
@@ -62,8 +63,7 @@ class Filters:
 
 def _name(capabilities: int, profile: str) -> str:
     """Return the digest of all that the filter depends on."""
-    system = os.uname()
-    parts = (_code(), system.machine, system.release, capabilities, profile)
+    parts = (_code(), machine_name(), os.uname().release, capabilities, profile)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -196,7 +196,7 @@ def images_in(source: Source, platform: Platform | None = None, wanted: str = ""
     With `wanted` only the one of that name. Raises ArchiveError, ImageError, DigestMismatch.
     """
     if source.has("index.json") and source.has("oci-layout"):
-        found = _oci_images(source, platform)
+        found = _oci_images(source, platform, wanted if wanted.startswith("sha256:") else "")
     elif source.has("manifest.json"):
         found = _docker_images(source)
     else:
@@ -204,7 +204,10 @@ def images_in(source: Source, platform: Platform | None = None, wanted: str = ""
             f"{source.what}: neither a docker archive nor an OCI layout: no manifest.json and no index.json",
             hint="a root file system is brought in with: pycompose image import",
         )
-    if wanted:
+    if wanted.startswith("sha256:"):
+        if not found:
+            raise ArchiveError(f"{source.what}: it has no image {wanted!r}")
+    elif wanted:
         found = [image for image in found if wanted in image.names] or _by_tag(found, wanted)
         if not found:
             raise ArchiveError(f"{source.what}: it has no image {wanted!r}")
@@ -219,10 +222,13 @@ def _blob(digest: str) -> str:
     return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
-def _oci_images(source: Source, platform: Platform | None) -> list[FoundImage]:
+def _oci_images(source: Source, platform: Platform | None, digest: str) -> list[FoundImage]:
+    """Return the images of an OCI layout; with a `digest`, the one whose entry has it."""
     tags = _repo_tags(source)
     images = []
     for entry in parse_index(source.read("index.json"), f"{source.what}: index.json"):
+        if digest and entry.digest != digest:
+            continue
         what = f"{source.what}: {entry.digest[:19]}"
         data, chosen = _descend(source, entry, platform, what)
         manifest = parse_manifest(data, what, chosen.media_type)

@@ -6,19 +6,18 @@ import hashlib
 import json
 import os
 import threading
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pycompose.engine.errors import ArchiveError, ImageError
-from pycompose.engine.images.changes import apply_changes
+from pycompose.engine.images.changes import apply_changes, on_build
 from pycompose.engine.images.layers.compress import MAGIC_BYTES, Budget, detect, pieces
 from pycompose.engine.images.layers.ingest import Staged, commit_layers
 from pycompose.engine.images.layers.workers import DownloadFailed, GrowingBlob, Unpacked, Worker
 from pycompose.engine.images.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from pycompose.engine.images.reference import Reference, ReferenceKind, parse
-from pycompose.engine.images.spec import Image, ImageConfig, config_to_oci, machine
+from pycompose.engine.images.spec import Image, ImageConfig, config_to_oci, created_now, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,7 +67,10 @@ def import_rootfs(
             layout.adopt_blob(scratch / "blob", digest)
         media_type = OCI_LAYER + (f"+{compression}" if compression else "")
         layer = {"mediaType": media_type, "digest": digest, "size": size}
-        return store.add(_describe(store, config, unpacked.diff_id, layer, message), name)
+        described = {**config_to_oci(config), **on_build(changes)}
+        image = store.add(_describe(store, described, unpacked.diff_id, layer, message), name)
+        store.note("import", image)
+        return image
 
 
 def target_name(reference: str | None) -> Reference | None:
@@ -126,15 +128,15 @@ def _receive(
 
 
 def _describe(
-    store: ImageStore, config: ImageConfig, diff_id: str, layer: dict[str, Any], message: str
+    store: ImageStore, config: dict[str, Any], diff_id: str, layer: dict[str, Any], message: str
 ) -> bytes:
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    created = created_now()
     platform = machine()
     document: dict[str, Any] = {
         "created": created,
         "architecture": platform.architecture,
         "os": platform.os,
-        "config": config_to_oci(config),
+        "config": config,
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
         "history": [{"created": created, "created_by": "", "comment": message or "imported"}],
     }

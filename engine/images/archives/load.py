@@ -38,7 +38,10 @@ def load(store: ImageStore, source: Path | BinaryIO, *, platform: Platform | Non
 
     Raises ArchiveError, DigestMismatch, ImageError.
     """
-    return _load(store, source, platform, None)
+    images = _load(store, source, platform, None)
+    for image in images:
+        store.note("load", image)
+    return images
 
 
 def load_reference(store: ImageStore, reference: Reference, *, platform: Platform | None = None) -> Image:

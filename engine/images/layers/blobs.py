@@ -29,10 +29,14 @@ def ensure_blobs(layout: ImageLayout, stored: StoredImage, what: str) -> None:
         )
     diff_ids, chain = stored.configuration.diff_ids, stored.configuration.chain
     for descriptor, diff_id, chain_id in zip(stored.manifest.layers, diff_ids, chain, strict=True):
-        if descriptor.digest != diff_id or layout.has_blob(diff_id):
-            continue
-        if layout.layer(chain_id).is_dir():
-            _write(layout, diff_id, chain_id, what)
+        if descriptor.digest == diff_id and layout.layer(chain_id).is_dir():
+            ensure_blob(layout, diff_id, chain_id, what)
+
+
+def ensure_blob(layout: ImageLayout, diff_id: str, chain_id: str, what: str) -> None:
+    """Write the tar of the unpacked layer `chain_id` unless it is there. Raises ImageError."""
+    if not layout.has_blob(diff_id):
+        _write(layout, diff_id, chain_id, what)
 
 
 def _write(layout: ImageLayout, diff_id: str, chain_id: str, what: str) -> None:
@@ -42,7 +46,7 @@ def _write(layout: ImageLayout, diff_id: str, chain_id: str, what: str) -> None:
             with path.open("xb") as file:
                 out = _Hashed(file)
                 tar = TarWriter(out)
-                LayerTar(tar).diff(layout.layer(chain_id) / "diff")
+                LayerTar(tar, at_rest=True).diff(layout.layer(chain_id) / "diff")
                 tar.close()
         except OSError as exc:
             raise ImageError(f"{what}: cannot write a layer: {exc.filename or path}: {exc.strerror}") from exc

@@ -1,4 +1,4 @@
-"""Bytes in, plain bytes out: gzip by isal, zstd by zstandard, bzip2 and xz by the standard library.
+"""Bytes in, plain bytes out: gzip by isal, zstd, bzip2 and xz by the standard library (zstd's is new, or a backport).
 
 Output comes in bounded pieces whatever the input asks for, so a compression bomb costs time, not memory, and
 Budget ends it. Decompression never runs a helper program (CVE-2026-41567).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from isal import igzip_lib
@@ -27,8 +28,8 @@ MAGIC = (
 )
 MAGIC_BYTES = 6
 _DAMAGE: tuple[Any, ...] = (igzip_lib.IsalError, OSError, lzma.LZMAError, EOFError, ValueError)
-# The largest window a decompressor must accept (RFC 8878 recommends 8 MiB; zstd --long=27 uses this).
-ZSTD_WINDOW = 128 * 1024 * 1024
+# The largest window a decompressor must accept, as a power of two (RFC 8878 recommends 23, `zstd --long` uses 27).
+ZSTD_WINDOW_LOG = 27
 
 
 class Readable(Protocol):
@@ -104,7 +105,7 @@ def _stream(source: _Counted, compression: str) -> Iterator[bytes]:
         case "xz":
             yield from _members(source, "xz", lambda: lzma.LZMADecompressor(memlimit=1024**3))
         case "zstd":
-            yield from _zstd(source)
+            yield from _zstd_frames(source)
         case _:
             raise ArchiveError(f"compression {compression!r} is not supported")
 
@@ -128,8 +129,14 @@ def _members(source: _Counted, name: str, make: Any) -> Iterator[bytes]:
         if not data.strip(b"\0"):
             _only_zeros(source, name)
             return
-        if detect(data if len(data) >= MAGIC_BYTES else (data := data + source.read(INPUT))) != name:
+        if not _begins(data if len(data) >= MAGIC_BYTES else (data := data + source.read(INPUT)), name):
             raise ArchiveError(f"trailing garbage after the {name} data")
+
+
+def _begins(start: bytes, name: str) -> bool:
+    """Tell whether another member begins; zstd has frames to skip, too (RFC 8878, 3.1.2; layers of zstd:chunked)."""
+    skipped = name == "zstd" and b"\x50" <= start[:1] <= b"\x5f" and start[1:4] == b"\x2a\x4d\x18"
+    return skipped or detect(start) == name
 
 
 def _only_zeros(source: _Counted, name: str) -> None:
@@ -138,13 +145,14 @@ def _only_zeros(source: _Counted, name: str) -> None:
             raise ArchiveError(f"trailing garbage after the {name} data")
 
 
-def _zstd(source: _Counted) -> Iterator[bytes]:
-    import zstandard  # noqa: PLC0415 - most layers are gzip
+def _zstd_frames(source: _Counted) -> Iterator[bytes]:
+    if sys.version_info >= (3, 14):
+        from compression import zstd  # noqa: PLC0415 - most layers are gzip
+    else:
+        from backports import zstd  # noqa: PLC0415 - as above
 
-    decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
+    options = {int(zstd.DecompressionParameter.window_log_max): ZSTD_WINDOW_LOG}
     try:
-        reader = decompressor.stream_reader(source, read_size=INPUT, read_across_frames=True)  # type: ignore[arg-type]
-        while piece := reader.read(PIECE):
-            yield piece
-    except zstandard.ZstdError as exc:
+        yield from _members(source, "zstd", lambda: zstd.ZstdDecompressor(options=options))
+    except zstd.ZstdError as exc:
         raise ArchiveError(f"zstd data is damaged: {exc}") from exc

@@ -16,6 +16,7 @@ from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ArchiveError
 from pycompose.engine.images.layers.tree import MAX_SYMLINKS, OPEN_DIRECTORY, DirectoryMetadata, LayerTree
 from pycompose.engine.images.layers.unpack import OPAQUE_XATTRS, apply_metadata, set_opaque
+from pycompose.engine.linux.whiteouts import is_whiteout, make_whiteout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +117,7 @@ def _find_in(root: int, parts: list[bytes]) -> tuple[LowerEntry | None, bool]:
             status = os.stat(parts[-1], dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
             return None, opaque
-        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+        if is_whiteout(b"/proc/self/fd/%d/%s" % (fd, parts[-1]), status):
             return None, True
         found, fd = LowerEntry(fd, parts[-1], status), -1
         return found, False
@@ -137,18 +138,17 @@ def is_opaque(fd: int) -> bool:
 
 
 def finish_layer(
-    layer: Path, report: Report, lowers: Sequence[Path], *, privileged: bool | None = None
+    layer: Path, report: Report, lowers: Sequence[Path] | None, *, privileged: bool | None = None
 ) -> None:
-    """Finish the unpacked directory `layer`, which lies on `lowers` (topmost first).
+    """Finish the unpacked directory `layer`, which lies on `lowers` (topmost first); None: it is known to fit.
 
     Raises ArchiveError when the layer can't lie on them, OSError for a full disk.
     """
     root = os.open(layer, OPEN_DIRECTORY)
-    view = LowerView(lowers)
+    view = LowerView(lowers or ())
     try:
-        finisher = _LayerFinisher(
-            root, view, privileged=os.geteuid() == 0 if privileged is None else privileged
-        )
+        privileged = os.geteuid() == 0 if privileged is None else privileged
+        finisher = _LayerFinisher(root, view, privileged=privileged, fits=lowers is None)
         finisher.run(report)
     finally:
         view.close()
@@ -156,7 +156,8 @@ def finish_layer(
 
 
 class _LayerFinisher:
-    def __init__(self, root: int, view: LowerView, *, privileged: bool) -> None:
+    def __init__(self, root: int, view: LowerView, *, privileged: bool, fits: bool) -> None:
+        self._fits = fits
         self._tree = LayerTree(root)
         self._view = view
         self._privileged = privileged
@@ -273,10 +274,17 @@ class _LayerFinisher:
         found = None if self._covered(directory) else self._view.find(path)
         if found is not None:
             os.close(found.directory)
-            return
         own = self._tree.find(_split(directory))
-        if own is not None:
-            os.unlink(base, dir_fd=own[0])
+        if own is None:
+            return
+        exists = _exists(own[0], base)
+        if not (found or (self._fits and not self._covered(directory))):
+            if exists:
+                os.unlink(base, dir_fd=own[0])
+        elif not exists:  # it lies on an overlay
+            status = os.fstat(own[0])
+            make_whiteout(own[0], base)
+            os.utime(own[0], ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _split(path: bytes) -> list[bytes]:

@@ -5,20 +5,35 @@ The same input gives the same bytes: no names of owners, sorted by the caller, p
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING, Protocol
+from zlib import adler32
 
-from pycompose.engine.dataclass import replace
+from pycompose.engine.errors import EngineError
 from pycompose.engine.images.layers.tarstream import BLOCK, DIRECTORY, HARDLINK, REGULAR, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-_PIECE = 1024 * 1024
+# What is held of a file while nobody takes it.
+_PIECE = 1 << 16
 _NS = 1_000_000_000
 _OCTAL_ID = 0o7777777
 _OCTAL_SIZE = 0o77777777777
+# Name, mode, uid, gid, size, mtime, checksum, type, link, magic, names of owners, device, prefix (tar(5)).
+_HEADER = b"".join(
+    (
+        b"%b%07o\0%07o\0%07o\0%011o\0%011o\0",
+        b" " * 8,
+        b"%b%bustar\x0000",
+        bytes(64),
+        b"%07o\0%07o\0",
+        bytes(BLOCK - 345),
+    )
+)
 _TYPES = {
     stat.S_IFREG: b"0",
     stat.S_IFLNK: b"2",
@@ -35,6 +50,32 @@ class Writable(Protocol):
     def write(self, data: bytes, /) -> object:
         """Take all of `data`."""
         ...
+
+
+class StandardOutput:
+    """Where an archive goes without a file's name; what can't be written is said of it, and of nobody's storage."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of `data`; raises EngineError, and BrokenPipeError when nobody reads."""
+        with self._named():
+            return sys.stdout.buffer.write(data)
+
+    def flush(self) -> None:
+        """Let all of it out; raises as `write`."""
+        with self._named():
+            sys.stdout.buffer.flush()
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _named() -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as exc:
+            raise EngineError(
+                f"standard output: cannot write: {exc.strerror}", hint="write it to another place"
+            ) from exc
 
 
 class TarWriter:
@@ -65,10 +106,11 @@ class TarWriter:
         status: os.stat_result,
         *,
         file: int | None = None,
+        data: bytes | None = None,
         link: bytes = b"",
         xattrs: Mapping[bytes, bytes] | None = None,
     ) -> None:
-        """Add what `status` describes, a file with the content of `file`, a symbolic link to `link`.
+        """Add what `status` describes: a file with `data` or the content of `file`, a symbolic link to `link`.
 
         Sockets have no place in a tar: ValueError. Raises OSError when a file shrinks meanwhile.
         """
@@ -80,8 +122,16 @@ class TarWriter:
         entry.xattrs = dict(xattrs or {})
         if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
             entry.major, entry.minor = os.major(status.st_rdev), os.minor(status.st_rdev)
-        if file is not None and kind == REGULAR:
+        if data is not None:
+            entry.size = len(data)
+        elif file is not None and kind == REGULAR:
             entry.size = status.st_size
+            if 0 < entry.size <= _PIECE:
+                data = _whole(file, entry.size)
+        if data is not None:
+            # Most files are small: one piece of all of it.
+            self._write(b"".join((self._head(entry), data, bytes(-entry.size % BLOCK))))
+            return
         self._header(entry)
         if file is not None and entry.size:
             self._copy(file, entry.size)
@@ -108,6 +158,10 @@ class TarWriter:
         self._pad(size)
 
     def _header(self, entry: Entry) -> None:
+        self._write(self._head(entry))
+
+    @staticmethod
+    def _head(entry: Entry) -> bytes:
         records: dict[bytes, bytes] = {}
         if len(entry.name) > 100 or not entry.name.isascii():
             records[b"path"] = entry.name
@@ -122,12 +176,12 @@ class TarWriter:
         if fraction or seconds > _OCTAL_SIZE:
             records[b"mtime"] = b"%d.%09d" % (seconds, fraction)
         records |= {b"SCHILY.xattr." + key: value for key, value in entry.xattrs.items()}
-        if records:
-            body = b"".join(_record(key, value) for key, value in sorted(records.items()))
-            self._write(_block(_plain(b"PaxHeaders/" + entry.name[:80], b"x", 0o644, len(body))))
-            self._write(body)
-            self._pad(len(body))
-        self._write(_block(replace(entry, mtime_ns=min(seconds, _OCTAL_SIZE) * _NS)))
+        header = _block(entry, min(seconds, _OCTAL_SIZE))
+        if not records:
+            return header
+        body = b"".join(_record(key, value) for key, value in sorted(records.items()))
+        before = _block(_plain(b"PaxHeaders/" + entry.name[:80], b"x", 0o644, len(body)), 0)
+        return b"".join((before, body, bytes(-len(body) % BLOCK), header))
 
     def _pad(self, size: int) -> None:
         if size % BLOCK:
@@ -159,22 +213,30 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d" % length + body
 
 
-def _block(entry: Entry) -> bytes:
+def _whole(file: int, size: int) -> bytes:
+    data = os.read(file, size)
+    while len(data) < size:
+        more = os.read(file, size - len(data))
+        if not more:
+            raise OSError(5, "the file became shorter while it was read")
+        data += more
+    return data
+
+
+def _block(entry: Entry, mtime_s: int) -> bytes:
     """Return one ustar header; what doesn't fit is cut and stands in the pax header before."""
-    parts = (
+    block = _HEADER % (
         entry.name[:100].ljust(100, b"\0"),
-        b"%07o\0" % entry.mode,
-        b"%07o\0" % (entry.uid & _OCTAL_ID),
-        b"%07o\0" % (entry.gid & _OCTAL_ID),
-        b"%011o\0" % (entry.size & _OCTAL_SIZE),
-        b"%011o\0" % (entry.mtime_ns // _NS),
-        b" " * 8,
+        entry.mode,
+        entry.uid & _OCTAL_ID,
+        entry.gid & _OCTAL_ID,
+        entry.size & _OCTAL_SIZE,
+        mtime_s,
         entry.type,
         entry.linkname[:100].ljust(100, b"\0"),
-        b"ustar\x0000",
-        bytes(64),
-        b"%07o\0" % entry.major,
-        b"%07o\0" % entry.minor,
+        entry.major,
+        entry.minor,
     )
-    block = b"".join(parts).ljust(BLOCK, b"\0")
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    # The lower half of Adler-32 is one more than the sum of all bytes, modulo 65521 (RFC 1950), and no header has more.
+    checksum = (adler32(block) & 0xFFFF) - 1
+    return b"%b%06o\0 %b" % (block[:148], checksum, block[156:])

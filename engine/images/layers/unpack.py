@@ -10,18 +10,20 @@ lower_layers.py, so that layers can unpack in any order, in parallel.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.dataclass import dataclass, field
-from pycompose.engine.errors import ArchiveError
+from pycompose.engine.errors import FEW_IDS, ArchiveError
 from pycompose.engine.images.layers import tarstream
 from pycompose.engine.images.layers.tarstream import Entry, TarReader
 from pycompose.engine.images.layers.tree import OPEN_DIRECTORY, DirectoryMetadata, LayerTree, components
-from pycompose.engine.images.removal import empty_directory
+from pycompose.engine.linux import userns
 from pycompose.engine.linux.fs import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
+from pycompose.engine.linux.trees import empty_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +123,8 @@ class Unpacker:
         except OSError as exc:
             if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE):
                 raise
+            if exc.errno == errno.EINVAL and not userns.is_initial():
+                raise _foreign_owner(place) from exc
             raise ArchiveError(f"{place}: {exc.strerror}") from exc
         finally:
             os.umask(old_umask)
@@ -249,7 +253,7 @@ class Unpacker:
         }[entry.type]
         if kind == stat.S_IFCHR and entry.major == 0 and entry.minor == 0:
             raise ArchiveError("the character device 0:0 is a whiteout in disguise")
-        if kind != stat.S_IFIFO and not self._privileged:
+        if kind != stat.S_IFIFO and not (self._privileged and userns.is_initial()):
             self._report.warnings.append(f"{os.fsdecode(entry.name)}: device node left out, it needs root")
             return
         if entry.major > 0xFFF or entry.minor > 0xFFFFF:
@@ -319,7 +323,9 @@ class Unpacker:
         try:
             status = os.stat(base, dir_fd=found[0], follow_symlinks=False)
         except FileNotFoundError:
-            os.mknod(base, stat.S_IFCHR, 0, dir_fd=found[0])
+            # Where the file system is an overlay, who finishes the layer makes the other form: that takes a privilege.
+            with contextlib.suppress(PermissionError):
+                os.mknod(base, stat.S_IFCHR, 0, dir_fd=found[0])
             self._report.whiteouts.append(path)
             return
         if stat.S_ISDIR(status.st_mode):
@@ -348,6 +354,13 @@ def _write_sparse(fd: int, entry: Entry, reader: TarReader) -> None:
     os.ftruncate(fd, entry.size)
 
 
+def _foreign_owner(place: str) -> ArchiveError:
+    return ArchiveError(
+        f"{place}: its owner is none of the ids that this user has ({userns.count():,})",
+        hint=FEW_IDS,
+    )
+
+
 def set_xattrs(fd: int, xattrs: dict[bytes, bytes]) -> None:
     """Set those extended attributes that a layer may bring: user.*, file capabilities, ACLs.
 
@@ -366,7 +379,7 @@ def set_xattrs(fd: int, xattrs: dict[bytes, bytes]) -> None:
 
 def set_opaque(fd: int, *, privileged: bool) -> None:
     """Make overlayfs show nothing of lower layers in the directory (kernel: filesystems/overlayfs.rst)."""
-    os.setxattr(fd, OPAQUE_XATTRS[0 if privileged else 1], b"y")
+    os.setxattr(fd, OPAQUE_XATTRS[0 if privileged and userns.is_initial() else 1], b"y")
 
 
 def apply_metadata(fd: int, metadata: DirectoryMetadata, *, privileged: bool) -> None:

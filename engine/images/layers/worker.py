@@ -2,23 +2,27 @@
 
 ```
 parent                                            worker
-{"unpack": DIFF, "report": FILE, "have": BYTES,
- "end": false, "compression": "gzip"} + descriptor    -->
+{"scratch": DIRECTORY, "unpack": DIFF, "report": FILE,
+ "have": BYTES, "end": false, "compression": "gzip"}
+                                       + descriptor   -->
 {"have": BYTES, "end": bool}  (as the download grows) -->
                                                   <-- {"diff_id": …, "entries": …, "size_bytes": …}
                                                       or {"error": …, "hint": …, "full": errno}
 ```
 One JSON object per line. The worker reads the blob from the file while it grows, so that a broken download
-needs no rewinding here. It ends with its socket. A hostile archive meets a process with six capabilities and
-a memory limit, and in it a thread that can write nowhere but in the layer's directory.
+needs no rewinding here. It ends with its socket, and is killed with its parent; as it may outlive that by what
+it is about to write, it holds the scratch directory (layout.py) itself. A hostile archive meets a process with
+six capabilities and a memory limit, and in it a thread that can write nowhere but in the layer's directory.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import resource
+import signal
 import socket
 import sys
 import threading
@@ -31,7 +35,7 @@ from pycompose.engine.images.layers.tree import OPEN_DIRECTORY
 from pycompose.engine.images.layers.unpack import Unpacker
 from pycompose.engine.linux.caps import drop_bounding, mask_of, permitted, set_capabilities
 from pycompose.engine.linux.landlock import write_only_below
-from pycompose.engine.linux.process import set_no_new_privileges
+from pycompose.engine.linux.process import set_no_new_privileges, set_parent_death_signal
 from pycompose.engine.linux.sockets import receive_fds
 
 if TYPE_CHECKING:
@@ -117,6 +121,8 @@ def _hashed(source: Iterator[bytes], digest: Any) -> Iterator[bytes]:
 def unpack(job: dict[str, Any], channel: Channel) -> dict[str, object]:
     """Do one job, return the answer; the thread is of no other use then. Raises ArchiveError, OSError."""
     blob = channel.descriptor()
+    scratch = os.open(job["scratch"], OPEN_DIRECTORY)
+    fcntl.flock(scratch, fcntl.LOCK_SH | fcntl.LOCK_NB)
     os.mkdir(job["unpack"], 0o755)
     root = os.open(job["unpack"], OPEN_DIRECTORY)
     source = GrowingFile(blob, channel, have=job["have"], end=job["end"])
@@ -133,6 +139,7 @@ def unpack(job: dict[str, Any], channel: Channel) -> dict[str, object]:
     finally:
         os.close(blob)
         os.close(root)
+        os.close(scratch)
     source.drain()
     return {
         "diff_id": f"sha256:{digest.hexdigest()}",
@@ -178,7 +185,7 @@ def _answer(job: dict[str, Any], channel: Channel, done: threading.Event) -> Non
 
 
 def confine() -> None:
-    """Give up what unpacking doesn't need: most capabilities for good, memory without end, core dumps.
+    """Give up what unpacking doesn't need: most capabilities for good, memory without end, core dumps, life alone.
 
     Raises OSError.
     """
@@ -189,6 +196,7 @@ def confine() -> None:
     set_no_new_privileges()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    set_parent_death_signal(signal.SIGKILL)
 
 
 def main() -> None:

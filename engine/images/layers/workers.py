@@ -109,8 +109,9 @@ class Worker:
     def unpack(self, blob: int, compression: str, staging: Path, growing: GrowingBlob) -> Unpacked:
         """Unpack the file behind descriptor `blob` into `staging`/diff, and write `staging`/report.json.
 
-        Closes `blob`. Raises ArchiveError (without the name of the layer, which the caller knows),
-        ImageError for a full disk, DownloadFailed when `growing` fails; then the worker is of no more use.
+        `staging` lies in a scratch directory of the store. Closes `blob`. Raises ArchiveError (without the name
+        of the layer, which the caller knows), ImageError for a full disk, DownloadFailed when `growing` fails;
+        then the worker is of no more use.
         """
         try:
             return self._unpack(blob, compression, staging, growing)
@@ -123,6 +124,7 @@ class Worker:
             raise DownloadFailed
         have, end = state
         job = {
+            "scratch": str(staging.parent),
             "unpack": str(staging / "diff"),
             "report": str(staging / "report.json"),
             "compression": compression,

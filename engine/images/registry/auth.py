@@ -20,6 +20,7 @@ from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import AuthError
 from pycompose.engine.images.layout import replace_file
 from pycompose.engine.images.reference import HUB
+from pycompose.engine.paths import docker_config_path
 from pycompose.engine.statefiles import locked
 
 if TYPE_CHECKING:
@@ -45,16 +46,6 @@ class Credentials:
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
-def config_path(environment: Mapping[str, str]) -> Path:
-    """Return where Docker's client keeps its configuration."""
-    directory = environment.get("DOCKER_CONFIG")
-    return (
-        Path(directory) / "config.json"
-        if directory
-        else Path(environment.get("HOME") or "/root", ".docker/config.json")
-    )
-
-
 def server_key(domain: str) -> str:
     """Return the key of a registry in config.json: the domain, for Docker Hub a URL of old."""
     return HUB_KEY if domain == HUB else domain
@@ -70,7 +61,7 @@ class CredentialStore:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
-        self.path = config_path(environment)
+        self.path = docker_config_path(environment)
 
     def get(self, domain: str) -> Credentials | None:
         """Return the credentials for a registry, None when there are none. Raises AuthError."""

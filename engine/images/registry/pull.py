@@ -43,7 +43,7 @@ from pycompose.engine.images.spec import Platform
 from pycompose.engine.statefiles import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -147,7 +147,9 @@ class Puller:
                     finally:
                         lock.unlink(missing_ok=True)
                 self._layout.put_blob(fetched.config_data)
-                return self._store.add(fetched.manifest_data, reference, source_digest=fetched.source_digest)
+                image = self._store.add(fetched.manifest_data, reference, source_digest=fetched.source_digest)
+                self._store.note("pull", image, reference.familiar_name, reference.familiar)
+                return image
         except OSError as exc:
             raise ImageError(f"{what}: cannot store it: {exc.filename}: {exc.strerror}") from exc
         except ImageError as exc:
@@ -255,12 +257,16 @@ class Puller:
             self._downloads.submit(self._layer, layer, fetched.repository, origin, notify, stop)
             for layer in missing
         ]
-        _, pending = wait(futures, return_when=FIRST_EXCEPTION)
-        if pending:
+        try:
+            ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            _raise_first(ended)
+            staged = [self._finished(layer, len(layers), notify, what) for layer in layers]
+        except BaseException:
+            # Whoever still unpacks writes to `scratch`, which the caller removes.
             stop.set()
-            wait([future for future in pending if not future.cancel()])
-        _raise_first(futures)
-        staged = [self._finished(layer, len(layers), notify, what) for layer in layers]
+            wait([future for future in futures if not future.cancel()])
+            wait([layer.outcome for layer in layers if layer.outcome is not None])
+            raise
         commit_layers(self._layout, fetched.configuration.diff_ids, staged, what)
         for layer in missing:
             notify(Progress(layer=layer.short, text="Pull complete"))
@@ -341,7 +347,7 @@ class Puller:
         return Staged(path=layer.scratch / f"layer-{layer.number}-{layer.tries}", unpacked=unpacked)
 
 
-def _raise_first(futures: list[Future[None]]) -> None:
+def _raise_first(futures: Iterable[Future[None]]) -> None:
     """Raise why the first layer failed; those that were stopped because of it are no reason."""
     failures = [
         exc for future in futures if not future.cancelled() and (exc := future.exception()) is not None

@@ -19,12 +19,13 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import PullError
+from pycompose.engine.images.registry.connections import settle
 from pycompose.engine.images.registry.proxies import address_of, proxy_for
 from pycompose.engine.images.registry.settings import host_name
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProtocolError, SSLError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pycompose.engine.images.registry.settings import RegistrySettings
 
@@ -146,6 +147,19 @@ class Transport:
         with self._lock:
             self._watched.discard(response)
 
+    def body(self, response: Response, piece: int) -> Iterator[bytes]:
+        """Yield what an answer holds, as it comes. Raises PullError when the connection breaks, Cancelled."""
+        self.watch(response)
+        try:
+            while data := response.read1(piece):
+                self.check()
+                yield data
+        except HTTPError as exc:
+            self.check()
+            raise PullError(explain(exc)) from exc
+        finally:
+            self.unwatch(response)
+
     def abort(self) -> None:
         """End waiting and reading in all threads; they see Cancelled or a broken connection."""
         self.cancel.set()
@@ -214,14 +228,14 @@ class Transport:
         if origin.scheme == "https":
             options["ssl_context"] = self._tls(origin)
         if not proxy:
-            return urllib3.PoolManager(**options)
+            return settle(urllib3.PoolManager(**options))
         parts = urlsplit(proxy)
         if parts.username:
             options["proxy_headers"] = urllib3.make_headers(
                 proxy_basic_auth=f"{parts.username}:{parts.password or ''}"
             )
             proxy = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        return urllib3.ProxyManager(proxy, **options)
+        return settle(urllib3.ProxyManager(proxy, **options))
 
     def _tls(self, origin: Origin) -> ssl.SSLContext:
         """Return the TLS context of a host: the system's authorities and those of certs.d/HOST[:PORT]."""
