@@ -11,6 +11,9 @@ from typing import Protocol
 from pycompose.engine.config import from_json, plain
 from pycompose.engine.dataclass import dataclass
 
+# What is told of a network or an image that `down` leaves because somebody else has it (Compose's words).
+STILL_IN_USE = "Resource is still in use"
+
 
 class Phase(Enum):
     """How far a piece of work is; the renderers choose colour and mark by it."""
@@ -27,7 +30,9 @@ class Event:
 
     `subject` is what Compose prints ("Container demo-web-1", "Network demo_default", "Volume demo_data",
     "Image busybox"). `text` is the verb ("Creating", "Started", "Healthy", …). `parent` groups layers under an
-    image. `current`/`total` are bytes where there is progress to show.
+    image. `current`/`total` are bytes where there is progress to show. A step of a build has a `number` and lines of
+    its own, `log`, and is in BuildKit's form what `record` says. With a `source` it is a line, `log`, that a hook has
+    printed, for who has asked for those (`web-1 ->`).
     """
 
     subject: str
@@ -38,6 +43,9 @@ class Event:
     current: int = 0
     total: int = 0
     log: str = ""
+    number: int = 0
+    source: str = ""
+    record: dict[str, object] | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
@@ -54,7 +62,7 @@ class ContainerEvent:
     """Something that has happened to a container, in Docker's words: `start`, `die`, `health_status: healthy`.
 
     It is a line of the project's journal as well (`events.jsonl`). `number` is the replica's. `active`: it runs, or
-    will run again. `attributes` are Docker's (`exitCode`, `signal`) and the labels that people gave.
+    will run again. `attributes` are Docker's (`exitCode`, `signal`) and the container's labels.
     """
 
     time_ns: int

@@ -11,9 +11,17 @@ from typing import Any
 
 from pycompose.engine.config import Limits, Rlimit
 from pycompose.engine.dataclass import dataclass, field
+from pycompose.errors import Location
 
 # How the image of a `type: image` volume is named among the images of a project's services.
 MOUNT_PREFIX = "image:"
+# The service's extension that waits for the grace period although process 1 can't have got the stop signal.
+STOP_WAIT = "x-stop-wait"
+# The service's extension that limits what it may do by Docker's socket, and what it speaks of.
+SOCKET = "x-socket"
+SOCKET_NOUNS = ("containers", "exec", "events", "images", "networks", "volumes", "build", "system")
+# The extension of a mount that says which user of the machine is which one of the container.
+IDMAP = "x-idmap"
 
 
 def split_security_option(option: str) -> tuple[str, str]:
@@ -58,6 +66,7 @@ class ServiceVolume:
     """One entry of `services.*.volumes`, long form. `kind`: bind, volume, tmpfs, image.
 
     `source` is an absolute path (bind), a volume key (volume, "" = anonymous) or an image reference (image).
+    `uid_map` and `gid_map` (`x-idmap`) are ranges of ids: that of the machine, that in the container, how many.
     """
 
     kind: str
@@ -72,6 +81,8 @@ class ServiceVolume:
     selinux: str = ""
     tmpfs_size_bytes: int | None = None
     tmpfs_mode: int | None = None
+    uid_map: tuple[tuple[int, int, int], ...] = ()
+    gid_map: tuple[tuple[int, int, int], ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -193,15 +204,21 @@ class DeviceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchRule:
-    """One `develop.watch` entry."""
+    """One `develop.watch` entry; `initial_sync` is None where nothing is said. `extensions` are its `x-*` keys.
+
+    `at` is where it stands, without its path; `written` is the path before its links were followed.
+    """
 
     path: str
     action: str
     target: str = ""
+    written: str = ""
     ignore: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
-    initial_sync: bool = False
+    initial_sync: bool | None = None
     exec: Hook | None = None
+    extensions: dict[str, Any] = field(default_factory=dict)
+    at: Location = field(default_factory=Location)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +311,11 @@ class Service:
     extensions: dict[str, Any] = field(default_factory=dict)
     hash: str = ""
 
+    def joined_containers(self) -> list[str]:
+        """Return the names in `container:NAME` of its namespaces and volumes_from."""
+        modes = (self.network_mode, self.pid, self.ipc, *self.volumes_from)
+        return [mode.split(":")[1] for mode in modes if mode.startswith("container:")]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IpamPool:
@@ -303,6 +325,10 @@ class IpamPool:
     ip_range: str = ""
     gateway: str = ""
     aux_addresses: dict[str, str] = field(default_factory=dict)
+
+
+# The network that `network_mode: bridge` and containers without a project are on: one for the whole machine.
+DEFAULT_BRIDGE = "bridge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,6 +344,7 @@ class Network:
     enable_ipv4: bool = True
     enable_ipv6: bool = False
     ipam: tuple[IpamPool, ...] = ()
+    ipam_options: dict[str, str] = field(default_factory=dict)
     driver_opts: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     hash: str = ""
@@ -341,7 +368,8 @@ class Project:
     """A whole project after profiles and selection.
 
     `services` are the enabled ones, `disabled_services` those that profiles switch off. `files` are the compose
-    files as given, absolute. `environment` is what interpolation saw.
+    files as given, absolute. `environment` is what interpolation saw. `separator` stands in names of containers and
+    images: "_" with `--compatibility`. `isolated`: a copy that may run beside others.
     """
 
     name: str
@@ -356,3 +384,17 @@ class Project:
     configs: dict[str, FileObject] = field(default_factory=dict)
     profiles: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    separator: str = "-"
+    isolated: bool = False
+
+    def joined(self, *parts: str) -> str:
+        """Return the name on the machine of something of the project: `project-service-1`."""
+        return self.separator.join((self.name, *parts))
+
+    def container_owners(self) -> dict[str, str]:
+        """Return the names of the containers that `services` have, each with its service."""
+        return {
+            service.container_name or self.joined(service.name, str(number)): service.name
+            for service in self.services.values()
+            for number in range(1, service.replicas + 1)
+        }

@@ -280,7 +280,7 @@ ATTRIBUTES: dict[str, dict[str, Row]] = {
         "exec":                ("@hook",                    "=hook"),
         "include":             ("@string_or_list",          "strs",       "canonical:list"),
         "ignore":              ("@string_or_list",          "strs",       "canonical:list"),
-        "initial_sync":        ("boolean",                  "bool"),
+        "initial_sync":        ("boolean",                  "bool?"),
     },
     "device": {
         "source":              ("required string",          "str"),

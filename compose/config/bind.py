@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +26,10 @@ from pycompose.config.tree import Map
 from pycompose.engine.config import DeviceRate, Limits, Rlimit
 from pycompose.engine.dataclass import fields, replace
 from pycompose.model import (
+    DEFAULT_BRIDGE,
     Build,
+    Dependency,
+    Endpoint,
     FileObject,
     IpamPool,
     Logging,
@@ -60,7 +62,7 @@ _PLAIN = {
 
 def bind(tree: Map, disabled: Map, facts: Project) -> Project:
     """Return `facts` with the resources of the tree."""
-    return replace(
+    project = replace(
         facts,
         services={name: service(name, node) for name, node in tree["services"].items()},
         disabled_services={name: service(name, node) for name, node in disabled.items()},
@@ -69,6 +71,41 @@ def bind(tree: Map, disabled: Map, facts: Project) -> Project:
         secrets={key: _file_object(key, node, facts) for key, node in (tree.get("secrets") or {}).items()},
         configs={key: _file_object(key, node, facts) for key, node in (tree.get("configs") or {}).items()},
     )
+    owners = project.container_owners()
+    services = {name: _after_own(one, owners) for name, one in project.services.items()}
+    networks = dict(project.networks)
+    return replace(
+        project,
+        services={name: _on_named(one, networks) for name, one in services.items()},
+        disabled_services={name: _on_named(one, networks) for name, one in project.disabled_services.items()},
+        networks=networks,
+    )
+
+
+def _on_named(one: Service, networks: dict[str, Network]) -> Service:
+    """Return the service on the network that its `network_mode` names, which is added to `networks`.
+
+    It has a key that can't be one of the file's, unless it is a network of the file by its real name.
+    """
+    mode = one.network_mode
+    if mode in ("", "host", "none") or ":" in mode:
+        return one
+    name = DEFAULT_BRIDGE if mode == "default" else mode
+    own = next((key for key, network in networks.items() if network.name == name), "")
+    key = own or f":{name}"
+    networks.setdefault(key, Network(key=key, name=name, external=True))
+    return replace(one, networks=(Endpoint(network=key),))
+
+
+def _after_own(one: Service, owners: dict[str, str]) -> Service:
+    """Return the service with a dependency on each service of the project whose container it joins by name.
+
+    The file says `container:NAME`, as of any container; what is started by the same `up` has to come before.
+    """
+    joined = {owners.get(name, one.name) for name in one.joined_containers()}
+    joined -= {one.name, *(dependency.service for dependency in one.depends_on)}
+    more = (Dependency(service=name, restart=True) for name in sorted(joined))
+    return replace(one, depends_on=(*one.depends_on, *more)) if joined else one
 
 
 def service(name: str, node: Map) -> Service:
@@ -89,7 +126,7 @@ def service(name: str, node: Map) -> Service:
         "networks": endpoints(node),
         "extra_hosts": tuple(_host(line) for line in node.get("extra_hosts") or ()),
         "restart": restart(node),
-        "limits": _limits(node),
+        "limits": limits_of(node),
         "rlimits": _rlimits(node.get("ulimits")),
         "devices": devices(node.get("devices")),
         "device_requests": tuple(request for _path, request in device_requests(node)),
@@ -97,7 +134,7 @@ def service(name: str, node: Map) -> Service:
         "pre_start": hooks(node.get("pre_start")),
         "post_start": hooks(node.get("post_start")),
         "pre_stop": hooks(node.get("pre_stop")),
-        "watch": watch_rules(node.get("develop")),
+        "watch": watch_rules(node),
         "update_order": (deploy.get("update_config") or {}).get("order", "stop-first"),
         "provider": plain(node["provider"]) if "provider" in node else None,
         "build": _build(node["build"]) if "build" in node else None,
@@ -128,7 +165,8 @@ def _host(line: str) -> tuple[str, str]:
     return host, address
 
 
-def _limits(node: Map) -> Limits:
+def limits_of(node: Map) -> Limits:
+    """Return the limits of a marshalled service; what `deploy.resources` has counts where it has none itself."""
     resources = (node.get("deploy") or {}).get("resources") or {}
     limits, reservations = resources.get("limits") or {}, resources.get("reservations") or {}
     blkio = node.get("blkio_config") or {}
@@ -198,19 +236,13 @@ def _network(key: str, node: Map) -> Network:
         internal=node.get("internal", False),
         attachable=node.get("attachable", False),
         enable_ipv4=node.get("enable_ipv4", True),
-        enable_ipv6=node.get("enable_ipv6", any(_is_v6(pool.subnet) for pool in pools)),
+        enable_ipv6=node.get("enable_ipv6", False),
         ipam=pools,
+        ipam_options=dict((node.get("ipam") or {}).get("options") or {}),
         driver_opts=dict(node.get("driver_opts") or {}),
         labels=dict(node.get("labels") or {}),
         hash=resource_hash(node, "network"),
     )
-
-
-def _is_v6(subnet: str) -> bool:
-    try:
-        return ipaddress.ip_network(subnet, strict=False).version == 6
-    except ValueError:
-        return False
 
 
 def _volume(key: str, node: Map) -> Volume:

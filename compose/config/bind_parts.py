@@ -5,9 +5,11 @@ from __future__ import annotations
 import posixpath
 from typing import Any
 
+from pycompose.config.syntax.idmap import IdRange, parse_idmap
 from pycompose.config.syntax.ports import port_range
-from pycompose.config.tree import Map, Path
+from pycompose.config.tree import Map, Path, location, marks
 from pycompose.model import (
+    IDMAP,
     Condition,
     Dependency,
     DeviceMapping,
@@ -142,6 +144,7 @@ def mounts(entries: Any) -> tuple[ServiceVolume, ...]:
 def _mount(entry: Map) -> ServiceVolume:
     bind, volume = entry.get("bind") or {}, entry.get("volume") or {}
     tmpfs, image = entry.get("tmpfs") or {}, entry.get("image") or {}
+    users, groups = _idmap(entry)
     return ServiceVolume(
         kind=entry.get("type", "volume"),
         target=entry.get("target", ""),
@@ -155,8 +158,18 @@ def _mount(entry: Map) -> ServiceVolume:
         selinux=bind.get("selinux", ""),
         tmpfs_size_bytes=int(tmpfs["size"]) if "size" in tmpfs else None,
         tmpfs_mode=tmpfs.get("mode"),
+        uid_map=users,
+        gid_map=groups,
         labels=dict(volume.get("labels") or {}),
     )
+
+
+def _idmap(entry: Map) -> tuple[tuple[IdRange, ...], tuple[IdRange, ...]]:
+    """Return the ranges of `x-idmap`; a malformed one stops whoever would mount something (runnable.py)."""
+    try:
+        return parse_idmap(entry[IDMAP]) if IDMAP in entry else ((), ())
+    except ValueError:
+        return (), ()
 
 
 def file_references(entries: Any, directory: str) -> tuple[FileReference, ...]:
@@ -243,20 +256,30 @@ def hook(entry: Map) -> Hook:
     )
 
 
-def watch_rules(develop: Any) -> tuple[WatchRule, ...]:
-    """Return the rules of develop.watch."""
+def watch_rules(node: Map) -> tuple[WatchRule, ...]:
+    """Return the rules of develop.watch, else of its old spelling x-develop, which no phase has looked at."""
+    develop = node.get("develop") or node.get("x-develop")
+    entries = develop.get("watch") if isinstance(develop, dict) else None
     return tuple(
         WatchRule(
-            path=entry["path"],
-            action=entry["action"],
-            target=entry.get("target", ""),
-            ignore=tuple(entry.get("ignore") or ()),
-            include=tuple(entry.get("include") or ()),
-            initial_sync=entry.get("initial_sync", False),
-            exec=hook(entry["exec"]) if "exec" in entry else None,
+            path=str(entry.get("path", "")),
+            written=getattr(entry.get("path"), "written", ""),
+            action=str(entry.get("action", "")),
+            target=str(entry.get("target", "")),
+            ignore=_texts(entry.get("ignore")),
+            include=_texts(entry.get("include")),
+            initial_sync=entry.get("initial_sync"),
+            exec=hook(entry["exec"]) if isinstance(entry.get("exec"), dict) else None,
+            extensions={key: value for key, value in entry.items() if key.startswith("x-")},
+            at=location(marks(entries, index)[1]),
         )
-        for entry in (develop or {}).get("watch") or ()
+        for index, entry in enumerate(entries or ())
+        if isinstance(entry, dict)
     )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(map(str, value or ()))
 
 
 def _seconds(node: Map, key: str) -> float | None:

@@ -73,6 +73,7 @@ def _networks(service: Any, root: Map, _disabled: Map) -> Iterator[Finding]:
     networks = service.get("networks") or {}
     if service.get("network_mode") and networks:
         yield ("network_mode",), "network_mode and networks exclude each other", None
+        return
     for name in networks:
         if name not in (root.get("networks") or {}):
             yield (

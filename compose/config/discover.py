@@ -8,7 +8,9 @@ from collections.abc import Mapping
 
 from pycompose.config.files import display, read_text, refuse_remote
 from pycompose.config.options import LoadOptions
+from pycompose.config.paths import expand_user
 from pycompose.config.syntax import dotenv
+from pycompose.config.syntax.predefined import predefined
 from pycompose.config.syntax.template import TemplateError, substitute
 from pycompose.config.warnings import Warnings
 from pycompose.engine.dataclass import dataclass
@@ -21,6 +23,8 @@ OVERRIDE_NAMES = (
 )  # fmt: skip
 
 _VALID_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z", re.ASCII)
+# The name of a file has 255 bytes (NAME_MAX), and what the project makes has a word or two more.
+_LONGEST_NAME = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +82,13 @@ def name_of(
                 f"invalid project name {imperative!r}",
                 hint="lower-case letters, digits, - and _, beginning with a letter or digit",
             )
-        return imperative
+        return _short(imperative)
     for text, where in reversed(names):
         name = _interpolated(text, found.environment, where) if options.interpolate else text
         if options.normalize:
             name = normalize_name(name)
         if name:
-            return name
+            return _short(name, where)
     base = os.path.basename(found.directory)
     name = normalize_name(base)
     if warnings and os.path.basename(os.path.realpath(found.directory)) != base:
@@ -93,6 +97,17 @@ def name_of(
         raise ConfigError(
             f"project name must not be empty: nothing usable in {found.directory!r}",
             hint="set one with -p or name:",
+        )
+    return _short(name)
+
+
+def _short(name: str, where: Location | None = None) -> str:
+    """Return the name of a project, unless its containers and volumes couldn't have directories; raises ConfigError."""
+    if len(name) > _LONGEST_NAME:
+        raise ConfigError(
+            f"project name is too long: {len(name)} letters, {name[:20]}…",
+            location=where or Location(),
+            hint=f"files are named by it: {_LONGEST_NAME} letters at most; set one with -p or name:",
         )
     return name
 
@@ -104,7 +119,7 @@ def normalize_name(text: str) -> str:
 
 def _interpolated(text: str, environment: Mapping[str, str], where: Location) -> str:
     try:
-        return substitute(text, environment.get, lambda _name: None)
+        return substitute(text, environment.get, lambda name: predefined(name, environment.get) or "")
     except TemplateError as error:
         raise ConfigError(str(error), location=where) from None
 
@@ -125,7 +140,8 @@ def _env_files(
     explicit: tuple[str, ...] | None, directory: str, cwd: str, environment: Mapping[str, str]
 ) -> tuple[str, ...]:
     if explicit:
-        return tuple(os.path.abspath(os.path.join(cwd, file)) for file in explicit)
+        home = environment.get("HOME", "")
+        return tuple(os.path.abspath(os.path.join(cwd, expand_user(file, home))) for file in explicit)
     if _switch("COMPOSE_DISABLE_ENV_FILE", environment):
         return ()
     default = os.path.join(directory, ".env")

@@ -22,6 +22,8 @@ def read_bytes(path: str, shown: str, *, where: Location | None = None, what: st
     try:
         # O_NONBLOCK: opening a FIFO that nobody writes to must not hang.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise _cannot(name, error, place, hint=_nearest(path)) from None
     except OSError as error:
         raise _cannot(name, error, place) from None
     except ValueError:
@@ -87,6 +89,18 @@ def refuse_remote(path: str, where: Location | None = None) -> None:
         )
 
 
-def _cannot(name: str, error: OSError, place: Location) -> ConfigError:
+def _cannot(name: str, error: OSError, place: Location, hint: str | None = None) -> ConfigError:
     reason = (error.strerror or str(error)).lower()
-    return ConfigError(f"cannot read {name}: {reason}", location=place)
+    return ConfigError(f"cannot read {name}: {reason}", location=place, hint=hint)
+
+
+def _nearest(path: str) -> str | None:
+    """Return a hint at the file beside `path` whose name is most like it, if one is."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for this message
+
+    directory, name = os.path.split(path)
+    try:
+        close = get_close_matches(name, os.listdir(directory or "."), 1)
+    except OSError:
+        return None
+    return f'did you mean "{close[0]}"?' if close else None

@@ -11,16 +11,23 @@ from typing import Any
 
 from pycompose.config.json_text import compact_json
 from pycompose.config.tree import Struct
+from pycompose.model import IDMAP
 
 IGNORED = frozenset({"build", "pull_policy", "scale", "depends_on", "profiles"})
 
 
 def service_hash(node: Any) -> str:
-    """Return the hex digest of a marshalled service."""
+    """Return the hex digest of a marshalled service; an env file that must be there is its path, as in compose-go.
+
+    Extensions are left out there: the one that changes what a mount shows is added to the digest.
+    """
     kept = Struct({key: value for key, value in node.items() if key not in IGNORED})
     if "deploy" in kept:
         kept["deploy"] = Struct({key: value for key, value in kept["deploy"].items() if key != "replicas"})
-    return _digest(compact_json(kept, "service"))
+    if "env_file" in kept:
+        kept["env_file"] = [file["path"] if file["required"] else file for file in kept["env_file"]]
+    idmaps = [mount[IDMAP] for mount in node.get("volumes") or () if IDMAP in mount]
+    return _digest(compact_json(kept, "service") + (f"{IDMAP}: {idmaps}" if idmaps else ""))
 
 
 def resource_hash(node: Any, name: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pycompose.config.patterns import Trie, compile_rules
+from pycompose.config.syntax.predefined import predefined
 from pycompose.config.syntax.template import Lookup, TemplateError, substitute
 from pycompose.config.tree import Map, Path, Seq, locate
 from pycompose.config.warnings import Warnings
@@ -94,8 +95,11 @@ class _Interpolator:
                 self._sequence(value, (*path, index), below)
 
     def _scalar(self, text: str, path: Path, casts: Trie[Cast] | None) -> Any:
-        def on_unset(name: str) -> None:
-            self._warnings.unset(name, locate(self._root, path))
+        def on_unset(name: str) -> str:
+            value = predefined(name, self._lookup)
+            if value is None:
+                self._warnings.unset(name, locate(self._root, path))
+            return value or ""
 
         try:
             value = substitute(text, self._lookup, on_unset)

@@ -32,19 +32,21 @@ from pycompose.config.extends import ExtendedFile, apply_extends
 from pycompose.config.files import display, read_bytes, refuse_remote
 from pycompose.config.include import LoadScope, apply_include
 from pycompose.config.interpolate import interpolate
+from pycompose.config.isolate import isolate, randomize_ports
 from pycompose.config.marshal import marshal
 from pycompose.config.merge import merge
 from pycompose.config.options import LoadOptions
 from pycompose.config.paths import PathBase, expand_user, resolve_paths
 from pycompose.config.select import drop_unused, enable_needed, select, split_by_profiles
 from pycompose.config.source import Document, parse_yaml
-from pycompose.config.tree import Map, Seq, clone, locate, location, path_at, render_path
+from pycompose.config.tree import Map, Seq, clone, from_plain, locate, location, path_at, render_path
 from pycompose.config.unique import enforce_unique, reset
-from pycompose.config.unsupported import warn_dropped_command, warn_unsupported
+from pycompose.config.unsupported import warn_unprinted, warn_unsupported
 from pycompose.config.validate import describe, validate
 from pycompose.config.warnings import Warnings
 from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.errors import ConfigError, ConfigErrors, ConfigWarning, Location
+from pycompose.units import parse_bool
 
 if TYPE_CHECKING:
     from pycompose.model import Project
@@ -71,6 +73,16 @@ class Loaded:
     env_files: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     complete: bool = True
+    isolated: bool = False
+
+    @property
+    def separator(self) -> str:
+        """What stands between the parts of names: "_" with COMPOSE_COMPATIBILITY, which `--compatibility` sets."""
+        try:
+            old = parse_bool(self.environment.get("COMPOSE_COMPATIBILITY") or "false")
+        except ValueError:
+            old = False
+        return "_" if old else "-"
 
     def attached(self, service: str) -> bool:
         """Tell whether the output of a service is shown unless something else is asked for (`attach`)."""
@@ -92,6 +104,8 @@ class Loaded:
             env_files=self.env_files,
             profiles=self.profiles,
             environment=self.environment,
+            separator=self.separator,
+            isolated=self.isolated,
         )
         return bind(self.tree, self.disabled, facts)
 
@@ -115,7 +129,9 @@ def load(options: LoadOptions) -> Loaded:
                 "no configuration file provided: not found",
                 hint="create compose.yaml, or name a file with -f",
             )
-        return _Loader(options=options, found=found, warnings=warnings).load()
+        loader = _Loader(options=options, found=found, warnings=warnings)
+        loader.add_overrides()
+        return loader.load()
     except ConfigError as error:
         error.warnings = warnings.all()
         raise
@@ -151,6 +167,7 @@ class _Loader:
     warnings: Warnings
     documents: dict[str, list[Document]] = field(default_factory=dict)
     bases: dict[tuple[str, str, int], tuple[LoadScope, ExtendedFile]] = field(default_factory=dict)
+    overriding: list[str] = field(default_factory=list)
 
     def load(self) -> Loaded:
         """Go through the phases. Raises ConfigError as users understand it."""
@@ -162,16 +179,28 @@ class _Loader:
         except ConfigError as error:
             raise self._explained(error) from None
 
+    def add_overrides(self) -> None:
+        """Put the mappings of `options.overrides` behind the files."""
+        for number, tree in enumerate(self.options.overrides, 1):
+            name = f"override {number}" if len(self.options.overrides) > 1 else "override"
+            self.documents[name] = [Document(from_plain(tree))]
+            self.overriding.append(name)
+        self.found = replace(self.found, files=(*self.found.files, *self.overriding))
+
     def run(self) -> Loaded:
         """Go through the phases of the whole."""
         options, found = self.options, self.found
-        name = name_of(options, found, self._names(), self.warnings)
+        name = name_of(options, found, self._names(), self.warnings) + options.name_suffix
         environment = {**found.environment, "COMPOSE_PROJECT_NAME": name}
         home = options.environment.get("HOME", "")
         scope = LoadScope(found.directory, found.directory, environment, home, warnings=self.warnings)
         root = self.model(scope, found.files)
         if not root:
             raise ConfigError("empty compose file", location=Location(self._shown(found.files[0])))
+        if options.isolated:
+            isolate(root, self.warnings)
+        elif options.random_ports:
+            randomize_ports(root)
         if options.normalize:
             root = normalize(root, name, environment if options.interpolate else None)
         if options.normalize or options.interpolate:
@@ -180,7 +209,7 @@ class _Loader:
         disabled = Map()
         tree = root
         if options.interpolate:
-            warn_dropped_command(root, self.warnings)
+            warn_unprinted(root, self.warnings)
             tree = marshal(root)
             disabled = self._services(tree, environment, profiles)
         return Loaded(
@@ -190,9 +219,10 @@ class _Loader:
             environment=environment,
             name=name,
             directory=found.directory,
-            files=found.files,
+            files=tuple(file for file in found.files if file not in self.overriding),
             env_files=found.env_files,
             profiles=profiles,
+            isolated=options.isolated,
             complete=options.interpolate
             and options.normalize
             and options.resolve_paths
@@ -208,7 +238,8 @@ class _Loader:
             enable_needed(tree["services"], disabled)
         if options.consistency:
             check_consistency(tree, disabled)
-        warn_unsupported(tree, self.warnings)
+        if not options.elsewhere:
+            warn_unsupported(tree, self.warnings)
         tree["services"], disabled = select(tree["services"], disabled, options.services)
         if options.resolve_env:
             fold_environment(tree, environment, directory, self.warnings, required=not options.for_existing)

@@ -53,6 +53,14 @@ def _syslog_address(text: str) -> None:
         raise ValueError(f'"{text}" is not udp://, tcp://, tcp+tls://, unix:// or unixgram://')
 
 
+def _syslog_facility(text: str) -> None:
+    if text and not _FACILITY.fullmatch(text):
+        raise ValueError(f'"{text}" is not a facility: such as daemon, user, local0 to local7, or 0 to 23')
+
+
+_FACILITY = re.compile(
+    "kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local[0-7]|[01]?[0-9]|2[0-3]"
+)
 _CACHE: dict[str, OptionCheck] = {
     "cache-disabled": parse_bool,
     "cache-max-size": _positive_size,
@@ -82,7 +90,7 @@ OPTIONS: dict[str, Mapping[str, OptionCheck]] = {
         **_ANY_DRIVER,
         **_ATTRIBUTES,
         "syslog-address": _syslog_address,
-        "syslog-facility": _text,
+        "syslog-facility": _syslog_facility,
         "syslog-format": _one_of("", "rfc3164", "rfc5424", "rfc5424micro"),
         "syslog-tls-ca-cert": _text,
         "syslog-tls-cert": _text,
@@ -92,7 +100,7 @@ OPTIONS: dict[str, Mapping[str, OptionCheck]] = {
 }
 # Options that do something here; of the others of a driver there is a warning.
 EFFECTIVE: dict[str, frozenset[str]] = {
-    "json-file": frozenset({"max-size", "max-file"}),
+    "json-file": frozenset({"max-size", "max-file"} | _ATTRIBUTES.keys()),  # `container logs --details`
     "local": frozenset({"max-size", "max-file"}),
     "journald": frozenset({"tag"} | _CACHE.keys() - {"cache-compress"}),
     "syslog": frozenset(

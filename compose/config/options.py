@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from pycompose.engine.dataclass import dataclass, field
 
@@ -29,6 +30,11 @@ class LoadOptions:
     `services` named on the command line activate their profiles and select what is loaded. `for_existing`
     is for commands that handle containers that exist: a missing `env_file` of a service is none (they have theirs), and
     what enabled services need is enabled whatever its profiles (`up NAME` may have started it).
+
+    `elsewhere` is for what doesn't run on this machine: nothing is said of what has no effect here.
+
+    `overrides` are mappings like files of their own, behind all others. `isolated` makes a copy of the project that
+    may run beside others (isolate.py), `random_ports` only frees its ports; `name_suffix` is added to the name.
     """
 
     files: tuple[str, ...] = ()
@@ -45,4 +51,9 @@ class LoadOptions:
     consistency: bool = True
     resolve_env: bool = True
     for_existing: bool = False
+    elsewhere: bool = False
     all_resources: bool = False
+    overrides: tuple[Mapping[str, Any], ...] = ()
+    name_suffix: str = ""
+    isolated: bool = False
+    random_ports: bool = False

@@ -24,6 +24,13 @@ class PathBase:
     home: str = ""
 
 
+class FollowedPath(str):
+    """A path whose links have been followed; `written` is the one that leads there."""
+
+    __slots__ = ("written",)
+    written: str
+
+
 def resolve_paths(root: Map, base: PathBase) -> Map:
     """Rewrite `root` in place."""
     _walk(root, _RULES, base)
@@ -85,7 +92,11 @@ def _watch_path(value: Any, base: PathBase) -> Any:
     if not isinstance(value, str):
         return value
     path = absolute(value, base)
-    return os.path.realpath(path) if path.startswith("/") and os.path.exists(path) else path
+    if not path.startswith("/") or not os.path.exists(path):
+        return path
+    followed = FollowedPath(os.path.realpath(path))
+    followed.written = path
+    return followed
 
 
 def _mount(value: Any, base: PathBase) -> Any:

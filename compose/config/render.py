@@ -41,6 +41,16 @@ def render_json(tree: Any, *, escape: bool = True) -> str:
     return text.replace("$", "$$") if escape else text
 
 
+def leave_out_defaults(tree: Any) -> None:
+    """Take out of a marshalled model, in place, what Compose prints since 5.0 only where it isn't the default."""
+    for service in tree["services"].values():
+        flags = [(mount.get("bind") or {}, "create_host_path") for mount in service.get("volumes") or ()]
+        flags += [(file, "required") for file in service.get("env_file") or ()]
+        for node, key in flags:
+            if node.get(key) is True:
+                del node[key]
+
+
 def natural(keys: Any) -> list[str]:
     """Return keys in the order of go-yaml: digits by their number, letters after everything else."""
     return sorted(keys, key=cmp_to_key(_compare))

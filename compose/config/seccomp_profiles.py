@@ -64,6 +64,8 @@ def _embedded(option: str, directory: str, where: Location) -> str:
 
 def _checked(text: str, what: str, where: Location) -> str:
     """Return the profile without white space; raises ConfigError for one that no container could have."""
+    if not text.strip():
+        raise ConfigError(f"{what}: cannot read: it is empty", location=where, hint="it must be JSON")
     from pycompose.engine.seccomp.build import build  # noqa: PLC0415 - for those who have a profile
 
     try:

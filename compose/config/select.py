@@ -9,9 +9,12 @@ from pycompose.errors import Location, unknown_service
 
 
 def split_by_profiles(root: Map, profiles: Iterable[str], named: Iterable[str]) -> tuple[Map, Map]:
-    """Return (enabled, disabled) services. Naming a service activates its profiles. Raises UnknownService."""
+    """Return (enabled, disabled) services. Naming a service activates its profiles. Raises UnknownService.
+
+    Where no profile is asked for, the one without a name is, as in Compose: `profiles: ["", x]` is on by default.
+    """
     services: Map = root.get("services") or Map()
-    active = set(profiles)
+    active = set(profiles) or {""}
     for name in named:
         if name not in services:
             raise unknown_service(name, services)

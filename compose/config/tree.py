@@ -6,6 +6,7 @@ A mark is libyaml's: `name` (of the file), `line`, `column`, both from 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pycompose.errors import Location
@@ -65,6 +66,15 @@ def clone(node: Any) -> Any:
     if isinstance(node, Tagged):
         return Tagged(node.tag, clone(node.value))
     return node
+
+
+def from_plain(value: Any) -> Any:
+    """Return dicts and lists as nodes of a tree; they come from no file."""
+    if isinstance(value, Mapping):
+        return Map({str(key): from_plain(item) for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return Seq([from_plain(item) for item in value])
+    return value
 
 
 def marks(container: Any, key: Key) -> tuple[Any, Any]:

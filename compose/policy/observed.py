@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.state import Status
-from pycompose.labels import CONFIG_HASH, DEPENDS_ON, NUMBER, ONEOFF, PROJECT, REPLACE, SERVICE
+from pycompose.labels import (
+    CONFIG_HASH,
+    DEPENDS_ON,
+    HOOK,
+    NETWORK,
+    NUMBER,
+    ONEOFF,
+    PROJECT,
+    REPLACE,
+    SERVICE,
+    VOLUME,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,12 +51,17 @@ class EndpointRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeRecord:
-    """`run/containers/ID/runtime.json`: what a start has set up, and whether somebody asked for the end."""
+    """`run/containers/ID/runtime.json`: what a start has set up, and whether somebody asked for the end.
+
+    `restarting`: another start follows the run that began at `after_ns` (ContainerState.started_ns).
+    """
 
     ports: tuple[PortBinding, ...] = ()
     endpoints: tuple[EndpointRecord, ...] = ()
+    exposed: tuple[str, ...] = ()
     stopped: bool = False
     restarting: bool = False
+    after_ns: int = 0
     restarts: int = 0
 
 
@@ -94,8 +110,13 @@ class ObservedContainer:
 
     @property
     def oneoff(self) -> bool:
-        """Whether `run` made it."""
-        return self.config.labels.get(ONEOFF, "False") == "True"
+        """Whether it is none of the service's replicas: `run` has made it, or a hook runs in it."""
+        return self.config.labels.get(ONEOFF, "False") == "True" or bool(self.hook)
+
+    @property
+    def hook(self) -> str:
+        """Kind of the hook that it was made for ("pre_start"), "" for others."""
+        return self.config.labels.get(HOOK, "")
 
     @property
     def replaces(self) -> str:
@@ -116,7 +137,13 @@ class ObservedContainer:
     def running(self) -> bool:
         """Whether its process exists (running, paused) or is about to again (restarting)."""
         runs = self.state.status in (Status.RUNNING, Status.PAUSED)
-        return runs or self.active or self.runtime.restarting
+        return runs or self.active or self.waits
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has ended and is about to start again; while it does, the files still tell of the last run."""
+        ended = self.state.status is Status.EXITED and self.runtime.restarting
+        return ended and self.runtime.after_ns == self.state.started_ns
 
     @property
     def dependencies(self) -> tuple[str, ...]:
@@ -135,19 +162,24 @@ class ObservedContainer:
 class ObservedResource:
     """A network or a volume of the machine, by its labels.
 
-    `made_from` is the hash of the configuration that it was made from, "" when nobody knows; `project` has made it. An
-    `anonymous` volume belongs to one container.
+    `made_from` is the hash of the configuration that it was made from, "" when nobody knows; `project` has made it for
+    what its compose file calls `key`. An `anonymous` volume belongs to one container.
     """
 
     made_from: str = ""
     project: str = ""
+    key: str = ""
     anonymous: bool = False
 
     @classmethod
     def of(cls, labels: Mapping[str, str], *, anonymous: bool = False) -> ObservedResource:
         """Return what its labels say."""
-        made_from, project = labels.get(CONFIG_HASH, ""), labels.get(PROJECT, "")
-        return cls(made_from=made_from, project=project, anonymous=anonymous)
+        return cls(
+            made_from=labels.get(CONFIG_HASH, ""),
+            project=labels.get(PROJECT, ""),
+            key=labels.get(NETWORK, "") or labels.get(VOLUME, ""),
+            anonymous=anonymous,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,5 +219,10 @@ class Observed:
 
 def orphans(project: Project, observed: Observed) -> list[ObservedContainer]:
     """Return the containers whose service the project no longer has (disabled ones count as had)."""
-    known = {*project.services, *project.disabled_services}
+    known = known_services(project)
     return [item for item in observed.containers if item.service not in known and not item.oneoff]
+
+
+def known_services(project: Project) -> set[str]:
+    """Return the services that the project has, disabled ones included."""
+    return {*project.services, *project.disabled_services}

@@ -2,7 +2,7 @@
 
     [] -> #1 CreateNetwork demo_default, not found
     [1] -> #2 CreateContainer demo-web-1, no existing container
-    [2] -> #3 RunInitContainer demo-web-pre-start-0, has not succeeded yet
+    [2] -> #3 RunInitContainer demo-web-pre_start-0, has not succeeded yet
     [2,3] -> #4 StartContainer demo-web-1, created by #2
 
 Whoever makes a plan has decided: supervisor/execute.py walks it, supervisor/operations.py does what each operation says
@@ -68,7 +68,7 @@ class CreateContainer:
 class RunInitContainer:
     """Run a `pre_start` hook of a service to its end, for the container that waits for it (as in StartContainer).
 
-    The init container is named after `name`.
+    The init container is called `name`.
     """
 
     service: str
@@ -133,12 +133,17 @@ class AwaitService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopContainer:
-    """Stop a container; `timeout_s` None is its own grace period."""
+    """Stop a container; `timeout_s` None is its own grace period, `signal` 0 its own signal.
+
+    One that is `replaced` goes without a word.
+    """
 
     id: str
     name: str
     service: str
     timeout_s: float | None = None
+    signal: int = 0
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """Desired and observed in, a plan out: pure, so that every decision can be read as text and tested as data.
 
 The rules are Docker Compose's (docker/compose pkg/compose, `reconcile`): recreate when the configuration hash, the
-image, a network, a volume or the container whose namespace is shared has changed; start what is merely stopped; leave
-the rest alone. A replacement is created before the old container is stopped, so that bad input loses nothing.
+image, a network, a volume or the container whose namespace is shared has changed, or somebody has taken it off a
+network; start what is merely stopped; leave the rest alone. A replacement is created before the old container is
+stopped, so that bad input loses nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import VolumeInUse
+from pycompose.engine.state import Status
+from pycompose.model import DEFAULT_BRIDGE
 from pycompose.policy.observed import orphans
 from pycompose.policy.options import Recreate
 from pycompose.policy.plan import (
@@ -30,12 +33,12 @@ from pycompose.policy.plan import (
     touched,
 )
 from pycompose.policy.replicas import can_start_first, choose, container_name, diverged
-from pycompose.policy.resources import changed, networks_of, volumes_of
+from pycompose.policy.resources import changed, networks_of, renamed, volumes_of
 from pycompose.policy.sharing import joined_services
 from pycompose.policy.startup import Startup, check_not_paused, start_existing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pycompose.model import Network, Project, Service, Volume
     from pycompose.policy.observed import Observed, ObservedContainer
@@ -99,22 +102,27 @@ class _Planner:
             for orphan in orphans(self.project, self.observed)
         ]
         for container in self.observed.containers:
-            if container.oneoff and not container.running:
+            if container.oneoff and not container.running and not container.hook:
                 self._remove(container, "a one-off that has ended")
         return found
 
     # ------------------------------------------------------------------ networks and volumes
 
     def _networks(self, services: Iterable[Service]) -> None:
-        """Make the networks that aren't there, and anew those that aren't what the file says."""
+        """Make the networks that aren't there, and anew those that aren't what the file says, or had another name."""
         for key in sorted(self.project.networks if self.options.all_resources else networks_of(services)):
             network = self.project.networks[key]
             there = self.observed.networks.get(network.name)
-            if there is None:
+            if network.name == DEFAULT_BRIDGE:
+                continue  # the machine's, and made by whoever starts first
+            old = renamed(self.project, network, self.observed) if there is None else ""
+            if old:
+                self.networks[key] = self._replace_network(network, old)
+            elif there is None:
                 cause = "external" if network.external else "not found"
                 self.networks[key] = self.result.add(CreateNetwork(key=key, name=network.name), cause)
-            elif changed(network, there):
-                self.networks[key] = self._replace_network(network)
+            elif there.project == self.observed.project and changed(network, there):
+                self.networks[key] = self._replace_network(network, network.name)
 
     def _volumes(self, services: Iterable[Service]) -> None:
         """Make the volumes that aren't there, and anew those that have changed and whose data may be lost."""
@@ -127,14 +135,17 @@ class _Planner:
             elif changed(volume, there) and key in self.options.expendable:
                 self.volumes[key] = self._replace_volume(volume)
 
-    def _replace_network(self, network: Network) -> int:
-        """Make a network anew; everybody on it has to leave it first, and is started again afterwards."""
+    def _replace_network(self, network: Network, old: str) -> int:
+        """Make a network anew that is called `old`; everybody on it has to leave it first, and is started afterwards.
+
+        One that gets another name may stay, if others are on it.
+        """
         self.remade.add(network.key)
-        users = [s for s in self.project.services.values() if network.key in networks_of([s])]
-        stops = self._stop_all(users, f"network {network.name} changed")
-        remove = self.result.add(
-            RemoveNetwork(name=network.name, optional=False), "configuration changed", *stops
-        )
+        moves = old != network.name
+        changes = f"network {old} " + (f"becomes {network.name}" if moves else "changed")
+        stops = self._stop_users(network.key, networks_of, changes)
+        cause = f"becomes {network.name}" if moves else "configuration changed"
+        remove = self.result.add(RemoveNetwork(name=old, optional=moves), cause, *stops, *self.gone)
         return self.result.add(
             CreateNetwork(key=network.key, name=network.name), f"replaces #{remove}", remove
         )
@@ -146,24 +157,23 @@ class _Planner:
                 f"volume {volume.name}: in use by {', '.join(users_elsewhere)}",
                 hint="remove the containers first",
             )
-        users = [s for s in self.project.services.values() if volume.key in volumes_of([s])]
-        stops = self._stop_all(users, f"volume {volume.name} changed")
-        remove = self.result.add(RemoveVolume(name=volume.name), "configuration changed", *stops)
+        stops = self._stop_users(volume.key, volumes_of, f"volume {volume.name} changed")
+        remove = self.result.add(RemoveVolume(name=volume.name), "configuration changed", *stops, *self.gone)
         create = CreateVolume(key=volume.key, name=volume.name)
         return self.result.add(create, f"replaces #{remove}", remove)
 
-    def _stop_all(self, services: Iterable[Service], cause: str) -> list[int]:
-        """Stop what runs of the services."""
+    def _stop_users(self, key: str, used: Callable[[Iterable[Service]], set[str]], cause: str) -> list[int]:
+        """Stop what runs of the services that are said to use a network or volume, or were when they were made."""
         return [
             self._stop(container, cause)
-            for service in services
+            for service in self.project.services.values()
             for container in self.observed.of_service(service.name)
-            if container.running
+            if container.running and key in used([service, container.definition or service])
         ]
 
     # ------------------------------------------------------------------ stopping for the sake of others
 
-    def _stop(self, container: ObservedContainer, cause: str, *after: int) -> int:
+    def _stop(self, container: ObservedContainer, cause: str, *after: int, replaced: bool = False) -> int:
         """Add the stop of a container, once."""
         if container.id not in self.stopped:
             operation = StopContainer(
@@ -171,6 +181,7 @@ class _Planner:
                 name=container.name,
                 service=container.service,
                 timeout_s=self.options.timeout_s,
+                replaced=replaced,
             )
             self.stopped[container.id] = self.result.add(operation, cause, *after)
         return self.stopped[container.id]
@@ -211,10 +222,15 @@ class _Planner:
         numbers = {c.number for c in keep}
         resources = [
             *self.gone,
+            *self._remove_kept_hooks(service),
             *(removed[c.id] for c in surplus if c.half_way or c.number in numbers),
             *(self.networks.get(endpoint.network, 0) for endpoint in service.networks),
             *(self.volumes.get(volume.source, 0) for volume in service.volumes if volume.kind == "volume"),
-            *(number for other in joined_services(service) for number in self.created.get(other, ())),
+            *(
+                number
+                for other in joined_services(self.project, service)
+                for number in self.created.get(other, ())
+            ),
         ]
         starts: list[int] = []
         names = {container.number: container.name for container in keep}
@@ -231,6 +247,14 @@ class _Planner:
             starts += self._create(service, number, resources)
         self.startup.started[service.name] = starts
         self.startup.names[service.name] = tuple(names[number] for number in sorted(names))
+
+    def _remove_kept_hooks(self, service: Service) -> list[int]:
+        """Remove the init containers that have failed and were kept to be looked at."""
+        return [
+            self._remove(container, "an init container that has failed")
+            for container in self.observed.containers
+            if container.hook and container.service == service.name
+        ]
 
     def _must_recreate(self, service: Service, container: ObservedContainer) -> str:
         """Return why the container has to be replaced, or ""."""
@@ -249,9 +273,26 @@ class _Planner:
         for volume in service.volumes:
             if volume.kind == "volume" and volume.source in self.volumes:
                 return f"volume {self.project.volumes[volume.source].name} is new"
-        for other in joined_services(service):
+        for other in joined_services(self.project, service):
             if other in self.recreated:
                 return f"{other}, whose namespace or volumes it shares, is recreated"
+        return self._cut_off(service, container)
+
+    def _cut_off(self, service: Service, container: ObservedContainer) -> str:
+        """Return what a container that runs has lost since it was started, or ""."""
+        if container.state.status is not Status.RUNNING:
+            return ""
+        there = {other.id for other in self.observed.containers}
+        namespaces = container.config.namespaces
+        for mode in (namespaces.network, namespaces.pid, namespaces.ipc):
+            kind, _, other = mode.partition(":")
+            if kind == "container" and other not in there and joined_services(self.project, service):
+                return "the container whose namespace it shares is gone"
+        connected = {endpoint.network for endpoint in container.runtime.endpoints}
+        for endpoint in service.networks:
+            name = self.project.networks[endpoint.network].name
+            if name not in connected and endpoint.network not in self.networks:
+                return f"it was taken off network {name}"
         return ""
 
     def _revive(self, service: Service, container: ObservedContainer, resources: list[int]) -> list[int]:
@@ -294,9 +335,8 @@ class _Planner:
         self.created.setdefault(service.name, []).append(create)
         last = create
         if old.running:
-            last = self._stop(
-                old, f"replaced by #{create}", create, *self._stop_dependants(service.name, create)
-            )
+            dependants = self._stop_dependants(service.name, create)
+            last = self._stop(old, f"replaced by #{create}", create, *dependants, replaced=True)
         remove = RemoveContainer(id=old.id, name=old.name, service=service.name, replaced=True)
         last = self.result.add(remove, f"replaced by #{create}", create, last)
         return self._start(service, old.number, last)
@@ -321,7 +361,8 @@ class _Planner:
         self.created.setdefault(service.name, []).append(create)
         operation = StartFirst(service=service.name, number=old.number, name=name)
         start = self.startup.add(service, operation, f"created by #{create}", create, hooks_of=service)
-        stop = self._stop(old, f"replaced by #{create}", start, *self._stop_dependants(service.name, start))
+        dependants = self._stop_dependants(service.name, start)
+        stop = self._stop(old, f"replaced by #{create}", start, *dependants, replaced=True)
         remove = self.result.add(
             RemoveContainer(id=old.id, name=old.name, service=service.name, replaced=True),
             f"replaced by #{create}",

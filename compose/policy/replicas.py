@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def container_name(project: Project, service: Service, number: int) -> str:
     """Return the name of a replica: `container_name`, or project-service-number."""
-    return service.container_name or f"{project.name}-{service.name}-{number}"
+    return service.container_name or project.joined(service.name, str(number))
 
 
 def diverged(service: Service, container: ObservedContainer, image_id: str) -> str:

@@ -83,7 +83,8 @@ def taken_down(
     """Return the containers that `down` is about, as in Compose.
 
     What a profile switches off stays. Orphans of an earlier compose file, and what `run` has made, stay unless they
-    are asked for; but not what `run --rm` has made and could not remove: a disk was full, or somebody was killed.
+    are asked for; but not what `run --rm` has made and could not remove: a disk was full, or somebody was killed. Init
+    containers that have failed go with their service.
     """
     chosen = selected(observed, services, oneoffs=remove_orphans)
     if project is not None and not services:
@@ -93,6 +94,6 @@ def taken_down(
     overdue = [
         c
         for c in selected(observed, services, oneoffs=True)
-        if c.oneoff and c.auto_remove and not c.running and c not in chosen
+        if (c.hook or (c.oneoff and c.auto_remove and not c.running)) and c not in chosen
     ]
     return chosen + overdue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pycompose.model import Service
+    from pycompose.model import Project, Service
 
 
 def joined_modes(service: Service) -> list[str]:
@@ -19,9 +19,11 @@ def joined_modes(service: Service) -> list[str]:
     return [mode for mode in dict.fromkeys(modes) if mode.startswith(("service:", "container:"))]
 
 
-def joined_services(service: Service) -> list[str]:
-    """Return the services of the project among them."""
-    return [mode.removeprefix("service:") for mode in joined_modes(service) if mode.startswith("service:")]
+def joined_services(project: Project, service: Service) -> list[str]:
+    """Return the services of the project among them, also those whose container is called by its name."""
+    owners = project.container_owners() if service.joined_containers() else {}
+    found = [mode.removeprefix("service:") for mode in joined_modes(service) if mode.startswith("service:")]
+    return [*found, *(owners[name] for name in service.joined_containers() if name in owners)]
 
 
 def volume_sources(service: Service) -> list[tuple[str, bool]]:

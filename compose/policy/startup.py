@@ -12,8 +12,18 @@ from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import StateError
 from pycompose.engine.state import Status
 from pycompose.model import Condition
-from pycompose.policy.plan import AwaitService, Plan, RunInitContainer, StartContainer, StartFirst
+from pycompose.policy.plan import (
+    AwaitService,
+    Plan,
+    RunInitContainer,
+    StartContainer,
+    StartFirst,
+    StopContainer,
+)
 from pycompose.policy.teardown import stop_order, stop_plan
+
+# What an init container's label and name say.
+PRE_START = "pre_start"
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -124,7 +134,7 @@ class Startup:
                 service=service.name,
                 number=start.number,
                 index=index,
-                name=f"{self.project.name}-{service.name}-pre-start-{index}",
+                name=self.project.joined(service.name, PRE_START, str(index)),
                 id=start.id,
             )
             last = self.last_hook.get(service.name, 0)
@@ -168,16 +178,66 @@ def start_plan(containers: Collection[ObservedContainer], services: Collection[s
     return plan
 
 
-def restart_plan(containers: Collection[ObservedContainer], timeout_s: float | None = None) -> Plan:
+def restart_plan(
+    containers: Collection[ObservedContainer], timeout_s: float | None = None, signal: int = 0
+) -> Plan:
     """Return the plan that stops containers, dependants first, and then starts all, what they depend on first.
 
-    No condition is waited for: what ran before runs again, whether or not a dependency gets well.
+    No condition is waited for: what ran before runs again, whether or not a dependency gets well. Those that ask to be
+    restarted with a dependency (`depends_on.restart`) are left alone until it has met their condition: one that never
+    does is a failure, and they run on.
     """
-    plan = stop_plan(containers, timeout_s=timeout_s)
+    services = {container.service for container in containers}
+    following = {
+        container.service: [
+            dependency
+            for dependency in container.depends_on
+            if dependency.restart and dependency.service in services
+        ]
+        for container in containers
+    }
+    chosen = [container for container in containers if not following[container.service]]
+    plan = stop_plan(chosen, timeout_s=timeout_s, signal=signal)
     stops = [node.number for node in plan.nodes]
+    names: dict[str, list[str]] = {}
+    for container in sorted(containers, key=lambda c: c.number):
+        names.setdefault(container.service, []).append(container.name)
     starts: dict[str, list[int]] = {}
     for container in reversed(stop_order(containers)):
-        needed = (number for name in container.dependencies for number in starts.get(name, ()))
-        number = plan.add(start_existing(container), container.state.status.value, *stops, *needed)
+        needed = [
+            number
+            for name in container.dependencies
+            if not following.get(name)
+            for number in starts.get(name, ())
+        ]
+        if following[container.service]:
+            after = _followed(plan, following[container.service], starts, names)
+            if container.running:
+                stop = StopContainer(
+                    id=container.id,
+                    name=container.name,
+                    service=container.service,
+                    timeout_s=timeout_s,
+                    signal=signal,
+                )
+                after = [plan.add(stop, "a dependency was restarted", *after)]
+        else:
+            after = stops
+        number = plan.add(start_existing(container), container.state.status.value, *after, *needed)
         starts.setdefault(container.service, []).append(number)
     return plan
+
+
+def _followed(
+    plan: Plan, dependencies: list[Dependency], starts: dict[str, list[int]], names: dict[str, list[str]]
+) -> list[int]:
+    """Add the waits for dependencies that are restarted; return what a dependant's restart comes after."""
+    nodes: list[int] = []
+    for dependency in dependencies:
+        started = starts.get(dependency.service, [])
+        if dependency.condition is Condition.STARTED:
+            nodes += started
+        else:
+            wait = await_service(dependency, names[dependency.service])
+            nodes.append(plan.add(wait, "a dependant is restarted with it", *started))
+    return nodes

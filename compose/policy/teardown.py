@@ -29,6 +29,7 @@ def stop_plan(
     containers: Iterable[ObservedContainer],
     *,
     timeout_s: float | None = None,
+    signal: int = 0,
     remove: bool = False,
     volumes: bool = False,
 ) -> Plan:
@@ -38,20 +39,20 @@ def stop_plan(
     """
     plan = Plan()
     by_service = _by_service(containers)
+    by_dependency = _dependants(by_service)
     stops: dict[str, list[int]] = {}
     for service in _dependants_first(by_service):
-        dependants = [
-            number
-            for other, members in by_service.items()
-            if any(service in member.dependencies for member in members)
-            for number in stops.get(other, [])
-        ]
+        dependants = [number for other in by_dependency[service] for number in stops.get(other, [])]
         numbers = []
         for container in by_service[service]:
             last = 0
             if container.running:
                 stop = StopContainer(
-                    id=container.id, name=container.name, service=service, timeout_s=timeout_s
+                    id=container.id,
+                    name=container.name,
+                    service=service,
+                    timeout_s=timeout_s,
+                    signal=signal,
                 )
                 last = plan.add(stop, "asked for", *dependants)
                 numbers.append(last)
@@ -77,19 +78,22 @@ def _by_service(containers: Iterable[ObservedContainer]) -> dict[str, list[Obser
     return found
 
 
+def _dependants(by_service: Mapping[str, list[ObservedContainer]]) -> dict[str, list[str]]:
+    """Return for each service the services of which a container depends on it."""
+    found: dict[str, list[str]] = {service: [] for service in by_service}
+    for other, members in by_service.items():
+        for service in dict.fromkeys(name for member in members for name in member.dependencies):
+            if service in found:
+                found[service].append(other)
+    return found
+
+
 def _dependants_first(by_service: Mapping[str, list[ObservedContainer]]) -> list[str]:
     """Return the services so that each comes after all that depend on it; leftovers of a cycle come last."""
-    waiting = {
-        service: {
-            other
-            for other, members in by_service.items()
-            if other != service and any(service in member.dependencies for member in members)
-        }
-        for service in by_service
-    }
+    waiting = {service: {*others} - {service} for service, others in _dependants(by_service).items()}
     order: list[str] = []
     while waiting:
-        ready = sorted(service for service, dependants in waiting.items() if not dependants - set(order))
+        ready = sorted(service for service, dependants in waiting.items() if dependants.isdisjoint(waiting))
         if not ready:
             return order + sorted(waiting)
         for service in ready:
@@ -108,7 +112,8 @@ def down_plan(observed: Observed, project: Project | None, options: TeardownOpti
     removals = [node.number for node in plan.nodes if isinstance(node.operation, RemoveContainer)]
     for name in _own_networks(observed, project) if not options.services else ():
         plan.add(RemoveNetwork(name=name), "asked for", *removals)
-    stays = [container for container in observed.containers if container not in chosen]
+    gone = {container.id for container in chosen}
+    stays = [container for container in observed.containers if container.id not in gone]
     for name in _own_volumes(observed, project, stays) if options.volumes else ():
         plan.add(RemoveVolume(name=name), "asked for", *removals)
     return plan
@@ -126,7 +131,10 @@ def _own_networks(observed: Observed, project: Project | None) -> list[str]:
 def _own_volumes(
     observed: Observed, project: Project | None, stays: Iterable[ObservedContainer]
 ) -> list[str]:
-    """Return the volumes that go: anonymous ones and those of the compose file, if there is one, that nobody has."""
+    """Return the volumes that go: those of the compose file, if there is one, that nobody has.
+
+    Anonymous ones go with their containers, and stay when those have gone without them: as with Compose.
+    """
     declared = (
         {volume.name for volume in project.volumes.values() if not volume.external} if project else None
     )
@@ -136,5 +144,6 @@ def _own_volumes(
         for name, volume in observed.volumes.items()
         if volume.project == observed.project
         and name not in used
-        and (declared is None or volume.anonymous or name in declared)
+        and not volume.anonymous
+        and (declared is None or name in declared)
     )

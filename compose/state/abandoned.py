@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import PycomposeError
+from pycompose.engine.paths import BUILDS
 from pycompose.networking.api import Networking
+from pycompose.networking.model import DEFAULT_BRIDGE
 from pycompose.state.ownership import answers, forget, lock_now
 from pycompose.state.snapshot import claims
 from pycompose.state.users import network_users
@@ -30,7 +33,7 @@ def clear_abandoned(paths: StatePaths) -> list[str]:
     except FileNotFoundError:
         return removed
     for project in projects:
-        if not claims(paths, project):
+        if not project.startswith(BUILDS) and not claims(paths, project):
             try:
                 removed += _clear(paths, project)
             except* (PycomposeError, OSError) as failures:
@@ -42,7 +45,11 @@ def _clear(paths: StatePaths, project: str) -> list[str]:
     """Remove what is left of the project, if nobody is there; return its networks, none while somebody is on one."""
     try:
         fd = lock_now(paths.project_run(project))
-    except (BlockingIOError, FileNotFoundError):
+    except BlockingIOError:
+        return []
+    except FileNotFoundError:  # killed between making the directory and the lock, or on its way
+        with contextlib.suppress(OSError):
+            os.rmdir(paths.project_run(project))
         return []
     try:
         # A keeper that lives starts a supervisor, or has just been started.
@@ -55,6 +62,10 @@ def _clear(paths: StatePaths, project: str) -> list[str]:
                 names = []
             else:
                 networking.cleanup(project)
+            # Nobody's, and so left by the last project that had a container there.
+            if DEFAULT_BRIDGE not in network_users(paths) and networking.remove_unused(DEFAULT_BRIDGE):
+                names.append(DEFAULT_BRIDGE)
+            networking.close_firewalls(paths.project_run(project) / "firewall.json")
         finally:
             networking.close()
         forget(paths, project, keep_log=False)

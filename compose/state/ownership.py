@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import socket
 import time
 from typing import TYPE_CHECKING
 
+from pycompose.engine.errors import StateError
 from pycompose.engine.statedirs import make_directory
 from pycompose.errors import SupervisorError
 from pycompose.ipc.protocol import short_path
@@ -33,7 +33,7 @@ def lock(paths: StatePaths, project: str) -> int | None:
     while time.monotonic() < deadline:
         make_directory(directory)
         try:
-            return lock_now(directory)
+            return lock_now(directory, create=True)
         except FileNotFoundError:
             continue
         except BlockingIOError:
@@ -47,12 +47,14 @@ def lock(paths: StatePaths, project: str) -> int | None:
     )
 
 
-def lock_now(directory: Path) -> int:
-    """Return the lock; raises BlockingIOError while another process has it, FileNotFoundError without a directory.
+def lock_now(directory: Path, *, create: bool = False) -> int:
+    """Return the lock; raises BlockingIOError while another process has it, FileNotFoundError when there is none.
 
-    The directory goes with the project, so a lock counts only while its file is still the one that is there.
+    The directory goes with the project, so a lock counts only while its file is still the one that is there. Only who
+    means to stay may `create` it: made by somebody who looks, it keeps a directory that is being removed.
     """
-    fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    fd = os.open(directory / "lock", flags, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not os.path.samestat(os.fstat(fd), os.stat(directory / "lock")):
@@ -85,10 +87,17 @@ def is_held(paths: StatePaths, project: str) -> bool:
 
 def forget(paths: StatePaths, project: str, *, keep_log: bool) -> None:
     """Remove what is left of the project's own state, under its lock; containers that exist keep it."""
+    import shutil  # noqa: PLC0415 - 2 ms of each start of a supervisor, which needs it at its end
+
     run = paths.project_run(project)
     if claims(paths, project):
         (run / "supervisor.json").unlink(missing_ok=True)
         return
+    if (paths.project(project) / "hosts.json").exists():
+        from pycompose.state import hosts_file  # noqa: PLC0415 - few projects are known by name outside
+
+        with contextlib.suppress(StateError):  # names that lead nowhere are no reason to stay
+            hosts_file.disable(paths, project)
     if not keep_log:
         shutil.rmtree(paths.project(project), ignore_errors=True)
     shutil.rmtree(run, ignore_errors=True)

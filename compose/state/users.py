@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
+from pycompose.engine.paths import BUILDS, DOCKER_SOCKETS
 from pycompose.state.snapshot import read_container
 
 if TYPE_CHECKING:
@@ -12,25 +14,42 @@ if TYPE_CHECKING:
 
     from pycompose.engine.config import Mount
     from pycompose.engine.paths import StatePaths
+    from pycompose.model import Port
     from pycompose.policy.observed import ObservedContainer
 
 
 def all_containers(paths: StatePaths) -> Iterator[ObservedContainer]:
-    """Yield every container of the machine, by id."""
+    """Yield every container of the machine, by id; what steps of builds run in are none."""
     try:
-        ids = sorted(entry.name for entry in paths.containers.iterdir())
+        ids = sorted(os.listdir(paths.containers))
     except FileNotFoundError:
         return
     for container_id in ids:
         container = read_container(paths, container_id)
-        if container is not None:
+        if container is not None and not container.config.project.startswith(BUILDS):
             yield container
+
+
+def port_holder(paths: StatePaths, port: Port) -> ObservedContainer | None:
+    """Return the running container that publishes the first host port that `port` asks for, None without one."""
+    number = port.published[0] if port.published else 0
+    for container in all_containers(paths):
+        for binding in container.runtime.ports if container.running else ():
+            same = {port.host_ip, binding.host_ip} & {"", "0.0.0.0", "::"} or port.host_ip == binding.host_ip  # noqa: S104
+            if same and (binding.host_port, binding.protocol) == (number, port.protocol):
+                return container
+    return None
 
 
 def volume_of(paths: StatePaths, mount: Mount) -> str:
     """Return the name of the volume that is mounted, "" for a mount of something else."""
     root = f"{paths.volumes}/"
     return mount.source.removeprefix(root).split("/", 1)[0] if mount.source.startswith(root) else ""
+
+
+def source_of(paths: StatePaths, container_id: str, mount: Mount) -> str:
+    """Return what a mount shows as its service names it: in Docker's socket's place there is one of our own."""
+    return DOCKER_SOCKETS[0] if mount.source == str(paths.api_socket(container_id)) else mount.source
 
 
 def volume_users(paths: StatePaths) -> dict[str, list[ObservedContainer]]:

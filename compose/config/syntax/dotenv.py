@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pycompose.config.syntax.predefined import predefined
 from pycompose.config.syntax.template import Lookup, TemplateError, substitute
 from pycompose.config.warnings import Warnings
 from pycompose.errors import ConfigError, Location
@@ -170,8 +171,11 @@ class _Parser:
         except TemplateError as error:
             raise _error(self._name, self._line, str(error)) from None
 
-    def _unset(self, name: str) -> None:
-        self._warnings.unset(name, Location(self._name, self._line, 1))
+    def _unset(self, name: str) -> str:
+        value = predefined(name, self._lookup)
+        if value is None:
+            self._warnings.unset(name, Location(self._name, self._line, 1))
+        return value or ""
 
     def _lookup(self, name: str) -> str | None:
         outer = self._outer(name)

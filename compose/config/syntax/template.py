@@ -37,11 +37,11 @@ class Variable:
     alternate: str = ""
 
 
-def substitute(text: str, lookup: Lookup, on_unset: Callable[[str], None], depth: int = 0) -> str:
+def substitute(text: str, lookup: Lookup, on_unset: Callable[[str], str], depth: int = 0) -> str:
     """Return `text` with its variables replaced.
 
     `lookup` gives None for a variable that isn't set; `on_unset` is told the name of each one that is used without
-    an operator. Raises TemplateError.
+    an operator, and says what stands in its place. Raises TemplateError.
     """
     if "$" not in text:
         return text
@@ -53,9 +53,7 @@ def substitute(text: str, lookup: Lookup, on_unset: Callable[[str], None], depth
         name, operator, word = piece
         value = lookup(name)
         if not operator:
-            if value is None:
-                on_unset(name)
-            parts.append(value or "")
+            parts.append(on_unset(name) if value is None else value)
             continue
         present = bool(value) if operator[0] == ":" else value is not None
         if operator[-1] == "+":
