@@ -67,6 +67,7 @@ class Adoption:
         records = {c.id: (read_service(paths, c.id), read_runtime(paths, c.id)) for c in fresh}
         running = [(c.config, *records[c.id]) for c in fresh if c.running]
         await blocking(self._wiring.adopt_containers, running)
+        await blocking(runtime.adopt_api_sockets, [config for config, _, _ in running])
         for container in fresh:
             await self._adopt(container, *records[container.id])
         for container in containers:
@@ -99,6 +100,7 @@ class Adoption:
         """
         await self._stdio.restore()
         await blocking(self._wiring.hold_sockets)
+        await blocking(self._runtime.hold_api_sockets)
         containers, _ = await blocking(observe_containers, self._runtime.paths, self._runtime.project)
         states = {container.id: container.state for container in containers}
         for container_id, tracked in list(self._lifecycle.tracked.items()):

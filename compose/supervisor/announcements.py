@@ -33,6 +33,15 @@ if TYPE_CHECKING:
 CONDITION_DONE = {Condition.STARTED: "Started", Condition.HEALTHY: "Healthy", Condition.COMPLETED: "Exited"}
 
 
+def orphans_found(names: Iterable[str]) -> Event:
+    """Return the warning about containers whose service isn't in the file."""
+    text = (
+        f"Found orphan containers ([{', '.join(names)}]) for this project. If you removed or renamed this service in "
+        "your compose file, you can run this command with the --remove-orphans flag to clean it up."
+    )
+    return Event(subject="", text=text, phase=Phase.WARNING)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
     """What people are told about an operation: of whom, before it, and when it is done; "" is nothing."""
@@ -60,7 +69,7 @@ def _words(operation: Operation) -> tuple[str, str, str]:
         case RemoveVolume():
             return "Volume", "Removing", "Removed"
         case CreateContainer() if operation.replaces:
-            return "Container", "Recreate", "Recreated"
+            return "Container", "Recreate", ""
         case CreateContainer():
             return "Container", "Creating", "Created"
         case RunInitContainer():
@@ -71,11 +80,13 @@ def _words(operation: Operation) -> tuple[str, str, str]:
             return "Container", "", "Running"
         case AwaitService():
             return "Container", "Waiting", CONDITION_DONE[operation.condition]
-        case StopContainer():
+        case StopContainer() if not operation.replaced:
             return "Container", "Stopping", "Stopped"
         case RemoveContainer() if not operation.replaced:
             return "Container", "Removing", "Removed"
-        case RemoveContainer() | RenameContainer():
+        case RemoveContainer():
+            return "Container", "", "Recreated"
+        case StopContainer() | RenameContainer():
             return "Container", "", ""
         case _:
             assert_never(operation)
@@ -85,10 +96,11 @@ def rehearse(plan: Plan, sink: Sink) -> None:
     """Tell what performing the plan would tell, with its causes."""
     for node in plan.nodes:
         for step in announced(node.operation):
+            details = f"({node.cause})"
             if step.working:
-                sink(Event(subject=step.subject, text=step.working, phase=Phase.WORKING))
+                early = "" if step.done else details
+                sink(Event(subject=step.subject, text=step.working, phase=Phase.WORKING, details=early))
             if step.done:
-                details = f"({node.cause})"
                 sink(Event(subject=step.subject, text=step.done, phase=Phase.DONE, details=details))
 
 

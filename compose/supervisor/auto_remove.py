@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection, Iterator
 
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.tasks import BackgroundTasks
@@ -24,11 +26,23 @@ class AutoRemove:
         self._remove = remove
         self._tasks = tasks
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._kept: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def keeping(self, container_ids: Collection[str]) -> Iterator[None]:
+        """Keep containers whose end isn't the end of them: they are started again (`restart`)."""
+        self._kept.update(container_ids)
+        try:
+            yield
+        finally:
+            self._kept.subtract(container_ids)
 
     def ended(self, tracked: TrackedContainer) -> None:
         """Begin to remove a container that has ended, or never came to run, if it isn't to be kept."""
         container_id = tracked.config.id
-        if tracked.record.auto_remove and container_id not in self._under_way:
+        if not tracked.record.auto_remove or self._kept[container_id] > 0:
+            return
+        if container_id not in self._under_way:
             removal = self._under_way[container_id] = self._tasks.start(self._work(tracked))
             removal.add_done_callback(lambda _: self._under_way.pop(container_id, None))
 

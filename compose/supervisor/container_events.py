@@ -27,11 +27,18 @@ class ContainerEvents:
         self._journal = EventJournal(journal, JOURNAL_BYTES)
         self._recent: deque[ContainerEvent] = deque(maxlen=RECENT_EVENTS)
         self.subscribers: set[Peer] = set()
+        self.background: set[Peer] = set()
 
-    def publish(self, event: ContainerEvent) -> None:
-        """Write an event down, and send it to all subscribers."""
-        self._recent.append(event)
-        self._journal.append(event.to_json())
+    def leave(self, peer: Peer) -> None:
+        """Tell somebody nothing any more."""
+        self.subscribers.discard(peer)
+        self.background.discard(peer)
+
+    def publish(self, event: ContainerEvent, *, kept: bool) -> None:
+        """Send an event to all subscribers; one that is `kept` is written down first."""
+        if kept:
+            self._recent.append(event)
+            self._journal.append(event.to_json())
         for peer in list(self.subscribers):
             peer.send(ContainerMessage(container=event))
 

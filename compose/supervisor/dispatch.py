@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from pycompose.engine.errors import KeeperLost, PycomposeError
 from pycompose.errors import SupervisorError
 from pycompose.ipc import requests
-from pycompose.ipc.messages import session_message
+from pycompose.ipc.messages import PreparedMessage, session_message
 from pycompose.supervisor.handlers.container import ContainerHandlers
 from pycompose.supervisor.handlers.network import NetworkHandlers
 from pycompose.supervisor.handlers.project import ProjectHandlers
 from pycompose.supervisor.handlers.session import SessionHandlers
+from pycompose.supervisor.handlers.watch import WatchHandlers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,9 +37,11 @@ class Dispatcher:
     def __init__(self, managed: ManagedProject) -> None:
         self._managed = managed
         project = ProjectHandlers(managed)
+        managed.take_down_orphan = project.orphaned
         network = NetworkHandlers(managed)
         container = ContainerHandlers(managed)
         self._session = session = SessionHandlers(managed, project)
+        watch = WatchHandlers(managed)
         self.handlers: dict[type[SupervisorRequest[Any]], Handler] = {
             requests.ApplyRequest: project.apply,
             requests.DownRequest: project.down,
@@ -49,6 +52,8 @@ class Dispatcher:
             requests.RemoveRequest: project.rm,
             requests.PauseRequest: project.pause,
             requests.HoldRequest: project.hold,
+            requests.OwnRequest: project.own,
+            requests.DisownRequest: project.disown,
             requests.ConnectRequest: network.connect,
             requests.DisconnectRequest: network.disconnect,
             requests.RefreshNamesRequest: network.refresh_names,
@@ -61,6 +66,9 @@ class Dispatcher:
             requests.RejoinRequest: session.rejoin,
             requests.WaitRequest: session.wait,
             requests.SubscribeRequest: session.subscribe,
+            requests.WatchRequest: watch.watch,
+            requests.StartWatcherRequest: watch.start,
+            requests.StopWatcherRequest: watch.stop,
         }
 
     async def handle(self, peer: Peer, message: Message, fds: list[int]) -> None:
@@ -83,4 +91,8 @@ class Dispatcher:
         Any other has come too late, from a client that gives up.
         """
         with contextlib.suppress(SupervisorError):
-            self._session.during(peer, session_message(message), fds)
+            decoded = session_message(message)
+            if isinstance(decoded, PreparedMessage):
+                self._managed.watcher.prepared(decoded.prepared)
+            else:
+                self._session.during(peer, decoded, fds)

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pycompose.engine.linux.process import set_rlimits_of
-from pycompose.handover import SOCKET
+from pycompose.handover import DIRECTORY_VARIABLE, SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,9 +60,8 @@ class ForkserverProcess:
                         "-m",
                         "pycompose.forkserver",
                         str(FORKSERVER_FD),
-                        str(self._directory),
                     ],
-                    os.environ,
+                    {**os.environ, DIRECTORY_VARIABLE: str(self._directory)},
                     file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), FORKSERVER_FD)],
                     setsid=True,
                 )

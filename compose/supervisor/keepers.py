@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.client import KeeperClient
-from pycompose.engine.errors import EngineError, KeeperMismatch, PycomposeError
+from pycompose.engine.errors import EngineError, KeeperMismatch, NoSuchContainer, PycomposeError
 from pycompose.engine.linux.process import end_process
 from pycompose.supervisor.threads import blocking
 
@@ -25,6 +25,7 @@ log = logging.getLogger("pycompose.supervisor")
 
 # What the keeper starts the supervisor with, before the project's name, when it has died.
 BY_NAME = "--project"
+PROJECT_VARIABLE = "PYCOMPOSE_PROJECT"
 PATIENCE_S = 5.0
 
 
@@ -82,16 +83,31 @@ class Keepers:
         child, self._launched = self._launched, None
         try:
             keeper: Engine = KeeperClient.connect(paths, project, on_event=self._on_event, child=child)
-        except EngineError as exc:
-            if isinstance(exc, KeeperMismatch):
-                # As if it had been killed: the next one adopts what runs. Only terminals go with it.
-                log.warning("%s: replacing it", exc.message)
-                end_process(exc.pid, "pycompose.engine.keeper", (signal.SIGKILL,), PATIENCE_S)
+        except KeeperMismatch as exc:
+            keeper = self._succeed(exc)
+        except EngineError:
             keeper = KeeperClient.start(paths, project, on_event=self._on_event, log=self._log)
         self._runtime.keeper = keeper
+        # By its environment, as everybody can read the arguments of a process.
         keeper.guard(
-            (sys.executable, "-I", "-X", "utf8", "-m", "pycompose.supervisor", BY_NAME, project), os.environ
+            (sys.executable, "-I", "-X", "utf8", "-m", "pycompose.supervisor", BY_NAME),
+            {**os.environ, PROJECT_VARIABLE: project},
         )
+
+    def _succeed(self, old: KeeperMismatch) -> Engine:
+        """Kill a keeper of another protocol and start another one, which adopts what runs and gets the terminals."""
+        log.warning("%s: replacing it", old.message)
+        try:
+            end_process(old.pid, "pycompose.engine.keeper", (signal.SIGKILL,), PATIENCE_S)
+            paths, project = self._runtime.paths, self._runtime.project
+            keeper = KeeperClient.start(paths, project, on_event=self._on_event, log=self._log)
+            for container_id, terminal in zip(old.terminals, old.fds, strict=False):
+                with contextlib.suppress(NoSuchContainer):  # it has just ended
+                    keeper.give_terminal(container_id, terminal)
+            return keeper
+        finally:
+            for fd in old.fds:
+                os.close(fd)
 
     def replace(self, then: Callable[[], Awaitable[None]]) -> None:
         """Begin to start another keeper in place of one that has died, and do `then`."""

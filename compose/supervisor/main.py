@@ -1,4 +1,4 @@
-"""The process that looks after one project: `python -I -m pycompose.supervisor FD`, or `… --project NAME`.
+"""The process that looks after one project: `python -I -m pycompose.supervisor FD`, or `… --project`.
 
 It holds the project's lock, listens on the control socket, is the only writer of the project's run-time state, and
 ends by itself when nothing runs and nobody talks to it. It loads its libraries before it is told its project, so
@@ -16,11 +16,10 @@ import os
 import signal
 import socket
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from pycompose.engine.errors import PycomposeError, storage_error
+from pycompose.engine.errors import CHOOSE_STATE, PycomposeError, storage_error
 from pycompose.engine.linux import inherited
 from pycompose.engine.linux.process import close_all_but, rlimits, set_default_rlimit
 from pycompose.engine.paths import StatePaths
@@ -38,13 +37,12 @@ from pycompose.ipc.messages import (
 )
 from pycompose.ipc.protocol import PROTOCOL, Message, receive, send, short_path
 from pycompose.ipc.server import Peer
-from pycompose.networking.api import Networking
 from pycompose.state.abandoned import clear_abandoned
 from pycompose.state.ownership import forget, lock
 from pycompose.state.snapshot import STANDALONE, claims
 from pycompose.supervisor.dispatch import Dispatcher
 from pycompose.supervisor.forkserver import ForkserverProcess
-from pycompose.supervisor.keepers import BY_NAME
+from pycompose.supervisor.keepers import BY_NAME, PROJECT_VARIABLE
 from pycompose.supervisor.logfile import LogFile
 from pycompose.supervisor.project import ManagedProject
 from pycompose.supervisor.threads import blocking
@@ -90,6 +88,8 @@ class Supervisor:
         await blocking(project.wiring.adopt_networks)
         await project.sync()
         await blocking(project.wiring.release_unknown)
+        project.owners.begin()
+        project.background_watcher.resume()
         self._begun = True
 
     def check_idle(self) -> None:
@@ -106,7 +106,16 @@ class Supervisor:
 
     @property
     def _occupied(self) -> bool:
-        return bool(self.peers) or self.project.tasks.busy or self.project.lifecycle.anything_active
+        project, watcher = self.project, self.project.watcher
+        return (
+            any(
+                (peer is not watcher.peer or not watcher.background) and peer not in project.events.background
+                for peer in self.peers
+            )
+            or project.tasks.busy
+            or project.owners.present
+            or project.lifecycle.anything_active
+        )
 
     def _finish_if_idle(self) -> None:
         if not self._occupied:
@@ -123,7 +132,9 @@ class Supervisor:
             await project.tasks.cancel()
         if project.name == STANDALONE and not claims(self.paths, STANDALONE):
             await blocking(self._remove_bridge)
+        await project.background_watcher.end(for_good=not claims(self.paths, project.name))
         await self._forkserver.end()
+        project.owners.close()
         project.wiring.close()
         await project.keepers.shutdown()
         for peer in list(self.peers):
@@ -133,8 +144,7 @@ class Supervisor:
         """Remove the network of containers outside any compose file with the last one: there is no `down` for them."""
         wiring = self.project.wiring
         try:
-            for name in wiring.own_networks():
-                wiring.remove_network(name)
+            wiring.remove_networks(wiring.own_networks())
             wiring.remove_all()
         except* PycomposeError as group:  # another project's containers are on it, too
             for exc in group.exceptions:
@@ -184,9 +194,10 @@ class Supervisor:
                 return
             log.exception("operation %s", message.get("op"))
             self.keep_log = True
+            first = _first(exc)
             peer.fail(
                 SupervisorError(
-                    f"{message.get('op')}: internal error: {type(exc).__name__}: {exc}",
+                    f"{message.get('op')}: internal error: {type(first).__name__}: {first}",
                     hint=f"details are in {self.paths.project(self.project.name) / 'supervisor.log'}",
                 )
             )
@@ -197,11 +208,18 @@ class Supervisor:
 
     def _closed(self, peer: Peer) -> None:
         task = self.peers.pop(peer, None)
-        self.project.events.subscribers.discard(peer)
+        self.project.events.leave(peer)
         if task is not None and not task.done():
             task.cancel()
             task.add_done_callback(lambda _: self.check_idle())
         self.check_idle()
+
+
+def _first(exc: BaseException) -> BaseException:
+    """Return the error itself, or the first of a group's: that they are several says nothing to anybody."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    return exc
 
 
 def _listen(paths: StatePaths, project: str) -> socket.socket:
@@ -310,12 +328,11 @@ def main() -> int:
     inherited.reset()
     set_default_rlimit("nofile", -1, -1)
     paths = StatePaths.from_environment()
-    loader = threading.Thread(target=Networking.prepare, daemon=True)
-    loader.start()
     first = None
     eager = False
     if sys.argv[1] == BY_NAME:
-        project = sys.argv[2]
+        # Keepers of older versions have it as an argument.
+        project = os.environ.pop(PROJECT_VARIABLE, "") or sys.argv[2]
     else:
         first = socket.socket(fileno=int(sys.argv[1]))
         message, _ = receive(first)
@@ -337,7 +354,7 @@ def main() -> int:
             if isinstance(exc, PycomposeError)
             else SupervisorError(
                 f"project {project}: cannot use the state directories: {exc.filename}: {exc.strerror}",
-                hint="pycompose needs root, or PYCOMPOSE_ROOT and PYCOMPOSE_RUN pointing to writable places",
+                hint=CHOOSE_STATE,
             )
         )
         _tell(first, ErrorMessage(error=error.to_json()))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import time
 from typing import TYPE_CHECKING, assert_never
+from weakref import WeakValueDictionary
 
-from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import KeeperLost, NetworkError, PycomposeError, StateError
-from pycompose.events import Event, Phase
+from pycompose.events import STILL_IN_USE, Event, Phase
 from pycompose.model import MOUNT_PREFIX
 from pycompose.policy.plan import (
     AwaitService,
@@ -28,15 +29,17 @@ from pycompose.policy.plan import (
     touched,
 )
 from pycompose.policy.sharing import joined_modes
-from pycompose.policy.startup import hook_key
+from pycompose.policy.startup import PRE_START, hook_key
 from pycompose.state.hooks import note_hook_done
+from pycompose.state.records import write_service
+from pycompose.state.snapshot import STANDALONE
 from pycompose.supervisor.announcements import announced
-from pycompose.supervisor.init_containers import failure, init_service
+from pycompose.supervisor.init_containers import InitContainerFailed, init_service, run_to_end
 from pycompose.supervisor.lifecycle.conditions import DependencyFailed
 from pycompose.supervisor.lifecycle.start_first import ReplacementStart
 from pycompose.supervisor.runtime.containers import NewContainer, Runtime
 from pycompose.supervisor.runtime.mounts import ensure_volume, rewrite_files
-from pycompose.supervisor.threads import blocking
+from pycompose.supervisor.threads import Together, blocking, shielded
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
@@ -44,8 +47,9 @@ if TYPE_CHECKING:
 
     from pycompose.engine.images.spec import Image
     from pycompose.events import Sink
-    from pycompose.model import Project, Service
+    from pycompose.model import Network, Project, Service
     from pycompose.policy.plan import Operation
+    from pycompose.supervisor.lifecycle.hooks import Told
     from pycompose.supervisor.lifecycle.lifecycle import Lifecycle
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.network.wiring import Wiring
@@ -55,7 +59,8 @@ if TYPE_CHECKING:
 class Operations:
     """Performs the nodes of one plan. `project` is None for commands that work without a compose file.
 
-    `losses` is what `runtime.losses` was before.
+    `losses` is what `runtime.losses` was before. With `hook_output` the sink is told what hooks print. Containers are
+    made together, and yet in the plan's order by their moments of creation: `began_ns` and the number of the node.
     """
 
     runtime: Runtime
@@ -63,11 +68,19 @@ class Operations:
     lifecycle: Lifecycle
     need_keeper: Callable[[], Awaitable[None]]
     sink: Sink
+    # A plan makes, or removes, all of its networks at the same time.
+    network_creations: Together[Network, list[str]]
+    network_removals: Together[str, None]
     project: Project | None = None
     images: dict[str, Image] = field(default_factory=dict)
     created: dict[tuple[str, int], str] = field(default_factory=dict)
     noting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # By container: `down` and the end of a container of `run --rm` remove it at the same time.
+    removals: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     losses: int = 0
+    began_ns: int = field(default_factory=time.time_ns)
+    hook_output: bool = False
+    _warned: set[tuple[str, str]] = field(default_factory=set)
 
     async def perform(self, node: Node, abort: asyncio.Event) -> None:
         """Perform one node; raises PycomposeError after telling the sink."""
@@ -82,7 +95,7 @@ class Operations:
             case RemoveVolume():
                 await self._step(operation, self._remove_volume(operation))
             case CreateContainer():
-                await self._step(operation, self._create(operation))
+                await self._step(operation, self._create(operation, self.began_ns + node.number))
             case RunInitContainer():
                 await self._step(operation, self._run_init_container(operation))
             case StartContainer() | StartFirst():
@@ -104,14 +117,38 @@ class Operations:
 
     async def _create_network(self, operation: CreateNetwork) -> None:
         network = self._project().networks[operation.key]
-        await blocking(self.wiring.ensure_network, network)
+        for text in await self.network_creations.do(network):
+            self._tell(f"Network {network.name}", "Warning", Phase.WARNING, text)
 
     async def _create_volume(self, operation: CreateVolume) -> None:
         project = self._project()
         await blocking(ensure_volume, self.runtime.paths, project, project.volumes[operation.key])
 
+    async def ensure_places(self, service: Service) -> None:
+        """Make the networks and named volumes of a service, and tell of those that weren't there."""
+        project = self._project()
+        networks = await blocking(self.wiring.observed_networks)
+        for network in (project.networks[endpoint.network] for endpoint in service.networks):
+            operation = CreateNetwork(key=network.key, name=network.name)
+            there = network.external or network.name in networks
+            await self._ensure(operation, self._create_network(operation), there=there)
+        store = VolumeStore(self.runtime.paths)
+        for mount in service.volumes:
+            if mount.kind == "volume" and mount.source:
+                volume = project.volumes[mount.source]
+                creation = CreateVolume(key=volume.key, name=volume.name)
+                there = volume.external or await blocking(store.get, volume.name) is not None
+                await self._ensure(creation, self._create_volume(creation), there=there)
+
+    async def _ensure(self, operation: Operation, work: Awaitable[None], *, there: bool) -> None:
+        """Run `work`, and tell of what isn't `there`; `container run` tells of nothing, as docker's."""
+        if there or self.runtime.project == STANDALONE:
+            await work
+        else:
+            await self._step(operation, work)
+
     async def _remove_network(self, operation: RemoveNetwork) -> None:
-        work = blocking(self.wiring.remove_network, operation.name)
+        work = self.network_removals.do(operation.name)
         if not operation.optional:
             await self._step(operation, work)
             return
@@ -120,7 +157,7 @@ class Operations:
         try:
             await work
         except NetworkError as exc:
-            self._tell(step.subject, "Resource is still in use", Phase.WARNING, str(exc))
+            self._tell(step.subject, STILL_IN_USE, Phase.WARNING, str(exc))
         else:
             self._tell(step.subject, step.done, Phase.DONE)
 
@@ -129,7 +166,7 @@ class Operations:
 
     # ------------------------------------------------------------------ containers
 
-    async def _create(self, operation: CreateContainer) -> None:
+    async def _create(self, operation: CreateContainer, created_ns: int) -> None:
         project = self._project()
         service = project.services[operation.service]
         wanted = NewContainer(
@@ -138,6 +175,7 @@ class Operations:
             image=self.images[service.name],
             number=operation.number,
             name=operation.beside or operation.name,
+            created_ns=created_ns,
             replaces=operation.replaces,
             beside=bool(operation.beside),
             renew_volumes=operation.renew_volumes,
@@ -149,9 +187,16 @@ class Operations:
         self.created[operation.service, operation.number] = config.id
 
     async def create_oneoff(
-        self, service: Service, *, name: str, auto_remove: bool, publish: bool, image: Image | None = None
+        self,
+        service: Service,
+        *,
+        name: str,
+        auto_remove: bool = False,
+        publish: bool = False,
+        image: Image | None = None,
+        hook: str = "",
     ) -> TrackedContainer:
-        """Make a container that is no replica (of `run`, of a hook); its ports only when they are asked for."""
+        """Make a container that is no replica (of `run`, of a `hook`); its ports only when they are asked for."""
         wanted = NewContainer(
             project=self._project(),
             service=service,
@@ -161,6 +206,7 @@ class Operations:
             joined=self._joined(service),
             resolve_image=self.mounted_image,
             oneoff=True,
+            hook=hook,
             auto_remove=auto_remove,
             publish=publish,
         )
@@ -179,33 +225,40 @@ class Operations:
             if kind == "service":
                 container_id = self._of_service(name)
             else:
-                own = (t.config.id for t in self.lifecycle.tracked.values() if t.name == name)
-                container_id = next(own, "") or self.runtime.claims.find(name)
+                own = [t.config.id for t in self.lifecycle.tracked.values() if t.name == name]
+                container_id = self._newest(own) or self.runtime.claims.find(name)
             if not container_id:
                 raise StateError(f"service {service.name}: cannot share what {mode} has: no such container")
             found[mode] = container_id
         return found
 
     def _of_service(self, service: str) -> str:
-        """Return the id of a service's container, "" without one; those that the plan has created go first."""
-        ids = [tracked.config.id for tracked in self.lifecycle.of_service(service)]
+        """Return the id of a service's container, "" without one."""
+        return self._newest([tracked.config.id for tracked in self.lifecycle.of_service(service)])
+
+    def _newest(self, ids: list[str]) -> str:
+        """Return the first of `ids`, "" without one; those that the plan has created go first."""
         return next((i for i in ids if i in self.created.values()), next(iter(ids), ""))
 
     async def _run_init_container(self, operation: RunInitContainer) -> None:
         service = self._tracked(operation).record.service
         hook = service.pre_start[operation.index]
-        name = f"{operation.name}-{secrets.token_hex(3)}"
-        image = self.mounted_image(hook.image) if hook.image else None
         await self.need_keeper()
         tracked = await self.create_oneoff(
-            init_service(service, hook), name=name, auto_remove=False, publish=False, image=image
+            init_service(service, hook),
+            name=operation.name,
+            image=self.mounted_image(hook.image) if hook.image else None,
+            hook=PRE_START,
         )
-        await self.lifecycle.start(tracked)
-        await tracked.ended.wait()
-        if tracked.exit_code != 0:
-            lines = await blocking(self.runtime.last_lines, tracked.config.id, 10)
-            raise failure(service, operation.index, name=name, exit_code=tracked.exit_code, lines=lines)
-        await self.remove(tracked.config.id, volumes=False)
+        told = self._told(f"{service.name} {PRE_START}[{operation.index}] ->")
+        try:
+            await run_to_end(self.lifecycle, self.runtime, tracked, operation.index, told)
+        except InitContainerFailed:
+            raise
+        except BaseException:  # cancelled, or never started: there is nothing to look at
+            await shielded(self.remove(tracked.config.id, volumes=True))
+            raise
+        await self.remove(tracked.config.id, volumes=True)
         async with self.noting:
             key = hook_key(service, operation.index)
             await blocking(note_hook_done, self.runtime.paths, self.runtime.project, key)
@@ -219,14 +272,32 @@ class Operations:
             service, config = self.project.services[operation.service], tracked.config
             if (service.secrets or service.configs) and config.id not in self.created.values():
                 await blocking(rewrite_files, self.runtime.paths, self.project, service, config)
+            await self._renew_networks(tracked, self.project)
         await self.need_keeper()
+        told = self._told(self._hooks_name(tracked, operation.name))
         if isinstance(operation, StartFirst):
-            start = ReplacementStart(self.lifecycle, self.runtime).run(tracked, abort)
+            start = ReplacementStart(self.lifecycle, self.runtime).run(tracked, abort, told)
         else:
-            start = self.lifecycle.start(tracked)
+            start = self.lifecycle.start(tracked, told)
         await self._step(operation, start)
         for text in tracked.warnings:
-            self._tell(f"Container {tracked.name}", "Warning", Phase.WARNING, text)
+            if (operation.service, text) not in self._warned:  # its replicas say the same
+                self._warned.add((operation.service, text))
+                self._tell(f"Container {tracked.name}", "Warning", Phase.WARNING, text)
+
+    async def _renew_networks(self, tracked: TrackedContainer, project: Project) -> None:
+        """Lead a container that stays what it is onto the networks as they are now, perhaps under other names."""
+        record = tracked.record
+        new = {
+            key: project.networks[key]
+            for key, network in record.networks.items()
+            if not network.external and project.networks.get(key, network) != network
+        }
+        there = await blocking(self.wiring.observed_networks) if new else {}
+        new = {key: network for key, network in new.items() if network.name in there}
+        if new:
+            tracked.record = replace(record, networks={**record.networks, **new})
+            await blocking(write_service, self.runtime.paths, tracked.config.id, tracked.record)
 
     async def _keep(self, operation: KeepContainer) -> None:
         tracked = self.lifecycle.tracked.get(operation.id)
@@ -258,10 +329,15 @@ class Operations:
     async def _stop(self, operation: StopContainer) -> None:
         tracked = self.lifecycle.tracked.get(operation.id)
         if tracked is not None:
-            await self.lifecycle.stop(tracked, operation.timeout_s)
+            told = self._told(self._hooks_name(tracked, operation.name))
+            await self.lifecycle.stop(tracked, operation.timeout_s, told, signal_number=operation.signal)
 
     async def remove(self, container_id: str, *, volumes: bool) -> None:
-        """Remove a container that doesn't run."""
+        """Remove a container that doesn't run; once somebody else who removes it is done."""
+        async with self.removals.setdefault(container_id, asyncio.Lock()):
+            await self._remove(container_id, volumes=volumes)
+
+    async def _remove(self, container_id: str, *, volumes: bool) -> None:
         tracked = self.lifecycle.tracked.get(container_id)
         if tracked is not None:
             await self.lifecycle.ensure_stopped(tracked)
@@ -302,6 +378,20 @@ class Operations:
             self._fail(step.subject, exc)
             raise
         self._tell(step.subject, step.done, Phase.DONE)
+
+    def _told(self, source: str) -> Told | None:
+        """Return what tells the lines of a hook, None when nobody wants them."""
+        if not self.hook_output:
+            return None
+        return lambda line: self.sink(
+            Event(subject="", text="", phase=Phase.WORKING, log=line, source=source)
+        )
+
+    def _hooks_name(self, tracked: TrackedContainer, name: str) -> str:
+        """Return what stands before the lines of a container's hooks: its name without the project."""
+        if tracked.record.service.container_name:
+            return f"{name} ->"
+        return f"{name[len(self.runtime.project) + 1 :]} ->"
 
     def _fail(self, subject: str, exc: PycomposeError) -> None:
         """Tell of a failure, unless the keeper has died meanwhile: who has asked is told of that, and asks again."""

@@ -8,6 +8,7 @@ import functools
 import logging
 import time
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from pycompose.engine.api import ContainerExited, EngineGone, ExecExited
 from pycompose.engine.dataclass import replace
@@ -17,24 +18,28 @@ from pycompose.events import ContainerEvent
 from pycompose.networking.api import Networking
 from pycompose.policy.observed import Observed
 from pycompose.state.hooks import hooks_done
-from pycompose.state.snapshot import observe_containers
+from pycompose.state.snapshot import STANDALONE, observe_containers, shown_labels
 from pycompose.state.volumes import observed_volumes, volume_strangers
 from pycompose.supervisor.adoption import Adoption
+from pycompose.supervisor.api_sockets import ApiSockets
 from pycompose.supervisor.auto_remove import AutoRemove
+from pycompose.supervisor.background_watcher import BackgroundWatcher
 from pycompose.supervisor.container_events import ContainerEvents
 from pycompose.supervisor.keepers import Keepers
 from pycompose.supervisor.lifecycle.exec import ExecRunner
 from pycompose.supervisor.lifecycle.lifecycle import Lifecycle
 from pycompose.supervisor.network.wiring import Wiring
 from pycompose.supervisor.operations import Operations
+from pycompose.supervisor.owners import ProjectOwners
 from pycompose.supervisor.runtime.containers import Runtime
 from pycompose.supervisor.stdio import StdioCopies
 from pycompose.supervisor.tasks import BackgroundTasks
-from pycompose.supervisor.threads import blocking
+from pycompose.supervisor.threads import Together, blocking
+from pycompose.supervisor.watcher import WatcherSeat
 from pycompose.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from pycompose.engine.api import EngineEvent
     from pycompose.engine.images.spec import Image
@@ -61,11 +66,17 @@ class ManagedProject:
         self.tasks = BackgroundTasks(check_idle)
         self.events = ContainerEvents(paths.project(name) / "events.jsonl")
         self.wiring = Wiring(paths, name, Networking(paths), self.loop)
-        self.runtime = Runtime(paths, name, self.wiring, VERSION)
-        self.execs = ExecRunner(self.runtime)
-        self.lifecycle = Lifecycle(self.runtime, self.execs, self._publish)
+        self.api_sockets = ApiSockets(paths, self.loop)
+        self.runtime = Runtime(paths, name, self.wiring, VERSION, self.api_sockets)
+        self.execs = ExecRunner(self.runtime, self._exec_event)
+        self.watcher = WatcherSeat()
+        self.background_watcher = BackgroundWatcher(paths, name, self.watcher)
+        self.lifecycle = Lifecycle(self.runtime, self.execs, self._publish, self.watcher.before_start)
         self.keepers = Keepers(self.runtime, self.engine_event, self.tasks.start)
         self.auto_remove = AutoRemove(self._remove, self.tasks)
+        self.owners = ProjectOwners(paths, name, self.loop, self._orphaned)
+        # What is done when the last owner has died; the dispatcher knows how.
+        self.take_down_orphan: Callable[[], Coroutine[Any, Any, None]] | None = None
         self._stdio = StdioCopies(self.runtime)
         self.adoption = Adoption(
             self.runtime,
@@ -77,6 +88,7 @@ class ManagedProject:
         )
         self._check_idle = check_idle
         self._lock = asyncio.Lock()
+        self._removals: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._interruptible: asyncio.Task[Any] | None = None
 
     # ------------------------------------------------------------------ one change at a time
@@ -97,9 +109,23 @@ class ManagedProject:
             finally:
                 self._interruptible = None
 
+    @contextlib.asynccontextmanager
+    async def stopping(self) -> AsyncIterator[None]:
+        """Hold the project for the block, in which containers of it are given time to end.
+
+        Those apart from any project hold up nobody: each has a lock of its own (`TrackedContainer.lock`).
+        """
+        if self.name == STANDALONE:
+            async with self.exclusive():
+                pass  # so that what has just been made is known
+            yield
+        else:
+            async with self.exclusive(interrupts=True):
+                yield
+
     def interrupt(self) -> None:
-        """Cancel an operation that builds up; one that takes down goes on."""
-        if self._interruptible is not None:
+        """Cancel an operation that builds up; one that takes down goes on, and one on others' containers."""
+        if self._interruptible is not None and self.name != STANDALONE:
             self._interruptible.cancel()
 
     async def sync(self) -> None:
@@ -171,19 +197,33 @@ class ManagedProject:
     # ------------------------------------------------------------------ changing
 
     def operations(
-        self, sink: Sink, project: Project | None = None, images: dict[str, Image] | None = None
+        self,
+        sink: Sink,
+        project: Project | None = None,
+        images: dict[str, Image] | None = None,
+        *,
+        hook_output: bool = False,
     ) -> Operations:
-        """Return what performs a plan and tells `sink`."""
+        """Return what performs a plan and tells `sink`, with `hook_output` also what hooks print."""
         return Operations(
             runtime=self.runtime,
             wiring=self.wiring,
             lifecycle=self.lifecycle,
             need_keeper=self.keepers.ensure,
             sink=sink,
+            network_creations=Together(self.wiring.ensure_networks),
+            network_removals=Together(self.wiring.remove_networks),
+            removals=self._removals,
             project=project,
             images=images or {},
             losses=self.runtime.losses,
+            hook_output=hook_output,
         )
+
+    def _orphaned(self) -> None:
+        """Take the project down: whoever had it is dead."""
+        if self.take_down_orphan is not None and not self.finished.is_set():
+            self.tasks.start(self.take_down_orphan())
 
     async def _remove(self, container_id: str) -> None:
         await self.operations(lambda _: None).remove(container_id, volumes=True)
@@ -217,9 +257,20 @@ class ManagedProject:
             self._stdio.drop(tracked.config.id)
             self.auto_remove.ended(tracked)
 
-    def _publish(self, action: str, tracked: TrackedContainer, attributes: dict[str, str]) -> None:
-        """Tell of what has happened to a container."""
-        log.info("container %s: %s %s", tracked.name, action, attributes or "")
+    def _exec_event(self, container_id: str, action: str, attributes: dict[str, str], kept: bool) -> None:  # noqa: FBT001
+        """Tell of a command in a container; those of health checks are only for who listens now."""
+        tracked = self.lifecycle.tracked.get(container_id)
+        if tracked is not None and (kept or self.events.subscribers):
+            self.lifecycle.tell(action, tracked, attributes, kept=kept)
+
+    def _publish(
+        self, action: str, tracked: TrackedContainer, attributes: dict[str, str], *, kept: bool = True
+    ) -> None:
+        """Tell of what has happened to a container; what was typed in a command, and its labels, are not logged."""
+        if not action.startswith("exec_"):
+            labels = shown_labels(tracked.config)
+            own = {key: value for key, value in attributes.items() if labels.get(key) != value}
+            log.info("container %s: %s %s", tracked.name, action, own or "")
         if action == "start" and self._stdio.needs_copies(tracked):
             self.tasks.start(self._stdio.copy(tracked))
         self.events.publish(
@@ -232,9 +283,10 @@ class ManagedProject:
                 number=tracked.record.number,
                 oneoff=tracked.record.oneoff,
                 image=tracked.config.image,
-                active=tracked.active,
+                active=tracked.expected,
                 attributes=attributes,
-            )
+            ),
+            kept=kept,
         )
 
 

@@ -67,6 +67,7 @@ class NetworkHandlers:
             runtime = await blocking(read_runtime, managed.paths, tracked.config.id)
             changed = replace(runtime, endpoints=endpoints)
             await blocking(write_runtime, managed.paths, tracked.config.id, changed)
+            await blocking(managed.wiring.notify_others, (*runtime.endpoints, *endpoints))
         await blocking(write_service, managed.paths, tracked.config.id, record)
         tracked.record = record
 
@@ -74,7 +75,7 @@ class NetworkHandlers:
 def with_network(container: str, record: ServiceRecord, request: ConnectRequest) -> ServiceRecord:
     """Return the record with one more network; raises NetworkError when the container can't be on it."""
     name = request.network
-    if record.service.network_mode:
+    if record.service.network_mode and not record.service.networks:
         raise NetworkError(
             f"container {container}: cannot connect to network {name}: "
             f"its network_mode is {record.service.network_mode}"
@@ -86,8 +87,14 @@ def with_network(container: str, record: ServiceRecord, request: ConnectRequest)
         aliases=request.aliases,
         ipv4_address=request.ip,
         ipv6_address=request.ip6,
+        link_local_ips=request.link_local,
+        driver_opts=request.options,
     )
-    service = replace(record.service, networks=(*record.service.networks, endpoint))
+    service = replace(
+        record.service,
+        networks=(*record.service.networks, endpoint),
+        external_links=(*record.service.external_links, *request.links),
+    )
     network = Network(key=name, name=name, external=True)
     return replace(record, service=service, networks={**record.networks, name: network})
 

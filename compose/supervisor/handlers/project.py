@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
-from pycompose.engine.errors import NoSuchContainer, StateError
+from pycompose.engine.errors import KeeperLost, NoSuchContainer, PycomposeError, StateError
 from pycompose.engine.linux.process import has_no_new_privileges
 from pycompose.engine.state import Status
 from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import write_json
 from pycompose.events import Event, Phase
 from pycompose.ipc.messages import ChangeResult, DownResult, ProgressMessage
-from pycompose.ipc.requests import StartRequest
+from pycompose.ipc.requests import DownRequest, StartRequest
 from pycompose.policy.observed import orphans
 from pycompose.policy.options import ReconcileOptions
 from pycompose.policy.plan import touched
 from pycompose.policy.reconcile import reconcile
+from pycompose.policy.resources import leftovers
 from pycompose.policy.selection import remaining, selected, with_dependencies, with_restarting_dependants
 from pycompose.policy.startup import restart_plan, start_plan
 from pycompose.policy.teardown import TeardownOptions, down_plan, stop_plan
 from pycompose.state.boot import LastStatus, note_change
-from pycompose.supervisor.announcements import rehearse, rehearse_wait
+from pycompose.supervisor.announcements import orphans_found, rehearse, rehearse_wait
 from pycompose.supervisor.execute import execute
 from pycompose.supervisor.lifecycle.conditions import SETTLED_S
 from pycompose.supervisor.runtime.container_config import signal_number
@@ -33,9 +35,10 @@ if TYPE_CHECKING:
     from pycompose.events import Sink
     from pycompose.ipc.requests import (
         ApplyRequest,
-        DownRequest,
+        DisownRequest,
         HoldRequest,
         KillRequest,
+        OwnRequest,
         PauseRequest,
         PlanRequest,
         RemoveRequest,
@@ -50,6 +53,10 @@ if TYPE_CHECKING:
     from pycompose.supervisor.operations import Operations
     from pycompose.supervisor.project import ManagedProject
 
+log = logging.getLogger("pycompose.supervisor")
+
+# How long after each failure to take an orphan down it is tried again.
+ORPHAN_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 NO_NEW_PRIVILEGES = (
     "no_new_privs was set in the shell that has started this project, and can't be taken back: su, sudo and other "
     "setuid programs gain nothing in its containers. Take it down, and start it from another shell."
@@ -75,13 +82,24 @@ class ProjectHandlers:
                 hooks=any(service.pre_start for service in project.services.values()),
             )
             options = _reconcile_options(request)
-            if not request.ignore_orphans and not request.remove_orphans:
-                _warn_about_orphans(sink, project, observed)
+            found = orphans(project, observed)
+            if found and not request.ignore_orphans and not request.remove_orphans:
+                sink(orphans_found(container.name for container in found))
             if has_no_new_privileges():
                 sink(Event(subject="", text=NO_NEW_PRIVILEGES, phase=Phase.WARNING))
+            for text in leftovers(project, observed, [project.services[name] for name in request.services]):
+                sink(Event(subject="", text=text, phase=Phase.WARNING))
             plan = reconcile(project, observed, options)
             _tell_running(sink, plan, observed, options)
-            await self._walk(plan, self._managed.operations(sink, project, request.images), request)
+            operations = self._managed.operations(
+                sink, project, request.images, hook_output=request.hook_output
+            )
+            await self._walk(plan, operations, request)
+        if request.start and not request.dry_run:
+            wiring = self._managed.wiring
+            closed = await blocking(wiring.check_firewalls, open_them=request.open_firewall)
+            for text in (*await blocking(wiring.idle_ports), *closed):
+                sink(Event(subject="", text=text, phase=Phase.WARNING))
         # A crash of the machine finds the new containers on disk; nobody has to wait for it.
         self._managed.tasks.start(blocking(self._managed.runtime.sync))
         if request.wait and request.dry_run:
@@ -102,7 +120,11 @@ class ProjectHandlers:
         managed = self._managed
         directory = managed.paths.project(project.name)
         make_directory(directory)
-        value = {"directory": project.directory, "files": list(project.files), "name": project.name}
+        value: dict[str, Any] = {
+            "directory": project.directory, "files": list(project.files), "name": project.name,
+        }  # fmt: skip
+        if project.isolated:
+            value["isolated"] = True
         write_json(directory / "project.json", value, durable=False)
 
     async def _wait_ready(self, sink: Sink, services: Iterable[str], timeout_s: float | None) -> None:
@@ -132,11 +154,15 @@ class ProjectHandlers:
 
     async def down(self, peer: Peer, request: DownRequest, _: list[int]) -> None:
         """Stop and remove containers and networks, with `volumes` the data too; end when nothing is left."""
+        done = await self.take_down(sink_of(peer), request)
+        peer.answer(DownResult(nothing=not done, ends=self._managed.finish_after_down()))
+
+    async def take_down(self, sink: Sink, request: DownRequest) -> bool:
+        """Do what `down` does; return whether there was anything to do."""
         managed = self._managed
         project = request.project
-        sink = sink_of(peer)
-        async with self._managed.exclusive(interrupts=True):
-            observed = await self._managed.observe()
+        async with managed.exclusive(interrupts=True):
+            observed = await managed.observe()
             options = TeardownOptions(
                 services=request.services,
                 remove_orphans=request.remove_orphans,
@@ -144,10 +170,38 @@ class ProjectHandlers:
                 timeout_s=request.timeout_s,
             )
             plan = down_plan(observed, project, options)
-            await self._walk(plan, self._managed.operations(sink, project), request)
+            await self._walk(plan, managed.operations(sink, project), request)
             if not managed.lifecycle.tracked and not request.dry_run:
                 await blocking(managed.wiring.remove_all)
-        peer.answer(DownResult(nothing=not plan, ends=managed.finish_after_down()))
+                managed.owners.clear()
+        return bool(plan)
+
+    async def own(self, peer: Peer, request: OwnRequest, _: list[int]) -> None:
+        """Let the project end with the process that asks."""
+        self._managed.owners.add(peer.pid(), volumes=request.volumes)
+        peer.answer(ChangeResult())
+
+    async def disown(self, peer: Peer, request: DisownRequest, _: list[int]) -> None:
+        """Let it go on without the process that asks; the last one then takes it down, unless it is to stay."""
+        others = self._managed.owners.release(peer.pid(), leave=request.keep)
+        peer.answer(ChangeResult(nothing=others))
+
+    async def orphaned(self) -> None:
+        """Take the project down whose last owner has died, at once: nobody cares how its services end.
+
+        Nobody would ask again either: what fails, as when a keeper has been killed with the owner, is tried again.
+        """
+        volumes = self._managed.owners.volumes
+        request = DownRequest(volumes=volumes, remove_orphans=True, timeout_s=0.0)
+        for pause_s in ORPHAN_PAUSES_S:
+            try:
+                await self._managed.keepers.replaced()
+                await self.take_down(_log_event, request)
+                break
+            except* (PycomposeError, OSError) as failures:
+                log.warning("project %s: cannot take it down: %s", self._managed.name, failures.exceptions)
+            await asyncio.sleep(pause_s)
+        self._managed.finish_after_down()
 
     async def start(self, peer: Peer, request: StartRequest, _: list[int]) -> None:
         """Start what exists, dependencies first."""
@@ -172,15 +226,21 @@ class ProjectHandlers:
             chosen = with_dependencies(observed, chosen)
         services = set() if alone else {container.service for container in chosen}
         plan = start_plan(chosen, services)
-        await self._walk(plan, self._managed.operations(sink, request.project), request)
+        try:
+            await self._walk(plan, self._managed.operations(sink, request.project), request)
+        except PycomposeError as exc:
+            if not isinstance(exc, KeeperLost) and not request.dry_run:  # after which it is tried again
+                self._remove_unstarted(container.id for container in chosen)
+            raise
         return chosen
 
     async def stop(self, peer: Peer, request: StopRequest, _: list[int]) -> None:
         """Stop containers, dependants first. What `returns` does so with the machine: nobody has stopped it."""
-        async with self._managed.exclusive(interrupts=True):
+        async with self._managed.stopping():
             chosen = selected(await self._managed.observe(), request.services, request.ids)
-            plan = stop_plan(chosen, timeout_s=request.timeout_s)
-            await self._walk(plan, self._managed.operations(sink_of(peer)), request)
+            plan = stop_plan(chosen, timeout_s=request.timeout_s, signal=_signal(request))
+            operations = self._managed.operations(sink_of(peer), hook_output=request.hook_output)
+            await self._walk(plan, operations, request)
             for container in chosen if request.returns else ():
                 await blocking(note_change, self._managed.paths, container.id, LastStatus.UP)
         peer.answer(ChangeResult())
@@ -188,7 +248,7 @@ class ProjectHandlers:
     async def restart(self, peer: Peer, request: RestartRequest, _: list[int]) -> None:
         """Stop in reverse order, start in order; dependants that declared `restart: true` too."""
         sink = sink_of(peer)
-        async with self._managed.exclusive(interrupts=True):
+        async with self._managed.stopping():
             observed = await self._managed.observe()
             chosen = selected(observed, request.services, request.ids)
             if not request.no_deps:
@@ -206,13 +266,26 @@ class ProjectHandlers:
         managed = self._managed
         ids = [container.id for container in chosen]
         operations = managed.operations(_quiet(sink))
-        async with managed.lifecycle.keeping_networks(ids):
-            await execute(
-                restart_plan(chosen, request.timeout_s), operations.perform, parallel=request.parallel
-            )
+        try:
+            with managed.auto_remove.keeping(ids):
+                async with managed.lifecycle.keeping_networks(ids):
+                    await execute(
+                        restart_plan(chosen, request.timeout_s, _signal(request)),
+                        operations.perform,
+                        parallel=request.parallel,
+                    )
+        finally:
+            self._remove_unstarted(ids)
         for container_id in ids:
             if container_id in managed.lifecycle.tracked:
                 managed.lifecycle.restarted(managed.lifecycle.tracked[container_id])
+
+    def _remove_unstarted(self, container_ids: Iterable[str]) -> None:
+        """Begin to remove those containers that aren't to be kept, and don't run after their start (`--rm`)."""
+        for container_id in container_ids:
+            tracked = self._managed.lifecycle.tracked.get(container_id)
+            if tracked is not None and not tracked.active:
+                self._managed.auto_remove.ended(tracked)
 
     async def kill(self, peer: Peer, request: KillRequest, _: list[int]) -> None:
         """Send a signal to all containers at once; doesn't wait for an operation that stops them gently."""
@@ -263,11 +336,34 @@ class ProjectHandlers:
             raise StateError(f"container {names}: {'already' if request.pause else 'not'} paused")
         peer.answer(ChangeResult())
 
-    async def hold(self, peer: Peer, _request: HoldRequest, _: list[int]) -> None:
-        """Keep everybody else from changing the project until the client hangs up, which cancels this."""
+    async def hold(self, peer: Peer, request: HoldRequest, _: list[int]) -> None:
+        """Keep everybody else from changing the project until the client hangs up, which cancels this.
+
+        What is frozen meanwhile goes on then, however the client ends.
+        """
+        lifecycle = self._managed.lifecycle
         async with self._managed.exclusive():
-            peer.answer(ChangeResult())
-            await asyncio.Event().wait()
+            chosen = self._managed.chosen((), request.pause) if request.pause else []
+            frozen = [tracked for tracked in chosen if tracked.status is Status.RUNNING]
+            try:
+                for tracked in frozen:
+                    await lifecycle.pause(tracked)
+                peer.answer(ChangeResult())
+                await asyncio.Event().wait()
+            finally:
+                for tracked in frozen:
+                    await lifecycle.unpause(tracked)
+
+
+def _signal(request: StopRequest | RestartRequest) -> int:
+    """Return the number of the signal that is to stop containers, 0 for their own; raises EngineError."""
+    return signal_number(request.signal) if request.signal else 0
+
+
+def _log_event(event: Event) -> None:
+    """Keep what nobody is told."""
+    if event.phase in (Phase.ERROR, Phase.WARNING):
+        log.warning("%s %s %s", event.subject, event.text, event.details)
 
 
 def sink_of(peer: Peer) -> Sink:
@@ -303,17 +399,6 @@ def _reconcile_options(request: ApplyRequest) -> ReconcileOptions:
         start=request.start,
         timeout_s=request.timeout_s,
     )
-
-
-def _warn_about_orphans(sink: Sink, project: Project, observed: Observed) -> None:
-    found = orphans(project, observed)
-    if found:
-        names = ", ".join(container.name for container in found)
-        text = (
-            f"Found orphan containers ([{names}]) for this project. If you removed or renamed this service in your "
-            "compose file, you can run this command with the --remove-orphans flag to clean it up."
-        )
-        sink(Event(subject="", text=text, phase=Phase.WARNING))
 
 
 def _tell_running(sink: Sink, plan: Plan, observed: Observed, options: ReconcileOptions) -> None:

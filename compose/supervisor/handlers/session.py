@@ -18,6 +18,7 @@ from pycompose.ipc.messages import (
     ContainerMessage,
     ExecResult,
     ExitMessage,
+    JoinedMessage,
     LeaveMessage,
     ResizeMessage,
     SessionResult,
@@ -28,10 +29,11 @@ from pycompose.ipc.messages import (
 )
 from pycompose.ipc.requests import StartRequest
 from pycompose.model import Condition
+from pycompose.policy.observed import known_services
 from pycompose.policy.plan import AwaitService, Node
+from pycompose.supervisor.announcements import orphans_found
 from pycompose.supervisor.handlers.project import ProjectHandlers, sink_of
 from pycompose.supervisor.lifecycle.exec import exec_process
-from pycompose.supervisor.runtime.mounts import ensure_volume
 from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
         WaitRequest,
     )
     from pycompose.ipc.server import Peer
-    from pycompose.model import Dependency
+    from pycompose.model import Dependency, Project
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.operations import Operations
     from pycompose.supervisor.project import ManagedProject
@@ -150,6 +152,9 @@ class SessionHandlers:
 
     async def attach(self, peer: Peer, request: AttachRequest, fds: list[int]) -> None:
         """Pass on the output of process 1 from now on, hand out its terminal or input, then its exit code."""
+        if request.waits:
+            await self._attach_early(peer, request, fds)
+            return
         tracked = self._managed.replica(request.service, request.index, request.id)
         stdout, stderr = _outputs(request.fds, fds)
         try:
@@ -159,6 +164,29 @@ class SessionHandlers:
             self._answer_session(peer, tracked, attached)
             await tracked.ended.wait()
             peer.send(ExitMessage(exit=tracked.exit_code))
+        finally:
+            self._targets.pop(peer, None)
+
+    async def _attach_early(self, peer: Peer, request: AttachRequest, fds: list[int]) -> None:
+        """Connect to a container before it is started, so that nothing of its output is missed."""
+        tracked = self._managed.lifecycle.tracked.get(request.id)
+        if tracked is None:
+            raise NoSuchContainer(f"container {request.id[:12]}: has been removed meanwhile")
+        await self._managed.keepers.ensure()
+        begun, stdout, stderr = tracked.begun, *_outputs(request.fds, fds)
+        keeper = self._managed.runtime.keeper
+        await blocking(
+            keeper.attach, tracked.config.id, stdout=stdout, stderr=stderr, patient=True, early=True
+        )
+        _close(fds)
+        self._answer_session(peer, tracked, AttachedStreams())
+        try:
+            await begun.wait()
+            attached = await self._attach_started(tracked) if request.stdin else AttachedStreams()
+            ends = {"terminal": attached.terminal, "stdin": attached.stdin}
+            names = tuple(name for name, fd in ends.items() if fd is not None)
+            peer.send(JoinedMessage(joined=names), [fd for fd in ends.values() if fd is not None])
+            await self._send_exit(peer, tracked)
         finally:
             self._targets.pop(peer, None)
 
@@ -175,7 +203,10 @@ class SessionHandlers:
 
     async def run(self, peer: Peer, request: RunRequest, fds: list[int]) -> None:
         """Make and start a one-off container; stay connected to it unless it is detached."""
-        operations = self._managed.operations(sink_of(peer), request.project, request.images)
+        sink = sink_of(peer)
+        if request.warn_of_orphans and (found := self._orphans(request.project)):
+            sink(orphans_found(found))
+        operations = self._managed.operations(sink, request.project, request.images)
         await self._await_dependencies(operations, request.dependencies)
         tracked = await self._create(operations, request)
         attached = AttachedStreams()
@@ -198,9 +229,12 @@ class SessionHandlers:
                     columns=request.columns,
                 )
                 _close(fds)
-            await self._managed.lifecycle.start(tracked)
+            await self._managed.lifecycle.launch(tracked)
+            hooks = self._managed.tasks.start(self._managed.lifecycle.accompany(tracked))
             if not request.detach:
                 attached = await self._attach_started(tracked)
+            elif failure := await hooks:
+                raise failure
         except BaseException:
             if not tracked.active:
                 self._managed.auto_remove.ended(tracked)
@@ -210,7 +244,12 @@ class SessionHandlers:
         if request.detach:
             self._targets.pop(peer, None)
             return
-        await self._send_exit(peer, tracked)
+        await self._send_exit(peer, tracked, hooks)
+
+    def _orphans(self, project: Project) -> list[str]:
+        known = known_services(project)
+        tracked = self._managed.lifecycle.tracked.values()
+        return sorted(t.name for t in tracked if t.service not in known and not t.record.oneoff)
 
     async def launch(self, peer: Peer, request: LaunchRequest, fds: list[int]) -> None:
         """Start a container that exists, unless it runs, and stay connected to it (`container start --attach`)."""
@@ -267,12 +306,7 @@ class SessionHandlers:
         service = project.services[request.service]
         async with self._managed.exclusive():
             await self._managed.keepers.ensure()
-            for endpoint in service.networks:
-                await blocking(self._managed.wiring.ensure_network, project.networks[endpoint.network])
-            for mount in service.volumes:
-                if mount.kind == "volume" and mount.source:
-                    volume = project.volumes[mount.source]
-                    await blocking(ensure_volume, self._managed.paths, project, volume)
+            await operations.ensure_places(service)
             return await operations.create_oneoff(
                 service, name=request.name, auto_remove=request.remove, publish=True
             )
@@ -299,12 +333,21 @@ class SessionHandlers:
             raise
         return found[-1]
 
-    async def _send_exit(self, peer: Peer, tracked: TrackedContainer) -> None:
-        """Tell the exit code, after the removal of a container that isn't kept."""
+    async def _send_exit(
+        self, peer: Peer, tracked: TrackedContainer, hooks: asyncio.Task[PycomposeError | None] | None = None
+    ) -> None:
+        """Tell the exit code, after the removal of a container that isn't kept.
+
+        What went wrong with its hooks is told of a command that has nothing to say itself.
+        """
         try:
             await tracked.ended.wait()
+            failure = await asyncio.shield(hooks) if hooks is not None else None
             await self._managed.auto_remove.wait(tracked.config.id)
-            peer.send(ExitMessage(exit=tracked.exit_code))
+            if failure is not None and not tracked.exit_code:
+                peer.fail(failure)
+            else:
+                peer.send(ExitMessage(exit=tracked.exit_code))
         finally:
             self._targets.pop(peer, None)
 
@@ -318,8 +361,9 @@ class SessionHandlers:
         await self._send_exit(peer, tracked)
 
     async def wait(self, peer: Peer, request: WaitRequest, _: list[int]) -> None:
-        """Tell each container of the services as it stops."""
+        """Tell each running container of the services as it stops; without a running one, all that have stopped."""
         chosen = self._managed.chosen(request.services, request.ids)
+        chosen = [tracked for tracked in chosen if tracked.active] or chosen
         if request.services and not chosen:
             raise NoSuchContainer(
                 f"service {request.services[0]}: no container exists", hint="see `pycompose ps -a`"
@@ -339,7 +383,10 @@ class SessionHandlers:
         """Send every container event until the client goes away, first those that it has missed since `since_ns`."""
         events = self._managed.events
         events.subscribers.add(peer)
-        active = {t.config.id: t.active for t in self._managed.lifecycle.tracked.values()}
+        if request.background:
+            events.background.add(peer)
+            self._managed.tasks.rest()
+        active = {t.config.id: t.expected for t in self._managed.lifecycle.tracked.values()}
         peer.send(SubscribedMessage(subscribed=active, time_ns=time.time_ns()))
         for event in events.since(request.since_ns) if request.since_ns else ():
             peer.send(ContainerMessage(container=event))

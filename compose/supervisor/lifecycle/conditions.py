@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # `--wait` takes a container without healthcheck for running only when it has lived for a moment, as Compose does.
 SETTLED_S = 0.5
+# How long a paused container is waited for: `commit` pauses one for a moment, and nobody probes it meanwhile.
+PAUSE_PATIENCE_S = 30.0
 
 
 class DependencyFailed(EngineError):  # noqa: N818
@@ -84,11 +86,12 @@ class Conditions:
                     f'service "{tracked.service}" didn\'t complete successfully: exit {tracked.exit_code}',
                     tracked,
                 )
+            self._check_pause(tracked)
             return ended
         if ended:
             raise self._failure(f"container {tracked.name} exited ({tracked.exit_code})", tracked)
         if condition is Condition.STARTED:
-            return tracked.status is Status.RUNNING
+            return tracked.status in (Status.RUNNING, Status.PAUSED)
         if tracked.record.health is None:
             raise DependencyFailed(
                 f"container {tracked.name} has no healthcheck configured",
@@ -96,7 +99,19 @@ class Conditions:
             )
         if tracked.health is not None and tracked.health.status == UNHEALTHY:
             raise self._failure(f"container {tracked.name} is unhealthy", tracked)
-        return tracked.health is not None and tracked.health.status == HEALTHY
+        if tracked.health is not None and tracked.health.status == HEALTHY:
+            return True
+        self._check_pause(tracked)
+        return False
+
+    @staticmethod
+    def _check_pause(tracked: TrackedContainer) -> None:
+        """Give up on a container that somebody has paused: it will neither be probed nor end."""
+        if tracked.status is Status.PAUSED and time.monotonic() - tracked.paused_s >= PAUSE_PATIENCE_S:
+            raise DependencyFailed(
+                f"container {tracked.name} has been paused for {PAUSE_PATIENCE_S:.0f} s: it can't get ready",
+                hint=f"let it go on: pycompose unpause {tracked.service}",
+            )
 
     def _failure(self, text: str, tracked: TrackedContainer) -> DependencyFailed:
         lines = self._runtime.last_lines(tracked.config.id, 10)

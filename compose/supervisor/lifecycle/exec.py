@@ -9,23 +9,22 @@ import time
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import User
-from pycompose.engine.dataclass import replace
+from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import EngineError, KeeperLost, PycomposeError
 from pycompose.engine.linux.caps import CAPABILITIES
 from pycompose.policy.health import OUTPUT_KEPT_BYTES, HealthResult
+from pycompose.supervisor.lifecycle.output_pipe import OutputPipe
 from pycompose.supervisor.runtime.container_config import merge_environment
 from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pycompose.engine.api import ExecExited, StartedExec
     from pycompose.engine.config import ContainerConfig, Process
     from pycompose.model import Hook
     from pycompose.policy.health import HealthSpec
     from pycompose.supervisor.runtime.containers import Runtime
-
-HOOK_OUTPUT_BYTES = 64 * 1024
 
 
 def exec_process(  # noqa: PLR0913 - the flags of `exec`
@@ -53,30 +52,53 @@ def exec_process(  # noqa: PLR0913 - the flags of `exec`
     )
 
 
-class ExecRunner:
-    """Starts commands and knows when they end."""
+@dataclass(slots=True)
+class RunningExec:
+    """A command that has been started; `remembered` as for `ExecRunner.start`."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    container_id: str
+    exec_id: str
+    remembered: bool
+    ended: asyncio.Future[int]
+
+
+class ExecRunner:
+    """Starts commands and knows when they end.
+
+    `tell` gets the container's id, Docker's word for what has happened (`exec_create: CMD`, `exec_start: CMD`,
+    `exec_die`), its attributes, and whether it is to be remembered.
+    """
+
+    def __init__(self, runtime: Runtime, tell: Callable[[str, str, dict[str, str], bool], None]) -> None:
         self._runtime = runtime
-        self._waiting: dict[str, asyncio.Future[int]] = {}
+        self._tell = tell
+        self._running: dict[str, RunningExec] = {}
         self._early: dict[str, int] = {}
 
     def exited(self, event: ExecExited) -> None:
         """Take the keeper's word that a command has ended; it may come before `start` has returned its id."""
-        future = self._waiting.pop(event.exec, None)
-        if future is None:
-            self._early[event.exec] = event.exit_code
-            if len(self._early) > 1000:
-                self._early.pop(next(iter(self._early)))
-        elif not future.done():
-            future.set_result(event.exit_code)
+        running = self._running.pop(event.exec, None)
+        if running is not None:
+            self._end(running, event.exit_code)
+            return
+        self._early[event.exec] = event.exit_code
+        if len(self._early) > 1000:
+            self._early.pop(next(iter(self._early)))
+
+    def _end(self, running: RunningExec, exit_code: int) -> None:
+        attributes = {"execID": running.exec_id, "exitCode": str(exit_code)}
+        self._tell(running.container_id, "exec_die", attributes, running.remembered)
+        if not running.ended.done():  # nobody waits for a probe that takes too long
+            running.ended.set_result(exit_code)
 
     def fail_all(self) -> None:
         """Fail everybody who waits: the keeper has gone, and with it every command's parent."""
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(EngineError("exec: the keeper ended", hint="run the command again"))
-        self._waiting.clear()
+        for running in self._running.values():
+            if not running.ended.done():
+                running.ended.set_exception(
+                    EngineError("exec: the keeper ended", hint="run the command again")
+                )
+        self._running.clear()
 
     async def start(
         self,
@@ -84,6 +106,8 @@ class ExecRunner:
         process: Process,
         fds: tuple[int | None, int | None, int | None],
         size: tuple[int, int] = (0, 0),
+        *,
+        remembered: bool = True,
     ) -> tuple[StartedExec, asyncio.Future[int]]:
         """Start a command with (stdin, stdout, stderr); return it and the future of its exit code."""
 
@@ -93,61 +117,59 @@ class ExecRunner:
                 container_id, process, stdin=stdin, stdout=stdout, stderr=stderr, rows=size[0], cols=size[1]
             )
 
+        running = RunningExec(
+            container_id, os.urandom(32).hex(), remembered, asyncio.get_running_loop().create_future()
+        )
+        words = f"{process.args[0]} {' '.join(process.args[1:])}"
+        for action in ("exec_create", "exec_start"):  # as Docker's, also of what then can't be started
+            self._tell(container_id, f"{action}: {words}", {"execID": running.exec_id}, remembered)
         started = await blocking(call)
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if started.id in self._early:
-            future.set_result(self._early.pop(started.id))
+            self._end(running, self._early.pop(started.id))
         else:
-            self._waiting[started.id] = future
-        return started, future
+            self._running[started.id] = running
+        return started, running.ended
 
-    async def capture(
-        self, container_id: str, process: Process, *, timeout_s: float | None, limit_bytes: int
-    ) -> tuple[int, bytes]:
-        """Run a command to its end; return its exit code (-1 after a timeout) and the first bytes of its output."""
-        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(writing, True)
-        output = bytearray()
-        closed = asyncio.Event()
-        loop = asyncio.get_running_loop()
+    async def run(
+        self,
+        container_id: str,
+        process: Process,
+        *takers: Callable[[bytes], None],
+        timeout_s: float | None = None,
+        remembered: bool = True,
+    ) -> int:
+        """Run a command to its end and return its exit code, -1 after a timeout.
 
-        def readable() -> None:
-            data = b""
-            with contextlib.suppress(BlockingIOError):
-                data = os.read(reading, 65536)
-                if not data:
-                    loop.remove_reader(reading)
-                    closed.set()
-            output.extend(data[: max(0, limit_bytes - len(output))])
-
-        try:
-            try:
-                started, ended = await self.start(container_id, process, (None, writing, writing))
-            finally:
-                os.close(writing)
-            loop.add_reader(reading, readable)
+        Of two `takers` one gets what comes on stdout, the other on stderr; a single one gets both.
+        """
+        with contextlib.ExitStack() as stack:
+            pipes = [stack.enter_context(OutputPipe(take)) for take in takers]
+            fds = (None, pipes[0].writing, pipes[-1].writing)
+            started, ended = await self.start(container_id, process, fds, remembered=remembered)
+            for pipe in pipes:
+                pipe.listen()
             try:
                 code = await asyncio.wait_for(ended, timeout_s)
             except TimeoutError:
                 await blocking(self._runtime.keeper.kill_exec, started.id)
-                return -1, bytes(output)
-            # What it left running may hold the pipe for ever; what it wrote itself is in there already.
-            readable()
-            return code, bytes(output)
-        finally:
-            loop.remove_reader(reading)
-            os.close(reading)
+                return -1
+            # What it left running may hold the pipes for ever; what it wrote itself is in there already.
+            for pipe in pipes:
+                pipe.read()
+            return code
 
     async def probe(self, config: ContainerConfig, spec: HealthSpec) -> HealthResult | None:
         """Run a health probe; one that can't be started has failed, one whose keeper has died says nothing (None)."""
         start_ns = time.time_ns()
         losses = self._runtime.losses
         try:
-            code, output = await self.capture(
+            output = bytearray()
+            code = await self.run(
                 config.id,
                 exec_process(config, spec.args),
+                lambda data: output.extend(data[: max(0, OUTPUT_KEPT_BYTES - len(output))]),
                 timeout_s=spec.timeout_s,
-                limit_bytes=OUTPUT_KEPT_BYTES,
+                remembered=False,  # three events a second would soon be all that is
             )
             text = output.decode(errors="replace")
         except PycomposeError as exc:
@@ -158,8 +180,14 @@ class ExecRunner:
             text = f"health check exceeded timeout ({spec.timeout_s:g}s): {text}"
         return HealthResult(start_ns=start_ns, end_ns=time.time_ns(), exit_code=code, output=text)
 
-    async def hook(self, config: ContainerConfig, hook: Hook) -> tuple[int, bytes]:
-        """Run a lifecycle hook in the container; return its exit code and output."""
+    async def hook(
+        self,
+        config: ContainerConfig,
+        hook: Hook,
+        stdout: Callable[[bytes], None],
+        stderr: Callable[[bytes], None],
+    ) -> int:
+        """Run a lifecycle hook in the container; return its exit code."""
         environment = {key: value for key, _, value in (item.partition("=") for item in hook.environment)}
         process = exec_process(
             config,
@@ -169,4 +197,4 @@ class ExecRunner:
             environment=dict(environment),
             privileged=hook.privileged,
         )
-        return await self.capture(config.id, process, timeout_s=None, limit_bytes=HOOK_OUTPUT_BYTES)
+        return await self.run(config.id, process, stdout, stderr)

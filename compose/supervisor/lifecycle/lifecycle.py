@@ -17,21 +17,22 @@ from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError, StorageError
 from pycompose.engine.linux.process import signal_handled
 from pycompose.engine.state import Status
-from pycompose.labels import PREFIX
+from pycompose.model import STOP_WAIT
 from pycompose.policy.health import HealthState
 from pycompose.policy.restart import RestartState, after_exit
-from pycompose.supervisor.lifecycle.conditions import Conditions
+from pycompose.state.snapshot import shown_labels
+from pycompose.supervisor.lifecycle.conditions import PAUSE_PATIENCE_S, Conditions
+from pycompose.supervisor.lifecycle.hooks import HookFailed, Told, post_start, pre_stop
 from pycompose.supervisor.lifecycle.probes import HealthMonitor
 from pycompose.supervisor.lifecycle.tracked import TrackedContainer
-from pycompose.supervisor.threads import blocking, shielded
+from pycompose.supervisor.threads import Together, blocking, shielded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from pycompose.engine.api import ContainerExited
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.state import ContainerState
-    from pycompose.model import Hook
     from pycompose.state.records import ServiceRecord
     from pycompose.supervisor.lifecycle.exec import ExecRunner
     from pycompose.supervisor.runtime.containers import Runtime
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 
 KILL_WAIT_S = 30.0
 END_POLL_S = 0.02
+# Exit code of what ends with its container, and how much later than of that we may hear of the container's end.
+KILLED = 137
+NEWS_S = 2.0
 
 
 class Lifecycle:
@@ -49,11 +53,14 @@ class Lifecycle:
         self,
         runtime: Runtime,
         execs: ExecRunner,
-        notify: Callable[[str, TrackedContainer, dict[str, str]], None],
+        told: Callable[..., None],
+        before_start: Callable[[TrackedContainer], Awaitable[None]],
     ) -> None:
+        """`told` is called with what happens; `before_start` may still change a container's files."""
         self._runtime = runtime
         self._execs = execs
-        self._tell = notify
+        self._told = told
+        self._before_start = before_start
         self.conditions = Conditions(runtime, self.of_service)
         self._health_monitor = HealthMonitor(
             runtime,
@@ -62,6 +69,8 @@ class Lifecycle:
             self._health_changed,
             lambda tracked: self._spawn(self._restart_unhealthy(tracked)),
         )
+        # A hundred containers that end at the same time wait for the kernel once.
+        self._endings = Together(runtime.ended)
         self._background: set[asyncio.Task[None]] = set()
         self.tracked: dict[str, TrackedContainer] = {}
 
@@ -82,7 +91,7 @@ class Lifecycle:
     def add(self, config: ContainerConfig, record: ServiceRecord) -> TrackedContainer:
         """Track a container that has just been created."""
         tracked = self.tracked[config.id] = TrackedContainer(config=config, record=record)
-        self._notify("create", tracked, {})
+        self.tell("create", tracked, {})
         return tracked
 
     def adopt(
@@ -106,21 +115,44 @@ class Lifecycle:
         tracked = self.tracked.pop(container_id, None)
         if tracked is not None:
             self._cancel(tracked)
-            self._notify("destroy", tracked, {})
+            tracked.begun.set()  # who is attached to what was never started waits no longer
+            tracked.ended.set()
+            self.tell("destroy", tracked, {})
             self.conditions.notify_all()
 
     async def rename(self, tracked: TrackedContainer, name: str) -> None:
         """Give a container another name; raises AlreadyExists, EngineError."""
         old = tracked.name
         tracked.config = await blocking(self._runtime.rename, tracked.config, name)
-        self._notify("rename", tracked, {"oldName": f"/{old}"})
+        self.tell("rename", tracked, {"oldName": f"/{old}"})
 
-    async def start(self, tracked: TrackedContainer) -> None:
-        """Start a container and run its post_start hooks; raises what the engine or a hook says."""
+    async def start(self, tracked: TrackedContainer, told: Told | None = None) -> None:
+        """Start a container and run its post_start hooks; raises what the engine or a hook says.
+
+        `told` gets the lines that hooks print, here and in `stop`.
+        """
+        await self.launch(tracked)
+        await post_start(self._execs, tracked, told)
+
+    async def launch(self, tracked: TrackedContainer) -> None:
+        """Start a container and nothing else; raises what the engine says."""
         self._cancel(tracked)
         await shielded(self._launch(tracked, again=False))
-        for hook in tracked.record.service.post_start:
-            await self._hook(tracked, hook, "post_start")
+
+    async def accompany(self, tracked: TrackedContainer) -> PycomposeError | None:
+        """Run the post_start hooks of a container that isn't there to serve; return what went wrong with one.
+
+        Such a container may have done its work before its hooks have begun: they have failed at nothing then.
+        """
+        try:
+            await post_start(self._execs, tracked)
+        except PycomposeError as exc:
+            if isinstance(exc, HookFailed) and exc.status != KILLED:
+                return exc
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(tracked.ended.wait(), NEWS_S)
+            return None if tracked.ended.is_set() else exc
+        return None
 
     async def _launch(self, tracked: TrackedContainer, *, again: bool) -> None:
         """Start a container and take note of it, one with the other.
@@ -131,6 +163,7 @@ class Lifecycle:
             await self.cleaned_up(tracked)
             if again and tracked.stopped:
                 return
+            await self._before_start(tracked)
             tracked.stopped = False
             tracked.starts += 1
             tracked.ended.clear()
@@ -148,7 +181,7 @@ class Lifecycle:
                 if tracked.status is Status.RESTARTING:
                     tracked.move(Status.EXITED)
                 tracked.ended.set()
-                await blocking(self._runtime.ended, tracked.config, stopped=True)
+                await self._endings.do((tracked.config.id, True))
                 self.conditions.notify_all()
                 raise
             tracked.pid = state.pid
@@ -158,22 +191,31 @@ class Lifecycle:
             if not tracked.ended.is_set():
                 tracked.move(Status.RUNNING)
                 self._begin_health(tracked)
-            self._notify("start", tracked, {})
+            tracked.begun.set()
+            tracked.begun = asyncio.Event()
+            self.tell("start", tracked, {})
             self.conditions.notify_all()
             tracked.starting = False
             if tracked.deferred_exit is not None:
                 tracked.deferred_exit()
 
-    async def stop(self, tracked: TrackedContainer, timeout_s: float | None) -> None:
+    async def stop(
+        self,
+        tracked: TrackedContainer,
+        timeout_s: float | None,
+        told: Told | None = None,
+        *,
+        signal_number: int = 0,
+    ) -> None:
         """Stop a container: its signal, its grace period, then SIGKILL to the whole cgroup.
 
         Process 1 of a pid namespace ignores signals it has no handler for (pid_namespaces(7)), so waiting for it to
-        react would be waiting for nothing.
+        react would be waiting for nothing: unless the service has `x-stop-wait`, it is killed at once.
         """
         tracked.stopped = True
         self._cancel(tracked, keep_health=True)
         async with tracked.lock:
-            await self._end(tracked, timeout_s)
+            await self._end(tracked, timeout_s, told, signal_number)
 
     async def withdraw_stop(self, tracked: TrackedContainer) -> None:
         """Take back that a container was to stop, which has not got its signal: it is wanted again."""
@@ -201,7 +243,9 @@ class Lifecycle:
             async with tracked.lock:
                 await self.cleaned_up(tracked)
                 if not tracked.active and tracked.config.id in self.tracked:
-                    await blocking(self._runtime.ended, tracked.config, stopped=tracked.stopped)
+                    await self._endings.do((tracked.config.id, tracked.stopped))
+                    # After all: its end was told as the beginning of a restart.
+                    self.tell("stop", tracked, {})
 
     async def ensure_stopped(self, tracked: TrackedContainer) -> None:
         """Wait for what is under way and end what runs all the same: a restart may have come after the plan."""
@@ -211,36 +255,44 @@ class Lifecycle:
             await self._end(tracked, 0)
             await self.cleaned_up(tracked)
 
-    async def _end(self, tracked: TrackedContainer, timeout_s: float | None) -> None:
+    async def _end(
+        self,
+        tracked: TrackedContainer,
+        timeout_s: float | None,
+        told: Told | None = None,
+        signal_number: int = 0,
+    ) -> None:
         tracked.stopped = True
         if tracked.status is Status.RESTARTING:
             # Else it might be written down as restarting after it is as stopped.
             await self.cleaned_up(tracked)
             tracked.move(Status.EXITED)
             await self._mark_stopped(tracked)
-            await blocking(self._runtime.ended, tracked.config, stopped=True)
+            await self._endings.do((tracked.config.id, True))
             self.conditions.notify_all()
+            self.tell("stop", tracked, {})
         if tracked.status not in (Status.RUNNING, Status.PAUSED):
             return
-        for hook in tracked.record.service.pre_stop:
-            await self._hook(tracked, hook, "pre_stop")
+        await pre_stop(self._execs, tracked, told)
         await self._mark_stopped(tracked)
         config = tracked.config
+        number = signal_number or config.stop_signal
         if tracked.status is Status.PAUSED:
             await self.unpause(tracked)
         own_pid_namespace = config.namespaces.pid == "private"
         deaf = (
-            own_pid_namespace
+            not tracked.record.service.extensions.get(STOP_WAIT)
+            and own_pid_namespace
             and not config.process.init
-            and not signal_handled(tracked.pid, config.stop_signal)
+            and not signal_handled(tracked.pid, number)
         )
         grace_s = config.stop_grace_s if timeout_s is None else timeout_s
         tracked.stopping = True
         try:
             if not deaf and grace_s > 0:
-                self._notify("kill", tracked, {"signal": str(config.stop_signal)})
+                self.tell("kill", tracked, {"signal": str(number)})
                 with contextlib.suppress(NoSuchContainer):  # it has just ended; that is about to be told
-                    await blocking(self._runtime.keeper.signal, config.id, config.stop_signal)
+                    await blocking(self._runtime.keeper.signal, config.id, number)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(tracked.ended.wait(), grace_s)
             if not tracked.ended.is_set():
@@ -249,7 +301,7 @@ class Lifecycle:
             tracked.stopping = False  # as far as anybody knows
             raise
         await self.cleaned_up(tracked)
-        self._notify("stop", tracked, {})
+        self.tell("stop", tracked, {})
 
     async def kill_unexpected(self, tracked: TrackedContainer) -> None:
         """Kill a container that runs although its start failed: its keeper died before it could tell of the success.
@@ -271,7 +323,7 @@ class Lifecycle:
                 await asyncio.sleep(END_POLL_S)
 
     async def _kill(self, tracked: TrackedContainer) -> None:
-        self._notify("kill", tracked, {"signal": str(int(signal.SIGKILL))})
+        self.tell("kill", tracked, {"signal": str(int(signal.SIGKILL))})
         with contextlib.suppress(NoSuchContainer):
             await blocking(self._runtime.keeper.kill, tracked.config.id)
         try:
@@ -284,17 +336,20 @@ class Lifecycle:
 
     async def signal(self, tracked: TrackedContainer, number: int) -> None:
         """Send a signal to process 1; SIGKILL goes to all processes."""
-        if tracked.status not in (Status.RUNNING, Status.PAUSED):
-            return
         # Docker's rule: a kill is the end, unless the container has a stop signal and this is another one.
         service = tracked.record.service
-        if number == signal.SIGKILL or not service.stop_signal or number == tracked.config.stop_signal:
+        ends = number == signal.SIGKILL or not service.stop_signal or number == tracked.config.stop_signal
+        if tracked.status is Status.RESTARTING and ends:
+            await self.stop(tracked, 0)
+        if tracked.status not in (Status.RUNNING, Status.PAUSED):
+            return
+        if ends:
             tracked.stopped = True
             await self._mark_stopped(tracked)
         if number == signal.SIGKILL:
             await self._kill(tracked)
         else:
-            self._notify("kill", tracked, {"signal": str(number)})
+            self.tell("kill", tracked, {"signal": str(number)})
             await blocking(self._runtime.keeper.signal, tracked.config.id, number)
 
     async def _mark_stopped(self, tracked: TrackedContainer) -> None:
@@ -309,15 +364,17 @@ class Lifecycle:
         if tracked.status is Status.RUNNING:
             await blocking(self._runtime.keeper.pause, tracked.config.id)
             tracked.move(Status.PAUSED)
-            self._notify("pause", tracked, {})
+            tracked.paused_s = time.monotonic()
+            self.tell("pause", tracked, {})
             self.conditions.notify_all()
+            asyncio.get_running_loop().call_later(PAUSE_PATIENCE_S, self.conditions.notify_all)
 
     async def unpause(self, tracked: TrackedContainer) -> None:
         """Let a paused container go on."""
         if tracked.status is Status.PAUSED:
             await blocking(self._runtime.keeper.unpause, tracked.config.id)
             tracked.move(Status.RUNNING)
-            self._notify("unpause", tracked, {})
+            self.tell("unpause", tracked, {})
             self.conditions.notify_all()
 
     def exited(self, event: ContainerExited) -> None:
@@ -333,25 +390,26 @@ class Lifecycle:
             tracked.health_task = None
         delay_s = self._decide(tracked)
         if event.oom_killed:
-            self._notify("oom", tracked, {})
-        attributes = {"exitCode": str(tracked.exit_code)}
-        self._notify("die", tracked, attributes if delay_s is None else {**attributes, "restarting": "true"})
-        self._after_exit(tracked, delay_s)
+            self.tell("oom", tracked, {})
+        ran_s = (time.time_ns() - tracked.started_ns) // 1_000_000_000 if tracked.started_ns else 0
+        attributes = {"execDuration": str(ran_s), "exitCode": str(tracked.exit_code)}
+        if delay_s is not None:
+            attributes["restarting"] = "true"
+        self._after_exit(tracked, delay_s, lambda: self.tell("die", tracked, attributes))
 
     def restarted(self, tracked: TrackedContainer) -> None:
         """Tell that a container has been restarted because somebody wanted it."""
-        self._notify("restart", tracked, {})
+        self.tell("restart", tracked, {})
 
     # ------------------------------------------------------------------ inside
 
-    def _notify(self, action: str, tracked: TrackedContainer, attributes: dict[str, str]) -> None:
-        """Tell of an event; its attributes are its own and the labels that people gave, as Docker has it."""
-        labels = {
-            key: value
-            for key, value in tracked.config.labels.items()
-            if not key.startswith(PREFIX) and key != "restarting"  # an attribute of ours
-        }
-        self._tell(action, tracked, {**labels, **attributes})
+    def tell(
+        self, action: str, tracked: TrackedContainer, attributes: dict[str, str], *, kept: bool = True
+    ) -> None:
+        """Tell of an event; its attributes are its own and the container's labels, as Docker has it."""
+        labels = shown_labels(tracked.config)
+        labels = {key: value for key, value in labels.items() if key != "restarting"}  # an attribute of ours
+        self._told(action, tracked, {**labels, **attributes}, kept=kept)
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.ensure_future(work)
@@ -385,17 +443,42 @@ class Lifecycle:
             tracked.move(Status.RESTARTING)
         return delay_s
 
-    def _after_exit(self, tracked: TrackedContainer, delay_s: float | None) -> None:
-        """Restart later, or take down what only a running container needs."""
-        if delay_s is None and tracked.keeps_network:
-            work = blocking(self._runtime.withdraw_names, tracked.config.id)
-        elif delay_s is None:
-            work = blocking(self._runtime.ended, tracked.config, stopped=tracked.stopped)
+    def _after_exit(
+        self, tracked: TrackedContainer, delay_s: float | None, tell: Callable[[], None] | None = None
+    ) -> None:
+        """Restart later, or take down what only a running container needs.
+
+        `tell` tells of the exit: of one that a start follows when that is written down, for who hears of it looks
+        whether he should wait for more (Docker Compose's `up` does).
+        """
+        again = delay_s is not None or tracked.keeps_network
+        if again:
+            work = blocking(
+                self._runtime.mark_restarting,
+                tracked.config.id,
+                tracked.restart.total,
+                stopped=tracked.stopped,
+            )
         else:
-            work = blocking(self._runtime.mark_restarting, tracked.config.id, tracked.restart.total)
+            work = self._endings.do((tracked.config.id, tracked.stopped))
+        if delay_s is not None:
             tracked.restart_task = self._spawn(self._restart(tracked, delay_s))
-        tracked.cleanup = self._spawn(work)
+        if tell is not None and not again:
+            tell()
+        tracked.cleanup = self._spawn(self._clean_up(tracked, work, tell if again else None))
         self.conditions.notify_all()
+
+    async def _clean_up(
+        self, tracked: TrackedContainer, work: Awaitable[object], tell: Callable[[], None] | None
+    ) -> None:
+        """Do what follows an exit, then tell of it; what can't be done is done by whoever removes the container."""
+        try:
+            await work
+        except PycomposeError as exc:
+            log.warning("container %s: cannot clean up: %s", tracked.name, exc)
+        finally:
+            if tell is not None:
+                tell()
 
     async def cleaned_up(self, tracked: TrackedContainer) -> None:
         """Wait until what follows an exit has been done, so that nothing takes down what a new start sets up."""
@@ -417,13 +500,12 @@ class Lifecycle:
         if tracked.stopped:
             return
         try:
-            for hook in tracked.record.service.post_start:
-                await self._hook(tracked, hook, "post_start")
+            await post_start(self._execs, tracked)
         except (
             PycomposeError
         ) as exc:  # there is nobody whose command could fail; the container runs all the same
             log.warning("%s", exc)
-        self._notify("restart", tracked, {})
+        self.tell("restart", tracked, {})
 
     def _begin_health(self, tracked: TrackedContainer) -> None:
         if tracked.record.health is not None:
@@ -431,7 +513,7 @@ class Lifecycle:
             tracked.health_task = self._spawn(self._health_monitor.run(tracked))
 
     def _health_changed(self, tracked: TrackedContainer, state: HealthState) -> None:
-        self._notify(f"health_status: {state.status}", tracked, {})
+        self.tell(f"health_status: {state.status}", tracked, {})
         self.conditions.notify_all()
 
     async def _restart_unhealthy(self, tracked: TrackedContainer) -> None:
@@ -452,14 +534,4 @@ class Lifecycle:
         except PycomposeError as exc:
             log.warning("container %s: cannot restart: %s", tracked.name, exc)
         else:
-            self._notify("restart", tracked, {})
-
-    async def _hook(self, tracked: TrackedContainer, hook: Hook, kind: str) -> None:
-        code, output = await self._execs.hook(tracked.config, hook)
-        if code != 0:
-            tail = output[-2048:].decode(errors="replace").splitlines()[-10:]
-            shown = "".join(f"\n  {tracked.name} -> | {line}" for line in tail)
-            raise EngineError(
-                f"container {tracked.name}: {kind} hook {' '.join(hook.command)!r} exited with {code}",
-                hint=f"its output:{shown}" if shown else None,
-            )
+            self.tell("restart", tracked, {})

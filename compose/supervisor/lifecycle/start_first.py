@@ -4,11 +4,12 @@
     start   it; neither ports nor names lead to it yet
     await   healthy, or half a second of life where there is no healthcheck
     switch  published ports and names, from the old one to the new one, at once
+    drain   wait until the old one has answered what came before, for at most DRAIN_S
     ...     the plan goes on: stop the old one, remove it, rename the new one to demo-web-1
 
 Whatever fails before the switch removes the new container, and the old one has not noticed. The switch keeps the
 sockets that hold the host's ports, so no connection is refused; those that are open stay with the old one until it
-stops.
+stops, which waits for their answers a little.
 """
 
 from __future__ import annotations
@@ -19,13 +20,19 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
+from pycompose.engine.state import Status
 from pycompose.supervisor.lifecycle.conditions import SETTLED_S
 from pycompose.supervisor.threads import blocking, shielded
 
 if TYPE_CHECKING:
+    from pycompose.supervisor.lifecycle.hooks import Told
     from pycompose.supervisor.lifecycle.lifecycle import Lifecycle
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.runtime.containers import Runtime
+
+# What a request may take after the switch, in seconds, and how often is looked whether it is through.
+DRAIN_S = 2.0
+DRAIN_LOOK_S = 0.02
 
 
 class ReplacementStart:
@@ -35,21 +42,23 @@ class ReplacementStart:
         self._lifecycle = lifecycle
         self._runtime = runtime
 
-    async def run(self, tracked: TrackedContainer, abort: asyncio.Event) -> None:
+    async def run(self, tracked: TrackedContainer, abort: asyncio.Event, told: Told | None = None) -> None:
         """Start a container beside the one it replaces, and switch ports and names to it when it is ready.
 
         Raises what the engine says, DependencyFailed when it ends or is unhealthy; it is gone then.
         """
         try:
-            await self._lifecycle.start(tracked)
+            await self._lifecycle.start(tracked, told)
             await self._ready(tracked, abort)
             if abort.is_set():
                 await shielded(self._discard(tracked))
                 return
+            old_id = tracked.record.takes_over
             await shielded(self._switch_over(tracked))
         except BaseException:
             await shielded(self._discard(tracked))
             raise
+        await self._drained(old_id, abort)
 
     async def finish(self, tracked: TrackedContainer) -> None:
         """Do what is left when the old container has gone meanwhile; raises NetworkError, AlreadyExists."""
@@ -70,6 +79,24 @@ class ReplacementStart:
         record = replace(tracked.record, takes_over="")
         await blocking(self._runtime.take_over, tracked.config, record, old_id)
         tracked.record = record
+
+    async def _drained(self, old_id: str, abort: asyncio.Event) -> None:
+        """Wait until nobody is connected to the old container any more: not every server ends well at a signal.
+
+        The kernel doesn't tell when connections end, so they are looked at. Those that stay open, of a pool or for
+        events, end with the container.
+        """
+        from pycompose.engine.linux.inbound import count_inbound  # noqa: PLC0415 - few replacements start first
+
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + DRAIN_S
+        old = self._lifecycle.tracked.get(old_id)
+        if old is None or old.config.namespaces.network != "private":
+            return  # what listens there may be somebody else's
+        while old.status is Status.RUNNING and not abort.is_set() and loop.time() < until_s:
+            if not await blocking(count_inbound, old.pid):
+                return
+            await asyncio.sleep(DRAIN_LOOK_S)
 
     async def _discard(self, tracked: TrackedContainer) -> None:
         """Stop and remove the new container; what went wrong before is told, not what goes wrong here."""

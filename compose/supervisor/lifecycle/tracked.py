@@ -23,6 +23,7 @@ class TrackedContainer:
 
     One that `keeps_network` is stopped to be started again, and its network waits for that. An exit that is told while
     it is `starting` is taken when its start is known (`deferred_exit`). `cleanup` is what follows its last exit.
+    `begun` is set by the next start, which leaves a new one here.
     """
 
     config: ContainerConfig
@@ -33,6 +34,7 @@ class TrackedContainer:
     starts: int = 0
     started_s: float = 0.0
     started_ns: int = 0
+    paused_s: float = 0.0
     warnings: tuple[str, ...] = ()
     stopped: bool = False
     stopping: bool = False
@@ -41,6 +43,7 @@ class TrackedContainer:
     deferred_exit: Callable[[], None] | None = None
     health: HealthState | None = None
     restart: RestartState = field(default_factory=RestartState)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     health_task: asyncio.Task[None] | None = None
     restart_task: asyncio.Task[None] | None = None
@@ -65,3 +68,8 @@ class TrackedContainer:
     def active(self) -> bool:
         """Whether it runs or is about to run again."""
         return self.status in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
+
+    @property
+    def expected(self) -> bool:
+        """Whether who follows it should wait for more: it is active, or a `restart` of it is under way."""
+        return self.active or self.keeps_network

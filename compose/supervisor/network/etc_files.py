@@ -9,8 +9,10 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pycompose.engine.linux import outside
 from pycompose.engine.statedirs import make_directory
 from pycompose.networking.etc_files import (
+    HOST_GATEWAY,
     host_network_hosts,
     hostname_text,
     hosts_text,
@@ -32,17 +34,23 @@ MOST_BYTES = 1 << 20
 
 
 def write_own(
-    paths: StatePaths, config: ContainerConfig, record: ServiceRecord, endpoints: Sequence[EndpointRecord]
+    paths: StatePaths,
+    config: ContainerConfig,
+    record: ServiceRecord,
+    endpoints: Sequence[EndpointRecord],
+    gateways: Sequence[str],
 ) -> None:
-    """Write the files of a container with its own network; raises NetworkError."""
+    """Write the files of a container with its own network; raises NetworkError.
+
+    `gateways` are what "host-gateway" in its extra_hosts stands for.
+    """
     service = record.service
     directory = _directory(paths, config)
-    gateways = [endpoint.gateway for endpoint in endpoints if endpoint.gateway]
     text = hosts_text(
         [ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6) if ip],
         hostname=config.hostname,
         domainname=config.domainname,
-        extra=resolve_extra_hosts(service.extra_hosts, gateways),
+        extra=_extra_hosts(record, gateways),
     )
     write_in_place(directory / "hosts", text)
     write_in_place(directory / "hostname", hostname_text(config.hostname))
@@ -55,7 +63,7 @@ def write_own(
 def write_host(paths: StatePaths, config: ContainerConfig, record: ServiceRecord) -> None:
     """Write the files for `network_mode: host`: the machine's own, plus extra_hosts; raises NetworkError."""
     directory = _directory(paths, config)
-    extra = resolve_extra_hosts(record.service.extra_hosts, ["127.0.0.1"])
+    extra = _extra_hosts(record, ["127.0.0.1"])
     machine = Path("/etc/hosts").read_text(encoding="utf-8", errors="replace")
     write_in_place(directory / "hosts", host_network_hosts(machine, extra))
     _copy(Path("/etc/resolv.conf"), directory / "resolv.conf")
@@ -66,6 +74,14 @@ def copy_from(paths: StatePaths, config: ContainerConfig, other: str) -> None:
     directory = _directory(paths, config)
     for name in NAMES:
         _copy(paths.etc(other) / name, directory / name)
+
+
+def _extra_hosts(record: ServiceRecord, gateways: Sequence[str]) -> list[tuple[str, str]]:
+    """Return extra_hosts with addresses; in a private host the gateways aren't the machine's."""
+    given = record.service.extra_hosts
+    if any(address == HOST_GATEWAY for _name, address in given):
+        gateways = outside.machine_addresses() or gateways
+    return resolve_extra_hosts(given, gateways)
 
 
 def _directory(paths: StatePaths, config: ContainerConfig) -> Path:

@@ -9,6 +9,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from pycompose.engine import apparmor
 from pycompose.engine.config import (
     DEFAULT_CAPABILITIES,
     DEFAULT_SHM_BYTES,
@@ -24,11 +25,14 @@ from pycompose.engine.config import (
 from pycompose.engine.dataclass import dataclass, field
 from pycompose.engine.errors import EngineError
 from pycompose.engine.linux.caps import CAPABILITIES
+from pycompose.engine.linux.fs import clean
+from pycompose.engine.machine import has_apparmor
 from pycompose.labels import (
     CONFIG_FILES,
     CONFIG_HASH,
     DEPENDS_ON,
     ENVIRONMENT_FILE,
+    HOOK,
     IMAGE,
     NUMBER,
     ONEOFF,
@@ -54,7 +58,7 @@ class Parts:
     """What exists for the container already.
 
     `joined` maps "service:x" → container id, `hostname` is that of the container whose network is joined, `replaces`
-    the id of the container that this one replaces.
+    the id of the container that this one replaces, `hook` the kind of hook that it is for.
     """
 
     id: str
@@ -65,6 +69,7 @@ class Parts:
     joined: dict[str, str] = field(default_factory=dict)
     created_ns: int = 0
     oneoff: bool = False
+    hook: str = ""
     version: str = ""
     hostname: str = ""
     replaces: str = ""
@@ -130,10 +135,11 @@ def _process(service: Service, image: Image) -> Process:
     return Process(
         args=args,
         env=merge_environment(image.config.env, service.environment),
-        cwd=service.working_dir or image.config.working_dir or "/",
+        cwd=clean(service.working_dir or image.config.working_dir),  # as Docker does
         user=User(spec=service.user or image.config.user, additional_groups=service.group_add),
         capabilities=capabilities(service),
         no_new_privs=_no_new_privileges(service),
+        apparmor=_apparmor(service),
         rlimits=service.rlimits,
         oom_score_adj=service.oom_score_adj,
         tty=service.tty,
@@ -199,12 +205,19 @@ def _no_new_privileges(service: Service) -> bool:
     return value is not None and (value == "" or parse_bool(value))
 
 
+def _apparmor(service: Service) -> str:
+    """Return the profile that is asked for, else the default one; "" for none, as where the kernel has no AppArmor."""
+    profile = _option(service, "apparmor")
+    if profile:
+        return profile if profile != "unconfined" and has_apparmor() else ""
+    return "" if service.privileged else apparmor.default_profile()
+
+
 def _security(service: Service) -> Security:
     return Security(
         privileged=service.privileged,
         read_only_rootfs=service.read_only,
         seccomp=_option(service, "seccomp") or "",
-        apparmor=_option(service, "apparmor") or "",
         system_paths_unconfined=_option(service, "systempaths") == "unconfined",
     )
 
@@ -219,7 +232,7 @@ def _namespaces(service: Service, parts: Parts) -> Namespaces:
 
     ipc = service.ipc or "private"
     return Namespaces(
-        network=resolve(service.network_mode),
+        network="private" if service.networks else resolve(service.network_mode),
         pid=resolve(service.pid),
         ipc=ipc if ipc in ("none", "shareable") else resolve(ipc),
         uts=resolve(service.uts),
@@ -244,12 +257,15 @@ def _labels(project: Project, service: Service, image: Image, parts: Parts) -> d
     depends = ",".join(
         f"{d.service}:{d.condition.value}:{'true' if d.restart else 'false'}" for d in service.depends_on
     )
-    own = {
-        PROJECT: project.name,
-        SERVICE: service.name,
+    replica = {
         NUMBER: str(parts.number),
         CONFIG_HASH: service.hash,
         ONEOFF: "True" if parts.oneoff else "False",
+    }
+    own = {
+        PROJECT: project.name,
+        SERVICE: service.name,
+        **({HOOK: parts.hook} if parts.hook else replica),
         DEPENDS_ON: depends,
         IMAGE: image.id,
         VERSION: parts.version,

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from pycompose.engine.config import MountKind, plain
-from pycompose.engine.dataclass import dataclass, replace
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import EngineError, KeeperLost, StateError, storage_error
 from pycompose.engine.linux.libc import call
 from pycompose.engine.logs.reader import read_logs
+from pycompose.engine.state import read_state
 from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import write_json
 from pycompose.model import Health
@@ -32,11 +31,16 @@ from pycompose.state.records import ServiceRecord, read_runtime, read_service, w
 from pycompose.state.snapshot import STANDALONE, read_container
 from pycompose.supervisor.runtime.claims import Claims
 from pycompose.supervisor.runtime.container_config import Parts, container_config
-from pycompose.supervisor.runtime.mounts import MountBuilder, anonymous_by_target
+from pycompose.supervisor.runtime.mounts import (
+    MountBuilder,
+    anonymous_by_target,
+    mount_volumes,
+    release_volumes,
+)
 from pycompose.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pycompose.engine.api import Engine
     from pycompose.engine.config import ContainerConfig, Mount
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths
     from pycompose.engine.state import ContainerState
     from pycompose.model import Project, Service
+    from pycompose.supervisor.api_sockets import ApiSockets
     from pycompose.supervisor.network.wiring import Wiring
 
 
@@ -63,7 +68,8 @@ class NewContainer:
     """A container to be made. `replaces` is the id whose name and anonymous volumes it takes over.
 
     With `beside` that one goes on, so the new one gets addresses of its own, and no ports until `take_over`.
-    `joined` maps "service:x" and "container:x" → container id, `resolve_image` finds images that are mounted.
+    `joined` maps "service:x" and "container:x" → container id, `resolve_image` finds images that are mounted. `hook` is
+    the kind of hook that it is for.
     """
 
     project: Project
@@ -71,12 +77,14 @@ class NewContainer:
     image: Image
     number: int
     name: str
+    created_ns: int = field(default_factory=time.time_ns)
     replaces: str = ""
     beside: bool = False
     renew_volumes: bool = False
     joined: dict[str, str]
     resolve_image: Callable[[str], Image]
     oneoff: bool = False
+    hook: str = ""
     auto_remove: bool = False
     publish: bool = True
 
@@ -84,8 +92,16 @@ class NewContainer:
 class Runtime:
     """One project's containers. `keeper` is replaced when the keeper process had to be."""
 
-    def __init__(self, paths: StatePaths, project: str, wiring: Wiring, version: str) -> None:
+    def __init__(
+        self,
+        paths: StatePaths,
+        project: str,
+        wiring: Wiring,
+        version: str,
+        api_sockets: ApiSockets | None = None,
+    ) -> None:
         self.paths = paths
+        self._api_sockets = api_sockets
         self.project = project
         self.claims = Claims(paths, project)
         self._wiring = wiring
@@ -113,28 +129,45 @@ class Runtime:
         self._keeper = keeper
         self._wiring.keeper = keeper
 
+    def adopt_api_sockets(self, configs: Iterable[ContainerConfig]) -> None:
+        """Listen again for the containers that run since an earlier supervisor, and have Docker's socket."""
+        if self._api_sockets is not None and self._keeper is not None:
+            self._api_sockets.adopt(self._keeper, configs)
+
+    def hold_api_sockets(self) -> None:
+        """Give a new keeper the sockets that the old one held for them."""
+        if self._api_sockets is not None and self._keeper is not None:
+            self._api_sockets.hold(self._keeper)
+
     # ------------------------------------------------------------------ creating
 
     def create(self, wanted: NewContainer) -> tuple[ContainerConfig, ServiceRecord]:
         """Make a container, not started; raises VolumeError, EngineError, AlreadyExists, and leaves nothing then."""
-        container_id = secrets.token_hex(32)
+        container_id = os.urandom(32).hex()
         self.claims.make(container_id, wanted.name, "" if wanted.beside else wanted.replaces)
+        builder = self._mounts(container_id, wanted)
         try:
             directory = self.paths.container(container_id)
             make_directory(directory)
-            builder = self._mounts(container_id, wanted)
             config = self._config(container_id, wanted, builder.build())
             record = self._record(wanted, tuple(builder.anonymous))
             write_service(self.paths, container_id, record)
             write_json(directory / "config.json", plain(config), durable=False)
         except OSError as exc:
-            self._discard_files(container_id, wanted.name)
+            self._undo(container_id, wanted.name, builder.made)
             what = exc.filename or self.paths.container(container_id)
             raise EngineError(f"container {wanted.name}: cannot create {what}: {exc.strerror}") from exc
         except BaseException:
-            self._discard_files(container_id, wanted.name)
+            self._undo(container_id, wanted.name, builder.made)
             raise
         return config, record
+
+    def _undo(self, container_id: str, name: str, volumes: Sequence[str]) -> None:
+        """Take away what was made for a container that can't be made."""
+        release_volumes(self.paths, container_id)
+        for volume in volumes:
+            VolumeStore(self.paths).remove(volume)
+        self._discard_files(container_id, name)
 
     def _mounts(self, container_id: str, wanted: NewContainer) -> MountBuilder:
         keeps = wanted.replaces and not wanted.renew_volumes
@@ -161,8 +194,9 @@ class Runtime:
             mounts=mounts,
             files={target: file for target, file in files.items() if target not in taken},
             joined=wanted.joined,
-            created_ns=time.time_ns(),
+            created_ns=wanted.created_ns,
             oneoff=wanted.oneoff,
+            hook=wanted.hook,
             version=self._version,
             hostname=self._hostname(wanted.joined.get(wanted.service.network_mode, "")),
         )
@@ -231,6 +265,7 @@ class Runtime:
         endpoints = self._wiring.rename(config.id, config.name, name)
         if endpoints:
             write_runtime(self.paths, config.id, replace(record, endpoints=endpoints))
+            self._wiring.notify_others(endpoints)
         return renamed
 
     def take_over(self, config: ContainerConfig, record: ServiceRecord, old_id: str) -> None:
@@ -252,29 +287,67 @@ class Runtime:
     # ------------------------------------------------------------------ running
 
     def start(self, config: ContainerConfig, record: ServiceRecord, restarts: int) -> ContainerState:
-        """Set up network and ports, start process 1; raises NetworkError, EngineError."""
+        """Set up volumes, network and ports, start process 1; raises VolumeError, NetworkError, EngineError."""
+        config = self._join_again(config, record)
+        before = read_runtime(self.paths, config.id)
+        mount_volumes(self.paths, config)
         with self._connecting:
             runtime = self._wiring.connect(config, record)
         write_runtime(
             self.paths,
             config.id,
-            RuntimeRecord(ports=runtime.ports, endpoints=runtime.endpoints, restarts=restarts),
+            RuntimeRecord(
+                ports=runtime.ports,
+                endpoints=runtime.endpoints,
+                # True until it runs: whoever looks meanwhile is to wait for that.
+                restarting=before.restarting,
+                after_ns=before.after_ns,
+                restarts=restarts,
+                exposed=record.service.expose,
+            ),
         )
-        state = self.keeper.start_container(config.id, self._wiring.sockets(config.id))
+        sockets = self._wiring.sockets(config.id)
+        if self._api_sockets is not None:
+            self._api_sockets.open(config)
+            sockets = {**sockets, **self._api_sockets.sockets(config.id)}
+        state = self.keeper.start_container(config.id, sockets)
         self._wiring.answer_names(config.id)
         if self.project == STANDALONE and not record.auto_remove:
             with contextlib.suppress(OSError):
                 note(self.paths, config.id, LastStatus.UP)
         return state
 
-    def ended(self, config: ContainerConfig, *, stopped: bool) -> None:
-        """Give back what only a running container needs: address, ports, name in the DNS."""
-        self._wiring.disconnect(config.id)
-        if self.paths.container(config.id).exists():
-            record = read_runtime(self.paths, config.id)
-            write_runtime(self.paths, config.id, RuntimeRecord(stopped=stopped, restarts=record.restarts))
-            if not stopped:
-                note_change(self.paths, config.id, LastStatus.ENDED)
+    def _join_again(self, config: ContainerConfig, record: ServiceRecord) -> ContainerConfig:
+        """Return the config with the ids of what `container:NAME` means now: that one may have been made anew."""
+        service = record.service
+        modes = {"network": service.network_mode, "pid": service.pid, "ipc": service.ipc}
+        changed = {}
+        for kind, mode in modes.items():
+            found = self.claims.find(mode.partition(":")[2]) if mode.startswith("container:") else ""
+            if found and getattr(config.namespaces, kind) != f"container:{found}":
+                changed[kind] = f"container:{found}"
+        if changed:
+            config = replace(config, namespaces=replace(config.namespaces, **changed))
+            write_json(self.paths.container(config.id) / "config.json", plain(config), durable=False)
+        return config
+
+    def ended(self, containers: Sequence[tuple[str, bool]]) -> list[None]:
+        """Give back what only a running container needs: address, ports, name in the DNS, volumes that are mounts.
+
+        `containers` are ids, and whether somebody has stopped it.
+        """
+        self._wiring.disconnect(*(container_id for container_id, _ in containers))
+        if self._api_sockets is not None:
+            self._api_sockets.close(self._keeper, [container_id for container_id, _ in containers])
+        for container_id, stopped in containers:
+            release_volumes(self.paths, container_id)
+            if self.paths.container(container_id).exists():
+                record = read_runtime(self.paths, container_id)
+                changed = RuntimeRecord(stopped=stopped, restarts=record.restarts)
+                write_runtime(self.paths, container_id, changed)
+                if not stopped:
+                    note_change(self.paths, container_id, LastStatus.ENDED)
+        return [None] * len(containers)
 
     def check_room(self, container_ids: Iterable[str]) -> None:
         """Make sure that what a start writes can be written, before anybody stops for it. Raises StorageError."""
@@ -312,19 +385,19 @@ class Runtime:
         record = read_runtime(self.paths, container_id)
         write_runtime(self.paths, container_id, replace(record, stopped=False))
 
-    def withdraw_names(self, container_id: str) -> None:
-        """Answer for a container's names no more, and keep its network for the start that follows at once."""
-        self._wiring.withdraw_names(container_id)
-
-    def mark_restarting(self, container_id: str, restarts: int) -> None:
-        """Remember that the container waits for its next start."""
+    def mark_restarting(self, container_id: str, restarts: int, *, stopped: bool) -> None:
+        """Remember that the container waits for its next start, which somebody wants who has `stopped` it."""
         self._wiring.withdraw_names(container_id)
         record = read_runtime(self.paths, container_id)
-        write_runtime(
-            self.paths,
-            container_id,
-            RuntimeRecord(ports=record.ports, endpoints=record.endpoints, restarting=True, restarts=restarts),
+        changed = RuntimeRecord(
+            ports=record.ports,
+            endpoints=record.endpoints,
+            stopped=stopped,
+            restarting=True,
+            after_ns=read_state(self.paths, container_id).started_ns,
+            restarts=restarts,
         )
+        write_runtime(self.paths, container_id, changed)
 
     def address(self, container_id: str) -> str:
         """Return an address of the container that this machine can reach, "" when it has none."""
@@ -347,7 +420,10 @@ class Runtime:
             anonymous = read_service(self.paths, container_id).anonymous_volumes
         if self._keeper is not None or self.paths.container_run(container_id).exists():
             self.keeper.discard(container_id)  # not there: what only it can remove must not be forgotten
-        self._wiring.disconnect(container_id)
+        self._wiring.forget(container_id)
+        if self._api_sockets is not None:
+            self._api_sockets.close(self._keeper, [container_id])
+        release_volumes(self.paths, container_id)
         if volumes:
             store = VolumeStore(self.paths)
             for name in anonymous:
@@ -356,18 +432,22 @@ class Runtime:
 
     def _discard_files(self, container_id: str, name: str) -> None:
         """Remove the files of a container, its claim last."""
+        from pycompose.engine.linux.trees import remove_tree  # noqa: PLC0415 - a start doesn't need it
+
         for directory in (
             self.paths.injected(container_id),
             self.paths.container_run(container_id),
             self.paths.container(container_id),
         ):
             try:
-                shutil.rmtree(directory)
-            except FileNotFoundError:
-                pass
+                remove_tree(directory)
             except OSError as exc:
-                exc.filename = str(directory)  # rmtree tells a name without its directory
+                exc.filename = str(directory)  # it tells a name without its directory
                 raise
+        if self.paths.layers.exists():
+            from pycompose.engine.container.uppers import remove_uppers  # noqa: PLC0415 - hardly any machine has it
+
+            remove_uppers(self.paths, container_id)
         self.claims.forget(container_id, name)
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from pycompose.model import Service
 
+# What docker's driver `local`, and its cache of what goes to other drivers, keep unless told otherwise.
+LOCAL_DEFAULTS = ("20m", "5")
 _PLACEHOLDER = re.compile(r"\{\{\s*\.(\w+)\s*\}\}")
 
 
@@ -51,8 +53,9 @@ def _log_config(driver: str, options: Mapping[str, str], tags: Mapping[str, str]
         raise EngineError(f"unknown driver {driver!r}", hint=f"known: {', '.join(DRIVERS)}")
     if driver == "none":
         return LogConfig(driver=driver)
-    size = options.get("max-size") or options.get("cache-max-size")
-    files = options.get("max-file") or options.get("cache-max-file") or "1"
+    default_size, default_files = ("", "1") if driver == "json-file" else LOCAL_DEFAULTS
+    size = options.get("max-size") or options.get("cache-max-size") or default_size
+    files = options.get("max-file") or options.get("cache-max-file") or default_files
     if not files.isascii() or not files.isdigit() or int(files) < 1:
         raise EngineError(f"option max-file is {files!r}, not a count of at least 1")
     address = options.get("syslog-address", "") if driver == "syslog" else ""

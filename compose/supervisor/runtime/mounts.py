@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from pycompose.engine.config import Mount, MountKind
 from pycompose.engine.dataclass import dataclass, field, replace
-from pycompose.engine.errors import VolumeError
+from pycompose.engine.errors import FEW_IDS, VolumeError
+from pycompose.engine.linux import userns
+from pycompose.engine.paths import DOCKER_SOCKETS
 from pycompose.labels import CONFIG_HASH, PROJECT, VOLUME
-from pycompose.volumes.copyup import copy_up
+from pycompose.state.users import volume_of
+from pycompose.supervisor.api_sockets import make_place
 from pycompose.volumes.injected_files import InjectedFile, mounts_of, read_source, write_files
 from pycompose.volumes.store import VolumeSpec, VolumeStore
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
     from pycompose.model import FileObject, FileReference, Project, Service, ServiceVolume, Volume
+    from pycompose.volumes.store import VolumeState
 
 
 @dataclass(slots=True)
@@ -29,7 +33,8 @@ class MountBuilder:
     """Makes the mounts of one container. `inherited` maps target → anonymous volume of the one it replaces.
 
     `borrowed` are the mounts of other containers (`volumes_from`), which own ones go before.
-    `anonymous` collects the anonymous volumes in use, new and inherited. `resolve_image` finds images to be mounted.
+    `anonymous` collects the anonymous volumes in use, new and inherited; `made` are the new ones.
+    `resolve_image` finds images to be mounted.
     """
 
     paths: StatePaths
@@ -41,6 +46,7 @@ class MountBuilder:
     resolve_image: Callable[[str], Image]
     borrowed: tuple[Mount, ...] = ()
     anonymous: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
 
     def build(self) -> tuple[Mount, ...]:
         """Return all mounts; raises VolumeError naming service, source and reason."""
@@ -48,6 +54,10 @@ class MountBuilder:
         taken = {os.path.normpath(mount.target) for mount in mounts}
         taken |= {os.path.normpath(entry.partition(":")[0]) for entry in self.service.tmpfs}
         for target in self.image.config.volumes:
+            if not target.startswith("/"):
+                raise VolumeError(
+                    f"service {self.service.name}: volume {target!r} of image {self.service.image} is not absolute"
+                )
             if os.path.normpath(target) not in taken:
                 taken.add(os.path.normpath(target))
                 mounts.append(self._named(self._anonymous(target), target))
@@ -74,12 +84,18 @@ class MountBuilder:
                 f"service {self.service.name}: volume type {volume.kind!r} doesn't exist on Linux",
                 hint="known: bind, volume, tmpfs, image",
             )
-        name = self.project.volumes[volume.source].name if volume.source else self._anonymous(volume.target)
-        return self._named(
+        if volume.source:
+            name = self.project.volumes[volume.source].name
+        else:
+            name = self._anonymous(volume.target, volume.labels)
+        mount = self._named(
             name, volume.target, read_only=volume.read_only, nocopy=volume.nocopy, subpath=volume.subpath
         )
+        return replace(mount, uid_map=volume.uid_map, gid_map=volume.gid_map)
 
     def _bind(self, volume: ServiceVolume) -> Mount:
+        if volume.source in DOCKER_SOCKETS:
+            return self._api(volume)
         what = f"service {self.service.name}: bind mount {volume.source} -> {volume.target}"
         if not os.path.lexists(volume.source):
             if not volume.create_host_path:
@@ -88,6 +104,7 @@ class MountBuilder:
                     hint="create it, or set bind.create_host_path: true (-v of `container run` does)",
                 )
             _make_host_directory(volume.source, what)
+        _check_propagation(volume, what)
         return Mount(
             kind=MountKind.BIND,
             source=volume.source,
@@ -96,17 +113,40 @@ class MountBuilder:
             submounts=volume.recursive != "disabled",
             recursive=volume.recursive != "writable",
             propagation=volume.propagation or "rprivate",
+            uid_map=volume.uid_map,
+            gid_map=volume.gid_map,
+        )
+
+    def _api(self, volume: ServiceVolume) -> Mount:
+        """Return the mount of our own Engine API in the place of Docker's, whether the machine has a Docker or not."""
+        place = self.paths.api_socket(self.container_id)
+        try:
+            make_place(place)
+        except OSError as exc:
+            raise VolumeError(
+                f"service {self.service.name}: bind mount {volume.source}: cannot make {place}: {exc.strerror}"
+            ) from exc
+        return Mount(
+            kind=MountKind.BIND,
+            source=os.fspath(place),
+            target=volume.target,
+            read_only=volume.read_only,
+            propagation="rprivate",
         )
 
     def _named(
         self, name: str, target: str, *, read_only: bool = False, nocopy: bool = False, subpath: str = ""
     ) -> Mount:
+        if subpath.startswith("/") or ".." in subpath.split("/"):
+            raise VolumeError(
+                f"service {self.service.name}: subpath {subpath}: must be a relative path within the volume"
+            )
         store = VolumeStore(self.paths)
         state = store.get(name)
         if state is None:
             raise VolumeError(f"volume {name}: not found", hint="create it, or take `external: true` away")
-        if not nocopy and not state.options.get("device"):
-            copy_up(self.paths.volume(name), self.image.trees, os.path.normpath(target), name=name)
+        if not nocopy:
+            self._fill(state, os.path.normpath(target))
         return Mount(
             kind=MountKind.BIND,
             source=str(store.data(name)),
@@ -115,12 +155,26 @@ class MountBuilder:
             subpath=subpath,
         )
 
-    def _anonymous(self, target: str) -> str:
-        """Return the anonymous volume of `target`: the replaced container's, or a new one."""
+    def _fill(self, volume: VolumeState, target: str) -> None:
+        """Copy what the image has at `target` into an empty volume; one that is a mount is mounted for that time."""
+        from pycompose.volumes.copyup import copy_up  # noqa: PLC0415 - for named volumes only
+
+        directory, trees = self.paths.volume(volume.name), self.image.trees
+        if not volume.mounted:
+            copy_up(directory, trees, target, name=volume.name)
+            return
+        from pycompose.volumes.mounting import held  # noqa: PLC0415 - few volumes are mounts
+
+        with held(self.paths, volume, self.container_id):
+            copy_up(directory, trees, target, name=volume.name, foreign=True)
+
+    def _anonymous(self, target: str, labels: dict[str, str] | None = None) -> str:
+        """Return the anonymous volume of `target`: the replaced container's, or a new one with `labels`."""
         name = self.inherited.get(os.path.normpath(target))
         store = VolumeStore(self.paths)
         if name is None or store.get(name) is None:
-            name = store.ensure_anonymous(self.project.name, {}).name
+            name = store.ensure_anonymous(self.project.name, labels or {}).name
+            self.made.append(name)
         self.anonymous.append(name)
         return name
 
@@ -193,6 +247,8 @@ def _injected(
             f"{what}: unsupported external {kind} {reference.source}: only a cluster has such",
             hint="give it `file:`, `environment:` or `content:`",
         )
+    if foreign := userns.foreign(uid or 0, gid or 0):
+        raise VolumeError(f"{what}: {foreign}", hint=FEW_IDS)
     return InjectedFile(
         name=what,
         target=reference.target,
@@ -234,6 +290,31 @@ def ensure_volume(paths: StatePaths, project: Project, volume: Volume) -> None:
     store.ensure(volume_spec(project, volume))
 
 
+def mount_volumes(paths: StatePaths, config: ContainerConfig) -> None:
+    """Mount the volumes of a container that are mounts, before it starts; idempotent. Raises VolumeError."""
+    store = VolumeStore(paths)
+    names = {volume_of(paths, mount) for mount in config.mounts} - {""}
+    found = [volume for name in sorted(names) if (volume := store.get(name)) is not None]
+    for volume in found:
+        if volume.restoring:
+            raise VolumeError(
+                f"volume {volume.name}: it is being restored to {volume.restoring}, or that was cut off",
+                hint=f"pycompose volume restore {volume.name} {volume.restoring}",
+            )
+    if any(volume.mounted for volume in found):
+        from pycompose.volumes.mounting import hold  # noqa: PLC0415 - most volumes are directories
+
+        hold(paths, found, config.id)
+
+
+def release_volumes(paths: StatePaths, container_id: str) -> None:
+    """Unmount what `mount_volumes` has mounted for a container, unless others use it; idempotent."""
+    if paths.volumes_run.exists():
+        from pycompose.volumes.mounting import release  # noqa: PLC0415 - most volumes are directories
+
+        release(paths, container_id)
+
+
 def _tmpfs(volume: ServiceVolume) -> Mount:
     options = ["noexec", "nosuid", "nodev"]
     if volume.tmpfs_size_bytes is not None:
@@ -243,6 +324,16 @@ def _tmpfs(volume: ServiceVolume) -> Mount:
     return Mount(
         kind=MountKind.TMPFS, target=volume.target, read_only=volume.read_only, options=tuple(options)
     )
+
+
+def _check_propagation(volume: ServiceVolume, what: str) -> None:
+    """Raise VolumeError for a propagation that the source's mount doesn't allow."""
+    if volume.propagation in ("", "private", "rprivate"):
+        return
+    from pycompose.volumes.propagation import refusal  # noqa: PLC0415 - hardly any bind has one
+
+    if reason := refusal(volume.source, volume.propagation):
+        raise VolumeError(f"{what}: {reason}", hint="make that one shared: mount --make-rshared PLACE")
 
 
 def _make_host_directory(path: str, what: str) -> None:
