@@ -27,17 +27,24 @@ CONTROLLER_KEYS = {
     "pids": "pids_limit",
 }
 
+# A profile that takes nothing away, and lets namespaces of users be made (apparmor.d(5)).
+_PROFILE = "abi <abi/4.0>, profile pycompose {} flags=(unconfined) {{ userns, }}"
+
 
 # Who asks
 
 
 def user(facts: Facts) -> Row:
-    """Judge who asks: root with its capabilities makes containers, nobody else does."""
+    """Judge who asks: root with its capabilities makes containers, others do in a private host of theirs."""
     user = facts.user
     if user.uid != 0:
         name = f"{user.name or 'a user without a name'}, {user.uid}"
-        limits = "containers can be neither made nor seen"
-        return missing("user", name, limits, "run pycompose with sudo")
+        if user.refused:
+            limits = "containers can be neither made nor seen"
+            return missing(
+                "user", f"{name}; {user.refused}", limits, "what is missing below, or run pycompose with sudo"
+            )
+        return ok("user", f"{name}, root of a private host")
     where = "root" if user.in_initial_namespace else "root of a user namespace"
     needed = sorted(NEEDED_CAPABILITIES & user.lacking)
     used = sorted(USED_CAPABILITIES & user.lacking)
@@ -58,10 +65,9 @@ def program(facts: Facts) -> Row:
     """Judge who may change what root runs."""
     if facts.program.loose:
         places = ", ".join(facts.program.loose)
-        limits = "whoever may write there can have root run what they like"
-        return limited(
-            "program", f"others may write {places}", limits, f"chown root {places}; chmod go-w {places}"
-        )
+        whom, own = ("this user", "") if facts.user.uid else ("root", f"chown root {places}; ")
+        limits = f"whoever may write there can have {whom} run what they like"
+        return limited("program", f"others may write {places}", limits, f"{own}chmod go-w {places}")
     return ok("program", f"Python {facts.program.python}")
 
 
@@ -138,7 +144,9 @@ def user_namespaces(facts: Facts) -> Row:
         mend = "sysctl -w kernel.unprivileged_userns_clone=1"
     elif sysctls.get("kernel.apparmor_restrict_unprivileged_userns") == "1":
         mend = (
-            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with `userns,`"
+            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or for this Python alone: "
+            f"echo '{_PROFILE.format(facts.program.interpreter)}' >/etc/apparmor.d/pycompose; "
+            "apparmor_parser -r /etc/apparmor.d/pycompose"
         )
     else:
         mend = "a kernel with CONFIG_USER_NS; inside another container, one without a seccomp filter"
@@ -162,9 +170,13 @@ def security_modules(facts: Facts) -> Row:
         *(["apparmor"] if walls.apparmor else []),
         *([f"selinux, {walls.selinux}"] if walls.selinux else []),
     ]
+    if walls.apparmor and not walls.profiles:
+        limits = "containers are in no profile of AppArmor, but for those that they name"
+        mend = "as root with apparmor_parser (Debian: apt install apparmor), and /sys/kernel/security mounted"
+        return limited("security modules", f"{', '.join(names)}; no profiles can be loaded", limits, mend)
     if names:
         return ok("security modules", ", ".join(names))
-    limits = "security_opt apparmor= and label= can't be had"
+    limits = "security_opt apparmor= can't be had"
     mend = "a kernel that is started with one of them (lsm= parameter)"
     return limited("security modules", "neither apparmor nor selinux", limits, mend)
 
@@ -176,11 +188,16 @@ def groups(facts: Facts) -> Row:
     """Judge where limits are written."""
     groups = facts.groups
     if facts.user.uid and not groups.controllers:
-        return unknown("control groups", f"{groups.kind}; none of them is this user's")
+        limits = "no stats; limits have no effect, with a warning (PYCOMPOSE_STRICT_LIMITS=1: an error)"
+        mend = (
+            "cgroup v2, and start pycompose in a group that is this user's, or as root: "
+            f"systemctl edit user@{facts.user.uid}.service: [Service] Delegate=cpu cpuset io memory pids"
+        )
+        return limited("control groups", f"{groups.kind}; none of them is this user's", limits, mend)
     if groups.kind == "none":
         found = f"read-only: {', '.join(groups.unwritable)}" if groups.unwritable else "none is mounted"
         mend = "mount -t cgroup2 cgroup2 /sys/fs/cgroup; inside another container, `privileged: true`"
-        return limited("control groups", found, "no limits, no stats, no pause", mend)
+        return limited("control groups", found, "no limits, no stats", mend)
     absent = sorted(CONTROLLER_KEYS.keys() - groups.controllers)
     if absent:
         keys = "; ".join(CONTROLLER_KEYS[name] for name in absent)

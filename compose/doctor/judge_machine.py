@@ -1,4 +1,4 @@
-"""Verdicts on storage, networks, the machine's limits, and what goes without root. Pure."""
+"""Verdicts on storage, networks and the machine's limits. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 GIB = 1 << 30
 LEAST_FREE_BYTES = GIB
 LEAST_FREE_INODES = 50_000
+# Where root's state is.
+ROOTS = ("/var/lib/pycompose", "/run/pycompose")
 LEAST_WATCHES, LEAST_INSTANCES = 65_536, 64
 LEAST_PROCESSES, LEAST_MOUNTS, LEAST_NAMESPACES = 4_096, 20_000, 1_000
 CONTAINERS_NOFILE = 524_288
-WHOLE_RANGE = 65_536
-FIRST_FREE_PORT = 1_024
 
 
 # Where state lies
@@ -30,12 +30,13 @@ def overlay(facts: Facts) -> Row:
         return unknown("overlay", where)
     failed = next(((name, reason) for name, reason in steps.items() if reason), None)
     if failed:
+        found = f"{where}; {failed[0]}: {failed[1]}"
+        place_to_set = "set PYCOMPOSE_ROOT to a directory on ext4, xfs, btrfs or tmpfs"
+        if facts.storage.in_memory:
+            limits = "what containers write lies in memory; builds, and images that remove files of others, don't work"
+            return limited("overlay", found, limits, place_to_set)
         limits = "no container can write to its file system"
-        mend = (
-            "modprobe overlay; or set PYCOMPOSE_ROOT to a directory on ext4, xfs, btrfs or tmpfs: "
-            "network file systems, vfat and overlays can't hold what containers write"
-        )
-        return missing("overlay", f"{where}; {failed[0]}: {failed[1]}", limits, mend)
+        return missing("overlay", found, limits, f"modprobe overlay; or {place_to_set}")
     return ok("overlay", where)
 
 
@@ -58,7 +59,7 @@ def _room(check: str, place: StateDirectory, variable: str, uid: int) -> Row:
     free = f"{place.free_bytes / GIB:.1f} GiB free"
     found = f"{place.path} on {place.fstype or 'an unknown file system'}, {free}"
     if not place.writable:
-        if uid:
+        if uid and place.path.startswith(ROOTS):
             return unknown(check, f"{place.path}: root's")
         return missing(
             check, f"{found}; not writable", "nothing can be started", f"mount it rw, or set {variable}"
@@ -123,6 +124,21 @@ def ipv6(facts: Facts) -> Row:
         mend = "start the kernel without ipv6.disable=1"
         return limited("IPv6", reason, "networks with enable_ipv6 can't be made", mend)
     return ok("IPv6", "yes")
+
+
+def network_faults(facts: Facts) -> Row:
+    """Judge the queues by which tests make a network slow (sch_netem) and narrow (sch_tbf)."""
+    check = "network faults"
+    steps = {name: facts.network.steps[name] for name in ("netem", "tbf")}
+    if untried(steps):
+        return unknown(check)
+    effects = {"netem": "latency and jitter", "tbf": "bandwidth"}
+    absent = [name for name, reason in steps.items() if reason]
+    if absent:
+        limits = f"tests can't have {', '.join(effects[name] for name in absent)}"
+        mend = "; ".join(f"modprobe sch_{name}" for name in absent) + ", or a kernel that has it"
+        return limited(check, failures(steps), limits, mend)
+    return ok(check, "netem, tbf")
 
 
 def firewalls(facts: Facts) -> Row:
@@ -212,51 +228,3 @@ def namespace_counts(facts: Facts) -> Row:
         limits = f"{number} containers at most"
         return limited("number of namespaces", f"{name} {number}", limits, f"sysctl -w {name}=100000")
     return ok("number of namespaces", f"{name} {number}")
-
-
-# Without root
-
-
-def identities(facts: Facts) -> Row:
-    """Judge subuid(5) and its tools, by which a container without root has more ids than one."""
-    check, ids = "id maps", facts.identities
-    if facts.user.uid == 0:
-        return ok(check, "not needed by root")
-    if failed := failures(ids.tools):
-        return limited(check, failed, "one id for all files and users of a container", "apt install uidmap")
-    if min(ids.users, ids.groups) < WHOLE_RANGE:
-        name = facts.user.name or str(facts.user.uid)
-        mend = f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"
-        found = f"{ids.users} in /etc/subuid, {ids.groups} in /etc/subgid"
-        return limited(check, found, "images with other owners than root can't be unpacked", mend)
-    return ok(check, f"{ids.users} users, {ids.groups} groups")
-
-
-def uplink(facts: Facts) -> Row:
-    """Judge what carries packets without root."""
-    if facts.user.uid == 0:
-        return ok("uplink", "not needed by root")
-    if not facts.network.uplinks:
-        limits = "containers without root can't reach the outside"
-        return limited("uplink", "neither pasta nor slirp4netns", limits, "apt install passt")
-    return ok("uplink", ", ".join(facts.network.uplinks))
-
-
-def low_ports(facts: Facts) -> Row:
-    """Judge from which port on everybody may publish."""
-    first = facts.limits.values.get("net.ipv4.ip_unprivileged_port_start", FIRST_FREE_PORT)
-    if facts.user.uid and first > 80:
-        mend = "sysctl -w net.ipv4.ip_unprivileged_port_start=80"
-        return limited(
-            "low ports", f"from {first}", f"ports below {first} can't be published without root", mend
-        )
-    return ok("low ports", f"from {first}" if facts.user.uid else "all")
-
-
-def runtime_directory(facts: Facts) -> Row:
-    """Judge the place of sockets and locks without root."""
-    if facts.user.uid and not facts.identities.runtime_directory:
-        limits = "no place for sockets and locks without root"
-        mend = "log in by a session of systemd's (`loginctl enable-linger`), or set XDG_RUNTIME_DIR"
-        return limited("runtime directory", "none for this user", limits, mend)
-    return ok("runtime directory", "yes" if facts.user.uid else "not needed by root")

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from pycompose.doctor.attempts import attempt, attempts
 from pycompose.doctor.facts import Groups, Isolation, Kernel, LimitFacts, Walls
+from pycompose.engine.apparmor import default_profile
 from pycompose.engine.cgroups import devices
 from pycompose.engine.cgroups.hosts import detect
 from pycompose.engine.keeper.spawn import can_be_born_in
 from pycompose.engine.linux import bpf, landlock, libc, mounts, namespaces, process
+from pycompose.engine.machine import has_apparmor, machine_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +65,7 @@ def kernel(*, root: bool) -> Kernel:
         version = landlock.abi()
     return Kernel(
         release=os.uname().release,
-        machine=os.uname().machine,
+        machine=machine_name(),
         calls=dict(sorted(calls.items())),
         landlock=version,
         exit_by_pidfd=attempt(_read_exit_of_other),
@@ -132,7 +134,8 @@ def walls() -> Walls:
     enforce = _read("/sys/fs/selinux/enforce")
     return Walls(
         seccomp=asked,
-        apparmor=_read("/sys/module/apparmor/parameters/enabled") == "Y",
+        apparmor=has_apparmor(),
+        profiles=bool(default_profile()),
         selinux={"1": "enforcing", "0": "permissive"}.get(enforce, ""),
     )
 

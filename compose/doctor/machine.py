@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING
 
 from pycompose.doctor.attempts import attempts
 from pycompose.doctor.facts import (
+    FIRST_SUBID,
     Firewall,
     Identities,
     NetworkFacts,
     Program,
+    Reason,
     StateDirectory,
     Storage,
     UserFacts,
 )
+from pycompose.engine.container.uppers import SUSPECTS
 from pycompose.engine.errors import NetworkError
-from pycompose.engine.linux import caps, mounts, namespaces
+from pycompose.engine.linux import caps, mounts, namespaces, userns
+from pycompose.rootless import uplink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,9 +37,11 @@ if TYPE_CHECKING:
 
 _WHOLE_MAP = ["0", "0", "4294967295"]
 _OVERLAY_STEPS = ("mount", "remove a file", "replace a directory")
-_NETWORK_STEPS = ("bridge", "veth", "nftables", "forwarding", "ipv6")
+_NETWORK_STEPS = ("bridge", "veth", "nftables", "forwarding", "ipv6", "netem", "tbf")
 _ID_TOOLS = ("newuidmap", "newgidmap")
 _MTU = 1500
+_WITHOUT = {"nosuid": os.ST_NOSUID, "noexec": os.ST_NOEXEC}
+_LINGERING, _SYSTEMD = Path("/var/lib/systemd/linger"), Path("/run/systemd/system")
 
 
 def user() -> UserFacts:
@@ -67,7 +73,10 @@ def program() -> Program:
     loose = []
     for path in (Path(sys.executable).resolve(), Path(os.__file__).resolve().parent, code):
         loose += [str(one) for one in (path, *path.parents) if _others_may_write(one)]
-    return Program(python=platform.python_version(), loose=tuple(dict.fromkeys(loose)))
+    interpreter = str(Path(sys.executable).resolve())
+    return Program(
+        python=platform.python_version(), interpreter=interpreter, loose=tuple(dict.fromkeys(loose))
+    )
 
 
 def _others_may_write(path: Path) -> bool:
@@ -75,9 +84,10 @@ def _others_may_write(path: Path) -> bool:
         info = path.stat()
     except OSError:
         return False
-    if info.st_uid not in (0, os.geteuid()):
+    uid, gid = userns.as_root_for_nobody(info)
+    if uid not in (0, os.geteuid()):
         return True
-    bits = stat.S_IWOTH | (stat.S_IWGRP if info.st_gid else 0)
+    bits = stat.S_IWOTH | (stat.S_IWGRP if gid else 0)
     return bool(info.st_mode & bits) and not info.st_mode & stat.S_ISVTX
 
 
@@ -88,7 +98,8 @@ def storage(paths: StatePaths, *, root: bool) -> Storage:
     if root and place.writable:
         with tempfile.TemporaryDirectory(prefix=".pycompose-doctor-", dir=_nearest(paths.root)) as scratch:
             overlay = attempts(namespaces.CLONE_NEWNS, _OverlayTrial(Path(scratch)).steps())
-    return Storage(root=place, run=_place(paths.run), overlay=overlay)
+    known = place.fstype.removesuffix("4").partition(".")[0] in SUSPECTS.values()
+    return Storage(root=place, run=_place(paths.run), overlay=overlay, in_memory=known)
 
 
 class _OverlayTrial:
@@ -142,6 +153,7 @@ def _place(path: Path) -> StateDirectory:
         total_bytes=room.f_blocks * room.f_frsize,
         free_inodes=room.f_favail,
         total_inodes=room.f_files,
+        without=tuple(name for name, flag in _WITHOUT.items() if room.f_flag & flag),
     )
 
 
@@ -156,18 +168,26 @@ def _fstype(path: Path) -> str:
     return found
 
 
-def network(*, root: bool) -> NetworkFacts:
-    """Return what networks can be made of, tried in a network namespace of its own."""
+def tun() -> Reason:
+    """Return why this user has no /dev/net/tun, "" when he has."""
+    path = Path("/dev/net/tun")
+    return "" if os.access(path, os.R_OK | os.W_OK) else "not for this user" if path.exists() else "not there"
+
+
+def network(tun: Reason, *, root: bool, firewalls: bool) -> NetworkFacts:
+    """Return what networks can be made of, tried in a network namespace of its own by who is `root` there.
+
+    `firewalls`: those that are met where we are are the machine's.
+    """
     steps = dict.fromkeys(_NETWORK_STEPS)
     if root:
         steps = attempts(namespaces.CLONE_NEWNET, _NetworkTrial().steps())
-    tun = Path("/dev/net/tun")
-    reason = "" if os.access(tun, os.R_OK | os.W_OK) else "not for this user" if tun.exists() else "not there"
     return NetworkFacts(
         steps=steps,
-        firewalls=_firewalls() if root else None,
-        tun=reason,
-        uplinks=tuple(name for name in ("pasta", "slirp4netns") if shutil.which(name)),
+        firewalls=_firewalls() if firewalls else None,
+        tun=tun,
+        uplinks=tuple(name for name in uplink.there() if not uplink.unsound(name)),
+        unsound=next(filter(None, map(uplink.unsound, uplink.there())), ""),
     )
 
 
@@ -180,14 +200,22 @@ class _NetworkTrial:
 
         self._driver = bridge.BridgeDriver()
         spec = NetworkSpec(name="doctor", project="doctor")
-        self._state: NetworkState = self._driver.new_state(spec, ipam.DEFAULT_POOLS, ())
+        self._state: NetworkState = self._driver.new_state(spec, ipam.AddressSpace())
 
     def steps(self) -> dict[str, Callable[[], object]]:
         """Return name → what to do."""
         return dict(
             zip(
                 _NETWORK_STEPS,
-                (self._bridge, self._veth, self._nftables, self._forwarding, self._ipv6),
+                (
+                    self._bridge,
+                    self._veth,
+                    self._nftables,
+                    self._forwarding,
+                    self._ipv6,
+                    self._netem,
+                    self._tbf,
+                ),
                 strict=True,
             )
         )
@@ -197,7 +225,8 @@ class _NetworkTrial:
 
     def _veth(self) -> None:
         from pycompose.networking import ipam  # noqa: PLC0415
-        from pycompose.networking.netlink.rtnetlink import Netlink, PeerSpec  # noqa: PLC0415
+        from pycompose.networking.netlink.requests import PeerSpec  # noqa: PLC0415
+        from pycompose.networking.netlink.rtnetlink import Netlink  # noqa: PLC0415
 
         own = namespaces.open_namespace("self", "net")
         with Netlink() as netlink:
@@ -233,6 +262,18 @@ class _NetworkTrial:
         if not read_sysctl("ipv6/conf/all/forwarding"):
             raise NetworkError("this kernel has none, or it is switched off")
 
+    def _netem(self) -> None:
+        from pycompose.networking.netlink import qdisc, rtnetlink  # noqa: PLC0415
+
+        with rtnetlink.Netlink() as netlink:
+            qdisc.set_delay(netlink, "lo", 1, 0)
+
+    def _tbf(self) -> None:
+        from pycompose.networking.netlink import qdisc, rtnetlink  # noqa: PLC0415
+
+        with rtnetlink.Netlink() as netlink:
+            qdisc.set_rate(netlink, "lo", _MTU)
+
 
 def _firewalls() -> tuple[Firewall, ...] | None:
     from pycompose.networking.firewall import other_firewalls  # noqa: PLC0415
@@ -257,8 +298,25 @@ def identities(environment: Mapping[str, str]) -> Identities:
         tools={tool: _privileged_tool(tool) for tool in _ID_TOOLS},
         users=_granted("/etc/subuid", {uid, name}),
         groups=_granted("/etc/subgid", {uid, name}),
+        free=_free(),
         runtime_directory=runtime.is_dir() and os.access(runtime, os.W_OK),
+        linger=_lingers(name or uid),
+        ping=_may_ping(),
     )
+
+
+def _lingers(name: str) -> Reason:
+    """Return why what a user runs ends with his last session (loginctl(1)), None where systemd doesn't run."""
+    if not _SYSTEMD.is_dir():
+        return None
+    return "" if (_LINGERING / name).exists() else "not switched on"
+
+
+def _may_ping() -> bool:
+    """Tell whether one of our groups may have sockets for echo requests (icmp(7))."""
+    first, _, last = " ".join(_words("/proc/sys/net/ipv4/ping_group_range")).partition(" ")
+    groups = {os.getegid(), *os.getgroups()}
+    return first.isdigit() and last.isdigit() and any(int(first) <= gid <= int(last) for gid in groups)
 
 
 def _privileged_tool(name: str) -> str:
@@ -278,6 +336,13 @@ def _granted(file: str, owners: set[str]) -> int:
     """Return how many ids subuid(5) or subgid(5) gives to the user who is known by `owners`."""
     fields = [line.split(":") for line in _lines(file)]
     return sum(int(f[2]) for f in fields if len(f) == 3 and f[0] in owners and f[2].isdigit())
+
+
+def _free() -> int:
+    """Return the first id behind all ranges of subuid(5) and subgid(5): two users with the same could be each other."""
+    fields = [line.split(":") for file in ("/etc/subuid", "/etc/subgid") for line in _lines(file)]
+    ends = [int(f[1]) + int(f[2]) for f in fields if len(f) == 3 and f[1].isdigit() and f[2].isdigit()]
+    return max([FIRST_SUBID, *ends])
 
 
 def _words(path: str) -> list[str]:

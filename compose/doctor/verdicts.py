@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycompose.doctor import judge_kernel, judge_machine
+from pycompose.doctor import judge_kernel, judge_machine, judge_rootless
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,7 @@ CHECKS: tuple[Callable[[Facts], Row], ...] = (
     judge_machine.nftables,
     judge_machine.forwarding,
     judge_machine.ipv6,
+    judge_machine.network_faults,
     judge_machine.firewalls,
     judge_machine.tun,
     judge_machine.inotify,
@@ -41,10 +42,13 @@ CHECKS: tuple[Callable[[Facts], Row], ...] = (
     judge_machine.processes,
     judge_machine.mounts,
     judge_machine.namespace_counts,
-    judge_machine.identities,
-    judge_machine.uplink,
-    judge_machine.low_ports,
-    judge_machine.runtime_directory,
+    judge_rootless.identities,
+    judge_rootless.uplink,
+    judge_rootless.low_ports,
+    judge_rootless.runtime_directory,
+    judge_rootless.linger,
+    judge_rootless.home,
+    judge_rootless.ping,
 )
 
 

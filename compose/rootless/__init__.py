@@ -1,0 +1,1 @@
+"""Without root: a private host per user, in which everything else runs as it does for root."""
