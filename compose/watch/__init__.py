@@ -1,0 +1,1 @@
+"""Live reload: files outside → files in containers (`develop.watch`)."""
