@@ -1,0 +1,1 @@
+"""Docker's Engine API on a socket: for the tools that talk to Docker."""

@@ -1,0 +1,210 @@
+"""What containers print, followed once for all open pages, by a thread that is there while one is.
+
+For each page lines wait in a queue that has an end: of one that doesn't keep up the oldest are dropped, and counted.
+Who comes later gets the last lines that were followed before, so that every page begins alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pycompose.engine.errors import EngineError
+from pycompose.engine.logs.follow import LogFollower
+from pycompose.engine.logs.writer import log_directory
+from pycompose.engine.statedirs import make_directory
+from pycompose.state.snapshot import read_container
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycompose.client.context import Context
+    from pycompose.engine.logs.reader import LogLine
+
+# For all containers together; a page shows so many at most.
+MOST_WAITING = 5000
+# Of each container, from before the page was opened.
+TAIL = 200
+TAIL_CHARACTERS = 1 << 16
+MOST_BYTES = 8192
+PAUSE_S = 0.05
+
+# Milliseconds since 1970, id of the container, whether it is stderr, the text.
+PrintedLine = tuple[int, str, bool, str]
+
+
+class OutputListener:
+    """One page's queue."""
+
+    def __init__(self, source: PrintedOutput, told: Callable[[], None]) -> None:
+        self._source = source
+        self.told = told
+        self.wanted: frozenset[str] = frozenset()
+        self.served: set[str] = set()
+        self.lock = threading.Lock()
+        self.waiting: deque[PrintedLine] = deque()
+        self.dropped = 0
+
+    def follow(self, wanted: frozenset[str]) -> None:
+        """Follow the containers with these ids, and no others."""
+        if wanted != self.wanted:
+            self.wanted = wanted
+            self._source.nudge()
+
+    def take(self) -> tuple[list[PrintedLine], int]:
+        """Return what waits, and how many lines were dropped since the last time."""
+        with self.lock:
+            lines, dropped = list(self.waiting), self.dropped
+            self.waiting.clear()
+            self.dropped = 0
+        return lines, dropped
+
+    def add(self, lines: list[PrintedLine]) -> None:
+        """Have lines wait, in the order of their time."""
+        if not lines:
+            return
+        with self.lock:
+            self.waiting += lines
+            over = max(len(self.waiting) - MOST_WAITING, 0)
+            self.dropped += over
+            for _ in range(over):
+                self.waiting.popleft()
+        self.told()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._source.leave(self)
+
+
+class _Followed:
+    """One container's follower, and its last lines."""
+
+    def __init__(self, follower: LogFollower) -> None:
+        self.follower = follower
+        self._last: deque[PrintedLine] = deque(maxlen=TAIL)
+        self._characters = 0
+
+    def keep(self, line: PrintedLine) -> None:
+        if len(self._last) == TAIL:
+            self._characters -= len(self._last[0][3])
+        self._last.append(line)
+        self._characters += len(line[3])
+        while self._characters > TAIL_CHARACTERS:
+            self._characters -= len(self._last.popleft()[3])
+
+    @property
+    def last(self) -> list[PrintedLine]:
+        return list(self._last)
+
+
+class PrintedOutput:
+    """The followers of all pages; the thread lives as long as one listens."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._listeners: list[OutputListener] = []
+        self._wake = -1
+
+    def listen(self, told: Callable[[], None]) -> OutputListener:
+        """Return a queue; `told` is called from the thread when something has come into it."""
+        listener = OutputListener(self, told)
+        with self._lock:
+            self._listeners.append(listener)
+            if self._wake < 0:
+                reader, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+                threading.Thread(target=self._run, args=(reader,), name="page-output", daemon=True).start()
+        return listener
+
+    def leave(self, listener: OutputListener) -> None:
+        """Forget a listener; with the last one the thread ends, and closes everything."""
+        with self._lock:
+            self._listeners.remove(listener)
+            if not self._listeners:
+                os.close(self._wake)
+                self._wake = -1
+                return
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Have the thread look at what is wanted."""
+        with self._lock, contextlib.suppress(BlockingIOError):
+            if self._wake >= 0:
+                os.write(self._wake, b"!")
+
+    def _run(self, reader: int) -> None:
+        followed: dict[str, _Followed] = {}
+        over = False
+        try:
+            while not over:
+                with self._lock:
+                    listeners = list(self._listeners)
+                self._choose(followed, listeners)
+                if self._read(followed, listeners):
+                    # So that lines come in batches, not each for itself.
+                    over = self._wait(reader, {}, PAUSE_S)
+                else:
+                    over = self._wait(reader, followed, None)
+        finally:
+            for one in followed.values():
+                one.follower.close()
+            os.close(reader)
+
+    @staticmethod
+    def _wait(reader: int, followed: dict[str, _Followed], at_most_s: float | None) -> bool:
+        """Wait for lines, for other wishes, or for the time; tell whether nobody listens any more."""
+        poll = select.poll()
+        for fd in (reader, *(one.follower.fileno() for one in followed.values())):
+            poll.register(fd, select.POLLIN)
+        found = poll.poll(None if at_most_s is None else at_most_s * 1000)
+        if reader not in dict(found):
+            return False
+        return os.read(reader, 64) == b""
+
+    def _choose(self, followed: dict[str, _Followed], listeners: list[OutputListener]) -> None:
+        wanted = frozenset[str]().union(*(listener.wanted for listener in listeners))
+        for gone in followed.keys() - wanted:
+            followed.pop(gone).follower.close()
+        for new in wanted - followed.keys():
+            self._begin(followed, new)
+        for listener in listeners:
+            late = (listener.wanted & followed.keys()) - listener.served
+            listener.served = set(listener.wanted & followed.keys())
+            past = [line for key in late for line in followed[key].last]
+            listener.add(sorted(past, key=lambda line: line[0]))
+
+    def _begin(self, followed: dict[str, _Followed], key: str) -> None:
+        container = read_container(self._context.paths, key, states=False)
+        if container is not None:
+            directory = log_directory(self._context.paths, container.config)
+            with contextlib.suppress(OSError, EngineError):  # it is being removed
+                make_directory(directory)
+                followed[key] = _Followed(LogFollower(directory, tail=TAIL))
+
+    @staticmethod
+    def _read(followed: dict[str, _Followed], listeners: list[OutputListener]) -> bool:
+        found: list[PrintedLine] = []
+        for key, one in list(followed.items()):
+            try:
+                new = [_line(key, line) for line in one.follower.read()]
+            except (OSError, EngineError):
+                followed.pop(key).follower.close()
+                continue
+            for line in new:
+                one.keep(line)
+            found += new
+            if one.follower.gone:
+                followed.pop(key).follower.close()
+        found.sort(key=lambda line: line[0])
+        for listener in listeners:
+            listener.add([line for line in found if line[1] in listener.served])
+        return bool(found)
+
+
+def _line(key: str, line: LogLine) -> PrintedLine:
+    text = line.data[:MOST_BYTES].decode("utf-8", "replace")
+    return line.stamp_ns // 1_000_000, key, line.stream == "stderr", text

@@ -1,0 +1,91 @@
+// Volumes and networks. They are asked for when somebody looks, and again when something has happened to them.
+
+import { ask, perform } from "./asking.js";
+import { age, byId, make, say, size, visible } from "./dom.js";
+import { STANDALONE, about } from "./model.js";
+
+const dialog = byId("volume");
+const tag = byId("volume-tag");
+let wanted = false;
+let project = "";
+let known = { volumes: [], networks: [] };
+let todo = null;
+
+export function choose(name) {
+  project = name;
+  draw();
+}
+
+export function stirred() {
+  if (wanted || byId("resources").hidden) return;
+  wanted = true;
+  setTimeout(look, 200);
+}
+
+export async function look() {
+  wanted = false;
+  try {
+    known = await ask("/resources");
+    say(byId("resources-note"), "");
+    draw();
+  } catch (error) {
+    say(byId("resources-note"), error.message);
+  }
+}
+
+// Those of the project that is chosen, and those of nobody.
+function ours(row) {
+  return !row.project || row.project === project || project === STANDALONE;
+}
+
+function draw() {
+  byId("volume-rows").replaceChildren(...known.volumes.filter(ours).map((row) => make("tr", {},
+    make("th", { scope: "row" }, visible(row.name)), make("td", {}, size(row.size)), make("td", {}, users(row)),
+    make("td", {}, snapshots(row)))));
+  byId("network-rows").replaceChildren(...known.networks.filter(ours).map((row) => make("tr", {},
+    make("th", { scope: "row" }, visible(row.name)), make("td", {}, visible(row.driver) + (row.internal ? ", internal" : "")), make("td", {}, users(row)))));
+}
+
+function users(row) {
+  return row.users.map(visible).join(", ") || "nobody";
+}
+
+function snapshots(row) {
+  const list = make("ul", { class: "snapshots" }, ...row.snapshots.map((shot) => make("li", {},
+    make("b", {}, visible(shot.tag)), ` ${size(shot.size)}, ${age(shot.at)} ago `,
+    about.readOnly ? null : make("button", { type: "button", "aria-label": `restore ${row.name} to ${shot.tag}`, click: () => restore(row, shot.tag) }, "restore"))));
+  if (about.readOnly) return list;
+  const button = make("button", { type: "button", "aria-label": `snapshot ${row.name}`, click: () => take(row) }, "snapshot…");
+  const place = make("div", {}, list, button);
+  return place;
+}
+
+function take(row) {
+  const now = new Date();
+  const two = (part) => String(part).padStart(2, "0");
+  show(`Snapshot of ${visible(row.name)}`, "Containers that use it are frozen while it is copied.");
+  byId("volume-name").hidden = false;
+  tag.value = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;
+  tag.select();
+  todo = () => perform(`snapshot ${visible(row.name)}`, { action: "snapshot", project: row.project, volume: row.name, tag: tag.value }).then(look);
+}
+
+function restore(row, name) {
+  show(`Restore ${visible(row.name)} to ${visible(name)}`,
+    `What it holds now is lost. ${row.users.length ? `Who runs of ${users(row)} is stopped for it, and started again.` : ""}`);
+  byId("volume-name").hidden = true;
+  todo = () => perform(`restore ${visible(row.name)}`, { action: "restore", project: row.project, volume: row.name, tag: name }).then(look);
+}
+
+function show(title, text) {
+  say(byId("volume-title"), title);
+  say(byId("volume-text"), text);
+  dialog.showModal();
+}
+
+byId("volume-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  dialog.close();
+  todo?.();
+});
+byId("volume-cancel").addEventListener("click", () => dialog.close());
