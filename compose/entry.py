@@ -14,6 +14,7 @@ from pycompose import handover
 
 # New objects between two searches for garbage (Python's default is 700).
 GARBAGE = 50_000
+INTERRUPTED_EXIT = 130
 
 
 def _will_need_one(arguments: list[str]) -> bool:
@@ -22,24 +23,64 @@ def _will_need_one(arguments: list[str]) -> bool:
         return False
     from pycompose import privileges  # noqa: PLC0415 - for `up` only
 
-    if not privileges.can_run_containers():
-        return False
     projects = os.path.join(os.environ.get("PYCOMPOSE_RUN") or "/run/pycompose", "projects")
     try:
-        return not any(
-            os.path.exists(os.path.join(projects, name, "control.sock")) for name in os.listdir(projects)
-        )
+        if any(os.path.exists(os.path.join(projects, name, "control.sock")) for name in os.listdir(projects)):
+            return False
     except FileNotFoundError:
-        return True
+        pass
     except OSError:
         return False
+    if privileges.can_run_containers():
+        return True
+    from pycompose.engine.errors import PycomposeError  # noqa: PLC0415 - for those who aren't root
+
+    try:
+        privileges.require_containers()
+    except PycomposeError:
+        return False  # the command line says it
+    return True
+
+
+def _read_as_docker() -> bool:
+    """Put our words in the place of docker's; False when all that was asked has been said."""
+    from pycompose.dockercli import plugin, words  # noqa: PLC0415 - under docker's names only
+
+    if sys.argv[1] == plugin.PROGRAM_WORD:
+        found = plugin.arguments_for(sys.argv[2:])
+        if found is None:
+            return False
+        sys.argv[1:] = found
+    if sys.argv[1:2] == ["docker"]:
+        if folder := words.configuration(sys.argv[2:]):
+            os.environ["DOCKER_CONFIG"] = folder
+        try:  # noqa: SIM105 - contextlib takes 1 ms to import
+            sys.argv[1:] = words.translate(sys.argv[2:])
+        except words.UnknownWord:
+            pass  # the command line says what is wrong
+    return True
 
 
 def main() -> int:
     """Run the command line and return its exit code."""
+    try:
+        return _main()
+    except KeyboardInterrupt:  # before the command line was there to say so
+        return INTERRUPTED_EXIT
+
+
+def _main() -> int:
     # Nearly all that imports and a compose file make stays to the end: looking through it again and again for
     # garbage took 8 % of the time of an `up`.
     gc.set_threshold(GARBAGE)
+    if os.geteuid():
+        from pycompose.rootless import places  # noqa: PLC0415 - for those who aren't root
+
+        places.settle(os.environ)
+    if sys.argv[1:2] == ["compose"]:
+        del sys.argv[1]  # tools say `docker compose …`, and let one name another docker
+    elif sys.argv[1:2] and sys.argv[1].startswith("docker") and not _read_as_docker():
+        return 0
     arguments = sys.argv[1:]
     needs_one = _will_need_one(arguments)
     quick = not needs_one and handover.suits(arguments)

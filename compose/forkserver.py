@@ -16,18 +16,23 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
+from pycompose.caller import is_bounded_as_we_are, take_on
 from pycompose.cli.main import main as command_line
 from pycompose.commands import COMMANDS, NEVER
+from pycompose.engine import launch
+from pycompose.engine.linux import userns
 from pycompose.engine.linux.process import close_all_but, set_name, set_parent_death_signal
 from pycompose.engine.linux.sockets import receive_fds
 from pycompose.engine.paths import StatePaths
 from pycompose.entry import GARBAGE
-from pycompose.handover import INT_BYTES, PACKET_BYTES, REQUEST, SOCKET, STARTED, identity
+from pycompose.forkserver_keeper import SpareKeeper
+from pycompose.handover import DIRECTORY_VARIABLE, INT_BYTES, PACKET_BYTES, REQUEST, SOCKET, STARTED, identity
 from pycompose.state.snapshot import claims
 
 if TYPE_CHECKING:
@@ -43,23 +48,39 @@ services:
 volumes: {data: {}}
 """
 IDLE_MS = 300_000
+# After so long the fork in reserve goes: it has copied 5.6 MiB, and whoever comes then waits 4 ms longer, once.
+RESERVE_MS = 10_000
 # After so long without anything to do the next fork is made: not while a short command needs the processors.
 QUIET_MS = 3
+# Where somebody builds, a keeper waits for his next build; so long after a command it goes, 9 MiB, for 50 ms.
+KEEPER_MS = 120_000
 LONG_MS = 60
 BUSY = b"busy"
 DESCRIPTORS = 5
+_CREDENTIALS = struct.Struct("=iII")  # struct ucred
 # What commands load on their way: those that are handed over, their use cases, and what these import late.
 # tests/e2e/test_forkserver.py tells when one is missing.
 MODULES = (
     *(row.module for row in COMMANDS.values() if row.handed_over != NEVER),
     *sorted({row.use_case for row in COMMANDS.values() if row.use_case}),
-    "pycompose.cli.display.progress", "pycompose.cli.display.terminal", "pycompose.client.context",
-    "pycompose.client.images", "pycompose.client.oneoff", "pycompose.client.ready_images",
+    "pycompose.cli.debug_shell", "pycompose.cli.display.progress", "pycompose.cli.display.steps",
+    "pycompose.cli.display.terminal",
+    "pycompose.client.context", "pycompose.client.images", "pycompose.client.oneoff", "pycompose.client.ready_images",
+    "pycompose.client.telling",
     "pycompose.config.bind", "pycompose.config.hashing", "pycompose.config.load", "pycompose.config.render",
-    "pycompose.config.runnable", "pycompose.config.seccomp_profiles", "pycompose.engine.cgroups.stats",
-    "pycompose.engine.images.gc", "pycompose.engine.images.host", "pycompose.engine.paths",
-    "pycompose.ipc.retry", "pycompose.machine.images", "pycompose.privileges", "pycompose.state.records",
-    "pycompose.state.snapshot", "pycompose.volumes.store",
+    "pycompose.config.runnable", "pycompose.config.seccomp_profiles", "pycompose.engine.builder.running",
+    "pycompose.engine.builder.stepwork", "pycompose.engine.cgroups.stats", "pycompose.engine.images.gc",
+    "pycompose.engine.images.host", "pycompose.engine.paths", "pycompose.ipc.retry", "pycompose.machine.images",
+    "pycompose.machine.network_creation", "pycompose.machine.networks",
+    "pycompose.privileges", "pycompose.state.records", "pycompose.state.snapshot", "pycompose.volumes.store",
+)  # fmt: skip
+
+# What only builds load besides, 0.3 MiB and 15 ms: once somebody has built.
+BUILDING = (
+    "pycompose.build.network", "pycompose.engine.builder.clearing", "pycompose.engine.builder.copying",
+    "pycompose.engine.builder.explain", "pycompose.engine.builder.scratch", "pycompose.engine.filesystem.view",
+    "pycompose.networking.dns.sockets", "pycompose.networking.firewall.other_firewalls",
+    "pycompose.networking.netlink.rtnetlink",
 )  # fmt: skip
 
 
@@ -86,25 +107,73 @@ class Forkserver:
         self._handlers: dict[int, Callable[[], None]] = {}
         self._callers: set[socket.socket] = set()
         self._commands = 0
+        self._used_s = time.monotonic()
         self._reserve: Fork | None = None
+        # Whether somebody has built.
+        self._builds = False
+        self._keeper = SpareKeeper(self._watch, self._forget)
         self._watch(self._listener.fileno(), self._accept)
         self._watch(supervisor.fileno(), self._project_is_down)
 
     def serve(self) -> None:
         """Perform commands until there is no reason to be here any more."""
         while self._listener is not None or self._commands:
-            forks = self._reserve is None and self._listener is not None
-            quiet_ms = LONG_MS if self._commands else QUIET_MS
-            ready = self._poll.poll(quiet_ms if forks else IDLE_MS)
-            if not ready and forks:
-                with contextlib.suppress(OSError):
-                    self._keep(self._fork())
-                self._identity = identity()
-            elif not ready and not self._callers:
-                self._stop_listening()
+            ready = self._poll.poll(self._patience_ms())
+            if not ready and self._listener is not None:
+                self._nobody_came()
             for fd, _ in ready:
                 if fd in self._handlers:  # or the one before has closed it
                     self._handlers[fd]()
+
+    def _idle_ms(self) -> float:
+        return (time.monotonic() - self._used_s) * 1000
+
+    def _patience_ms(self) -> float:
+        """Return how long nobody may come before `_nobody_came` has something to do."""
+        idle_ms = self._idle_ms()
+        if self._listener is not None and idle_ms < RESERVE_MS and self._lacks_something():
+            return LONG_MS if self._commands else QUIET_MS
+        there = (self._reserve is not None, self._keeper.is_there, True)
+        for is_there, until_ms in zip(there, (RESERVE_MS, KEEPER_MS, IDLE_MS), strict=True):
+            if is_there and idle_ms < until_ms:
+                return until_ms - idle_ms
+        return IDLE_MS
+
+    def _lacks_something(self) -> bool:
+        return self._reserve is None or self._lacks_keeper()
+
+    def _lacks_keeper(self) -> bool:
+        # Not beside a command, which may be a build, and needs the processors.
+        return self._builds and not self._keeper.is_there and not self._commands
+
+    def _nobody_came(self) -> None:
+        """Have a fork in reserve while commands come one after the other, later none, and end at last."""
+        idle_ms = self._idle_ms()
+        if idle_ms >= IDLE_MS and not self._callers:
+            self._stop_listening()
+        elif idle_ms >= KEEPER_MS:
+            self._drop_reserve()
+            self._keeper.drop()
+        elif idle_ms >= RESERVE_MS:
+            self._drop_reserve()
+        elif self._reserve is None:
+            if self._builds:
+                self._load_builder()
+            with contextlib.suppress(OSError):
+                self._keep(self._fork())
+            self._identity = identity()
+        elif self._lacks_keeper():
+            self._builds = self._keeper.start()
+
+    def _load_builder(self) -> None:
+        """Load what the next build need not load then, unless our code has changed meanwhile."""
+        if BUILDING[0] in sys.modules or _code() != self._code:
+            return
+        for name in BUILDING:
+            importlib.import_module(name)
+        _note_files()
+        self._code = _code()
+        gc.freeze()
 
     def _watch(self, fd: int, handler: Callable[[], None]) -> None:
         self._handlers[fd] = handler
@@ -117,6 +186,7 @@ class Forkserver:
     def _stop_listening(self) -> None:
         """Take no more commands; those under way go on."""
         self._drop_reserve()
+        self._keeper.drop()
         if self._listener is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
@@ -178,7 +248,9 @@ class Forkserver:
     def _accept(self) -> None:
         assert self._listener is not None  # noqa: S101 - nobody calls otherwise
         caller, _ = self._listener.accept()
-        if _peer_uid(caller) != os.geteuid():
+        self._used_s = time.monotonic()
+        pid, uid = _peer(caller)
+        if uid != os.geteuid() or not is_bounded_as_we_are(pid):
             caller.close()
             return
         self._callers.add(caller)
@@ -216,10 +288,13 @@ class Forkserver:
 
     def _start(self, caller: socket.socket, fds: list[int]) -> None:
         fork = self._take()
+        builds = _builds(fds[0])
+        self._builds = self._builds or builds
+        keeper = self._keeper.lend(fork.pid) if builds else []
         try:
             # Told first: a short command is over before we get to it, and its caller would take that for a refusal.
             socket.send_fds(caller, [STARTED], [fork.pidfd])
-            socket.send_fds(fork.channel, [REQUEST], [*fds, caller.fileno()])
+            socket.send_fds(fork.channel, [REQUEST], [*fds, caller.fileno(), *keeper])
         except OSError:
             self._keep(fork)
             raise
@@ -238,6 +313,7 @@ class Forkserver:
     def _ended(self, caller: socket.socket, fork: Fork) -> None:
         """Tell the caller how a command has ended that couldn't do so itself."""
         _, status = os.waitpid(fork.pid, 0)
+        self._keeper.back(fork.pid)
         self._commands -= 1
         self._forget(fork.pidfd)
         os.close(fork.pidfd)
@@ -266,10 +342,11 @@ def _listen(directory: str) -> socket.socket:
     return listener
 
 
-def _peer_uid(caller: socket.socket) -> int:
-    """Return the user of the other side (SO_PEERCRED, unix(7): struct ucred is pid, uid, gid)."""
-    credentials = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * INT_BYTES)
-    return int.from_bytes(credentials[INT_BYTES : 2 * INT_BYTES], sys.byteorder)
+def _peer(caller: socket.socket) -> tuple[int, int]:
+    """Return process and user of the other side (SO_PEERCRED, unix(7))."""
+    credentials = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _gid = _CREDENTIALS.unpack(credentials)
+    return pid, uid
 
 
 def _code() -> list[tuple[str, int, int]]:
@@ -282,6 +359,22 @@ def _code() -> list[tuple[str, int, int]]:
             continue
         found.append((name, status.st_mtime_ns, status.st_size))
     return found
+
+
+def _note_files() -> None:
+    """Note where all that is loaded and isn't Python's own has come from."""
+    _FILES[:] = [
+        str(module.__file__)
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] not in sys.stdlib_module_names and getattr(module, "__file__", None)
+    ]
+
+
+def _builds(memory: int) -> bool:
+    """Tell whether the command in `memory` may build something."""
+    data = os.pread(memory, os.fstat(memory).st_size, 0)
+    arguments: list[str] = marshal.loads(data)[0]  # noqa: S302 - as in _become
+    return not {"build", "--build"}.isdisjoint(arguments)
 
 
 def _rehearse(project: str, *commands: tuple[str, ...]) -> None:
@@ -314,7 +407,7 @@ def _wait(channel: int, project: str) -> NoReturn:
         fds: list[int] = []
         if os.getppid() == parent:
             _rehearse(project, LOOK)
-            _, fds, _ = receive_fds(socket.socket(fileno=os.dup(channel)), PACKET_BYTES, DESCRIPTORS + 1)
+            _, fds, _ = receive_fds(socket.socket(fileno=os.dup(channel)), PACKET_BYTES, DESCRIPTORS + 2)
     except BaseException:  # noqa: BLE001 - this process must not go on as its parent
         os._exit(1)
     if not fds:
@@ -325,17 +418,26 @@ def _wait(channel: int, project: str) -> NoReturn:
 def _become(fds: list[int]) -> NoReturn:
     """Be the process that the caller would have been."""
     code = 1
-    memory, here, *streams, caller = fds
+    memory, here, stdin, stdout, stderr, caller, *keeper = fds
     try:
         set_name("pycompose")
         with open(memory, "rb", closefd=False) as file:
             file.seek(0)
             arguments, environment, umask, ignored, kinds = marshal.load(file)  # noqa: S302 - our own uid has sent it
         os.fchdir(here)
-        for target, fd in enumerate(streams):
+        if not userns.is_initial():
+            with contextlib.suppress(
+                OSError
+            ):  # the same directory as our mounts have it, not the caller's outside
+                os.chdir(os.readlink(f"/proc/self/fd/{here}"))
+        for target, fd in enumerate((stdin, stdout, stderr)):
             os.dup2(fd, target)
-        close_all_but((caller,))
+        close_all_but((caller, *keeper))
+        for spare in keeper:
+            launch.give(spare)
         os.umask(umask)
+        with socket.socket(fileno=os.dup(caller)) as peer:
+            take_on(_peer(peer)[0])
         os.environb.clear()
         os.environb.update(environment)
         time.tzset()
@@ -395,15 +497,13 @@ def main() -> int:
     supervisor = socket.socket(fileno=int(sys.argv[1]))
     supervisor.set_inheritable(False)
     close_all_but((supervisor.fileno(),))
-    directory = sys.argv[2]
+    directory = (
+        os.environ.pop(DIRECTORY_VARIABLE, "") or sys.argv[2]
+    )  # an argument, with supervisors of older versions
     for name in MODULES:
         importlib.import_module(name)
     _rehearse(os.path.basename(directory), LOOK, ("ps", "--all"), ("config",))
-    _FILES.extend(
-        str(module.__file__)
-        for name, module in list(sys.modules.items())
-        if name.partition(".")[0] not in sys.stdlib_module_names and getattr(module, "__file__", None)
-    )
+    _note_files()
     try:
         forkserver = Forkserver(directory, supervisor)
     except OSError as exc:

@@ -27,7 +27,10 @@ import sys
 
 from pycompose.commands import ALWAYS, COMMANDS, DETACHED, DETACHING, NEVER, WITHOUT_TERMINAL
 
+# Tells a forkserver where to listen: everybody can read the arguments of a process, its owner the environment.
+DIRECTORY_VARIABLE = "PYCOMPOSE_FORKSERVER_DIRECTORY"
 SOCKET = "commands.sock"
+HOST_SOCKET = "host.sock"  # engine/linux/outside.py
 SWITCH = "PYCOMPOSE_FORKSERVER"
 STARTED = b"started"
 REQUEST = b"command"
@@ -37,6 +40,7 @@ PACKET_BYTES = 4096
 INT_BYTES = 4
 _RIGHTS_BYTES = 64
 _KILLED = 128 + 9
+_NOBODY = 65534  # what a group is in a user namespace that doesn't map it
 # Names of descriptors: `-f <(…)` is /dev/fd/63, which a fork of another process lacks.
 _DESCRIPTORS = "/fd/"
 _FILE_VARIABLES = ("COMPOSE_FILE", "COMPOSE_ENV_FILES")
@@ -89,15 +93,23 @@ def identity() -> bytes:
     Raises OSError where /proc isn't there.
     """
     root = os.stat("/")
+    user, group, groups, namespaces = os.getresuid(), os.getresgid(), os.getgroups(), {}
+    if user[0]:
+        # Not root: the other side is root of the private host, and so would we be if we went there.
+        from pycompose.rootless import places  # noqa: PLC0415 - as above
+
+        namespaces = places.inside(os.environ.get("PYCOMPOSE_RUN", ""))
+        groups = [0 if own == group[0] else _NOBODY for own in groups]
+        user = group = (0, 0, 0)
     return repr((
         __file__,
         sys.executable,
         sys.prefix,
         sys.getfilesystemencoding(),
-        os.getresuid(),
-        os.getresgid(),
-        os.getgroups(),
-        [os.stat(f"/proc/self/ns/{name}").st_ino for name in _NAMESPACES],
+        user,
+        group,
+        groups,
+        [namespaces.get(name) or os.stat(f"/proc/self/ns/{name}").st_ino for name in _NAMESPACES],
         (root.st_dev, root.st_ino),
         os.getpriority(os.PRIO_PROCESS, 0),
         sorted(os.sched_getaffinity(0)),
@@ -120,6 +132,8 @@ def hand_over(arguments: list[str]) -> int | None:
     Ends this process by the signal that has ended the command, if one has.
     """
     directory, names = projects()
+    if names and os.geteuid() and not _has_host():
+        return None  # going there makes one, or says why not
     for name in names:
         path = f"{directory}/{name}"
         if not os.path.exists(f"{path}/{SOCKET}"):
@@ -142,6 +156,20 @@ def hand_over(arguments: list[str]) -> int | None:
             for fd in opened:
                 os.close(fd)
     return None
+
+
+def _has_host() -> bool:
+    """Tell whether the private host of who isn't root may be used, and has its process outside (rootless/host.py)."""
+    from pycompose.rootless import places  # noqa: PLC0415 - for those who aren't root
+
+    if places.is_refused():
+        return False
+    try:
+        # It hears by this that somebody is here, and looks after the way out.
+        _connect(os.environ.get("PYCOMPOSE_RUN", ""), HOST_SOCKET).close()
+    except OSError:
+        return False
+    return True
 
 
 def ask_for_one() -> None:
@@ -181,6 +209,8 @@ def _prepare(arguments: list[str], opened: list[int]) -> list[int]:
     streams = (sys.stdin, sys.stdout, sys.stderr)
     if None in streams:
         raise OSError("a standard stream is closed")
+    if _is_in_background():
+        raise OSError("the terminal stops a job in the background that reads")
     umask = os.umask(0)
     os.umask(umask)
     ignored = [int(number) for number in _PASSED_ON if _signal.getsignal(number) == _signal.SIG_IGN]
@@ -198,6 +228,14 @@ def _prepare(arguments: list[str], opened: list[int]) -> list[int]:
     os.write(opened[0], request)
     opened.append(os.open(".", os.O_PATH | os.O_CLOEXEC))
     return ignored
+
+
+def _is_in_background() -> bool:
+    """Tell whether standard input is our terminal, and another job's at the moment (credentials(7))."""
+    try:
+        return os.tcgetpgrp(0) != os.getpgrp()
+    except OSError:
+        return False
 
 
 def _perform(sock: _socket.socket, arguments: list[str], opened: list[int], ignored: list[int]) -> int | None:

@@ -9,54 +9,46 @@ import contextlib
 import os
 import sys
 
-from pycompose.engine.builder.running import remove_project, remove_slot
-from pycompose.engine.client import KeeperClient
-from pycompose.engine.errors import EngineError, PycomposeError
-from pycompose.engine.paths import StatePaths
+from pycompose.engine.builder.clearing import claim, dead, end_keeper, remove_project, remove_slot, slots
+from pycompose.engine.builder.scratch import remove_dead
+from pycompose.engine.errors import PycomposeError
+from pycompose.engine.paths import BUILDS, StatePaths
 from pycompose.networking.api import Networking
-
-PREFIX = "_build-"
 
 
 def clear(paths: StatePaths, project: str) -> None:
-    """Kill what runs of a build, remove its slots and its keeper; can be repeated. Networks are the caller's."""
-    with contextlib.suppress(EngineError):
-        keeper = KeeperClient.connect(paths, project, on_event=lambda _event: None)
-        with contextlib.suppress(EngineError):
-            keeper.guard((), {})
-        for container_id in slots(paths, project):
-            with contextlib.suppress(EngineError):
-                keeper.discard(container_id)
-        with contextlib.suppress(EngineError):
-            keeper.shutdown(force=True)
-        keeper.close()
-
-
-def slots(paths: StatePaths, project: str) -> list[str]:
-    """Return the ids that the build has claimed."""
+    """Take all of one build away, with its networks; can be repeated."""
+    lock = claim(paths, project)
     try:
-        return sorted(os.listdir(paths.project_claims(project)))
-    except FileNotFoundError:
-        return []
+        end_keeper(paths, project)
+        found = slots(paths, project)
+        networking = Networking(paths)
+        with contextlib.suppress(PycomposeError, OSError, ExceptionGroup):
+            networking.cleanup(project, found)
+        with contextlib.suppress(PycomposeError, OSError):
+            networking.remove_firewall(project)
+        networking.close()
+        for container_id in found:
+            remove_slot(paths, container_id)
+        remove_project(paths, project)
+        with contextlib.suppress(OSError):
+            remove_dead(paths)
+    finally:
+        os.close(lock)
+
+
+def clear_dead(paths: StatePaths) -> None:
+    """Take away what builds have left that nobody cleared away: their keepers died, too, or the machine."""
+    for project in dead(paths):
+        clear(paths, project)
 
 
 def main() -> int:
-    """Clear one build away, with its networks."""
+    """Clear one build away."""
     project = sys.argv[1]
-    if not project.startswith(PREFIX):
+    if not project.startswith(BUILDS):
         return 2
-    paths = StatePaths.from_environment()
-    clear(paths, project)
-    found = slots(paths, project)
-
-    networking = Networking(paths)
-    with contextlib.suppress(PycomposeError, OSError, ExceptionGroup):
-        networking.cleanup(project, found)
-    with contextlib.suppress(PycomposeError, OSError):
-        networking.remove_firewall(project)
-    for container_id in found:
-        remove_slot(paths, container_id)
-    remove_project(paths, project)
+    clear(StatePaths.from_environment(), project)
     return 0
 
 

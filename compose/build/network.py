@@ -6,13 +6,12 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
-from pycompose.engine.builder.running import HOSTNAME
+from pycompose.engine.builder.request import HOSTNAME
 from pycompose.engine.errors import NetworkError
 from pycompose.networking.api import Networking
 from pycompose.networking.etc_files import (
     host_network_hosts,
     hostname_text,
-    hosts_text,
     resolv_conf_text,
     resolve_extra_hosts,
 )
@@ -28,13 +27,16 @@ if TYPE_CHECKING:
 class BuildNetwork:
     """One build's; `project` is what its rules and bridge are registered under. Implements running.StepNetwork."""
 
-    def __init__(self, paths: StatePaths, extra_hosts: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self, paths: StatePaths, extra_hosts: Sequence[tuple[str, str]] = (), hostname: str = HOSTNAME
+    ) -> None:
         self._paths = paths
+        self._hostname = hostname
         self._extra_hosts = extra_hosts
         self._networking = Networking(paths)
         self._lock = threading.Lock()
         self._made = False
-        self._addresses: dict[str, tuple[str, str]] = {}
+        self._gateways: dict[str, str] = {}
         self.project = ""
         self.warnings: tuple[str, ...] = ()
 
@@ -48,19 +50,20 @@ class BuildNetwork:
         with self._lock:
             if not self._made:
                 state = self._networking.ensure_network(NetworkSpec(name=self.name, project=self.project))
-                self.warnings = self._networking.apply_firewall(self.project, [state], [])
+                self._networking.apply_firewall(self.project, [state], [])
+                self.warnings = self._networking.other_firewalls()
                 self._made = True
         spec = EndpointSpec(network=self.name, lease_key=f"{self.project}/step/{container_id}")
-        (endpoint,) = self._networking.connect(container_id, [spec], hostname=HOSTNAME)
-        self._addresses[container_id] = (endpoint.attachment.ip, endpoint.gateway)
+        (endpoint,) = self._networking.connect(container_id, [spec], hostname=self._hostname)
+        self._gateways[container_id] = endpoint.gateway
 
     def isolate(self, container_id: str) -> None:
         """Pin a namespace with a loopback device."""
-        self._networking.connect(container_id, [], hostname=HOSTNAME)
+        self._networking.connect(container_id, [], hostname=self._hostname)
 
     def files(self, container_id: str, mode: str) -> Mapping[str, str]:
         """Return what the step reads in /etc. Raises NetworkError for an extra host without a gateway."""
-        hostname = hostname_text(HOSTNAME)
+        hostname = hostname_text(self._hostname)
         if mode == "host":
             extra = resolve_extra_hosts(self._extra_hosts, ["127.0.0.1"])
             return {
@@ -68,24 +71,32 @@ class BuildNetwork:
                 "hostname": hostname,
                 "resolv.conf": _text("/etc/resolv.conf"),
             }
-        ip, gateway = self._addresses.get(container_id, ("", ""))
+        gateway = self._gateways.get(container_id, "")
         extra = resolve_extra_hosts(self._extra_hosts, [gateway] if gateway else [])
         return {
-            "hosts": hosts_text([ip] if ip else [], hostname=HOSTNAME, extra=extra),
+            "hosts": _hosts(self._hostname, extra),
             "hostname": hostname,
             "resolv.conf": resolv_conf_text(embedded=False, dns=(), search=(), options=()),
         }
 
     def release(self, container_ids: Sequence[str]) -> None:
         """Take away the namespaces, the bridge and its rules."""
+        networking = Networking(self._paths)  # the other one's sockets are closed
         with contextlib.suppress(NetworkError, ExceptionGroup):
-            self._networking.disconnect(*container_ids)
+            networking.disconnect(*container_ids)
         if self._made:
             with contextlib.suppress(NetworkError, ExceptionGroup):
-                self._networking.remove_network(self.name)
+                networking.remove_network(self.name)
             with contextlib.suppress(NetworkError, ExceptionGroup):
-                self._networking.remove_firewall(self.project)
-        self._networking.close()
+                networking.remove_firewall(self.project)
+
+
+def _hosts(hostname: str, extra: Sequence[tuple[str, str]]) -> str:
+    """Return what BuildKit's steps find in /etc/hosts (executor/oci/hosts.go): a step has no name for others."""
+    lines = [("127.0.0.1", f"localhost {hostname}"), ("::1", "localhost ip6-localhost ip6-loopback")]
+    return "".join(
+        f"{address}\t{names}\n" for address, names in [*lines, *((ip, name) for name, ip in extra)]
+    )
 
 
 def _text(path: str | Path) -> str:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
+from pycompose.build.contexts import Contexts
+from pycompose.build.order import AT_ONCE, Order
 from pycompose.build.requests import SERVICE, BuildFlags, service_request, with_services
 from pycompose.build.session import BuildSession
-from pycompose.engine.builder.request import (
-    CACHED,
-    CANCELED,
-    DONE,
-    FAILED,
-    OUTPUT,
-    STARTED,
-    WARNING,
-    BuildEvent,
-)
+from pycompose.build.steplog import StepLog
+from pycompose.engine.builder.solve import AbandonedError
+from pycompose.engine.dataclass import dataclass, field, replace
 from pycompose.engine.errors import BuildError, PycomposeError
 from pycompose.events import Event, Phase
 
@@ -25,14 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pycompose.build.session import Fetch
-    from pycompose.engine.builder.request import OnEvent
+    from pycompose.build.steplog import StepRow
+    from pycompose.engine.builder.request import BuildRequest, OnFailure
+    from pycompose.engine.builder.solve import BuildResult
     from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
     from pycompose.events import Sink
     from pycompose.model import Project
-
-# Builds at the same time; the steps of all of them share the processors.
-AT_ONCE = 8
 
 
 def buildable(project: Project, services: Iterable[str]) -> list[str]:
@@ -42,7 +35,7 @@ def buildable(project: Project, services: Iterable[str]) -> list[str]:
 
 def image_name(project: Project, service: str) -> str:
     """Return the name that a service's build gets: its `image:`, else PROJECT-SERVICE."""
-    return project.services[service].image or f"{project.name}-{service}"
+    return project.services[service].image or project.joined(service)
 
 
 def needed(project: Project, services: Sequence[str]) -> list[str]:
@@ -92,95 +85,118 @@ def build_services(  # noqa: PLR0913 - each from somewhere else
     sink: Sink,
     fetch: Fetch,
     quiet: bool = False,
+    rows: list[StepRow] | None = None,
+    on_failure: OnFailure | None = None,
 ) -> dict[str, Image]:
     """Build the services' images, all that don't need each other at the same time; return them by service.
 
-    With `quiet` the steps say nothing. Raises the first failure; the others are canceled, and images that were
-    there keep their names.
+    With `quiet` the steps say nothing; they are added to `rows`. Raises the first failure; the others are canceled,
+    and images that were there keep their names.
     """
     ordered = needed(project, services)
-    requests = {
-        name: service_request(project, project.services[name], flags, environment) for name in ordered
-    }
     names = {name: image_name(project, name) for name in ordered}
-    done: dict[str, Future[Image]] = {name: Future() for name in ordered}
-    show = StepLog(sink, several=len(ordered) > 1, quiet=quiet)
-    with BuildSession(paths, fetch) as session:
-
-        def one(name: str) -> None:
-            subject = f"Image {names[name]}"
-            try:
-                for other in upon(project, name):
-                    done[other].result()
-                sink(Event(subject=subject, text="Building", phase=Phase.WORKING))
-                request = with_services(requests[name], names)
-                image = session.build(request, (names[name], *request.tags), show.of(name, subject))
-                sink(Event(subject=subject, text="Built", phase=Phase.DONE))
-                done[name].set_result(image)
-            except BaseException as exc:
-                details = str(exc) if isinstance(exc, PycomposeError) else ""
-                sink(Event(subject=subject, text="Error", phase=Phase.ERROR, details=details))
-                done[name].set_exception(exc)
-                session.cancel()
-                raise
-
-        with ThreadPoolExecutor(min(AT_ONCE, len(ordered)), "build") as threads:
-            futures = [threads.submit(one, name) for name in ordered]
+    show = StepLog(sink, [] if rows is None else rows, several=len(ordered) > 1, quiet=quiet)
+    with (
+        Contexts(paths, environment) as contexts,
+        BuildSession(paths, fetch, contexts.fetcher, on_failure) as session,
+    ):
+        requests = {
+            name: service_request(project, project.services[name], flags, environment, contexts)
+            for name in ordered
+        }
+        firsts = alike(requests)
+        for name, first in firsts.items():
+            requests[first] = replace(requests[first], names=(*requests[first].names, *requests[name].names))
+        order = Order(
+            {name: [firsts[name]] if name in firsts else upon(project, name) for name in ordered},
+            {name: (names[name], *requests[name].tags) for name in ordered},
+            flags.parallel or AT_ONCE,
+        )
+        builds = _Builds(session, order, requests, firsts, names, show, sink)
+        # A thread for each: who waits for another leaves his room to it.
+        with ThreadPoolExecutor(len(ordered), "build") as threads:
+            futures = [threads.submit(builds.one, name) for name in ordered]
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
             except BaseException:
                 session.cancel()
                 raise
-        for future in futures:
-            future.result()
-    return {name: done[name].result() for name in ordered}
+    show.finish()
+    if builds.failures:
+        raise first_failure(builds.failures)  # the others were canceled for it
+    return {name: order.done[name].result() for name in ordered}
 
 
-class StepLog:
-    """Turns what builds tell into lines, as BuildKit's plain progress: `#3 [web 2/5] RUN …`, `#3 output`, `#3 DONE`."""
+def alike(requests: Mapping[str, BuildRequest]) -> dict[str, str]:
+    """Return for each service whose build does the same as that of an earlier one that one: it is built once."""
+    earlier: dict[tuple[str, str], list[str]] = {}
+    found = {}
+    for name, request in requests.items():
+        others = earlier.setdefault((request.dockerfile, str(request.context)), [])
+        first = next((other for other in others if request.does_the_same_as(requests[other])), None)
+        if first is None:
+            others.append(name)
+        else:
+            found[name] = first
+    return found
 
-    def __init__(self, sink: Sink, *, several: bool, quiet: bool) -> None:
-        self._sink = sink
-        self._several = several
-        self._quiet = quiet
-        self._lock = threading.Lock()
-        self._numbers: dict[tuple[str, int], int] = {}
-        self._rest: dict[int, str] = {}
 
-    def of(self, service: str, subject: str) -> OnEvent:
-        """Return what takes the events of one service's build."""
+def first_failure(failures: Sequence[BaseException]) -> BaseException:
+    """Return what failed first by itself: what it has canceled may end before it has said so."""
+    return next((exc for exc in failures if not isinstance(exc, AbandonedError)), failures[0])
 
-        def take(event: BuildEvent) -> None:
-            if event.kind == WARNING:
-                self._sink(Event(subject=subject, text="Warning", phase=Phase.WARNING, details=event.data))
-            elif not self._quiet:
-                if event.kind == STARTED:
-                    self._sink(
-                        Event(subject=subject, text="Building", phase=Phase.WORKING, details=event.title)
-                    )
-                with self._lock:
-                    for line in self._lines(service, event):
-                        self._sink(Event(subject=subject, text="", phase=Phase.WORKING, log=line))
 
-        return take
+@dataclass(slots=True)
+class _Builds:
+    """The builds of one command, each in a thread of its own."""
 
-    def _lines(self, service: str, event: BuildEvent) -> list[str]:
-        number = self._numbers.setdefault((service, event.step), len(self._numbers) + 1)
-        if event.kind == OUTPUT:
-            *lines, rest = (self._rest.pop(number, "") + event.data).split("\n")
-            if rest:
-                self._rest[number] = rest
-            return [f"#{number} {line}" for line in lines]
-        title = f"#{number} {self._title(service, event)}"
-        if event.kind == STARTED:
-            return [title]
-        if event.kind == CACHED:
-            return [title, f"#{number} CACHED"]
-        rest = self._rest.pop(number, "")
-        word = {DONE: f"DONE {event.took_s:.1f}s", FAILED: "ERROR", CANCELED: "CANCELED"}[event.kind]
-        return [*([f"#{number} {rest}"] if rest else []), f"#{number} {word}"]
+    session: BuildSession
+    order: Order
+    requests: Mapping[str, BuildRequest]
+    # Who does the same as another one: service → that one.
+    firsts: Mapping[str, str]
+    names: Mapping[str, str]
+    show: StepLog
+    sink: Sink
+    failures: list[BaseException] = field(default_factory=list)
+    results: dict[str, BuildResult] = field(default_factory=dict)
 
-    def _title(self, service: str, event: BuildEvent) -> str:
-        return (
-            f"[{service} {event.title[1:]}" if self._several and event.title.startswith("[") else event.title
+    def one(self, name: str) -> None:
+        """Build the image of a service when those that it needs are there; the first failure ends all of them."""
+        subject = f"Image {self.names[name]}"
+        done = self.order.done[name]
+        try:
+            begun = Event(subject=subject, text="Building", phase=Phase.WORKING)
+            if name in self.firsts:
+                self.sink(begun)
+            self.order.wait(name)
+            with self.order.room:
+                if name not in self.firsts:
+                    self.sink(begun)
+                image = self._build(name, subject)
+            self.sink(Event(subject=subject, text="Built", phase=Phase.DONE))
+            done.set_result(image)
+        except BaseException as exc:
+            is_its_own = exc not in self.failures  # not that of one it has waited for
+            self.failures.append(exc)
+            if first_failure(self.failures) is not exc or not is_its_own or isinstance(exc, AbandonedError):
+                self.sink(Event(subject=subject, text="Canceled", phase=Phase.WARNING))
+            else:
+                details = str(exc) if isinstance(exc, PycomposeError) else ""
+                self.sink(Event(subject=subject, text="Error", phase=Phase.ERROR, details=details))
+            done.set_exception(exc)
+            self.session.cancel()
+            raise
+
+    def _build(self, name: str, subject: str) -> Image:
+        request = with_services(self.requests[name], self.names)
+        names = (self.names[name], *request.tags)
+        on_event = self.show.of(name, subject)
+        if name in self.firsts:
+            done = self.results[self.firsts[name]]
+            return self.session.build_again(done, request, names, on_event).image
+        built = self.session.build(
+            request, names, on_event, lambda image: self.order.wait_for_image(name, image)
         )
+        self.results[name] = built.result
+        return built.image

@@ -7,10 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 from pycompose.cli.display import style
-from pycompose.engine.errors import DockerfileError, PycomposeError, StepFailed
+from pycompose.engine.errors import CHOOSE_STATE, NO_PROCESSES, DockerfileError, PycomposeError, StepFailed
+from pycompose.engine.paths import StatePaths
 
 MAX_SHOWN = 20
 # The kernel's words at the end of a message, wherever it comes from.
@@ -58,12 +60,17 @@ def report(error: BaseException, *, stream: IO[str], colour: bool, debug: bool =
         if style.is_terminal(stream) or isinstance(one, DockerfileError):
             for line in snippet(one):
                 print(style.paint(line, style.DIM, on=colour), file=stream)
+        if isinstance(one, PycomposeError) and one.details:
+            print(_lines(one.details), file=stream)
         hint = hint_of(one)
         if hint:
-            shown = "\n".join(style.clean(line) for line in hint.split("\n"))
-            print(f"{style.paint('hint:', style.CYAN, on=colour)} {shown}", file=stream)
+            print(f"{style.paint('hint:', style.CYAN, on=colour)} {_lines(hint)}", file=stream)
     if len(found) > MAX_SHOWN:
         print(f"… and {len(found) - MAX_SHOWN} more errors", file=stream)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(style.clean(line) for line in text.split("\n"))
 
 
 def report_json(error: BaseException, stream: IO[str]) -> None:
@@ -71,23 +78,59 @@ def report_json(error: BaseException, stream: IO[str]) -> None:
     for one in flatten(error):
         value: dict[str, object] = {"error": True, "message": message(one)}
         if isinstance(one, PycomposeError):
-            value |= one.to_json()
+            value |= one.to_json() | ({"details": one.details} if one.details else {})
         print(json.dumps(value, ensure_ascii=False), file=stream)
 
 
 def message(error: BaseException) -> str:
     """Return the text of one error; one that isn't ours is a defect of pycompose and says so."""
     if isinstance(error, PycomposeError):
-        return style.clean(str(error))
+        return style.clean(error.message if error.details else str(error))
+    if _no_directory(error):
+        return "the working directory: it has been removed"
     if isinstance(error, OSError):
-        return style.clean(f"{error.filename or 'system call'}: {error.strerror or error}")
+        what = "state directory " if _no_state(error) else ""
+        return style.clean(f"{what}{error.filename or 'system call'}: {error.strerror or error}")
+    if _no_thread(error):
+        return f"cannot start a thread: {os.strerror(errno.EAGAIN)}"
     return style.clean(f"internal error: {type(error).__name__}: {error}")
+
+
+def _no_directory(error: BaseException) -> bool:
+    """Tell whether it is what getcwd(3) says in a directory that has been removed: no name, whoever asks."""
+    if not isinstance(error, FileNotFoundError) or error.filename is not None:
+        return False
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _no_state(error: BaseException) -> bool:
+    """Tell whether it is one of the state directories, or what is above them, that can't be had."""
+    if not isinstance(error, OSError) or not isinstance(error.filename, str | Path):
+        return False
+    paths = StatePaths.from_environment()
+    place = Path(error.filename)
+    return any(place in (root, *root.parents) for root in (paths.root, paths.run))
+
+
+def _no_thread(error: BaseException) -> bool:
+    """Tell whether it is what the threading module makes of EAGAIN (pthread_create(3))."""
+    return isinstance(error, RuntimeError) and str(error) == "can't start new thread"
 
 
 def hint_of(error: BaseException) -> str:
     """Return what to do about one error, "" when nobody knows."""
     if isinstance(error, PycomposeError) and error.hint:
         return error.hint
+    if _no_directory(error):
+        return "change to one that is there: cd"
+    if _no_thread(error):
+        return NO_PROCESSES
+    if _no_state(error):
+        return CHOOSE_STATE
     for reason, hint in STORAGE_HINTS.items():
         if message(error).endswith(reason):
             return hint
@@ -121,6 +164,14 @@ def quiet_stdout() -> None:
     """Point standard output at nothing, so that the interpreter's last flush cannot fail on a closed pipe."""
     with open(os.devnull, "w", encoding="utf-8") as sink:
         os.dup2(sink.fileno(), sys.stdout.fileno())
+
+
+def let_go_of_stdout() -> None:
+    """Write what is left for standard output, or else give it up: the interpreter's failure would be another code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        quiet_stdout()
 
 
 def unwritten(error: Exception) -> PycomposeError | None:

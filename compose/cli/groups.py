@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
+from pycompose.cli.completion import complete_names
 from pycompose.cli.display.format import dumps, parse
+from pycompose.cli.invocation import confirmed as agreed
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
     from pycompose.machine.rows import PruneResult
 
-names_argument = click.argument("names", nargs=-1, required=True, metavar="NAME...")
+names_argument = click.argument(
+    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_names
+)
+name_argument = click.argument("name", shell_complete=complete_names)
 force_option = click.option("-f", "--force", is_flag=True, help="Don't ask.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Only names or ids.")
 no_trunc_option = click.option("--no-trunc", is_flag=True, help="Whole ids and commands.")
@@ -41,6 +46,18 @@ options_option = click.option(
 )
 
 
+# docker's other words.
+ALIASES = {"list": "ls", "remove": "rm"}
+
+
+class ManagementGroup(click.Group):
+    """A management group, which knows docker's other words for its commands as well."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of this name, or of what it stands for."""
+        return super().get_command(ctx, cmd_name) or super().get_command(ctx, ALIASES.get(cmd_name, ""))
+
+
 LOOKING = frozenset(
     {
         "df",
@@ -54,6 +71,7 @@ LOOKING = frozenset(
         "ls",
         "port",
         "ps",
+        "snapshots",
         "stats",
         "top",
         "wait",
@@ -82,15 +100,30 @@ def pairs(texts: Iterable[str]) -> dict[str, str]:
 
 
 def each(names: Iterable[str], work: Callable[[str], str]) -> None:
-    """Do `work` for every name and print what it returns; then raise what went wrong."""
+    """Do `work` for every name and print what it returns, unless that is ""; then raise what went wrong."""
     failures: list[PycomposeError] = []
     for name in names:
         try:
-            click.echo(work(name))
+            if done := work(name):
+                click.echo(done)
         except PycomposeError as exc:
             failures.append(exc)
     if failures:
         raise failures[0] if len(failures) == 1 else ExceptionGroup("some are left", failures)
+
+
+def show_each(names: Iterable[str], look: Callable[[str], list[dict[str, Any]]], template: str) -> None:
+    """Print what `look` finds under each name, then raise what went wrong with the others."""
+    documents: list[dict[str, Any]] = []
+    failures: list[PycomposeError] = []
+    for name in names:
+        try:
+            documents += look(name)
+        except PycomposeError as exc:
+            failures.append(exc)
+    show_documents(documents, template)
+    if failures:
+        raise failures[0] if len(failures) == 1 else ExceptionGroup("some aren't there", failures)
 
 
 def show_documents(documents: list[dict[str, Any]], template: str) -> None:
@@ -107,7 +140,18 @@ def show_documents(documents: list[dict[str, Any]], template: str) -> None:
 
 def confirmed(what: str, *, force: bool) -> bool:
     """Ask before removing, unless `force`."""
-    return force or click.confirm(f"WARNING! This will remove {what}.\nAre you sure you want to continue?")
+    return force or agreed(f"WARNING! This will remove {what}.\nAre you sure you want to continue?")
+
+
+def prune_filters(filters: Iterable[str], *known: str) -> dict[str, tuple[str, ...]]:
+    """Return the values of `--filter label=…`, `label!=…` and whatever is `known`, by key; raises PycomposeError."""
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(("label", "label!", *known), ())
+    for text in filters:
+        key, equals, value = text.partition("=")
+        if key not in found or not equals:
+            raise PycomposeError(f"--filter {text}: cannot be used", hint=f"known: {', '.join(found)}")
+        found[key] = (*found[key], value)
+    return found
 
 
 def label_filters(filters: Iterable[str]) -> tuple[str, ...]:

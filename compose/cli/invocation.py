@@ -34,8 +34,9 @@ TRUE_WORDS = frozenset({"1", "t", "true", "y", "yes", "on"})
 class Invocation:
     """The global flags as given; a flag beats its variable, None means "not given".
 
-    Three fields are for the error boundary: `json_errors` when the output is to be read by a program,
-    `command_codes` when 126 and 127 are to come through (exec, run), `failure_code` for other failures.
+    `isolated` and `random_ports` are of `up`. Three fields are for the error boundary: `json_errors` when the output
+    is to be read by a program, `command_codes` when 126 and 127 are to come through (exec, run), `failure_code` for
+    other failures.
     """
 
     files: tuple[str, ...] = ()
@@ -49,10 +50,14 @@ class Invocation:
     dry_run: bool = False
     all_resources: bool = False
     compatibility: bool = False
+    isolated: bool = False
+    random_ports: bool = False
     debug: bool = False
     json_errors: bool = False
     command_codes: bool = False
     failure_code: int = 1
+    own_suffix: str = ""
+    loaded_name: str = ""
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     project_environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -66,6 +71,8 @@ class Invocation:
         self.env_files = params["env_files"]
         self.progress = params["progress"] or env.get("COMPOSE_PROGRESS") or "auto"
         self.ansi = params["ansi"] or env.get("COMPOSE_ANSI") or "auto"
+        if (self.progress, self.ansi) in (("tty", "never"), ("plain", "always")):
+            raise PycomposeError(f"--progress {self.progress} and --ansi {self.ansi}: cannot be combined")
         limit = params["parallel"]
         if limit is None:
             limit = number(env.get("COMPOSE_PARALLEL_LIMIT", ""), "COMPOSE_PARALLEL_LIMIT")
@@ -73,7 +80,7 @@ class Invocation:
         self.dry_run = params["dry_run"]
         self.all_resources = params["all_resources"]
         self.compatibility = params["compatibility"] or self.switch("COMPOSE_COMPATIBILITY")
-        self.debug = params["debug"]
+        self.debug = params["debug"] or params["verbose"]
 
     def switch(self, variable: str, *, default: bool = False) -> bool:
         """Return a boolean variable of the environment or, once it is loaded, of `.env`; else `default`."""
@@ -97,18 +104,41 @@ class Invocation:
             environment=environment,
             working_dir=working_directory(environment),
             services=services,
+            isolated=self.isolated or self._was_isolated(),
+            name_suffix=self._suffix(),
+            random_ports=self.random_ports,
         )
 
-    def load(self, services: tuple[str, ...] = (), *, for_existing: bool = False) -> Loaded:
+    def _was_isolated(self) -> bool:
+        """Tell whether the project of that name was started by `up --isolated`: it is the same copy of its files."""
+        name = self._given_name()
+        if name is None:
+            return False
+        from pycompose.client.listings import is_isolated
+
+        return is_isolated(self.environment, name)
+
+    def _suffix(self) -> str:
+        """Return what makes the name of a new isolated project its own."""
+        if not self.isolated or self._given_name() is not None:
+            return ""
+        if not self.own_suffix:
+            self.own_suffix = f"-{os.urandom(3).hex()}"
+        return self.own_suffix
+
+    def load(
+        self, services: tuple[str, ...] = (), *, for_existing: bool = False, elsewhere: bool = False
+    ) -> Loaded:
         """Read the compose files and show the loader's warnings. Raises ConfigError.
 
-        `services` activate their profiles; what they don't need is disabled. `for_existing` is less strict, see
-        LoadOptions.
+        `services` activate their profiles; what they don't need is disabled. `for_existing` is less strict, `elsewhere`
+        for another machine, see LoadOptions.
         """
         from pycompose.config.load import load
 
-        loaded = load(replace(self.load_options(services), for_existing=for_existing))
+        loaded = load(replace(self.load_options(services), for_existing=for_existing, elsewhere=elsewhere))
         self.project_environment = loaded.environment
+        self.loaded_name = loaded.name
         self.show_warnings(loaded.warnings)
         return loaded
 
@@ -121,10 +151,13 @@ class Invocation:
     def load_or_name(self) -> tuple[str, Loaded | None]:
         """Return the project's name, and its compose files where they can be read, for containers that exist.
 
-        With `-p` (or COMPOSE_PROJECT_NAME) these can be handled without a readable file. Raises ConfigError.
+        As in Compose `-p` without `-f` reads no file: it means all of the project, what was renamed and what profiles
+        have started, too. With COMPOSE_PROJECT_NAME no file has to be readable. Raises ConfigError.
         """
         from pycompose.errors import ConfigError
 
+        if self.project_name and not self.files:
+            return self.name(), None
         name = self._given_name()
         try:
             loaded = self.load(for_existing=True)
@@ -162,32 +195,65 @@ class Invocation:
         from pycompose.engine.statedirs import close_to_others
 
         privileges.require_containers()
+        for text in privileges.notices():
+            self.warn(text)
         paths = StatePaths.from_environment(self.environment)
         close_to_others(paths)
         return Context(
             paths=paths,
             sink=sink or _ignore,
             environment=dict(self.environment),
-            confirm=_confirm,
+            confirm=confirmed,
         )
 
     @contextmanager
-    def showing(self, title: str, *, kind: str | None = None) -> Iterator[Renderer]:
-        """Show the events of a block: the renderer is a Sink, and is finished when the block ends."""
+    def showing(
+        self, title: str, *, kind: str | None = None, steps: IO[str] | None = None
+    ) -> Iterator[Renderer]:
+        """Show the events of a block: the renderer is a Sink, and is finished when the block ends.
+
+        What the steps of builds say goes to `steps` (default: standard error, as everything).
+        """
         from pycompose.cli.display.progress import renderer
 
-        stream = sys.stdout if self.switch("COMPOSE_STATUS_STDOUT") else sys.stderr
+        stream = sys.stderr
         shown = renderer(
-            kind or self.progress, stream, title=title, colour=self.colour(stream), dry_run=self.dry_run
+            kind or self.progress,
+            stream,
+            steps=steps,
+            title=title,
+            colour=self.colour(stream),
+            dry_run=self.dry_run,
         )
-        try:
+        with self._told(title, shown) as renderer_of_all:
+            try:
+                yield renderer_of_all
+            finally:
+                shown.finish()
+
+    @contextmanager
+    def _told(self, title: str, shown: Renderer) -> Iterator[Renderer]:
+        """Tell pages that are open of a block, too."""
+        from pycompose.client.telling import UNTOLD_VARIABLE, Telling
+        from pycompose.engine.paths import StatePaths
+
+        if self.dry_run or UNTOLD_VARIABLE in self.environment:
             yield shown
-        finally:
-            shown.finish()
+            return
+        from pycompose.cli.display.progress import Tee
+
+        project = self.loaded_name or self._given_name() or ""
+        telling = Telling(StatePaths.from_environment(self.environment), project, title)
+        with telling.block():
+            yield Tee(shown, telling)
 
     def colour(self, stream: IO[str]) -> bool:
         """Tell whether ANSI codes may be written to `stream`."""
         return style.wants_colour(self.ansi, stream, self.environment)
+
+    def remark(self, text: str) -> None:
+        """Say that there was nothing to do; with COMPOSE_STATUS_STDOUT on standard output, as Compose 5."""
+        print(text, file=sys.stdout if self.switch("COMPOSE_STATUS_STDOUT") else sys.stderr)
 
     def warn(self, text: str) -> None:
         """Print one warning line on standard error."""
@@ -202,7 +268,7 @@ def project_of(loaded: Loaded) -> Project:
     return loaded.project
 
 
-def _confirm(question: str) -> bool:
+def confirmed(question: str) -> bool:
     """Ask on standard error; whoever has no answer, such as the end of the input, doesn't want it."""
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()

@@ -16,8 +16,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from pycompose.cli.errors import exit_code, quiet_stdout, report, report_json, unwritten
+from pycompose.cli.completion import COMPLETES, complete_profiles, names_of
+from pycompose.cli.errors import exit_code, let_go_of_stdout, quiet_stdout, report, report_json, unwritten
 from pycompose.cli.invocation import Invocation
+from pycompose.cli.lossy import lossy
+from pycompose.cli.options import PROGRESS
 from pycompose.cli.switches import plain_switches
 from pycompose.commands import COMMANDS, REPLACED
 
@@ -78,6 +81,9 @@ class Commands(click.Group):
             advice = REPLACED.get(args[0]) or (f"did you mean {near[0]!r}?" if near else "")
             raise click.UsageError(f"unknown command {args[0]!r}" + (f"; {advice}" if advice else ""))
         name, command, rest = super().resolve_command(ctx, args)
+        if isinstance(command, click.Group) and rest:
+            inner = command.get_command(ctx, rest[0])
+            return name, command, [rest[0], *plain_switches(inner, rest[1:])] if inner else rest
         return name, command, plain_switches(command, rest) if command else rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -111,7 +117,9 @@ class Commands(click.Group):
     type=click.Path(),
     help="Compose file (repeat; - is stdin).",
 )
-@click.option("-p", "--project-name", metavar="NAME", help="Project name.")
+@click.option(
+    "-p", "--project-name", metavar="NAME", help="Project name.", shell_complete=names_of("project")
+)
 @click.option(
     "--project-directory",
     "--workdir",
@@ -120,13 +128,18 @@ class Commands(click.Group):
     help="Base of relative paths (default: where the first compose file is).",
 )
 @click.option(
-    "--profile", "profiles", multiple=True, metavar="NAME", help="Profile to enable (repeat; * is all)."
+    "--profile",
+    "profiles",
+    multiple=True,
+    metavar="NAME",
+    help="Profile to enable (repeat; * is all).",
+    shell_complete=complete_profiles,
 )
 @click.option("--env-file", "env_files", multiple=True, metavar="FILE", type=click.Path(),
               help="Environment file for interpolation (repeat; later ones win).")  # fmt: skip
 @click.option(
     "--progress",
-    type=click.Choice(["auto", "tty", "plain", "json", "quiet", "none"]),
+    type=click.Choice(PROGRESS),
     help="How progress is shown on standard error (default: tty on a terminal, else plain).",
 )
 @click.option("--ansi", type=click.Choice(["never", "always", "auto"]), help="Colours and cursor codes.")
@@ -156,8 +169,15 @@ def cli(ctx: click.Context, /, **params: Any) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code (usage errors are 1, as in Compose)."""
     invocation = Invocation()
+    if COMPLETES in os.environ:
+        from pycompose.cli import completing
+
+        completing.register()
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _open_missing_streams()
+    own = sys.__stderr__
+    if own is not None and sys.stderr is own:
+        sys.stderr = lossy(own)
     try:
         result = cli.main(
             args=None if argv is None else list(argv),
@@ -178,6 +198,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return invocation.failure_code
     except Exception as exc:  # noqa: BLE001 - the boundary: whatever it is becomes two lines
         _report(unwritten(exc) or exc, invocation)
+        let_go_of_stdout()
         code = exit_code(exc) if invocation.command_codes else 1
         return invocation.failure_code if code == 1 else code
     return result if isinstance(result, int) else 0
@@ -202,7 +223,7 @@ def _usage(error: click.ClickException, invocation: Invocation) -> None:
     colour = invocation.colour(sys.stderr)
     from pycompose.engine.errors import PycomposeError
 
-    text = error.format_message().rstrip(".")
+    text = " ".join(error.format_message().split()).rstrip(".")
     if found := _WRONG_TYPE.search(text):
         unit = " of seconds" if getattr(getattr(error, "param", None), "metavar", None) == "SECONDS" else ""
         text = f"{text[: found.start()]}is not a {_TYPES[found[1]]}{unit}"

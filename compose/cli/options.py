@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -17,6 +19,8 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, 
 _PIECE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _STAMP = re.compile(r"(.*?:\d\d)\.(\d{1,9})\d*(.*)")
 SUBSECOND_DIGITS = 9
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+PROGRESS = ("auto", "tty", "plain", "json", "quiet", "none")
 
 
 def seconds(text: str) -> float:
@@ -115,7 +119,8 @@ def complete_services(ctx: click.Context, _param: click.Parameter, incomplete: s
     from pycompose.config.load import load  # noqa: PLC0415 - only a shell that completes needs it
 
     try:
-        names = project_of(load(invocation_of(ctx).load_options())).services  # its warnings stay unsaid
+        loaded = load(invocation_of(ctx).load_options())  # its warnings stay unsaid
+        names = [*project_of(loaded).services, *loaded.disabled]  # `run` takes those of other profiles, too
     except Exception:  # noqa: BLE001 - a shell that asks for completions must never see an error
         return []
     taken = ctx.params.get("services") or ()
@@ -134,9 +139,57 @@ def service_argument() -> Callable[[F], F]:
     return click.argument("service", metavar="SERVICE", shell_complete=complete_services)
 
 
-def timeout_option(text: str = "Seconds until containers that don't stop are killed.") -> Callable[[F], F]:
-    """Declare `-t/--timeout SECONDS`."""
-    return click.option("-t", "--timeout", type=float, metavar="SECONDS", help=text)
+def timeout_option(*names: str) -> Callable[[F], F]:
+    """Declare `-t/--timeout SECONDS`, also under other `names`."""
+    text = "Seconds until containers that don't stop are killed."
+    return click.option("-t", "--timeout", *names, "timeout", type=float, metavar="SECONDS", help=text)
+
+
+class GoCommand(click.Command):
+    """A command whose switches take a value, too: `--rm=true`, `--no-cache=false`, as scripts for docker have them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse what is left when such values are gone."""
+        return super().parse_args(ctx, self._without_booleans(ctx, args))
+
+    def _without_booleans(self, ctx: click.Context, args: list[str]) -> list[str]:
+        known = {
+            name: option
+            for option in self.get_params(ctx)
+            if isinstance(option, click.Option)
+            for name in (*option.opts, *option.secondary_opts)
+        }
+        done: list[str] = []
+        rest = iter(args)
+        for word in rest:
+            if word == "--" or not (word.startswith("-") or ctx.allow_interspersed_args):
+                done.append(word)
+                break
+            name, equals, value = word.partition("=")
+            option = known.get(name) if word.startswith("-") else None
+            if option is not None and option.is_flag and equals and value.lower() in _BOOLEANS:
+                if _BOOLEANS[value.lower()]:
+                    done.append(name)
+                else:
+                    done += option.secondary_opts
+                continue
+            done.append(word)
+            last = (
+                known.get(name if word.startswith("--") else f"-{word[-1]}") if word.startswith("-") else None
+            )
+            if last is not None and not last.is_flag and not (word.startswith("--") and equals):
+                done += itertools.islice(rest, 1)
+        return [*done, *rest]
+
+
+def retired_option(*names: str) -> Callable[[F], F]:
+    """Declare a switch of Compose v1 that scripts still have: Compose takes it without a word and without effect."""
+
+    def say(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click calls it
+        if value and isinstance(ctx.obj, Invocation):
+            ctx.obj.warn(f"{param.opts[-1]} has no effect: it is a flag of Compose v1")
+
+    return click.option(*names, is_flag=True, hidden=True, expose_value=False, callback=say)
 
 
 def dry_run_option() -> Callable[[F], F]:
@@ -156,18 +209,28 @@ def dry_run_option() -> Callable[[F], F]:
     )
 
 
-def format_option(text: str = "table, json, jsonl, or a Go template.") -> Callable[[F], F]:
+def format_option(
+    text: str = "table, json, jsonl, or a Go template.", *, default: str = "table"
+) -> Callable[[F], F]:
     """Declare `--format`."""
-    return click.option("--format", "how", default="table", metavar="FORMAT", help=text)
+    return click.option("--format", "how", default=default, metavar="FORMAT", help=text)
+
+
+def detach_keys(environment: Mapping[str, str]) -> str:
+    """Return the keys that leave a terminal: `detachKeys` of docker's configuration, else ctrl-p,ctrl-q."""
+    from pycompose.cli.display.terminal import DETACH_KEYS  # noqa: PLC0415 - --help doesn't need it
+    from pycompose.cli.docker_config import setting  # noqa: PLC0415 - as above
+
+    return setting(environment, "detachKeys") or DETACH_KEYS
 
 
 def detach_keys_option() -> Callable[[F], F]:
-    """Declare `--detach-keys`; the command gets the keys as text, checked, the default ones if none are given."""
+    """Declare `--detach-keys`; the command gets the keys as text, checked; without any those of docker's config."""
 
     def check(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-        from pycompose.cli.display.terminal import DETACH_KEYS, parse_keys  # noqa: PLC0415 - --help doesn't need it
+        from pycompose.cli.display.terminal import parse_keys  # noqa: PLC0415 - --help doesn't need it
 
-        keys = value or DETACH_KEYS
+        keys = value or detach_keys(os.environ)
         parse_keys(keys)
         return keys
 
@@ -176,7 +239,7 @@ def detach_keys_option() -> Callable[[F], F]:
         default="",
         metavar="KEYS",
         callback=check,
-        help="Leave by these (default: ctrl-p,ctrl-q).",
+        help="Leave by these (default: ctrl-p,ctrl-q, or `detachKeys` of docker's config.json).",
     )
 
 

@@ -1,4 +1,4 @@
-"""Switches that are spelled with their value, as Docker's command line takes them: `--orphans=false`, `-i=false`."""
+"""Flags that are spelled as Docker's command line (pflag) takes them: `--orphans=false`, `-i=false`, `-f=FILE`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ WORDS |= dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False)
 def plain_switches(command: click.Command, args: Sequence[str]) -> list[str]:
     """Return the arguments with each `--switch=true` as `--switch`, each `--switch=false` as its opposite or left out.
 
-    Only what click will read as an option of `command` is looked at. Anything else it judges itself.
+    `-o=value` becomes `-ovalue`. Only what click will read as an option of `command` is looked at. Anything else it
+    judges itself.
     """
     if not any("=" in arg for arg in args):
         return list(args)
@@ -55,7 +56,10 @@ def _one(options: dict[str, click.Option], arg: str) -> tuple[list[str], bool]:
         if option is None:
             break
         if not option.is_flag:
-            return [arg], place == len(arg) - 1
+            value = arg[place + 1 :]
+            if value.startswith("=") and value != "=":
+                return [arg[: place + 1] + value[1:]], False
+            return [arg], not value
         value = arg[place + 2 :]
         if arg[place + 1 : place + 2] == "=" and value in WORDS:
             before = [arg[:place]] if place > 1 else []

@@ -62,19 +62,26 @@ DOWN_WAIT_S = 20.0
 
 def up(context: Context, loaded: Loaded, options: UpOptions) -> None:
     """Create and start the services and what they need; raises what went wrong first."""
-    _apply(
-        context,
-        loaded.runnable,
-        options,
-        start=not options.no_start,
-        wait=options.wait,
-        wait_timeout_s=options.wait_timeout_s,
-    )
+    _apply(context, loaded.runnable, options)
 
 
 def create(context: Context, loaded: Loaded, options: CreateOptions) -> None:
     """Create containers without starting them."""
-    _apply(context, loaded.runnable, options, start=False)
+    _apply(context, loaded.runnable, options)
+
+
+def remove_orphans(context: Context, loaded: Loaded, *, dry_run: bool, parallel: int | None) -> None:
+    """Remove the containers of services that the file hasn't, and one-offs that have ended; change nothing else."""
+    request = ApplyRequest(
+        project=loaded.runnable,
+        services=(),
+        remove_orphans=True,
+        start=False,
+        parallel=parallel,
+        dry_run=dry_run,
+    )
+    with reach(context, request.project.name, keeper=not dry_run) as connection:
+        call(connection, request, context.sink)
 
 
 def scale(context: Context, loaded: Loaded, options: ScaleOptions) -> None:
@@ -91,15 +98,9 @@ def scale(context: Context, loaded: Loaded, options: ScaleOptions) -> None:
     _apply(context, loaded.runnable, up_options)
 
 
-def _apply(
-    context: Context,
-    project: Project,
-    options: CreateOptions,
-    *,
-    start: bool = True,
-    wait: bool = False,
-    wait_timeout_s: float | None = None,
-) -> None:
+def _apply(context: Context, project: Project, options: CreateOptions) -> None:
+    from pycompose.client.options import UpOptions  # noqa: PLC0415 - an import cycle of types only
+
     project = scaled(enabled(project, options.services), options.scale)
     if not project.services:
         raise PycomposeError("no service selected", hint="the compose file has no enabled service")
@@ -114,14 +115,21 @@ def _apply(
         renew_volumes=options.renew_anon_volumes,
         remove_orphans=options.remove_orphans,
         ignore_orphans=options.ignore_orphans,
+        open_firewall=options.open_firewall,
         all_resources=options.all_resources,
-        start=start,
+        start=False,
         timeout_s=options.timeout_s,
-        wait=wait,
-        wait_timeout_s=wait_timeout_s,
         parallel=options.parallel,
         dry_run=options.dry_run,
     )
+    if isinstance(options, UpOptions):
+        request = replace(
+            request,
+            start=not options.no_start,
+            wait=options.wait,
+            wait_timeout_s=options.wait_timeout_s,
+            hook_output=options.hook_output,
+        )
     if project.volumes:
         from pycompose.client.changed_volumes import expendable_volumes  # noqa: PLC0415 - for projects that have volumes
 
@@ -184,13 +192,14 @@ def down(context: Context, project_name: str, loaded: Loaded | None, options: Do
     )
     result = persistently(request, lambda: _take_down(context, project_name, request), context.sink)
     untagged = False
-    # "local" are images that were built without a name: there is none here.
-    if options.rmi == "all" and loaded:
+    if options.rmi and loaded:
         from pycompose.client.images import remove_images  # noqa: PLC0415 - rarely
 
         project = enabled(loaded.project, options.services)
         services = options.services or tuple(project.services)
-        untagged = remove_images(context, project, services, dry_run=options.dry_run)
+        untagged = remove_images(
+            context, project, services, dry_run=options.dry_run, built_here=options.rmi == "local"
+        )
     if result.nothing and not untagged and not options.dry_run:
         text = f"No resource found to remove for project {project_name!r}"
         context.sink(Event(subject="", text=text, phase=Phase.WARNING))
@@ -209,7 +218,8 @@ def _take_down(context: Context, project_name: str, request: DownRequest) -> Dow
 
 def stop(context: Context, project_name: str, loaded: Loaded | None, options: StopOptions) -> None:
     """Stop running containers, dependants first."""
-    _ask(context, project_name, loaded, StopRequest(timeout_s=options.timeout_s), options)
+    request = StopRequest(timeout_s=options.timeout_s, hook_output=options.hook_output)
+    _ask(context, project_name, loaded, request, options)
 
 
 def start(context: Context, project_name: str, loaded: Loaded | None, options: StartOptions) -> None:
@@ -246,19 +256,17 @@ def _with_files(loaded: Loaded | None) -> Project | None:
     return project if project and any(s.secrets or s.configs for s in project.services.values()) else None
 
 
-def kill(context: Context, project_name: str, loaded: Loaded | None, options: KillOptions) -> None:
-    """Send a signal to running containers, those that `run` has made included."""
+def kill(context: Context, project_name: str, loaded: Loaded | None, options: KillOptions) -> bool:
+    """Send a signal to running containers, those that `run` has made included; return whether there are any."""
     check_known(loaded, options.services)
     known = None if options.remove_orphans else loaded
-    if _ask(context, project_name, known, KillRequest(signal=options.signal), options).nothing:
-        context.sink(Event(subject="", text="No container to kill", phase=Phase.WARNING))
+    return not _ask(context, project_name, known, KillRequest(signal=options.signal), options).nothing
 
 
-def rm(context: Context, project_name: str, loaded: Loaded | None, options: RmOptions) -> None:
-    """Remove stopped containers."""
+def rm(context: Context, project_name: str, loaded: Loaded | None, options: RmOptions) -> bool:
+    """Remove stopped containers; return whether there are any."""
     request = RemoveRequest(stop=options.stop, volumes=options.volumes)
-    if _ask(context, project_name, loaded, request, options).nothing:
-        context.sink(Event(subject="", text="No stopped containers", phase=Phase.WARNING))
+    return not _ask(context, project_name, loaded, request, options).nothing
 
 
 def pause(context: Context, project_name: str, loaded: Loaded | None, options: PauseOptions) -> None:

@@ -9,6 +9,7 @@ from pycompose.engine.dataclass import dataclass, field
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pycompose.engine.builder.request import OnFailure
     from pycompose.engine.paths import StatePaths
     from pycompose.events import Sink
 
@@ -20,9 +21,13 @@ def _decline(_question: str) -> bool:
 
 @dataclass(slots=True)
 class Context:
-    """Where state lies, where events go, the caller's environment, and how to ask whether data may be lost."""
+    """Where state lies, where events go, the caller's environment, and how to ask whether data may be lost.
+
+    `on_failure` is called with a step of a build that has failed, while it can still be looked at.
+    """
 
     paths: StatePaths
     sink: Sink
     environment: Mapping[str, str] = field(default_factory=dict)
     confirm: Callable[[str], bool] = _decline
+    on_failure: OnFailure | None = None

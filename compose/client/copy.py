@@ -22,7 +22,7 @@ from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError
 from pycompose.engine.filesystem import transfer, view
 from pycompose.engine.images.layers.compress import MAGIC_BYTES, Budget, detect, pieces
 from pycompose.engine.images.layers.tarstream import TarReader
-from pycompose.engine.images.layers.tarwriter import TarWriter
+from pycompose.engine.images.layers.tarwriter import StandardOutput, TarWriter
 from pycompose.engine.linux import fs
 from pycompose.engine.state import Status
 from pycompose.events import Event, Phase
@@ -73,6 +73,21 @@ def targets(context: Context, project_name: str, options: CpOptions) -> list[Obs
         )
     chosen.sort(key=lambda c: (c.oneoff, c.number))
     return chosen if options.to_container else chosen[:1]
+
+
+def exists(context: Context, container_id: str, path: str) -> bool:
+    """Tell whether there is something at `path` in a container. Raises NoSuchContainer, EngineError."""
+    container = read_container(context.paths, container_id)
+    if container is None:
+        raise NoSuchContainer(f"container {container_id[:12]}: is gone", hint="see `pycompose ps -a`")
+    try:
+        with (
+            held_stopped(context, container) as now,
+            view.whole(context.paths, now.config, now.state) as root,
+        ):
+            return look_inside(root, path) is not None
+    except OSError as exc:
+        raise EngineError(f"container {container.name}: look at {path}: {exc.strerror}") from exc
 
 
 def _one(
@@ -185,7 +200,7 @@ def _rename(source: CopySource, target: str, found: int | None) -> tuple[str, st
     return posixpath.dirname(resolved), posixpath.basename(resolved)
 
 
-def _end_of_links(path: str, look: Callable[[str], tuple[int, str] | None]) -> tuple[str, int | None]:
+def end_of_links(path: str, look: Callable[[str], tuple[int, str] | None]) -> tuple[str, int | None]:
     """Follow the links at `path` by their texts; return where they end, and the mode of what is there."""
     for _ in range(_MAX_LINKS):
         found = look(path)
@@ -202,7 +217,7 @@ def _end_of_links(path: str, look: Callable[[str], tuple[int, str] | None]) -> t
 
 
 def _get(root: int, options: CpOptions) -> list[bytes]:
-    source = _source_inside(root, options.path, follow=options.follow_link)
+    source = source_inside(root, options.path, follow=options.follow_link)
     walker = transfer.Walker()
     try:
         if options.local == STREAM:
@@ -220,7 +235,8 @@ def _get(root: int, options: CpOptions) -> list[bytes]:
         os.close(source.fd)
 
 
-def _source_inside(root: int, path: str, *, follow: bool) -> CopySource:
+def source_inside(root: int, path: str, *, follow: bool) -> CopySource:
+    """Return what is at `path` in a container's root, to be closed by the caller. Raises EngineError."""
     absolute = clean(path)
     follow = follow or wants_directory(path)
     try:
@@ -250,7 +266,7 @@ def _target_outside(source: CopySource, local: str) -> tuple[str, str]:
 
     slash = "/" if wants_directory(local) else ""
     # A final slash would make lstat follow; the links are looked at one by one.
-    path, mode = _end_of_links(os.path.abspath(local), look)
+    path, mode = end_of_links(os.path.abspath(local), look)
     if slash and mode is not None and not stat.S_ISDIR(mode):
         raise EngineError(f"{local} is not a directory")
     directory, name = _rename(source, path + slash, mode)
@@ -262,24 +278,25 @@ def _target_outside(source: CopySource, local: str) -> tuple[str, str]:
 def _to_standard_output(walker: transfer.Walker, source: CopySource) -> None:
     if sys.stdout.isatty():
         raise EngineError("standard output is a terminal", hint="redirect it, or name a file")
-    tar = TarWriter(sys.stdout.buffer)
+    out = StandardOutput()
+    tar = TarWriter(out)
     transfer.write_tar(walker.walk(source.fd, os.fsencode(source.name)), tar)
     tar.close()
-    sys.stdout.buffer.flush()
+    out.flush()
 
 
 # ---------------------------------------------------------------------- into a container
 
 
 def _put(root: int, options: CpOptions, replay: Callable[[], IO[bytes]] | None) -> list[bytes]:
-    target, mode = _end_of_links(clean(options.path), lambda path: _look_inside(root, path))
+    target, mode = end_of_links(clean(options.path), lambda path: look_inside(root, path))
     if replay is not None:
         if mode is None or not stat.S_ISDIR(mode):
             raise EngineError(f"the target of a stream has to be a directory: {clean(options.path)}")
-        extractor = _into(root, target)
+        extractor = into_root(root, target)
         file = replay()
         start = file.read(MAGIC_BYTES)
-        extractor.tar(TarReader(pieces(_Joined(start, file), detect(start), Budget())))
+        extractor.tar(TarReader(pieces(JoinedInput(start, file), detect(start), Budget())))
         return extractor.left_out
     source = _source_outside(options.local, follow=options.follow_link)
     try:
@@ -292,18 +309,20 @@ def _put(root: int, options: CpOptions, replay: Callable[[], IO[bytes]] | None) 
         except (FileNotFoundError, NotADirectoryError):
             raise EngineError(f"could not find the directory {directory} in the container") from None
         walker = transfer.Walker()
-        extractor = _into(root, directory)
+        extractor = into_root(root, directory)
         extractor.tree(walker.walk(source.fd, os.fsencode(name)))
         return walker.left_out + extractor.left_out
     finally:
         os.close(source.fd)
 
 
-def _into(root: int, directory: str) -> transfer.Extractor:
+def into_root(root: int, directory: str) -> transfer.Extractor:
+    """Return what unpacks into a directory of a container, with owners and devices."""
     return transfer.Extractor(root, directory, resolve=transfer.IN_ROOT, owners=True, special=True)
 
 
-def _look_inside(root: int, path: str) -> tuple[int, str] | None:
+def look_inside(root: int, path: str) -> tuple[int, str] | None:
+    """Return mode and target of what is at `path` in a container's root, None where nothing is."""
     try:
         fd = fs.open_in_root(root, path, _LINK_ITSELF)
     except (FileNotFoundError, NotADirectoryError):
@@ -344,7 +363,7 @@ def _standard_input(*, again: bool) -> Iterator[Callable[[], IO[bytes]]]:
         yield rewound
 
 
-class _Joined:
+class JoinedInput:
     """A file of which the first bytes have been read already."""
 
     def __init__(self, start: bytes, file: IO[bytes]) -> None:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from pycompose.client.supervisor import POLL_S
 from pycompose.client.views import EventView
 from pycompose.engine.dataclass import replace
+from pycompose.engine.journal import JournalReader, past
 from pycompose.errors import NotRunning
 from pycompose.events import ContainerEvent
 from pycompose.ipc.client import connect
 from pycompose.ipc.messages import ContainerMessage
 from pycompose.ipc.requests import SubscribeRequest
+from pycompose.labels import PREFIX
 from pycompose.state.snapshot import projects
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from pycompose.client.context import Context
     from pycompose.client.options import EventsOptions
+    from pycompose.engine.journal import ResourceEvent
 
 
 def events(context: Context, project_name: str, options: EventsOptions) -> Iterator[EventView]:
@@ -33,20 +36,28 @@ def events(context: Context, project_name: str, options: EventsOptions) -> Itera
     """
     last_ns = time.time_ns()
     if options.since_ns:
-        for event in _journal(context, project_name):
+        for event in journal(context, project_name):
             if event.time_ns >= options.since_ns and _within(event, options):
-                yield _event_view(event)
+                yield event_view(event, options)
     while not options.until_ns or time.time_ns() < options.until_ns:
         for event in _live(context, project_name, last_ns, options.until_ns):
             last_ns = max(last_ns, event.time_ns)
             if _within(event, options):
-                yield _event_view(event)
+                yield event_view(event, options)
         time.sleep(POLL_S)
 
 
 def all_events(context: Context, options: EventsOptions) -> Iterator[EventView]:
-    """Yield what happens to the containers of all projects, also of those that come later; see `events`."""
+    """Yield what happens to the containers of all projects, also of those that come later; see `events`.
+
+    And to images, networks and volumes.
+    """
     began_ns = time.time_ns()
+    reader = JournalReader(context.paths, from_now=True)
+    if options.since_ns:
+        yield from (
+            resource_view(event) for event in past(context.paths) if event.time_ns >= options.since_ns
+        )
     found: queue.SimpleQueue[EventView] = queue.SimpleQueue()
     known: dict[str, threading.Thread] = {}
 
@@ -62,6 +73,9 @@ def all_events(context: Context, options: EventsOptions) -> Iterator[EventView]:
                 since_ns = options.since_ns or began_ns
                 known[name] = threading.Thread(target=follow, args=(name, since_ns), daemon=True)
                 known[name].start()
+        for event in reader.read():
+            if not options.until_ns or event.time_ns <= options.until_ns:
+                yield resource_view(event)
         if over:
             for thread in known.values():
                 thread.join()
@@ -98,7 +112,8 @@ def _within(event: ContainerEvent, options: EventsOptions) -> bool:
     return not options.services or event.service in options.services
 
 
-def _journal(context: Context, project_name: str) -> Iterator[ContainerEvent]:
+def journal(context: Context, project_name: str) -> Iterator[ContainerEvent]:
+    """Yield what has been written down of a project's containers, oldest first."""
     directory = context.paths.project(project_name)
     for name in ("events.1", "events.jsonl"):
         with contextlib.suppress(FileNotFoundError), (directory / name).open(encoding="utf-8") as file:
@@ -109,8 +124,25 @@ def _journal(context: Context, project_name: str) -> Iterator[ContainerEvent]:
                     yield ContainerEvent.from_json(json.loads(line))
 
 
-def _event_view(event: ContainerEvent) -> EventView:
-    attributes = {key: value for key, value in event.attributes.items() if key != "restarting"}
+def resource_view(event: ResourceEvent) -> EventView:
+    """Return what is shown of what has happened to an image, a network or a volume."""
+    return EventView(
+        time_ns=event.time_ns,
+        action=event.action,
+        container_id=event.id,
+        service="",
+        attributes=event.attributes,
+        kind=event.kind,
+    )
+
+
+def event_view(event: ContainerEvent, options: EventsOptions) -> EventView:
+    """Return what is shown of an event."""
+    attributes = {
+        key: value
+        for key, value in event.attributes.items()
+        if key != "restarting" and (options.own_labels or not key.startswith(PREFIX))
+    }
     return EventView(
         time_ns=event.time_ns,
         action=event.action,

@@ -10,8 +10,8 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import sys
-import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,31 +21,33 @@ from pycompose.engine.errors import EngineError, ImageError, NoSuchContainer, St
 from pycompose.engine.filesystem import transfer, view
 from pycompose.engine.filesystem.diff import differences
 from pycompose.engine.images.archives.importer import target_name
-from pycompose.engine.images.changes import apply_changes
+from pycompose.engine.images.changes import apply_changes, on_build
 from pycompose.engine.images.layers.ingest import Staged, commit_layers
 from pycompose.engine.images.layers.layertar import LayerTar
-from pycompose.engine.images.layers.tarwriter import TarWriter
+from pycompose.engine.images.layers.tarwriter import StandardOutput, TarWriter
 from pycompose.engine.images.layers.workers import Worker, complete
 from pycompose.engine.images.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
-from pycompose.engine.images.spec import ImageConfig, config_to_oci, machine
+from pycompose.engine.images.spec import Healthcheck, ImageConfig, config_to_oci, created_now, machine
 from pycompose.engine.images.store import ImageStore
 from pycompose.engine.state import Status
+from pycompose.engine.statefiles import whole_file
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
 from pycompose.ipc.client import connect
 from pycompose.ipc.requests import PauseRequest
-from pycompose.labels import PREFIX
+from pycompose.labels import GIVEN, PREFIX
 from pycompose.policy.observed import ObservedContainer
 from pycompose.state.records import read_service
 from pycompose.state.snapshot import observe_containers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from pycompose.client.context import Context
     from pycompose.client.options import CommitOptions, ExportOptions
     from pycompose.engine.images.layers.tarwriter import Writable
     from pycompose.engine.images.store import StoredImage
+    from pycompose.model import Health
 
 
 def export(context: Context, project_name: str, options: ExportOptions) -> None:
@@ -58,14 +60,15 @@ def export(context: Context, project_name: str, options: ExportOptions) -> None:
     context.sink(Event(subject=subject, text="Exporting", phase=Phase.WORKING))
     try:
         with _output(options.output) as out:
-            _write_merged(context, container, out)
+            write_merged(context, container, out)
     except OSError as exc:
         where = f"{exc.filename}: " if exc.filename else ""
         raise EngineError(f"container {container.name}: cannot export: {where}{exc.strerror}") from exc
     context.sink(Event(subject=subject, text="Exported", phase=Phase.DONE))
 
 
-def _write_merged(context: Context, container: ObservedContainer, out: Writable) -> None:
+def write_merged(context: Context, container: ObservedContainer, out: Writable) -> None:
+    """Write the file system of one container. Raises NoSuchContainer, EngineError, OSError."""
     targets = [os.fsencode(tree.target.strip("/")) for tree in container.config.rootfs]
     tar = TarWriter(out)
     # What other overlays cover is written where they are.
@@ -79,32 +82,45 @@ def _write_merged(context: Context, container: ObservedContainer, out: Writable)
     tar.close()
 
 
-def _named(found: Iterator[transfer.TreeEntry], target: bytes) -> Iterator[transfer.TreeEntry]:
+def _named(
+    found: Generator[transfer.TreeEntry, None, None], target: bytes
+) -> Generator[transfer.TreeEntry, None, None]:
     """Leave the top out (`.`, or a directory that its parent has written), and `./` before names."""
-    for item in found:
-        if item.name == (target or b"."):
-            continue
-        item.name = item.name.removeprefix(b"./")
-        item.hardlink = item.hardlink.removeprefix(b"./")
-        yield item
+    with contextlib.closing(found):
+        for item in found:
+            if item.name == (target or b"."):
+                continue
+            item.name = item.name.removeprefix(b"./")
+            item.hardlink = item.hardlink.removeprefix(b"./")
+            yield item
 
 
 @contextlib.contextmanager
-def _output(path: str) -> Iterator[IO[bytes]]:
+def _output(path: str) -> Iterator[Writable]:
     if not path:
         if sys.stdout.isatty():
             raise EngineError("output option is required when exporting to terminal", hint="use -o FILE")
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        out = StandardOutput()
+        yield out
+        out.flush()
         return
-    temporary = f"{path}.part"
+    _check_replaceable(path)
+    with whole_file(path) as file:
+        yield file
+
+
+def _check_replaceable(path: str) -> None:
+    """Raise EngineError for what isn't a regular file or a FIFO; docker/cli ValidateOutputPath and `export`."""
     try:
-        with open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return  # it isn't there, or opening it says what is wrong
+    for kind, refused in (
+        ("a directory", stat.S_ISDIR), ("a symbolic link", stat.S_ISLNK), ("a device", stat.S_ISBLK),
+        ("a device", stat.S_ISCHR), ("a socket", stat.S_ISSOCK),
+    ):  # fmt: skip
+        if refused(mode):
+            raise EngineError(f"--output {path}: it is {kind}", hint="name a file, or redirect the output")
 
 
 def _replica(
@@ -171,6 +187,8 @@ def commit(context: Context, project_name: str, options: CommitOptions) -> str:
             layer = _write_layer(context, container, scratch / "blob", merged=base is None)
         manifest = _add_layer(store, scratch, layer, base, config, options)
         image = store.add(manifest, name)
+        if name is not None:
+            store.note("tag", image, name.familiar)
     context.sink(Event(subject=subject, text="Committed", phase=Phase.DONE, details=image.id))
     return image.id
 
@@ -195,7 +213,12 @@ def _configuration(context: Context, container: ObservedContainer, base: StoredI
     command = service.command
     if command is None:
         command = config.cmd if service.entrypoint is None else ()
-    labels = {key: value for key, value in service.labels.items() if not key.startswith(PREFIX)}
+    labels = {
+        key.removeprefix(GIVEN): value for key, value in service.labels.items() if not key.startswith(PREFIX)
+    }
+    ports = (f"{port.target}/{port.protocol}" for port in service.ports)
+    exposed = (text if "/" in text else f"{text}/tcp" for text in service.expose)
+    check = service.health if service.health and service.health.test and not service.health.disable else None
     return replace(
         config,
         entrypoint=entrypoint,
@@ -205,6 +228,19 @@ def _configuration(context: Context, container: ObservedContainer, base: StoredI
         working_dir=service.working_dir or config.working_dir,
         stop_signal=service.stop_signal or config.stop_signal,
         labels={**config.labels, **labels},
+        healthcheck=_healthcheck(check) if check else config.healthcheck,
+        exposed_ports=tuple(sorted({*config.exposed_ports, *ports, *exposed})),
+    )
+
+
+def _healthcheck(check: Health) -> Healthcheck:
+    return Healthcheck(
+        test=check.test or (),
+        interval_s=check.interval_s,
+        timeout_s=check.timeout_s,
+        start_period_s=check.start_period_s,
+        start_interval_s=check.start_interval_s,
+        retries=check.retries,
     )
 
 
@@ -262,7 +298,7 @@ def _write_layer(context: Context, container: ObservedContainer, path: Path, *, 
         with path.open("xb") as file:
             out = _Hashed(file)
             if merged:
-                _write_merged(context, container, out)
+                write_merged(context, container, out)
             else:
                 tar = TarWriter(out)
                 upper = context.paths.container(container.id) / "rw/0/upper"
@@ -318,7 +354,7 @@ def _document(
 ) -> dict[str, Any]:
     """Return the configuration of the new image (image-spec config.md)."""
     old: Mapping[str, Any] = base.configuration.document if base else {}
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    created = created_now()
     platform = base.configuration.platform if base else machine()
     step = {"created": created, "created_by": " ".join(config.cmd), "comment": options.message}
     history = old.get("history")
@@ -326,7 +362,7 @@ def _document(
         "created": created,
         "architecture": platform.architecture,
         "os": platform.os,
-        "config": config_to_oci(config),
+        "config": {**config_to_oci(config), **on_build(options.changes)},
         "rootfs": {
             "type": "layers",
             "diff_ids": [*(base.configuration.diff_ids if base else ()), diff_id],

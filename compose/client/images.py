@@ -23,7 +23,8 @@ from pycompose.engine.images.reference import Reference, ReferenceKind, parse
 from pycompose.engine.images.spec import Image, Platform
 from pycompose.engine.images.store import ImageStore
 from pycompose.errors import ConfigError
-from pycompose.events import Event, Phase
+from pycompose.events import STILL_IN_USE, Event, Phase
+from pycompose.labels import PROJECT
 from pycompose.model import Project
 from pycompose.policy.graph import select
 
@@ -65,7 +66,7 @@ class ImageNeed:
 
 def image_reference(project: Project, service: Service) -> str:
     """Return the image of a service: as written, or the name that `build` gives it."""
-    return service.image or f"{project.name}-{service.name}"
+    return service.image or project.joined(service.name)
 
 
 def needs(project: Project, services: Iterable[str], policy: str = "") -> list[ImageNeed]:
@@ -141,7 +142,9 @@ def ensure_images(
     empty one. Raises NoSuchImage, InvalidReference, ImageError, PullError, AuthError with the services that
     want the image.
     """
-    fetching = _ImageFetcher(context, project, quiet=options.quiet_pull, dry_run=options.dry_run)
+    fetching = _ImageFetcher(
+        context, project, quiet=options.quiet_pull, dry_run=options.dry_run, parallel=options.parallel
+    )
     images: dict[str, Image] = {}
     missing: list[ImageNeed] = []
     for need in needs(project, services, options.pull):
@@ -173,7 +176,9 @@ def pull(context: Context, project: Project, options: PullOptions) -> None:
     Raises what `ensure_images` raises; several failures as a group.
     """
     project, services = chosen_services(project, options.services, dependencies=options.include_deps)
-    fetching = _ImageFetcher(context, project, quiet=options.quiet, dry_run=options.dry_run)
+    fetching = _ImageFetcher(
+        context, project, quiet=options.quiet, dry_run=options.dry_run, parallel=options.parallel
+    )
     wanted = []
     for need in needs(project, services, options.policy or "always"):
         builds = [name for name in need.services if project.services[name].build is not None]
@@ -242,7 +247,10 @@ def layer_events(context: Context, subject: str, *, quiet: bool = False) -> Call
 class _ImageFetcher:
     """Gets images for one command."""
 
-    def __init__(self, context: Context, project: Project, *, quiet: bool, dry_run: bool) -> None:
+    def __init__(
+        self, context: Context, project: Project, *, quiet: bool, dry_run: bool, parallel: int | None
+    ) -> None:
+        self._parallel = parallel or PARALLEL
         self._context = context
         self._project = project
         self._quiet = quiet
@@ -284,7 +292,7 @@ class _ImageFetcher:
                 if any(_in_registry(n.reference) for n in wanted)
                 else None
             )
-            threads = stack.enter_context(ThreadPoolExecutor(min(PARALLEL, len(wanted)), "image"))
+            threads = stack.enter_context(ThreadPoolExecutor(min(self._parallel, len(wanted)), "image"))
             futures = [threads.submit(self._fetch, need, puller) for need in wanted]
             try:
                 failures = [exc for future in futures if (exc := future.exception()) is not None]
@@ -337,7 +345,7 @@ class _ImageFetcher:
             service = self._project.services[name]
             if service.build is not None and not service.image:
                 return ConfigError(
-                    f"service {name}: image {need.reference}: not found in the local store",
+                    f"service {name}: image {need.reference}: no such image in the local store",
                     hint="build it: pycompose build",
                 )
         hint = error.hint
@@ -357,7 +365,7 @@ def fetch_image(context: Context, reference: str, platform: str, *, quiet: bool)
     if not fetchable(reference):
         return
     project = Project(name="build", directory=".", services={})
-    fetching = _ImageFetcher(context, project, quiet=quiet, dry_run=False)
+    fetching = _ImageFetcher(context, project, quiet=quiet, dry_run=False, parallel=None)
     need = ImageNeed(reference=reference, platform=platform, policy="always", users=())
     fetching.fetch_all([need])
 
@@ -369,9 +377,12 @@ def _kind(reference: str) -> ReferenceKind | None:
         return None
 
 
-def remove_images(context: Context, project: Project, services: Iterable[str], *, dry_run: bool) -> bool:
+def remove_images(
+    context: Context, project: Project, services: Iterable[str], *, dry_run: bool, built_here: bool = False
+) -> bool:
     """Take the names of the services' images away (`down --rmi all`); tell whether there was one.
 
+    `built_here` (`--rmi local`) spares what the project hasn't built: an image says by its labels who has.
     One that a container of somebody else uses stays, and so do other names of the same image.
     """
     store = ImageStore(context.paths)
@@ -379,8 +390,10 @@ def remove_images(context: Context, project: Project, services: Iterable[str], *
     found = False
     for reference in sorted(filter(_in_registry, references)):
         try:
-            store.get(reference)
+            stored = store.get(reference)
         except ImageError:
+            continue
+        if built_here and stored.image.config.labels.get(PROJECT) != project.name:
             continue
         found, subject = True, f"Image {reference}"
         context.sink(Event(subject=subject, text="Removing", phase=Phase.WORKING))
@@ -388,8 +401,7 @@ def remove_images(context: Context, project: Project, services: Iterable[str], *
             if not dry_run:
                 store.remove(reference)
         except ImageError as exc:
-            text = "Resource is still in use"
-            context.sink(Event(subject=subject, text=text, phase=Phase.WARNING, details=str(exc)))
+            context.sink(Event(subject=subject, text=STILL_IN_USE, phase=Phase.WARNING, details=str(exc)))
         else:
             context.sink(Event(subject=subject, text="Removed", phase=Phase.DONE))
     return found

@@ -1,8 +1,9 @@
-"""The networks that `network create` has made: kept on the disk, and made again after a reboot.
+"""The networks that have to be there before a container is started: made again after a reboot.
 
-Networks live in the kernel and on a tmpfs. What `network create` was asked for is kept in ROOT/networks/NAME.json
-too, so that `external: true` finds the network again. Every command that starts containers looks here first; most
-machines have no such network, so that what makes one is imported when there is one to make.
+Networks live in the kernel and on a tmpfs, and a project makes its own ones. What `network create` was asked for is
+kept in ROOT/networks/NAME.json too, so that `external: true` finds the network again. Every command that starts
+containers looks here first; most machines have no such network, so that what makes one is imported when there is
+one to make.
 """
 
 from __future__ import annotations
@@ -39,19 +40,44 @@ def forget(paths: StatePaths, name: str) -> None:
         paths.kept_networks.rmdir()
 
 
+def read(paths: StatePaths, name: str) -> NetworkSpec | None:
+    """Return what a kept network is made from, None for another name."""
+    try:
+        value = read_json(_file(paths, name))
+    except FileNotFoundError:
+        return None
+    from pycompose.networking.model import NetworkSpec  # noqa: PLC0415 - most machines have none to read
+
+    return from_json(NetworkSpec, value)
+
+
 def restore(paths: StatePaths, name: str) -> None:
     """Make a kept network again that has gone with a reboot; nothing for another name. Raises NetworkError."""
-    if paths.network(name).exists():
+    if paths.network(name).exists() or (spec := read(paths, name)) is None:
         return
     from pycompose.networking.api import Networking  # noqa: PLC0415 - once after a reboot
-    from pycompose.networking.model import NetworkSpec  # noqa: PLC0415 - as above
 
-    try:
-        spec = from_json(NetworkSpec, read_json(_file(paths, name)))
-    except FileNotFoundError:
-        return
     with contextlib.closing(Networking(paths)) as networking:
         networking.ensure_network(spec)
+
+
+def restore_of(paths: StatePaths, container_id: str) -> None:
+    """Make the networks again on which a container was that have gone with a reboot: those of projects that aren't up.
+
+    They are what the project makes of them when it comes up: it finds them as its own. Raises NetworkError.
+    """
+    from pycompose.state.records import read_service  # noqa: PLC0415 - for what is started only
+
+    with contextlib.suppress(FileNotFoundError):
+        for network in read_service(paths, container_id).networks.values():
+            if not network.external or paths.network(network.name).exists():
+                continue
+            from pycompose.networking.api import Networking  # noqa: PLC0415 - once after a reboot
+            from pycompose.state.networks import remembered_spec  # noqa: PLC0415 - as above
+
+            if spec := remembered_spec(paths, network.name):
+                with contextlib.closing(Networking(paths)) as networking:
+                    networking.ensure_network(spec)
 
 
 def restore_all(paths: StatePaths) -> None:

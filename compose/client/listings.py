@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 from pycompose.client.views import ContainerView, ImageView, MountView, ProjectView, VolumeView
 from pycompose.engine.errors import NoSuchContainer, PycomposeError
+from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status
 from pycompose.labels import CONFIG_FILES, PROJECT
 from pycompose.policy.observed import ObservedContainer, PortBinding
 from pycompose.state.snapshot import (
     STANDALONE,
+    applied,
     observe_containers,
     projects,
     shown_labels,
 )
-from pycompose.state.users import volume_of
+from pycompose.state.users import source_of, volume_of
+from pycompose.state.watching import background_watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pycompose.client.context import Context
     from pycompose.client.options import ImagesOptions, LsOptions, PortOptions, PsOptions, VolumesOptions
+    from pycompose.policy.observed import RuntimeRecord
 
 
 def ps(context: Context, project_name: str, options: PsOptions) -> list[ContainerView]:
@@ -32,7 +37,7 @@ def ps(context: Context, project_name: str, options: PsOptions) -> list[Containe
     for container in found:
         if options.services and container.service not in options.services:
             continue
-        if not options.all and (container.oneoff or not container.running):
+        if container.hook or (not options.all and (container.oneoff or not container.running)):
             continue
         if not options.orphans and container.service not in options.known_services:
             continue
@@ -43,7 +48,7 @@ def ps(context: Context, project_name: str, options: PsOptions) -> list[Containe
 def container_view(context: Context, container: ObservedContainer) -> ContainerView:
     """Return what is shown of one container."""
     config, state = container.config, container.state
-    restarting = state.status is Status.EXITED and container.runtime.restarting
+    restarting = container.waits
     running = state.status in (Status.RUNNING, Status.PAUSED)
     return ContainerView(
         id=config.id,
@@ -65,15 +70,28 @@ def container_view(context: Context, container: ObservedContainer) -> ContainerV
         pid=state.pid if running else 0,
         restart_count=container.runtime.restarts,
         oom_killed=state.oom_killed,
-        ports=container.runtime.ports if running else (),
+        ports=(*container.runtime.ports, *_exposed(container.runtime)) if running else (),
         labels=shown_labels(config),
         mounts=tuple(_mount_views(context, container)),
         networks=_networks(context, container),
+        endpoints=container.runtime.endpoints if running else (),
+        network_mode="" if config.namespaces.network == "private" else config.namespaces.network,
     )
 
 
+def _exposed(runtime: RuntimeRecord) -> Iterator[PortBinding]:
+    """Yield the ports that are exposed and not published."""
+    published = {(port.target, port.protocol) for port in runtime.ports}
+    for text in runtime.exposed:
+        number, _, protocol = text.partition("/")
+        if (int(number), protocol or "tcp") not in published:
+            yield PortBinding(host_ip="", host_port=0, protocol=protocol or "tcp", target=int(number))
+
+
 def _networks(context: Context, container: ObservedContainer) -> tuple[str, ...]:
-    """Return the networks that a container is on, or will be on when it is started again."""
+    """Return the networks that a container is on, or will be on when it is started again; or `host`, or `none`."""
+    if (mode := container.config.namespaces.network) in ("host", "none"):
+        return (mode,)
     endpoints = container.runtime.endpoints
     if endpoints or container.running:
         return tuple(endpoint.network for endpoint in endpoints)
@@ -89,9 +107,16 @@ def _networks(context: Context, container: ObservedContainer) -> tuple[str, ...]
 def _mount_views(context: Context, container: ObservedContainer) -> Iterator[MountView]:
     for mount in container.config.mounts:
         if name := volume_of(context.paths, mount):
-            yield MountView(kind="volume", source=name, target=mount.target, local=True)
+            yield MountView(
+                kind="volume", source=name, target=mount.target, local=True, read_only=mount.read_only
+            )
         else:
-            yield MountView(kind=mount.kind.value, source=mount.source, target=mount.target)
+            yield MountView(
+                kind=mount.kind.value,
+                source=source_of(context.paths, container.id, mount),
+                target=mount.target,
+                read_only=mount.read_only,
+            )
 
 
 def port(context: Context, project_name: str, options: PortOptions) -> PortBinding:
@@ -101,7 +126,7 @@ def port(context: Context, project_name: str, options: PortOptions) -> PortBindi
     for binding in bindings:
         if (binding.target, binding.protocol) == (options.port, options.protocol):
             return binding
-    known = ", ".join(f"{b.host_ip}:{b.host_port}->{b.target}/{b.protocol}" for b in bindings) or "none"
+    known = ", ".join(dict.fromkeys(f"{b.target}/{b.protocol}" for b in bindings)) or "none"
     raise PycomposeError(
         f"no port {options.port}/{options.protocol} for container {replicas[0].name}: {known}",
         hint="add it to `ports:` of the service",
@@ -119,16 +144,24 @@ def _replicas(context: Context, project_name: str, service: str, index: int) -> 
     return sorted(replicas, key=lambda c: c.number)
 
 
+def is_isolated(environment: Mapping[str, str], project_name: str) -> bool:
+    """Tell whether a project was brought up as a copy that may run beside others; False for whoever may not know."""
+    try:
+        return bool(applied(StatePaths.from_environment(environment), project_name).get("isolated"))
+    except OSError:
+        return False
+
+
 def ls(context: Context, options: LsOptions) -> list[ProjectView]:
     """Return the projects that have containers, by name."""
     views = []
     for name in projects(context.paths):
         if name == STANDALONE:
             continue
-        if options.names and not any(part in name for part in options.names):
+        if options.names and not any(_matches(pattern, name) for pattern in options.names):
             continue
         found, _ = observe_containers(context.paths, name)
-        shown = [c for c in found if options.all or c.running]
+        shown = [c for c in found if not c.hook and (options.all or c.running)]
         if not shown:
             continue
         counts: dict[str, int] = {}
@@ -138,8 +171,28 @@ def ls(context: Context, options: LsOptions) -> list[ProjectView]:
         files = dict.fromkeys(
             file for c in shown for file in c.config.labels.get(CONFIG_FILES, "").split(",") if file
         )
-        views.append(ProjectView(name=name, counts=tuple(sorted(counts.items())), config_files=tuple(files)))
+        views.append(
+            ProjectView(
+                name=name,
+                counts=tuple(sorted(counts.items())),
+                config_files=tuple(files),
+                watcher=background_watcher(context.paths, name),
+            )
+        )
     return views
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Tell whether a name is what a filter says, or has a match of it as a regular expression (docker's `Match`)."""
+    try:
+        return pattern == name or re.search(pattern, name) is not None
+    except re.error:
+        return False
+
+
+def watcher(context: Context, project_name: str) -> int:
+    """Return the process that watches the project in the background, 0 when there is none."""
+    return background_watcher(context.paths, project_name)
 
 
 def images(context: Context, project_name: str, options: ImagesOptions) -> list[ImageView]:

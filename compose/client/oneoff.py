@@ -133,11 +133,8 @@ def _new_volumes(project: Project, added: tuple[ServiceVolume, ...]) -> dict[str
 
 
 def _endpoint(endpoint: Endpoint, service: str, *, aliases: bool) -> Endpoint:
-    """Return how a one-off sits on a network: not at the addresses of the replica that may run beside it."""
-    return replace(
-        endpoint,
-        aliases=(service, *endpoint.aliases) if aliases else (),
-        ipv4_address="",
-        ipv6_address="",
-        mac_address="",
-    )
+    """Return how a one-off sits on a network: not with the MAC address of the replica that may run beside it.
+
+    At fixed IP addresses it can't be beside that one, as Docker has it.
+    """
+    return replace(endpoint, aliases=(service, *endpoint.aliases) if aliases else (), mac_address="")

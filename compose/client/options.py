@@ -92,7 +92,7 @@ class CreateOptions(ImageOptions):
     `scale` holds (service, replicas); `yes` answers every question.
 
     `ignore_orphans` (COMPOSE_IGNORE_ORPHANS) keeps the warning about orphans away. `timeout_s` None is each
-    service's own grace period.
+    service's own grace period. `open_firewall` has iptables of others let the project's networks through.
     """
 
     services: tuple[str, ...] = ()
@@ -103,6 +103,7 @@ class CreateOptions(ImageOptions):
     no_deps: bool = False
     remove_orphans: bool = False
     ignore_orphans: bool = False
+    open_firewall: bool = False
     scale: tuple[tuple[str, int], ...] = ()
     timeout_s: float | None = None
     all_resources: bool = False
@@ -114,12 +115,13 @@ class UpOptions(CreateOptions):
     """`up`: create, then start in dependency order, then perhaps wait until running or healthy.
 
     `wait_timeout_s` None is no limit. Attaching is not part of it: the command line follows with
-    FollowOptions.
+    FollowOptions. With `hook_output`, events with a `source` tell what hooks print.
     """
 
     no_start: bool = False
     wait: bool = False
     wait_timeout_s: float | None = None
+    hook_output: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +146,11 @@ class StartOptions(ChangeOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopOptions(ChangeOptions):
-    """`stop`; `timeout_s` None is each service's own grace period."""
+    """`stop`; `timeout_s` None is each service's own grace period. `hook_output` as in UpOptions."""
 
     services: tuple[str, ...] = ()
     timeout_s: float | None = None
+    hook_output: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,13 +200,14 @@ class ExecOptions:
     """`exec`. `index` 0 is the lowest running replica. `env` holds "KEY=value" or "KEY" (from the caller).
 
     `container` is an id and beats `service` and `index`. `rows` and `columns` are the first size of the terminal,
-    0 without one.
+    0 without one. A `silent` one has no streams, but its end is told.
     """
 
     service: str
     command: tuple[str, ...]
     container: str = ""
     detach: bool = False
+    silent: bool = False
     env: tuple[str, ...] = ()
     index: int = 0
     privileged: bool = False
@@ -254,7 +258,7 @@ class RunOptions(ImageOptions):
 class ContainerRunOptions(ImageOptions):
     """`container run` and `create`. `keys` has the value of each flag of run_flags.FLAGS by its `key`, as far as given.
 
-    `entrypoint` None is the image's, "" none. `cidfile` gets the id. With `start` False the container is only made.
+    `entrypoint` None is the image's, () none. `cidfile` gets the id. With `start` False the container is only made.
     `outputs` are those that the session gets.
     """
 
@@ -262,7 +266,7 @@ class ContainerRunOptions(ImageOptions):
     command: tuple[str, ...] = ()
     keys: dict[str, Any] = field(default_factory=dict)
     name: str = ""
-    entrypoint: str | None = None
+    entrypoint: tuple[str, ...] | None = None
     env_files: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
@@ -287,12 +291,16 @@ class ContainerRunOptions(ImageOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachOptions:
-    """`attach` to process 1 of a running container; `index` 0 is the lowest replica, `container` an id beats it."""
+    """`attach` to process 1 of a running container; `index` 0 is the lowest replica, `container` an id beats it.
+
+    One with this id that doesn't run is attached to before its start if that `waits` for it.
+    """
 
     service: str
     container: str = ""
     index: int = 0
     stdin: bool = True
+    waits: bool = False
     rows: int = 0
     columns: int = 0
 
@@ -368,3 +376,4 @@ class BuildOptions(ChangeOptions):
     ssh: tuple[str, ...] = ()
     memory_bytes: int | None = None
     with_dependencies: bool = False
+    check: bool = False

@@ -78,10 +78,14 @@ class TopOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventsOptions:
-    """`events`; `since_ns` 0 is from now on, `until_ns` 0 is for ever. `oneoffs` shows what `run` makes, too."""
+    """`events`; `since_ns` 0 is from now on, `until_ns` 0 is for ever. `oneoffs` shows what `run` makes, too.
+
+    `own_labels` are Compose's among a container's labels, which docker shows and Compose doesn't.
+    """
 
     services: tuple[str, ...] = ()
     oneoffs: bool = False
+    own_labels: bool = False
     since_ns: int = 0
     until_ns: int = 0
 

@@ -59,7 +59,7 @@ def _built(
         }
     from pycompose.client.build import build_images  # noqa: PLC0415 - it brings the networking, 20 MB
 
-    images = build_images(context, project, wanted, quiet=options.quiet_build)
+    images = build_images(context, project, wanted, quiet=options.quiet_build, parallel=options.parallel)
     return {image_reference(project, project.services[name]): image for name, image in images.items()}
 
 

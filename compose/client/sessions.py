@@ -12,16 +12,16 @@ from pycompose.client.kept_networks import restore_all
 from pycompose.client.selection import enabled
 from pycompose.client.supervisor import reach
 from pycompose.engine.dataclass import dataclass, field, replace
-from pycompose.engine.errors import NoSuchContainer
+from pycompose.engine.errors import ChildError, NoSuchContainer
 from pycompose.errors import NotRunning
 from pycompose.events import Event, Phase
 from pycompose.ipc.client import connect_or_start
-from pycompose.ipc.messages import ExitMessage, LeaveMessage, ResizeMessage, SignalMessage
+from pycompose.ipc.messages import ExitMessage, JoinedMessage, LeaveMessage, ResizeMessage, SignalMessage
 from pycompose.ipc.requests import AttachRequest, ExecRequest, LaunchRequest, RejoinRequest, RunRequest
 from pycompose.policy.graph import select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pycompose.client.context import Context
     from pycompose.client.options import AttachOptions, ExecOptions, RunOptions
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from pycompose.ipc.client import Connection
     from pycompose.ipc.messages import SessionMessage, SessionResult
     from pycompose.ipc.requests import SupervisorRequest
-    from pycompose.model import Dependency
 
 R = TypeVar("R")
+# As the engine of Docker: the process was made, and its user or its directory is none of the container.
+NOT_EXECUTED = 126
 
 
 @dataclass(slots=True)
@@ -41,7 +42,8 @@ class Session:
 
     `stdin` is written, `stdout` and `stderr` are read. `terminal` is a pty master, to be written to, and to be read
     where there is no `stdout`. With `ends` the streams end when everything has come; without, other processes may
-    hold them open after the end of ours.
+    hold them open after the end of ours. `pid` is the machine's number of a command that was executed. `on_joined` is
+    called by `wait` when a container that didn't run has started, and its input and terminal have come.
     """
 
     connection: Connection
@@ -56,6 +58,8 @@ class Session:
     tty: bool = False
     ends: bool = False
     detached: bool = False
+    pid: int = 0
+    on_joined: Callable[[], None] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def resize(self, rows: int, columns: int) -> None:
@@ -94,9 +98,14 @@ class Session:
 
     def _wait(self) -> int:
         while True:
-            message, _ = self.connection.receive()
+            message, received = self.connection.receive()
             if isinstance(message, ExitMessage):
                 return message.exit
+            if isinstance(message, JoinedMessage):
+                for name in message.joined:
+                    setattr(self, name, received.pop(0))
+                if self.on_joined is not None:
+                    self.on_joined()
 
     def close(self) -> None:
         """Let go of everything; the process goes on."""
@@ -155,7 +164,7 @@ def exec_(context: Context, project_name: str, options: ExecOptions) -> Session:
     from pycompose.client.oneoff import given  # noqa: PLC0415 - not needed by `attach`
 
     connection = _reach(context, project_name, options.service)
-    piped = not options.tty and not options.detach
+    piped = not (options.tty or options.detach or options.silent)
     pipes = _Pipes(stdin=options.interactive and piped, stdout=piped, stderr=piped)
     request = ExecRequest(
         id=options.container,
@@ -166,15 +175,20 @@ def exec_(context: Context, project_name: str, options: ExecOptions) -> Session:
         cwd=options.workdir,
         env={**({"TERM": "xterm"} if options.tty else {}), **given(options.env, context.environment)},
         privileged=options.privileged,
-        tty=options.tty and not options.detach,
+        tty=options.tty and not options.detach and not options.silent,
         detach=options.detach,
         rows=options.rows,
         columns=options.columns,
         fds=pipes.there,
     )
-    result, received = pipes.call(connection, request, context)
+    try:
+        result, received = pipes.call(connection, request, context)
+    except ChildError as exc:
+        exc.exit_code = NOT_EXECUTED
+        raise
     session = Session(connection, context.paths, project_name, container=result.container)
     session.detached = options.detach
+    session.pid = result.pid
     session.stdin, session.stdout, session.stderr = pipes.near
     if received:
         session.terminal = received[0]
@@ -198,7 +212,12 @@ def attach(context: Context, project_name: str, options: AttachOptions) -> Sessi
     connection = _reach(context, project_name, options.service)
     pipes = _Pipes()
     request = AttachRequest(
-        id=options.container, service=options.service, index=options.index, fds=pipes.there
+        id=options.container,
+        service=options.service,
+        index=options.index,
+        waits=options.waits,
+        stdin=options.stdin,
+        fds=pipes.there,
     )
     result, received = pipes.call(connection, request, context)
     session = Session(connection, context.paths, project_name)
@@ -246,8 +265,9 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
 
     project = oneoff(enabled(loaded.runnable, [options.service]), options, context.environment)
     service = project.services[options.service]
-    name = options.name or f"{project.name}-{service.name}-run-{secrets.token_hex(6)}"
-    waited = [] if options.no_deps else _start_dependencies(context, loaded, options)
+    name = options.name or project.joined(service.name, "run", secrets.token_hex(6))
+    needs = [] if options.no_deps else select(project.services, [service.name])[:-1]
+    _start_dependencies(context, loaded, options, needs)
     if options.dry_run:
         for text, phase in (("Creating", Phase.WORKING), ("Created", Phase.DONE)):
             context.sink(Event(subject=f"Container {name}", text=text, phase=phase))
@@ -259,9 +279,10 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
         images=images,
         service=service.name,
         name=name,
-        dependencies=tuple(waited),
+        dependencies=() if options.no_deps else tuple(d for d in service.depends_on if d.service in needs),
         remove=options.remove,
         detach=options.detach,
+        warn_of_orphans=not (needs or options.remove_orphans or options.ignore_orphans),
         rows=options.rows,
         columns=options.columns,
     )
@@ -281,26 +302,19 @@ def start_oneoff(
     return _attached(session, pipes, result, received, stdin=stdin)
 
 
-def _start_dependencies(context: Context, loaded: Loaded, options: RunOptions) -> list[Dependency]:
-    """Bring up what the service needs; return the dependencies whose conditions are still to be waited for."""
-    from pycompose.client.changes import up  # noqa: PLC0415 - for services that depend on others
+def _start_dependencies(context: Context, loaded: Loaded, options: RunOptions, needs: list[str]) -> None:
+    """Bring up what the service needs, and remove orphans if that is asked for."""
+    from pycompose.client import changes  # noqa: PLC0415 - for services that depend on others
     from pycompose.client.options import UpOptions  # noqa: PLC0415 - as above
 
-    services = enabled(loaded.project, [options.service]).services
-    needs = tuple(select(services, [options.service])[:-1])
-    if needs:
-        shared = {
-            name: getattr(options, name)
-            for name in ("build", "no_build", "pull", "quiet_pull", "quiet_build", "dry_run", "parallel")
-        }
-        up(
-            context,
-            loaded,
-            UpOptions(
-                services=needs,
-                remove_orphans=options.remove_orphans,
-                ignore_orphans=options.ignore_orphans,
-                **shared,
-            ),
+    shared = {
+        name: getattr(options, name)
+        for name in (
+            "build", "no_build", "pull", "quiet_pull", "quiet_build", "remove_orphans", "ignore_orphans", "dry_run",
+            "parallel",
         )
-    return [item for item in services[options.service].depends_on if item.service in services]
+    }  # fmt: skip
+    if needs:
+        changes.up(context, loaded, UpOptions(services=tuple(needs), **shared))
+    elif options.remove_orphans:
+        changes.remove_orphans(context, loaded, dry_run=options.dry_run, parallel=options.parallel)

@@ -53,6 +53,7 @@ def _stats_view(container: ObservedContainer, readers: dict[str, tuple[StatsRead
         container=container.name,
         service=container.service,
         number=container.number,
+        uncounted=reader.uncounted(),
         cpu_percent=cpu_percent(before, after),
         memory_bytes=after.memory_bytes,
         memory_limit_bytes=after.memory_limit_bytes,

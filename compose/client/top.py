@@ -11,13 +11,13 @@ from pycompose.client.selection import running_containers
 from pycompose.client.views import ProcessView
 from pycompose.engine.cgroups.base import open_existing
 from pycompose.engine.errors import PycomposeError
+from pycompose.engine.linux import members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pycompose.client.context import Context
     from pycompose.client.options import TopOptions
-    from pycompose.engine.cgroups.base import Cgroup
     from pycompose.policy.observed import ObservedContainer
 
 
@@ -27,7 +27,7 @@ def top(context: Context, project_name: str, options: TopOptions) -> list[Proces
     boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     views = []
     for container in running_containers(context, project_name, options):
-        for pid in sorted(_cgroup(context, container).procs()):
+        for pid in _pids(context, container):
             with contextlib.suppress(OSError, ValueError):
                 views.append(_process(container, pid, ticks, boot_ns))
     return views
@@ -40,7 +40,7 @@ def ps_table(context: Context, container: ObservedContainer, arguments: Sequence
     """
     import subprocess  # noqa: PLC0415 - for those who give options
 
-    pids = {str(pid) for pid in _cgroup(context, container).procs()}
+    pids = {str(pid) for pid in _pids(context, container)}
     environment = {**context.environment, "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
@@ -93,5 +93,8 @@ def _process(container: ObservedContainer, pid: int, ticks: int, boot_ns: int) -
     )
 
 
-def _cgroup(context: Context, container: ObservedContainer) -> Cgroup:
-    return open_existing(context.paths, container.id, parent=container.config.cgroup_parent)
+def _pids(context: Context, container: ObservedContainer) -> list[int]:
+    group = open_existing(context.paths, container.id, parent=container.config.cgroup_parent)
+    if group.own:
+        return sorted(group.procs())
+    return members.of(container.state.pid, host_pids=container.config.namespaces.pid == "host")

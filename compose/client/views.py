@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pycompose.engine.dataclass import dataclass, field
+from pycompose.labels import ENGINE
 
 if TYPE_CHECKING:
-    from pycompose.policy.observed import PortBinding
+    from pycompose.policy.observed import EndpointRecord, PortBinding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class MountView:
     source: str
     target: str
     local: bool = False
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class ContainerView:
     `command` is the argument list (entrypoint first). `state` is Docker's word: created, running, paused,
     restarting, removing, exited, dead. `health` is "", starting, healthy or unhealthy. `exit_code` counts
     only when exited or restarting; `exit_code_known` is False when nobody could reap the process.
+    `network_mode` is host, none or container:ID for who has no networks of its own,
+    `endpoints` are its addresses while it runs.
     """
 
     id: str
@@ -60,16 +64,27 @@ class ContainerView:
     labels: dict[str, str] = field(default_factory=dict)
     mounts: tuple[MountView, ...] = ()
     networks: tuple[str, ...] = ()
+    network_mode: str = ""
+    endpoints: tuple[EndpointRecord, ...] = ()
     size_bytes: int | None = None
+
+    @property
+    def engine(self) -> str:
+        """What somebody has labelled it with; Compose 5.5 shows that."""
+        return self.labels.get(ENGINE, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectView:
-    """One project: `counts` holds (state, number of containers), `config_files` absolute paths."""
+    """One project: `counts` holds (state, number of containers), `config_files` absolute paths.
+
+    `watcher` is the process that watches it in the background, 0 for none.
+    """
 
     name: str
     counts: tuple[tuple[str, int], ...]
     config_files: tuple[str, ...] = ()
+    watcher: int = 0
 
 
 class ContainerLogLine(NamedTuple):
@@ -169,11 +184,11 @@ class ProcessView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventView:
-    """One event of a container's life.
+    """One event of a container's life, or (`kind`) of an image's, a network's or a volume's.
 
     `action` is create, start, die, stop, kill, restart, pause, unpause, destroy, oom, `health_status:
     healthy`, exec_create …. `attributes` hold image, name, exitCode, signal and the labels that Compose
-    doesn't own.
+    doesn't own. Of others than containers, `container_id` is their id.
     """
 
     time_ns: int
@@ -181,13 +196,15 @@ class EventView:
     container_id: str
     service: str
     attributes: dict[str, str] = field(default_factory=dict)
+    kind: str = "container"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatsView:
     """One sample of one container; the counters of network and disk run since its start.
 
-    `cpu_percent` counts each processor as 100. `memory_limit_bytes` is the machine's memory without a limit.
+    `cpu_percent` counts each processor as 100. `memory_limit_bytes` is the machine's memory without a limit. What is
+    `uncounted` ("cpu", "memory", "block", "pids") is 0 for lack of a control group that counts it.
     """
 
     container_id: str
@@ -195,6 +212,7 @@ class StatsView:
     service: str
     number: int = 1
     running: bool = True
+    uncounted: tuple[str, ...] = ()
     cpu_percent: float = 0.0
     memory_bytes: int = 0
     memory_limit_bytes: int = 0

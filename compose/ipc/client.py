@@ -170,8 +170,13 @@ def connect_or_start(
         try:
             connection = connect(paths, project)
         except NotRunning:
-            found = (starting or StartingSupervisor.spawn(paths)).assign(project, keeper=keeper)
-            starting = None
+            given, starting = starting, None
+            try:
+                found = (given or StartingSupervisor.spawn(paths)).assign(project, keeper=keeper)
+            except NotRunning:
+                if given is None:
+                    raise
+                continue  # it had time to die
             if found is not None:
                 return found
         except ProtocolMismatch:

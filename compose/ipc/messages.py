@@ -52,7 +52,14 @@ class SessionResult:
     streams: tuple[str, ...]
 
 
-Result = ChangeResult | DownResult | ExecResult | SessionResult
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatcherResult:
+    """The process that watches in the background."""
+
+    pid: int
+
+
+Result = ChangeResult | DownResult | ExecResult | SessionResult | WatcherResult
 
 # ---------------------------------------------------------------------- to and from a supervisor that starts
 
@@ -120,6 +127,16 @@ class ExitMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JoinedMessage:
+    """The container that the client has waited for has started; with it come the descriptors of `joined`.
+
+    They are those of SessionResult.streams.
+    """
+
+    joined: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubscribedMessage:
     """Container id → whether it runs or will, at `time_ns` (CLOCK_REALTIME); ContainerMessages follow."""
 
@@ -151,21 +168,30 @@ class StoppedMessage:
     waited: StoppedContainer
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartingMessage:
+    """A container (id) is about to start: the watcher brings its files up to date, and says PreparedMessage."""
+
+    starting: str
+
+
 SupervisorMessage = (
     HelloMessage
     | ProgressMessage
     | ResultMessage
     | ErrorMessage
     | ExitMessage
+    | JoinedMessage
     | SubscribedMessage
     | ContainerMessage
     | StoppedMessage
+    | StartingMessage
     | ReadyMessage
     | TakenMessage
 )
 _FROM_SUPERVISOR = (
-    ProgressMessage, ResultMessage, ErrorMessage, ExitMessage, HelloMessage, SubscribedMessage, ContainerMessage,
-    StoppedMessage, ReadyMessage, TakenMessage,
+    ProgressMessage, ResultMessage, ErrorMessage, ExitMessage, JoinedMessage, HelloMessage, SubscribedMessage,
+    ContainerMessage, StoppedMessage, StartingMessage, ReadyMessage, TakenMessage,
 )  # fmt: skip
 
 # ---------------------------------------------------------------------- from the client
@@ -192,8 +218,15 @@ class LeaveMessage:
     leave: bool = True
 
 
-SessionMessage = ResizeMessage | SignalMessage | LeaveMessage
-_FROM_CLIENT = (ResizeMessage, SignalMessage, LeaveMessage)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedMessage:
+    """The files of a container (id) that is about to start are what they should be, as far as that could be done."""
+
+    prepared: str
+
+
+SessionMessage = ResizeMessage | SignalMessage | LeaveMessage | PreparedMessage
+_FROM_CLIENT = (ResizeMessage, SignalMessage, LeaveMessage, PreparedMessage)
 
 # ---------------------------------------------------------------------- on the wire
 

@@ -13,7 +13,7 @@ from pycompose.engine.config import Limits, from_json, plain
 from pycompose.engine.dataclass import dataclass, field, fields
 from pycompose.engine.errors import StateError
 from pycompose.engine.images.spec import Image
-from pycompose.ipc.messages import ChangeResult, DownResult, ExecResult, SessionResult
+from pycompose.ipc.messages import ChangeResult, DownResult, ExecResult, SessionResult, WatcherResult
 from pycompose.ipc.protocol import Message
 from pycompose.model import Dependency, Project, Restart
 from pycompose.policy.options import Recreate
@@ -78,7 +78,8 @@ class ApplyRequest(PlanRequest[ChangeResult]):
 
     `services` are those in scope, dependencies included; `named` those that the user named. `images` are by service,
     and by "image:REFERENCE" for mounted ones. ReconcileOptions (policy/options.py) explains the others. With `wait`
-    it is done when all are running, or healthy where there is a healthcheck, for at most `wait_timeout_s`.
+    it is done when all are running, or healthy where there is a healthcheck, for at most `wait_timeout_s`. With
+    `hook_output`, events tell what hooks print.
     """
 
     op = "apply"
@@ -94,11 +95,13 @@ class ApplyRequest(PlanRequest[ChangeResult]):
     forced: tuple[str, ...] | None = None
     remove_orphans: bool = False
     ignore_orphans: bool = False
+    open_firewall: bool = False
     all_resources: bool = False
     start: bool = True
     timeout_s: float | None = None
     wait: bool = False
     wait_timeout_s: float | None = None
+    hook_output: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,23 +135,32 @@ class StartRequest(PlanRequest[ChangeResult]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopRequest(PlanRequest[ChangeResult]):
-    """Stop containers, dependants first. Those that are stopped with the machine `returns`: they come back with it."""
+    """Stop containers, dependants first. Those that are stopped with the machine `returns`: they come back with it.
+
+    `hook_output` as in ApplyRequest; `signal`, a name or number, goes before the services' own.
+    """
 
     op = "stop"
     repeatable = True
 
     timeout_s: float | None = None
+    signal: str = ""
     returns: bool = False
+    hook_output: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartRequest(PlanRequest[ChangeResult]):
-    """Stop in reverse order, start in order; with dependants that declared `restart: true` unless `no_deps`."""
+    """Stop in reverse order, start in order; with dependants that declared `restart: true` unless `no_deps`.
+
+    `signal` as in StopRequest.
+    """
 
     op = "restart"
     repeatable = True
 
     timeout_s: float | None = None
+    signal: str = ""
     no_deps: bool = False
 
 
@@ -186,9 +198,33 @@ class PauseRequest(PlanRequest[ChangeResult]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldRequest(SupervisorRequest[ChangeResult]):
-    """Keep everybody else from changing the project until the client hangs up."""
+    """Keep everybody else from changing the project until the client hangs up; `pause` are frozen for as long."""
 
     op = "hold"
+
+    pause: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRequest(SupervisorRequest[ChangeResult]):
+    """Take the project down when the asking process has ended and no other owner is left, with `volumes` its data."""
+
+    op = "own"
+    repeatable = True
+
+    volumes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisownRequest(SupervisorRequest[ChangeResult]):
+    """The asking process owns the project no more, if others do (`nothing` of the result) or it is to stay (`keep`).
+
+    Else it still does, until it has taken it down.
+    """
+
+    op = "disown"
+
+    keep: bool = False
 
 
 # ---------------------------------------------------------------------- that change one container
@@ -217,7 +253,10 @@ class UpdateRequest(ContainersRequest[ChangeResult]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectRequest(ContainersRequest[ChangeResult]):
-    """Put a container on one more network, with further names there and addresses of its own ("": any)."""
+    """Put a container on one more network, with further names there and addresses of its own ("": any).
+
+    `links` are names of other containers, each with what this one calls it from now on; `options` are the driver's.
+    """
 
     op = "connect"
 
@@ -225,6 +264,9 @@ class ConnectRequest(ContainersRequest[ChangeResult]):
     aliases: tuple[str, ...] = ()
     ip: str = ""
     ip6: str = ""
+    link_local: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    options: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +321,8 @@ class ExecRequest(SupervisorRequest[ExecResult]):
 class AttachRequest(SupervisorRequest[SessionResult]):
     """Connect to process 1 of a running container: its output from now on, then its exit code.
 
-    The container is found as in ExecRequest.
+    The container is found as in ExecRequest. With `waits`, one with this `id` need not run: it is answered at once, and
+    when somebody starts it a JoinedMessage follows, with its input if `stdin` asks for it.
     """
 
     op = "attach"
@@ -288,6 +331,8 @@ class AttachRequest(SupervisorRequest[SessionResult]):
     service: str = ""
     index: int = 0
     id: str = ""
+    waits: bool = False
+    stdin: bool = False
     fds: Streams
 
 
@@ -295,7 +340,7 @@ class AttachRequest(SupervisorRequest[SessionResult]):
 class RunRequest(SupervisorRequest[SessionResult]):
     """Make a one-off container of a service, start it when its dependencies' conditions are met, and connect to it.
 
-    `remove`: it is removed when it has ended.
+    `remove`: it is removed when it has ended. `warn_of_orphans`: of containers whose service the project doesn't have.
     """
 
     op = "run"
@@ -309,6 +354,7 @@ class RunRequest(SupervisorRequest[SessionResult]):
     remove: bool = False
     start: bool = True
     detach: bool = False
+    warn_of_orphans: bool = False
     rows: int = 0
     columns: int = 0
     fds: Streams = (False, False, False)
@@ -349,20 +395,59 @@ class WaitRequest(ContainersRequest[ChangeResult]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscribeRequest(SupervisorRequest[ChangeResult]):
-    """Tell of every event of a container, first of those since `since_ns` (CLOCK_REALTIME; 0: none)."""
+    """Tell of every event of a container, first of those since `since_ns` (CLOCK_REALTIME; 0: none).
+
+    Who listens in the `background` doesn't keep the supervisor from ending.
+    """
 
     op = "subscribe"
 
     since_ns: int | None = None
+    background: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRequest(SupervisorRequest[ChangeResult]):
+    """Be the project's watcher (live reload) until the client hangs up: there is one, process `pid`.
+
+    Every event of a container is told, and before one of `services` starts a StartingMessage waits for its answer.
+    One in the `background` doesn't keep the supervisor from ending.
+    """
+
+    op = "watch"
+
+    services: tuple[str, ...]
+    pid: int
+    background: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartWatcherRequest(SupervisorRequest[WatcherResult]):
+    """Watch the project in the background: by the command line `args`, in `directory`, with `environment`."""
+
+    op = "watch-start"
+    result = WatcherResult
+
+    args: tuple[str, ...]
+    directory: str
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopWatcherRequest(SupervisorRequest[ChangeResult]):
+    """Watch it no more."""
+
+    op = "watch-stop"
 
 
 REQUESTS: dict[str, type[SupervisorRequest[Any]]] = {
     kind.op: kind
     for kind in (
         ApplyRequest, DownRequest, StartRequest, StopRequest, RestartRequest, KillRequest, RemoveRequest,
-        PauseRequest, HoldRequest,
+        PauseRequest, HoldRequest, OwnRequest, DisownRequest,
         RenameRequest, UpdateRequest, ConnectRequest, DisconnectRequest, RefreshNamesRequest,
         ExecRequest, AttachRequest, RunRequest, LaunchRequest, RejoinRequest, WaitRequest, SubscribeRequest,
+        WatchRequest, StartWatcherRequest, StopWatcherRequest,
     )
 }  # fmt: skip
 

@@ -45,6 +45,11 @@ class Peer:
         _, uid, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         return int(uid)
 
+    def pid(self) -> int:
+        """Process id of the other end, 0 when our pid namespace doesn't have it (unix(7) SO_PEERCRED)."""
+        pid, _, _ = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return int(pid)
+
     def send(self, message: SupervisorMessage, fds: Sequence[int] = ()) -> None:
         """Send now or queue. The descriptors are closed once they are sent."""
         if self.closed:

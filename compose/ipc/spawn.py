@@ -15,6 +15,7 @@ KEPT = (
     "PYCOMPOSE_ROOT",
     "PYCOMPOSE_RUN",
     "PYCOMPOSE_CGROUP",
+    "PYCOMPOSE_STRICT_LIMITS",
 )
 SUPERVISOR_FD = 3
 
@@ -27,6 +28,15 @@ def spawn_supervisor(environment: dict[str, str]) -> int:
 
     It is nobody's child to wait for: it outlives us, and init reaps it.
     """
+    return _spawn("pycompose.supervisor", environment)
+
+
+def spawn_template(environment: dict[str, str]) -> int:
+    """Start what supervisors are forked from, and return our end of its socket; raises OSError."""
+    return _spawn("pycompose.supervisor.template", environment)
+
+
+def _spawn(module: str, environment: dict[str, str]) -> int:
     import socket  # noqa: PLC0415 - for commands that find a supervisor, `ps` above all, nothing of it is needed
 
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
@@ -34,7 +44,7 @@ def spawn_supervisor(environment: dict[str, str]) -> int:
     with theirs:
         os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-X", "utf8", "-m", "pycompose.supervisor", str(SUPERVISOR_FD)],
+            [sys.executable, "-I", "-X", "utf8", "-m", module, str(SUPERVISOR_FD)],
             {**kept, **environment},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, theirs.fileno(), SUPERVISOR_FD),

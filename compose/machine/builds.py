@@ -32,7 +32,7 @@ class CacheRow:
 
 
 def cache_rows(context: Context) -> list[CacheRow]:
-    """Return what the build cache holds, used last first, then the cache mounts."""
+    """Return what the build cache holds, used last first, then cache mounts and what was fetched."""
     store, cache = _cache(context)
     rows = [
         CacheRow(
@@ -48,15 +48,15 @@ def cache_rows(context: Context) -> list[CacheRow]:
     ]
     return rows + [
         CacheRow(
-            id=mount.path.name,
-            kind="exec.cachemount",
-            size_bytes=mount.size_bytes,
+            id=folder.path.name,
+            kind=folder.kind,
+            size_bytes=folder.size_bytes,
             created_s=0.0,
-            used_s=mount.used_s,
+            used_s=folder.used_s,
             in_use=False,
-            title="cache mount",
+            title=folder.title,
         )
-        for mount in pruning.mounts(cache)
+        for folder in pruning.folders(cache)
     ]
 
 
@@ -69,7 +69,10 @@ def prune_cache(
         name, _, value = item.partition("=")
         if name not in ("until", "unused-for"):
             raise PycomposeError(f"invalid filter {name!r}", hint="the build cache knows until=AGE")
-        before_s = time.time() - parse_duration(value)
+        try:
+            before_s = time.time() - parse_duration(value)
+        except ValueError as exc:
+            raise PycomposeError(f"filter {item}: cannot be used", hint=str(exc)) from exc
     store, cache = _cache(context)
     return pruning.prune(
         cache, store.layout, context.paths, everything=everything, before_s=before_s, keep_bytes=keep_bytes

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
+import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pycompose.client.listings import container_view
 from pycompose.client.views import ContainerLogLine, ContainerView
 from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError
-from pycompose.machine.rows import matches_labels
+from pycompose.machine.rows import directory_bytes, is_true, matches, matches_labels
+from pycompose.state.memory import Derived
 from pycompose.state.snapshot import owner_of, read_container
 from pycompose.state.users import all_containers
 
@@ -66,27 +71,86 @@ def ps_table(context: Context, container: ObservedContainer, arguments: Iterable
 def views(context: Context, *, everything: bool, filters: Iterable[str] = ()) -> list[ContainerView]:
     """Return the containers of all projects, newest first; without `everything` the running ones.
 
-    `filters` are name=TEXT, id=HEX, status=STATE, label=KEY[=VALUE], project=NAME, ancestor=IMAGE, volume=NAME,
-    network=NAME, health=STATE, exited=CODE. Raises PycomposeError for another one.
+    `filters` are name=REGEX, id=HEX, status=STATE, label=KEY[=VALUE], project=NAME, ancestor=IMAGE, volume=NAME,
+    network=NAME, health=STATE, exited=CODE, publish=PORT[-PORT][/PROTO], expose=PORT[-PORT][/PROTO], before=NAME,
+    since=NAME, is-task=BOOL. All labels have to be there, of another key one of its values, as docker has it. Raises
+    PycomposeError for another one, NoSuchContainer for who isn't there.
     """
-    chosen = list(filters)
-    everything = everything or any(text.startswith(("status=", "exited=")) for text in chosen)
+    wanted: dict[str, list[str]] = {}
+    for text in filters:
+        key, equals, value = text.partition("=")
+        if key not in (*_FILTERS, *_MOMENTS) or not equals:
+            known = ", ".join((*_FILTERS, *_MOMENTS))
+            raise PycomposeError(f"--filter {text}: cannot be used", hint=f"known: {known}")
+        _check_value(key, value)
+        wanted.setdefault(key, []).append(value)
+    everything = everything or bool({"status", "exited"} & wanted.keys())
     found = [
-        container_view(context, container)
+        _views.value(container.id, (container,), partial(container_view, context, container))
         for container in all_containers(context.paths)
         if everything or container.running
     ]
-    for text in chosen:
-        key, equals, value = text.partition("=")
-        test = _FILTERS.get(key)
-        if test is None or not equals:
-            raise PycomposeError(f"--filter {text}: cannot be used", hint=f"known: {', '.join(_FILTERS)}")
-        found = [view for view in found if test(view, value)]
+    for key, values in wanted.items():
+        if key in _MOMENTS:
+            stamps = [find(context, value).config.created_ns for value in values]
+            found = [view for view in found if any(_MOMENTS[key](view.created_ns, stamp) for stamp in stamps)]
+        else:
+            enough = all if key == "label" else any
+            found = [view for view in found if enough(_FILTERS[key](view, value) for value in values)]
     return sorted(found, key=lambda view: view.created_ns, reverse=True)
 
 
+# Its service's record is in the same folder as its configuration: it is another object when that has changed.
+_views: Derived[ContainerView] = Derived()
+
+
+def sizes(context: Context, shown: Iterable[ContainerView]) -> list[tuple[int, int]]:
+    """Return for each container the bytes that it has written, and those together with its image's."""
+    from pycompose.engine.images.store import ImageStore  # noqa: PLC0415 - only for sizes
+
+    store = ImageStore(context.paths)
+    found = []
+    for view in shown:
+        written = directory_bytes(context.paths.container(view.id) / "rw")
+        image = 0
+        with contextlib.suppress(PycomposeError):  # it has been removed
+            image = store.resolve(
+                view.image_id if view.image_id.startswith("sha256:") else view.image
+            ).size_bytes
+        found.append((written, written + image))
+    return found
+
+
+# What states and probes are called (moby container.IsValidStateString, IsValidHealthString).
+_WORDS = {
+    "status": ("created", "running", "paused", "restarting", "removing", "exited", "dead"),
+    "health": ("none", "starting", "healthy", "unhealthy"),
+}
+_CODE = re.compile(r"[-+]?[0-9]{1,9}")
+
+
+def _check_value(key: str, value: str) -> None:
+    """Raise PycomposeError, in Docker's words, for a value that no container can have."""
+    words = _WORDS.get(key, ())
+    if (words and value not in words) or (key == "exited" and not _CODE.fullmatch(value)):
+        hint = f"it is {', '.join(words[:-1])} or {words[-1]}" if words else "it is a number"
+        raise PycomposeError(f"invalid filter '{key}={value}'", hint=hint)
+
+
+def _has_port(numbers: Iterable[tuple[int, str]], wanted: str) -> bool:
+    """Tell whether one of (port, protocol) is in PORT[-PORT][/PROTO]. Raises PycomposeError."""
+    ports, _, protocol = wanted.partition("/")
+    first, _, last = ports.partition("-")
+    if not first.isdigit() or not (last or first).isdigit():
+        raise PycomposeError(f"--filter …={wanted}: not a port", hint="for example 80, 8000-8010/tcp")
+    return any(
+        int(first) <= number <= int(last or first) and protocol in ("", kind) for number, kind in numbers
+    )
+
+
+_MOMENTS: dict[str, Callable[[int, int], bool]] = {"before": operator.lt, "since": operator.gt}
 _FILTERS: dict[str, Callable[[ContainerView, str], bool]] = {
-    "name": lambda view, value: value in view.name,
+    "name": lambda view, value: matches("name", value, f"/{view.name}") or matches("name", value, view.name),
     "id": lambda view, value: view.id.startswith(value),
     "status": lambda view, value: view.state == value,
     "label": lambda view, value: matches_labels(view.labels, value),
@@ -95,7 +159,12 @@ _FILTERS: dict[str, Callable[[ContainerView, str], bool]] = {
     "volume": lambda view, value: any(value in (m.source, m.target) for m in view.mounts),
     "network": lambda view, value: value in view.networks,
     "health": lambda view, value: (view.health or "none") == value,
-    "exited": lambda view, value: view.state == "exited" and str(view.exit_code) == value,
+    "exited": lambda view, value: view.state == "exited" and view.exit_code == int(value),
+    "publish": lambda view, value: _has_port(
+        ((port.host_port, port.protocol) for port in view.ports if port.host_port), value
+    ),
+    "expose": lambda view, value: _has_port(((port.target, port.protocol) for port in view.ports), value),
+    "is-task": lambda _view, value: not is_true("is-task", value),
 }
 
 
@@ -124,7 +193,7 @@ def logs(context: Context, text: str, options: LogsOptions) -> Iterator[Containe
                 stamp_ns=line.stamp_ns,
             )
         return
-    from pycompose.client.logs import LogTail  # noqa: PLC0415 - only to follow
+    from pycompose.client.log_tail import LogTail  # noqa: PLC0415 - only to follow
 
     with LogTail(context, container.config.project) as tail:
         tail.add(container, since_ns=since_ns, lines=options.tail)
@@ -136,6 +205,32 @@ def logs(context: Context, text: str, options: LogsOptions) -> Iterator[Containe
                     if until_ns and item.stamp_ns > until_ns:
                         return
                     yield item
+        yield from (line for line in tail.rest() if not until_ns or line.stamp_ns <= until_ns)
+
+
+def log_details(context: Context, text: str) -> str:
+    """Return what `logging: options:` names of a container's labels and environment, as `--details` shows it.
+
+    `tag`, too; sorted, with values as in addresses of the web (moby daemon/logger/loginfo.go, ExtraAttributes). Raises
+    NoSuchContainer.
+    """
+    from urllib.parse import quote_plus  # noqa: PLC0415 - few ask
+
+    from pycompose.state.records import read_service  # noqa: PLC0415 - as above
+
+    config = find(context, text).config
+    options = read_service(context.paths, config.id).service.logging.options
+    variables = dict(line.split("=", 1) for line in config.process.env if "=" in line)
+    found = {"tag": config.log.tag} if config.log.tag else {}
+    for key, known in (("labels", config.labels), ("env", variables)):
+        named = options.get(key, "").split(",")
+        pattern = options.get(f"{key}-regex", "")
+        found |= {
+            name: value
+            for name, value in known.items()
+            if name in named or (pattern and re.search(pattern, name))
+        }
+    return ",".join(f"{quote_plus(name)}={quote_plus(found[name])}" for name in sorted(found))
 
 
 def wait(context: Context, text: str) -> int:

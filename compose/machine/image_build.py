@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from pycompose.build import requests
-from pycompose.build.services import StepLog
+from pycompose.build.checks import CheckReport, check_requests
+from pycompose.build.contexts import Contexts
 from pycompose.build.session import BuildSession
+from pycompose.build.steplog import StepLog
 from pycompose.client.build import arguments, fetcher
+from pycompose.engine.builder.annotations import parse_annotations
+from pycompose.engine.builder.bases import base_of
+from pycompose.engine.builder.contexts import OpenedContext, read_context
 from pycompose.engine.builder.output import check_output, write_output
+from pycompose.engine.builder.remotes import is_url
 from pycompose.engine.builder.request import BuildRequest, Secret
-from pycompose.engine.config import Rlimit
-from pycompose.engine.dataclass import dataclass
-from pycompose.engine.errors import ArchiveError, BuildError, PycomposeError
-from pycompose.engine.filesystem.transfer import Extractor
-from pycompose.engine.images.layers.compress import Budget, detect, pieces
-from pycompose.engine.images.layers.tarstream import TarReader
+from pycompose.engine.dataclass import dataclass, replace
+from pycompose.engine.errors import BuildError, PycomposeError
+from pycompose.engine.images.store import ImageStore
 from pycompose.events import Event, Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycompose.build.steplog import StepRow
     from pycompose.client.context import Context
+    from pycompose.engine.builder.outline import Outline, Target
+    from pycompose.engine.builder.request import OnEvent
+    from pycompose.engine.images.layers.compress import Readable
     from pycompose.engine.images.spec import Image
 
 WHAT = "image build"
 STDIN = "-"
-_TAR_AT = slice(257, 262)
-_HEAD_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,40 +61,123 @@ class ImageBuildOptions:
     shm_bytes: int | None = None
     ulimits: tuple[str, ...] = ()
     memory_bytes: int | None = None
+    cgroup_parent: str = ""
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
     pull: bool = False
     quiet: bool = False
+    push: bool = False
     output: str = ""
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ()
+    # What is read for the path or the Dockerfile "-", None for standard input.
+    stdin: Readable | None = None
 
 
-def build_image(context: Context, options: ImageBuildOptions) -> Image:
-    """Build one image and give it its names, or write it where `output` says.
+class UploadedBuild:
+    """A build for somebody who sends the context as a stream; may be cancelled by another thread."""
+
+    def __init__(self) -> None:
+        self._session: BuildSession | None = None
+        self._canceled = False
+
+    def build(
+        self, context: Context, options: ImageBuildOptions, begin: Callable[[], None], on_event: OnEvent
+    ) -> Image:
+        """Build an image and give it its names; `begin` is called when the context has been read.
+
+        Raises DockerfileError, StepFailed, BuildError, ImageError.
+        """
+        with (
+            Contexts(context.paths, context.environment) as contexts,
+            BuildSession(context.paths, fetcher(context, quiet=True), contexts.fetcher) as self._session,
+        ):
+            request = _request(context, options, contexts)
+            begin()
+            if self._canceled:
+                self._session.cancel()
+            return self._session.build(request, options.tags, on_event).image
+
+    def cancel(self) -> None:
+        """Kill all steps."""
+        self._canceled = True
+        if self._session is not None:
+            self._session.cancel()
+
+
+def build_image(context: Context, options: ImageBuildOptions, rows: list[StepRow]) -> Image:
+    """Build one image and give it its names, or write it where `output` says; the steps are added to `rows`.
 
     Raises DockerfileError, StepFailed, BuildError, ImageError, PycomposeError for flags that can't be meant.
     """
     wanted = check_output(options.output)
-    subject = f"Image {options.tags[0] if options.tags else 'without a name'}"
-    with _source(options) as (folder, text, name):
-        request = _request(context, options, folder, text, name)
-        log = StepLog(context.sink, several=False, quiet=options.quiet)
-        with BuildSession(context.paths, fetcher(context, quiet=options.quiet)) as session:
-            context.sink(Event(subject=subject, text="Building", phase=Phase.WORKING))
-            try:
-                image = session.build(request, options.tags, log.of("", subject))
-            except BaseException as exc:
-                details = str(exc) if isinstance(exc, PycomposeError) else ""
-                context.sink(Event(subject=subject, text="Error", phase=Phase.ERROR, details=details))
-                raise
-            write_output(context.paths, session.store, image, wanted)
-            context.sink(Event(subject=subject, text="Built", phase=Phase.DONE))
+    pushes = options.push or wanted.pushes
+    names = (*options.tags, *([wanted.name] if wanted.name else ()))
+    if pushes and not names:
+        raise BuildError("tag is needed when pushing to registry", hint="add -t NAME")
+    annotations = parse_annotations(options.annotations, wanted.annotations)
+    subject = f"Image {names[0] if names else 'without a name'}"
+    if options.annotations and not wanted.is_annotated:
+        warning = f"--annotation has no effect with type={wanted.kind}: no manifest is written"
+        context.sink(Event(subject=subject, text="Warning", phase=Phase.WARNING, details=warning))
+    with (
+        Contexts(context.paths, context.environment) as contexts,
+        BuildSession(
+            context.paths, fetcher(context, quiet=options.quiet), contexts.fetcher, context.on_failure
+        ) as session,
+    ):
+        request = replace(_request(context, options, contexts), annotations=annotations.manifest)
+        if wanted.rewrites_timestamps and request.source_date_epoch is None:
+            warning = "rewrite-timestamp has no effect without SOURCE_DATE_EPOCH"
+            context.sink(Event(subject=subject, text="Warning", phase=Phase.WARNING, details=warning))
+        log = StepLog(context.sink, rows, several=False, quiet=options.quiet)
+        context.sink(Event(subject=subject, text="Building", phase=Phase.WORKING))
+        try:
+            image = session.build(request, names, log.of("", subject)).image
+        except BaseException as exc:
+            details = str(exc) if isinstance(exc, PycomposeError) else ""
+            context.sink(Event(subject=subject, text="Error", phase=Phase.ERROR, details=details))
+            raise
+        finally:
+            log.finish()
+        write_output(context.paths, session.store, image, wanted, annotations.descriptor)
+        context.sink(Event(subject=subject, text="Built", phase=Phase.DONE))
+    if pushes:
+        from pycompose.machine.images import push  # noqa: PLC0415 - few do
+
+        for name in names:
+            push(context, name, quiet=options.quiet)
     return image
 
 
-def _request(
-    context: Context, options: ImageBuildOptions, folder: Path | None, text: str, name: str
-) -> BuildRequest:
+def check_image(context: Context, options: ImageBuildOptions) -> CheckReport:
+    """Look through the Dockerfile, build nothing. Raises DockerfileError, BuildError."""
+    with Contexts(context.paths, context.environment) as contexts:
+        return check_requests(context.paths, {"": _request(context, options, contexts)})
+
+
+def outline_image(context: Context, options: ImageBuildOptions) -> Outline:
+    """Return what the build would take. Raises DockerfileError, BuildError."""
+    from pycompose.engine.builder.outline import outline  # noqa: PLC0415 - few ask
+
+    store = ImageStore(context.paths)
+    with Contexts(context.paths, context.environment) as contexts:
+        request = _request(context, options, contexts)
+        return outline(request, lambda image, platform: base_of(store, image, platform=platform).image)
+
+
+def targets_image(context: Context, options: ImageBuildOptions) -> tuple[BuildRequest, tuple[Target, ...]]:
+    """Return the request, and what of its Dockerfile can be built. Raises DockerfileError, BuildError."""
+    from pycompose.engine.builder.outline import targets  # noqa: PLC0415 - few ask
+
+    with Contexts(context.paths, context.environment) as contexts:
+        request = _request(context, options, contexts)
+        return request, targets(request)
+
+
+def _request(context: Context, options: ImageBuildOptions, contexts: Contexts) -> BuildRequest:
     allowed = set(options.allow) - {"security.insecure", "network.host"}
     if allowed:
         raise BuildError(
@@ -97,28 +185,38 @@ def _request(
         )
     no_cache = () if options.no_cache else options.no_cache_filter or None
     given = arguments(options.build_args, context)
+    latest_s = requests.epoch(given, context.environment)
+    secrets = {item.id: item for item in map(secret, options.secrets)}
+    ssh = requests.agents(options.ssh, context.environment, WHAT, contexts)
+    opened, text, name = _source(options, contexts, secrets, ssh, keep=requests.keeps_git_dir(given))
+    places = {"cache_from": options.cache_from, "cache_to": options.cache_to}
+    further = dict(_pair(item, "--build-context") for item in options.contexts)
     return BuildRequest(
         dockerfile=text,
         dockerfile_name=name,
-        context=folder,
-        ignore_text=requests.ignore_text(folder, name) if folder else "",
+        context=opened.folder,
+        context_name=opened.name,
+        ignore_text=requests.ignored(opened, name),
         target=options.target,
-        arguments=given,
+        arguments=requests.with_epoch(given, latest_s),
         labels=dict(_pair(item, "--label") for item in options.labels),
-        contexts=requests.contexts(dict(_pair(item, "--build-context") for item in options.contexts), WHAT),
-        secrets={item.id: item for item in map(secret, options.secrets)},
-        ssh=requests.agents(options.ssh, context.environment, WHAT),
+        contexts=requests.contexts(further, WHAT, contexts, secrets, ssh),
+        secrets=secrets,
+        ssh=ssh,
         platform=requests.platform((), options.platform, WHAT),
         network=requests.network(options.network, WHAT),
         extra_hosts=tuple(_host(item) for item in options.hosts),
         shm_bytes=options.shm_bytes or BuildRequest(dockerfile="").shm_bytes,
         memory_bytes=options.memory_bytes,
-        rlimits=tuple(map(_ulimit, options.ulimits)),
+        cgroup_parent=options.cgroup_parent,
+        rlimits=tuple(requests.rlimits(dict(map(_ulimit, options.ulimits)), WHAT)),
         no_cache=no_cache,
         pull=options.pull,
         allow_insecure="security.insecure" in options.allow,
         allow_host_network="network.host" in options.allow,
-        source_date_epoch=requests.epoch(given, context.environment),
+        source_date_epoch=latest_s,
+        rewrites_timestamps=check_output(options.output).rewrites_timestamps is not False,
+        **requests.caches(places, given, Path.cwd(), WHAT),
     )
 
 
@@ -158,11 +256,11 @@ def _host(text: str) -> str:
     return f"{name}={address}"
 
 
-def _ulimit(text: str) -> Rlimit:
+def _ulimit(text: str) -> tuple[str, dict[str, int]]:
     name, _, value = text.partition("=")
     soft, colon, hard = value.partition(":")
     try:
-        return Rlimit(name=name, soft=int(soft), hard=int(hard) if colon else int(soft))
+        return name, {"soft": int(soft), "hard": int(hard) if colon else int(soft)}
     except ValueError:
         raise BuildError(f"--ulimit {text}: is not of the form name=soft:hard") from None
 
@@ -170,65 +268,45 @@ def _ulimit(text: str) -> Rlimit:
 # ---------------------------------------------------------------------- contexts
 
 
-@contextlib.contextmanager
-def _source(options: ImageBuildOptions) -> Iterator[tuple[Path | None, str, str]]:
-    """Yield the context's folder (None without one), the Dockerfile's text and its name."""
+def _source(
+    options: ImageBuildOptions,
+    contexts: Contexts,
+    secrets: Mapping[str, Secret],
+    ssh: Mapping[str, str],
+    *,
+    keep: bool,
+) -> tuple[OpenedContext, str, str]:
+    """Return the context, the Dockerfile's text and its name. Raises BuildError."""
+    given = options.dockerfile
     if options.path == STDIN:
-        if options.dockerfile == STDIN:
+        if given == STDIN:
             raise BuildError("invalid argument: can't use stdin for both build context and dockerfile")
-        with _from_stdin(options) as found:
-            yield found
-        return
-    folder = requests.local_context(options.path, WHAT).resolve()
-    if options.dockerfile == STDIN:
-        yield folder, sys.stdin.buffer.read().decode("utf-8", "surrogateescape"), "Dockerfile"
-        return
-    path = Path(options.dockerfile) if options.dockerfile else folder / "Dockerfile"
-    yield folder, requests.read_dockerfile(path, WHAT), os.path.relpath(path)
+        opened = _from_stdin(options.stdin or sys.stdin.buffer, contexts.folder())
+    else:
+        opened = contexts.open(options.path, WHAT, secrets, ssh, keep_git_dir=keep)
+    if given == STDIN:
+        return opened, sys.stdin.buffer.read().decode("utf-8", "surrogateescape"), "Dockerfile"
+    if given is not None and is_url(given):
+        found = contexts.fetcher.file(given)
+        return opened, requests.read_dockerfile(found.folder / found.name, WHAT), found.name
+    if opened.folder is None:
+        return opened, opened.dockerfile, "Dockerfile"
+    if opened.name:
+        name = given or "Dockerfile"
+        return opened, requests.read_dockerfile(Path(name), WHAT, opened), name
+    folder = opened.folder.resolve()
+    path = Path(given) if given else folder / "Dockerfile"
+    return OpenedContext(folder=folder), requests.read_dockerfile(path, WHAT), os.path.relpath(path)
 
 
-@contextlib.contextmanager
-def _from_stdin(options: ImageBuildOptions) -> Iterator[tuple[Path | None, str, str]]:
-    """Yield what standard input holds: a Dockerfile, or a tar (compressed or not) of a context."""
-    stream = sys.stdin.buffer
-    head = stream.read(_HEAD_BYTES)
-    compression = detect(head)
-    if not compression and head[_TAR_AT] != b"ustar":
-        text = (head + stream.read()).decode("utf-8", "surrogateescape")
-        if not text.strip():
-            raise BuildError("standard input is empty: it holds neither a Dockerfile nor a tar")
-        yield None, text, "Dockerfile"
-        return
-    with tempfile.TemporaryDirectory(prefix="pycompose-context-") as place:
-        _extract(head, stream, compression, place)
-        folder = Path(place)
-        name = options.dockerfile or "Dockerfile"
-        yield folder, requests.read_dockerfile(folder / name, WHAT), name
-
-
-def _extract(head: bytes, stream: BinaryIO, compression: str, place: str) -> None:
-    fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        Extractor(fd).tar(TarReader(pieces(_Joined(head, stream), compression, Budget())))
-    except ArchiveError as exc:
-        raise BuildError(f"the context on standard input: {exc.message}", hint=exc.hint) from exc
-    finally:
-        os.close(fd)
-
-
-class _Joined:
-    """What was read already, then the rest of a stream."""
-
-    def __init__(self, head: bytes, stream: BinaryIO) -> None:
-        self._head = head
-        self._stream = stream
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes."""
-        if self._head:
-            data, self._head = self._head, b""
-            return data
-        return self._stream.read(size)
+def _from_stdin(file: Readable, place: Path) -> OpenedContext:
+    """Return what standard input holds: a Dockerfile, or a tar (compressed or not) of a context."""
+    text = read_context(file, place, "the context on standard input")
+    if text is None:
+        return OpenedContext(folder=place, name=STDIN)
+    if not text.strip():
+        raise BuildError("standard input is empty: it holds neither a Dockerfile nor a tar")
+    return OpenedContext(folder=None, dockerfile=text, name=STDIN)
 
 
 # ---------------------------------------------------------------------- results

@@ -16,6 +16,7 @@ from pycompose.engine.images.reference import ReferenceKind, parse
 from pycompose.engine.images.spec import Platform
 from pycompose.engine.images.store import ImageStore
 from pycompose.events import Event, Phase
+from pycompose.machine.rows import is_true, matches_labels
 from pycompose.units import stamp_ns
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from pycompose.client.context import Context
     from pycompose.engine.images.layers.tarwriter import Writable
+    from pycompose.engine.images.spec import Image
     from pycompose.engine.images.store import StoredImage
 
 NONE = "<none>"
@@ -72,11 +74,13 @@ class DiskUsage:
     reclaimable_bytes: int
 
 
-def rows(context: Context, reference: str = "", filters: Iterable[str] = ()) -> list[ImageRow]:
+def rows(
+    context: Context, reference: str = "", filters: Iterable[str] = (), *, until_ns: int | None = None
+) -> list[ImageRow]:
     """Return the images, newest first; `reference` is a repository or repository:tag.
 
-    `filters` are dangling=BOOL, label=KEY[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE. Raises
-    PycomposeError.
+    `filters` are dangling=BOOL, label=KEY[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE. With `until_ns`
+    (since 1970) only those made before. Raises PycomposeError.
     """
     store = ImageStore(context.paths)
     chosen = list(store.list())
@@ -84,9 +88,11 @@ def rows(context: Context, reference: str = "", filters: Iterable[str] = ()) -> 
         key, equals, value = text.partition("=")
         test = _FILTERS.get(key)
         if test is None or not equals:
-            raise PycomposeError(f"--filter {text}: cannot be used", hint=f"known: {', '.join(_FILTERS)}")
+            known = ", ".join((*_FILTERS, "until"))
+            raise PycomposeError(f"--filter {text}: cannot be used", hint=f"known: {known}")
         chosen = test(store, chosen, value)
-    return [_row(item) for item in chosen]
+    found = map(_row, chosen)
+    return [row for row in found if until_ns is None or row.created_ns < until_ns]
 
 
 def _row(item: StoredImage) -> ImageRow:
@@ -108,7 +114,7 @@ def _row(item: StoredImage) -> ImageRow:
 
 
 def _dangling(_store: ImageStore, images: list[StoredImage], value: str) -> list[StoredImage]:
-    wanted = value.lower() in ("true", "1")
+    wanted = is_true("dangling", value)
     return [item for item in images if (item.reference is None) == wanted]
 
 
@@ -167,21 +173,52 @@ def inspect(context: Context, references: Sequence[str], platform: str | None = 
                 "Id": item.image.id,
                 "RepoTags": [other.reference.familiar for other in same if other.reference is not None],
                 "RepoDigests": sorted({digest for other in same for digest in other.image.digests}),
+                "Parent": "",
                 "Comment": _last_comment(document),
                 "Created": item.image.created,
+                "DockerVersion": document.get("docker_version", ""),
                 "Author": document.get("author", ""),
-                "Config": document.get("config") or {},
+                "Config": _configuration(document.get("config") or {}),
                 "Architecture": item.configuration.platform.architecture,
-                "Variant": item.configuration.platform.variant,
+                **({"Variant": variant} if (variant := item.configuration.platform.variant) else {}),
                 "Os": item.configuration.platform.os,
                 "Size": item.image.size_bytes,
-                "GraphDriver": {"Name": "overlay", "Data": {"Lowers": list(item.image.trees[0].lowers)}},
+                "GraphDriver": {
+                    "Name": "overlay",
+                    "Data": {"LowerDir": ":".join(item.image.trees[0].lowers)},
+                },
                 "RootFS": {"Type": "layers", "Layers": list(item.configuration.diff_ids)},
                 "Metadata": {"LastTagTime": dt.datetime.fromtimestamp(item.stored_at, dt.UTC).isoformat()},
                 "Descriptor": item.entry.to_json(),
             }
         )
     return found
+
+
+# What Docker says of an image's configuration where that says nothing, in its order.
+_NOTHING: dict[str, Any] = {
+    "Hostname": "",
+    "Domainname": "",
+    "User": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Env": None,
+    "Cmd": None,
+    "Image": "",
+    "Volumes": None,
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "OnBuild": None,
+    "Labels": None,
+}
+
+
+def _configuration(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_NOTHING, **config}
 
 
 def _last_comment(document: Mapping[str, Any]) -> str:
@@ -237,12 +274,26 @@ def remove(context: Context, reference: str, *, force: bool = False) -> ImageRem
     return ImageRemoval(untagged=done.untagged, deleted=done.deleted, freed_bytes=done.reclaimed.size_bytes)
 
 
-def prune(context: Context, *, everything: bool, before_s: float | None = None) -> ImageRemoval:
+def prune(
+    context: Context,
+    *,
+    everything: bool,
+    before_s: float | None = None,
+    labels: Sequence[str] = (),
+    without: Sequence[str] = (),
+) -> ImageRemoval:
     """Remove nameless images, with `everything` all that no container uses.
 
-    `before_s` spares younger ones.
+    `before_s` spares younger ones, `without` those with one of these labels; of `labels` all have to be there.
     """
-    done = ImageStore(context.paths).prune(everything=everything, before=before_s)
+
+    def wanted(image: Image) -> bool:
+        found = image.config.labels
+        return all(matches_labels(found, text) for text in labels) and not any(
+            matches_labels(found, text) for text in without
+        )
+
+    done = ImageStore(context.paths).prune(everything=everything, before=before_s, wanted=wanted)
     return ImageRemoval(untagged=done.untagged, deleted=done.deleted, freed_bytes=done.reclaimed.size_bytes)
 
 

@@ -7,33 +7,34 @@ never was is year 1, as Go prints it.
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import signal
 from typing import TYPE_CHECKING, Any
 
 from pycompose.client.listings import container_view
 from pycompose.engine.container.rootfs import protections
 from pycompose.engine.errors import NoSuchContainer
+from pycompose.engine.machine import has_apparmor
 from pycompose.engine.state import Status
 from pycompose.machine import containers
+from pycompose.machine.inspect_endpoints import network_settings
 from pycompose.machine.rows import directory_bytes
-from pycompose.networking.api import Networking
-from pycompose.policy.observed import EndpointRecord
+from pycompose.policy.health import DEFAULT_START_INTERVAL_S
 from pycompose.state.records import ServiceRecord, read_service
 from pycompose.state.snapshot import shown_labels
+from pycompose.state.users import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pycompose.client.context import Context
     from pycompose.engine.config import ContainerConfig, DeviceRate, Limits, LogConfig
-    from pycompose.model import DeviceRequest
-    from pycompose.networking.model import NetworkState
+    from pycompose.model import DeviceRequest, Logging
     from pycompose.policy.health import HealthSpec
     from pycompose.policy.observed import ObservedContainer
 
-BRIDGE = "bridge"
 NEVER = "0001-01-01T00:00:00Z"
+# What Docker gives a container that says nothing, and leaves out.
+GRACE_S = 10.0
 _NS = 1_000_000_000
 
 Json = dict[str, Any]
@@ -69,16 +70,24 @@ def container(context: Context, text: str, *, size: bool = False) -> Json:
         "RestartCount": found.runtime.restarts,
         "Driver": "overlay",
         "Platform": "linux",
-        "AppArmorProfile": config.security.apparmor,
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": config.process.apparmor or ("unconfined" if has_apparmor() else ""),
         "ExecIDs": None,
         "HostConfig": _host_config(context, config, record),
         "GraphDriver": {
             "Name": "overlay",
-            "Data": {"LowerDir": ":".join(config.rootfs[0].lowers), "UpperDir": str(upper)},
+            "Data": {
+                "LowerDir": ":".join(config.rootfs[0].lowers),
+                # Nowhere else on the machine is it mounted (proc_pid_root(5)).
+                "MergedDir": f"/proc/{found.state.pid}/root" if found.running else "",
+                "UpperDir": str(upper),
+                "WorkDir": str(upper.with_name("work")),
+            },
         },
         "Mounts": _mounts(context, config),
         "Config": _config(config, record),
-        "NetworkSettings": _network_settings(context, found, record),
+        "NetworkSettings": network_settings(context, found, record, _exposed(record)),
     }
     if size:
         document["SizeRw"] = directory_bytes(directory / "rw")
@@ -151,10 +160,12 @@ def _config(config: ContainerConfig, record: ServiceRecord) -> Json:
         "Volumes": None,
         "WorkingDir": process.cwd,
         "Entrypoint": list(entrypoint or ()) or None,
+        "OnBuild": None,
         "Labels": shown_labels(config),
         "StopSignal": _signal_name(config.stop_signal),
-        "StopTimeout": round(config.stop_grace_s),
     }
+    if config.stop_grace_s != GRACE_S:
+        document["StopTimeout"] = round(config.stop_grace_s)
     if record.health is not None:
         document["Healthcheck"] = _healthcheck(record, record.health)
     return document
@@ -169,14 +180,17 @@ def _signal_name(number: int) -> str:
 
 def _healthcheck(record: ServiceRecord, spec: HealthSpec) -> Json:
     said = record.service.health.test if record.service.health else None
-    return {
+    document = {
         "Test": list(said or ("CMD", *spec.args)),
         "Interval": round(spec.interval_s * _NS),
         "Timeout": round(spec.timeout_s * _NS),
-        "StartPeriod": round(spec.start_period_s * _NS),
-        "StartInterval": round(spec.start_interval_s * _NS),
         "Retries": spec.retries,
     }
+    if spec.start_period_s:
+        document["StartPeriod"] = round(spec.start_period_s * _NS)
+    if spec.start_interval_s != DEFAULT_START_INTERVAL_S:
+        document["StartInterval"] = round(spec.start_interval_s * _NS)
+    return document
 
 
 def _exposed(record: ServiceRecord) -> list[str]:
@@ -185,7 +199,7 @@ def _exposed(record: ServiceRecord) -> list[str]:
     return list(dict.fromkeys(ports))
 
 
-def _log_options(log: LogConfig) -> Json:
+def _log_options(log: LogConfig, wanted: Logging) -> Json:
     """Return the options of the log driver that are in force, by Docker's names."""
     options = {
         "max-size": log.max_bytes or "",
@@ -199,6 +213,7 @@ def _log_options(log: LogConfig) -> Json:
             "syslog-format": log.format,
             "syslog-facility": log.facility,
         }
+    options |= {key: value for key, value in wanted.options.items() if key.startswith(("env", "labels"))}
     return {key: str(value) for key, value in options.items() if value != ""}
 
 
@@ -211,7 +226,7 @@ def _host_config(context: Context, config: ContainerConfig, record: ServiceRecor
         "ContainerIDFile": "",
         "LogConfig": {
             "Type": config.log.driver,
-            "Config": _log_options(config.log),
+            "Config": _log_options(config.log, service.logging),
         },
         "NetworkMode": service.network_mode or _first_network(record),
         "PortBindings": _bindings(record),
@@ -220,15 +235,20 @@ def _host_config(context: Context, config: ContainerConfig, record: ServiceRecor
             "MaximumRetryCount": restart.max_attempts or 0,
         },
         "AutoRemove": record.auto_remove,
+        "VolumeDriver": "",
+        "VolumesFrom": list(service.volumes_from) or None,
+        "ConsoleSize": [0, 0],
         "CapAdd": _capabilities(service.cap_add),
         "CapDrop": _capabilities(service.cap_drop),
         "CgroupnsMode": config.namespaces.cgroup,
-        "Dns": list(service.dns),
-        "DnsOptions": list(service.dns_opt),
-        "DnsSearch": list(service.dns_search),
-        "ExtraHosts": [f"{host}:{address}" for host, address in service.extra_hosts],
+        "Dns": list(service.dns) or None,
+        "DnsOptions": list(service.dns_opt) or None,
+        "DnsSearch": list(service.dns_search) or None,
+        "ExtraHosts": [f"{host}:{address}" for host, address in service.extra_hosts] or None,
         "GroupAdd": list(service.group_add) or None,
         "IpcMode": config.namespaces.ipc,
+        "Cgroup": "",
+        "Links": None,
         "OomScoreAdj": config.process.oom_score_adj,
         "PidMode": "" if config.namespaces.pid == "private" else config.namespaces.pid,
         "Privileged": config.security.privileged,
@@ -239,21 +259,23 @@ def _host_config(context: Context, config: ContainerConfig, record: ServiceRecor
         "UTSMode": "" if config.namespaces.uts == "private" else config.namespaces.uts,
         "UsernsMode": service.userns_mode,
         "ShmSize": config.shm_bytes,
-        "Sysctls": config.sysctls,
         "Runtime": "pycompose",
         "Isolation": "",
-        "Init": config.process.init,
         "Devices": [
             {"PathOnHost": d.source, "PathInContainer": d.target, "CgroupPermissions": d.permissions}
             for d in service.devices
-        ],
+        ]
+        or None,
         "DeviceCgroupRules": list(config.device_cgroup_rules) or None,
         "DeviceRequests": [_request(one) for one in service.device_requests] or None,
-        "Ulimits": [{"Name": r.name, "Soft": r.soft, "Hard": r.hard} for r in config.process.rlimits],
+        "Ulimits": [{"Name": r.name, "Soft": r.soft, "Hard": r.hard} for r in config.process.rlimits] or None,
         **_limits(limits),
         "MaskedPaths": list(masked),
         "ReadonlyPaths": list(read_only),
         "CgroupParent": config.cgroup_parent or context.paths.cgroup_parent,
+        **({"Sysctls": config.sysctls} if config.sysctls else {}),
+        **({"Init": True} if config.process.init else {}),
+        **({"Annotations": config.annotations} if config.annotations else {}),
     }
 
 
@@ -262,7 +284,7 @@ def _binds(context: Context, config: ContainerConfig, record: ServiceRecord) -> 
     root = f"{context.paths.volumes}/"
     found = []
     for mount in config.mounts:
-        source = mount.source
+        source = source_of(context.paths, config.id, mount)
         if source.startswith(root):
             source = source.removeprefix(root).split("/", 1)[0]
         if source and source not in record.anonymous_volumes:
@@ -293,6 +315,8 @@ def _limits(limits: Limits) -> Json:
         "NanoCpus": round((limits.cpus or 0) * _NS),
         "CpuPeriod": limits.cpu_period_us or 0,
         "CpuQuota": limits.cpu_quota_us or 0,
+        "CpuRealtimePeriod": limits.cpu_rt_period_us or 0,
+        "CpuRealtimeRuntime": limits.cpu_rt_runtime_us or 0,
         "CpusetCpus": limits.cpuset or "",
         "CpusetMems": limits.cpuset_mems or "",
         "BlkioWeight": limits.blkio_weight or 0,
@@ -306,11 +330,16 @@ def _limits(limits: Limits) -> Json:
         "MemorySwappiness": limits.memory_swappiness,
         "OomKillDisable": limits.oom_kill_disable,
         "PidsLimit": limits.pids,
+        # Of Windows containers.
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "IOMaximumIOps": 0,
+        "IOMaximumBandwidth": 0,
     }
 
 
-def _rates(found: Iterable[DeviceRate], number: str = "Rate") -> list[Json]:
-    return [{"Path": item.path, number: item.rate} for item in found]
+def _rates(found: Iterable[DeviceRate], number: str = "Rate") -> list[Json] | None:
+    return [{"Path": item.path, number: item.rate} for item in found] or None
 
 
 def _first_network(record: ServiceRecord) -> str:
@@ -338,7 +367,7 @@ def _mounts(context: Context, config: ContainerConfig) -> list[Json]:
         entry: Json = {"Type": kind}
         if kind == "volume":
             entry |= {"Name": mount.source.removeprefix(root).split("/", 1)[0]}
-        entry |= {"Source": mount.source, "Destination": mount.target}
+        entry |= {"Source": source_of(context.paths, config.id, mount), "Destination": mount.target}
         if kind == "volume":
             entry |= {"Driver": "local"}
         entry |= {
@@ -348,61 +377,3 @@ def _mounts(context: Context, config: ContainerConfig) -> list[Json]:
         }
         found.append(entry)
     return found
-
-
-def _network_settings(context: Context, found: ObservedContainer, record: ServiceRecord) -> Json:
-    ports: dict[str, list[Json] | None] = dict.fromkeys(_exposed(record))
-    running = found.state.status in (Status.RUNNING, Status.PAUSED)
-    for port in found.runtime.ports if running else ():
-        key = f"{port.target}/{port.protocol}"
-        entry = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
-        ports[key] = [*(ports.get(key) or []), entry]
-    endpoints = {e.network: e for e in found.runtime.endpoints} if running else {}
-    networks = {}
-    with_state = _network_states(context)
-    for endpoint in record.service.networks:
-        name = record.networks[endpoint.network].name
-        networks[name] = _endpoint(
-            endpoints.get(name),
-            with_state.get(name),
-            (found.name, record.service.name, *endpoint.aliases),
-        )
-    # Docker repeats the endpoint of its default network here; scripts ask for .NetworkSettings.IPAddress.
-    default = networks.get(BRIDGE) or _endpoint(None, None, ())
-    return {
-        **{key: value for key, value in default.items() if key not in ("Aliases", "DNSNames", "NetworkID")},
-        "SandboxID": found.id,
-        "SandboxKey": str(context.paths.netns(found.id)) if running else "",
-        "Ports": ports if running else {},
-        "Networks": networks,
-    }
-
-
-def _network_states(context: Context) -> dict[str, NetworkState]:
-    networking = Networking(context.paths)
-    try:
-        return {state.name: state for state in networking.list_networks()}
-    finally:
-        networking.close()
-
-
-def _endpoint(live: EndpointRecord | None, state: NetworkState | None, aliases: Iterable[str]) -> Json:
-    now = live or EndpointRecord(network="")
-    return {
-        "Aliases": list(dict.fromkeys(aliases)),
-        "MacAddress": now.mac,
-        "NetworkID": state.id if state else "",
-        "EndpointID": "",
-        "Gateway": state.gateway if state and live else "",
-        "IPAddress": now.ip,
-        "IPPrefixLen": prefix_length(state.subnet) if state and now.ip else 0,
-        "IPv6Gateway": state.gateway6 if state and now.ip6 else "",
-        "GlobalIPv6Address": now.ip6,
-        "GlobalIPv6PrefixLen": prefix_length(state.subnet6) if state and now.ip6 else 0,
-        "DNSNames": list(now.names),
-    }
-
-
-def prefix_length(subnet: str) -> int:
-    """Return the length of a subnet's prefix, 0 for ""."""
-    return ipaddress.ip_network(subnet).prefixlen if subnet else 0

@@ -3,144 +3,109 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pycompose.client import kept_networks
-from pycompose.engine.dataclass import dataclass, field, replace
-from pycompose.engine.errors import AlreadyExists, NetworkError
+from pycompose.engine.errors import NetworkError, PycomposeError
+from pycompose.engine.paths import BUILDS
 from pycompose.labels import PROJECT
-from pycompose.machine.rows import NetworkRow, PruneResult, filtered, in_the_making, matches_labels
+from pycompose.machine.predefined_networks import users_of_modes, with_predefined
+from pycompose.machine.rows import (
+    NetworkRow,
+    PruneResult,
+    filtered,
+    in_the_making,
+    is_true,
+    matches,
+    matches_labels,
+)
 from pycompose.networking.api import Networking
-from pycompose.networking.model import NetworkSpec, NetworkState, Pool, check_name
-from pycompose.state.abandoned import clear_abandoned
+from pycompose.networking.model import PREDEFINED, NetworkState
 from pycompose.state.ownership import is_held
 from pycompose.state.snapshot import claims
 from pycompose.state.users import network_users
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from pycompose.client.context import Context
     from pycompose.engine.paths import StatePaths
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkRequest:
-    """What `network create` is asked for; `subnets`, `gateways` and `ranges` belong together by family."""
-
-    name: str
-    driver: str = "bridge"
-    subnets: tuple[str, ...] = ()
-    gateways: tuple[str, ...] = ()
-    ranges: tuple[str, ...] = ()
-    internal: bool = False
-    ipv6: bool = False
-    options: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-
-
-def create(context: Context, request: NetworkRequest) -> str:
-    """Make a network, return its id. Raises AlreadyExists, NetworkError, AddressesExhausted."""
-    spec = network_spec(request)
+def states(context: Context) -> list[NetworkState]:
+    """Return all networks by name, those that are always there included, without those of builds."""
+    kept_networks.restore_all(context.paths)
     with contextlib.closing(Networking(context.paths)) as networking:
-        kept_networks.restore(context.paths, request.name)
-        if networking.inspect(request.name) is not None:
-            raise AlreadyExists(f"network {request.name}: already exists", hint="see: pycompose network ls")
-        state = networking.ensure_network(spec)
-    kept_networks.keep(context.paths, _as_made(spec, state))
-    return state.id
-
-
-def network_spec(request: NetworkRequest) -> NetworkSpec:
-    """Return the network that is asked for, with one pool of addresses per family. Raises NetworkError for its name."""
-    families: dict[str, dict[str, str]] = {}
-    for key, values in (
-        ("subnet", request.subnets),
-        ("gateway", request.gateways),
-        ("ip_range", request.ranges),
-    ):
-        for value in values:
-            families.setdefault("6" if ":" in value else "4", {})[key] = value
-    return NetworkSpec(
-        name=check_name(request.name),
-        project="",
-        driver=request.driver,
-        internal=request.internal,
-        enable_ipv6=request.ipv6,
-        pools=tuple(
-            Pool(
-                subnet=found.get("subnet", ""),
-                gateway=found.get("gateway", ""),
-                ip_range=found.get("ip_range", ""),
-            )
-            for found in families.values()
-        ),
-        options=request.options,
-        labels=request.labels,
-    )
-
-
-def _as_made(spec: NetworkSpec, state: NetworkState) -> NetworkSpec:
-    """Return what makes the network again with the same subnets."""
-    pools = [
-        Pool(subnet=subnet, gateway=gateway, ip_range=ip_range)
-        for subnet, gateway, ip_range in (
-            (state.subnet, state.gateway, state.ip_range),
-            (state.subnet6, state.gateway6, state.ip_range6),
-        )
-        if subnet
-    ]
-    return replace(spec, pools=tuple(pools))
+        made = [state for state in networking.list_networks() if not state.project.startswith(BUILDS)]
+    return with_predefined(context.paths, made)
 
 
 def rows(context: Context, filters: Iterable[str] = ()) -> list[NetworkRow]:
-    """Return the networks by name; `filters` are dangling=BOOL, driver=X, id=HEX, label=KEY[=VALUE], name=TEXT."""
-    kept_networks.restore_all(context.paths)
-    users = network_users(context.paths)
-    with contextlib.closing(Networking(context.paths)) as networking:
-        found = [
-            NetworkRow(
-                name=state.name,
-                id=state.id,
-                driver=state.driver,
-                labels=state.labels,
-                users=tuple(container.name for container in users.get(state.name, ())),
-                created_ns=state.created_ns,
-                internal=state.internal,
-                ipv6=bool(state.subnet6),
-            )
-            for state in networking.list_networks()
-        ]
-    tests: dict[str, Callable[[NetworkRow, str], bool]] = {
-        "driver": lambda row, value: row.driver == value,
-        "id": lambda row, value: row.id.startswith(value),
-    }
-    return filtered(found, filters, tests)
+    """Return the networks by name; `filters` are those of docker: FILTERS has them. Raises PycomposeError."""
+    users = network_users(context.paths) | users_of_modes(context.paths)
+    found = [
+        NetworkRow(
+            name=state.name,
+            id=state.id,
+            driver=state.driver,
+            labels=state.labels,
+            users=tuple(container.name for container in users.get(state.name, ())),
+            created_ns=state.created_ns,
+            internal=state.internal,
+            ipv6=bool(state.subnet6),
+        )
+        for state in states(context)
+    ]
+    return filtered(found, filters, FILTERS)
+
+
+FILTERS: dict[str, Callable[[NetworkRow, str], bool]] = {
+    "dangling": lambda row, value: (
+        is_true("dangling", value) == (not row.users and row.name not in PREDEFINED)
+    ),
+    "driver": lambda row, value: row.driver == value,
+    "id": lambda row, value: matches("id", value, row.id),
+    "scope": lambda _row, value: value == "local",
+    "type": lambda row, value: ("builtin" if row.name in PREDEFINED else "custom") == _type(value),
+}
+
+
+def _type(value: str) -> str:
+    if value not in ("builtin", "custom"):
+        raise PycomposeError(f"--filter type={value}: cannot be used", hint="known: builtin, custom")
+    return value
 
 
 def find(context: Context, text: str) -> NetworkState:
     """Return the network of this name or id prefix. Raises NetworkError."""
-    kept_networks.restore_all(context.paths)
-    with contextlib.closing(Networking(context.paths)) as networking:
-        states = networking.list_networks()
-    found = [s for s in states if s.name == text] or [s for s in states if text and s.id.startswith(text)]
+    states_ = states(context)
+    found = [s for s in states_ if s.name == text] or [s for s in states_ if text and s.id.startswith(text)]
     if len(found) != 1:
-        reason = "several ids begin so" if found else "no such network"
+        reason = "several ids begin so" if found else "not found"
         raise NetworkError(f"network {text}: {reason}", hint="see: pycompose network ls")
     return found[0]
 
 
 def remove(context: Context, text: str, *, force: bool = False) -> str:
-    """Remove a network, return its name. Raises NetworkError while a container refers to it, or when there is none."""
+    """Remove a network, return its name, "" when there was none and `force` makes that no error.
+
+    Raises NetworkError while a container refers to it, or when there is none.
+    """
     try:
         state = find(context, text)
     except NetworkError:
         if force:
-            return text
+            return ""
         raise
-    if users := network_users(context.paths).get(state.name):
+    if state.name in PREDEFINED:
+        raise NetworkError(f"network {state.name}: is a pre-defined network and cannot be removed")
+    if made := [other.name for other in states(context) if other.config_from == state.name]:
+        raise NetworkError(f"network {state.name}: configuration network is in use by {', '.join(made)}")
+    # As Docker: one that doesn't run isn't there (its next start fails, and says so).
+    if users := [c for c in network_users(context.paths).get(state.name, ()) if c.running]:
         names = ", ".join(container.name for container in users)
-        raise NetworkError(f"network {state.name}: in use by {names}", hint="remove the containers first")
+        raise NetworkError(f"network {state.name}: in use by {names}", hint="stop the containers first")
     _remove(context.paths, state.name)
     return state.name
 
@@ -158,13 +123,27 @@ def _remove(paths: StatePaths, name: str) -> None:
             networking.remove_firewall(project)
 
 
-def prune(context: Context, *, labels: Iterable[str] = ()) -> PruneResult:
-    """Remove the networks that no container refers to, running or not."""
-    wanted = list(labels)
-    removed = [] if wanted else clear_abandoned(context.paths)
+def prune(
+    context: Context, *, labels: Iterable[str] = (), without: Iterable[str] = (), before_ns: int = 0
+) -> PruneResult:
+    """Remove the networks that no container refers to, running or not.
+
+    Only those with `labels`, none with a label of `without`, and only what was made before a moment unless it is 0.
+    """
+    wanted, spared = list(labels), list(without)
+    # Half of what `network create` would import.
+    from pycompose.build.cleanup import clear_dead  # noqa: PLC0415
+    from pycompose.state.abandoned import clear_abandoned  # noqa: PLC0415
+
+    removed = [] if wanted or spared or before_ns else clear_abandoned(context.paths)
+    clear_dead(context.paths)
     for row in rows(context):
         project = row.labels.get(PROJECT, "")
-        if row.users or in_the_making(context.paths, project, row.created_ns):
+        if row.users or row.name in PREDEFINED or in_the_making(context.paths, project, row.created_ns):
+            continue
+        if before_ns and row.created_ns >= before_ns:
+            continue
+        if any(matches_labels(row.labels, label) for label in spared):
             continue
         if all(matches_labels(row.labels, label) for label in wanted):
             with contextlib.suppress(NetworkError):  # somebody has just connected

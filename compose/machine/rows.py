@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import re
 import time
 from typing import TYPE_CHECKING, TypeVar
 
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import PycomposeError
+from pycompose.engine.linux.trees import files_below
 from pycompose.state.ownership import is_held
 
 if TYPE_CHECKING:
@@ -48,9 +48,10 @@ class NetworkRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneResult:
-    """What was removed, by name, and the bytes that freed."""
+    """What was removed, by name and (containers) id, and the bytes that freed."""
 
     names: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
     freed_bytes: int = 0
 
 
@@ -58,22 +59,45 @@ R = TypeVar("R", VolumeRow, NetworkRow)
 
 
 def filtered(rows: list[R], filters: Iterable[str], more: Mapping[str, Callable[[R, str], bool]]) -> list[R]:
-    """Return the rows that pass all KEY=VALUE filters: dangling, label, name, `more`. Raises PycomposeError."""
+    """Return the rows that pass KEY=VALUE filters: dangling, label, name, `more`. Raises PycomposeError.
+
+    As docker has it: all labels have to be there, of another key one of its values, and names are regular expressions.
+    """
     tests: dict[str, Callable[[R, str], bool]] = {
-        "dangling": lambda row, value: bool(row.users) != (value.lower() in ("true", "1")),
+        "dangling": lambda row, value: is_true("dangling", value) != bool(row.users),
         "label": lambda row, value: matches_labels(row.labels, value),
-        "name": lambda row, value: value in row.name,
+        "name": lambda row, value: matches("name", value, row.name),
         **more,
     }
+    wanted: dict[str, list[str]] = {}
     for text in filters:
         key, equals, value = text.partition("=")
-        test = tests.get(key)
-        if test is None or not equals:
+        if key not in tests or not equals:
             raise PycomposeError(
                 f"--filter {text}: cannot be used", hint=f"known: {', '.join(sorted(tests))}"
             )
-        rows = [row for row in rows if test(row, value)]
+        wanted.setdefault(key, []).append(value)
+    for key, values in wanted.items():
+        enough = all if key == "label" else any
+        rows = [row for row in rows if enough(tests[key](row, value) for value in values)]
     return rows
+
+
+def is_true(key: str, value: str) -> bool:
+    """Return the truth that a filter asks for. Raises PycomposeError."""
+    if value not in ("true", "1", "false", "0"):
+        raise PycomposeError(
+            f"--filter {key}={value}: cannot be used", hint='it is "true" (or 1), or "false" (or 0)'
+        )
+    return value in ("true", "1")
+
+
+def matches(key: str, value: str, text: str) -> bool:
+    """Tell whether the regular expression of a filter is found in `text`. Raises PycomposeError."""
+    try:
+        return re.search(value, text) is not None
+    except re.error as exc:
+        raise PycomposeError(f"--filter {key}={value}: not a regular expression: {exc}") from exc
 
 
 def matches_labels(labels: Mapping[str, str], wanted: str) -> bool:
@@ -90,13 +114,4 @@ def in_the_making(paths: StatePaths, project: str, created_ns: int) -> bool:
 
 def directory_bytes(path: Path) -> int:
     """Return how much the files below a directory take on disk; links aren't followed."""
-    total = 0
-    seen: set[int] = set()
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with contextlib.suppress(OSError):
-                status = os.lstat(os.path.join(folder, name))
-                if status.st_ino not in seen:
-                    seen.add(status.st_ino)
-                    total += status.st_blocks * 512
-    return total
+    return sum({status.st_ino: status.st_blocks for status in files_below(path)}.values()) * 512

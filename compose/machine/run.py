@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 from pycompose.client.sessions import start_oneoff
 from pycompose.client.supervisor import prepare
 from pycompose.engine.dataclass import replace
-from pycompose.engine.errors import PycomposeError
+from pycompose.engine.errors import NoSuchContainer, PycomposeError
 from pycompose.events import Event, Phase
 from pycompose.ipc.requests import RunRequest
 from pycompose.state.snapshot import STANDALONE
@@ -29,6 +29,11 @@ def run(context: Context, options: ContainerRunOptions) -> Session:
     Its warnings go to the sink. Without a start, or detached, the session only has the container's id.
     """
     prepare(context, STANDALONE)
+    return make(context, options)
+
+
+def make(context: Context, options: ContainerRunOptions) -> Session:
+    """Do as `run`, with no supervisor started ahead: for who runs on, and may find out that the image is missing."""
     # While the supervisor starts.
     from pycompose.client.ready_images import ready_images  # noqa: PLC0415
     from pycompose.machine import run_project  # noqa: PLC0415
@@ -37,6 +42,8 @@ def run(context: Context, options: ContainerRunOptions) -> Session:
         options, context.environment, lambda name: _network(context, name)
     )
     (service,) = project.services.values()
+    for link in options.keys.get("external_links") or ():
+        _check_link(context, link)
     for text in run_project.ineffective_flags(service, loaded):
         context.sink(Event(subject="", text=text, phase=Phase.WARNING))
     with _naming_container(service.name):
@@ -68,6 +75,17 @@ def _network(context: Context, text: str) -> str:
     return networks.find(context, text).name
 
 
+def _check_link(context: Context, link: str) -> None:
+    """Raise PycomposeError for a link to nobody."""
+    from pycompose.machine import containers  # noqa: PLC0415 - for those who link
+
+    name = link.partition(":")[0]
+    try:
+        containers.find(context, name)
+    except NoSuchContainer as exc:
+        raise PycomposeError(f"--link {link}: could not get container for {name}: there is none") from exc
+
+
 @contextlib.contextmanager
 def _naming_container(name: str) -> Iterator[None]:
     """Say "container" in errors about the service that stands for it."""
@@ -75,6 +93,10 @@ def _naming_container(name: str) -> Iterator[None]:
         yield
     except PycomposeError as exc:
         exc.message = exc.message.replace(f"service {name}: ", f"container {name}: ")
+        if "no command: " in exc.message:
+            exc.message = exc.message.replace("neither the service nor image", "image")
+            exc.message = exc.message.replace(" has one", " has none, and none is given")
+            exc.hint = "name one behind the image"
         raise
 
 

@@ -15,13 +15,14 @@ from pycompose.config.load import load_tree
 from pycompose.config.options import LoadOptions
 from pycompose.config.runnable import check_container
 from pycompose.config.seccomp_profiles import embed_profiles
-from pycompose.config.syntax.mounts import parse_volume
 from pycompose.config.tree import Map, Seq
 from pycompose.engine.cgroups.limits import check
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import CgroupError, PycomposeError
 from pycompose.errors import ConfigError, ConfigErrors
+from pycompose.machine.names import check_container_name
 from pycompose.machine.run_flags import FLAGS, REPEATED, Flag
+from pycompose.machine.run_mounts import volumes_of
 from pycompose.model import Port, Restart
 from pycompose.state.snapshot import STANDALONE
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from pycompose.model import Project, Service
 
 BRIDGE = "bridge"
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
 PREFIX = "services.container."
 
 _FIRST = (
@@ -103,23 +103,14 @@ def publish_exposed(service: Service, image: Image) -> Service:
 
 
 def _check(options: ContainerRunOptions) -> None:
-    if options.name and not NAME.match(options.name):
-        raise PycomposeError(
-            f"--name {options.name}: not a container name",
-            hint="at least two letters, digits, _ . and -, starting with a letter or digit",
-        )
+    if options.name:
+        check_container_name(f"--name {options.name}", options.name)
     if options.remove and options.restart is not None and options.restart["kind"] != "no":
         raise PycomposeError("--restart and --rm: cannot be combined")
 
 
 def _check_service(service: Service) -> None:
     """Raise PycomposeError for what the loader lets through, and would be found with the container half made."""
-    for volume in service.volumes:
-        if not volume.target.startswith("/"):
-            raise PycomposeError(
-                f"--volume or --mount: target {volume.target!r} is not an absolute path",
-                hint="for example -v data:/var/lib/data",
-            )
     for entry in service.tmpfs:
         if not entry.startswith("/"):
             raise PycomposeError(f"--tmpfs {entry}: not an absolute path", hint="for example --tmpfs /run")
@@ -156,7 +147,7 @@ def _tree(options: ContainerRunOptions, network: Callable[[str], str]) -> dict[s
     if options.command:
         service["command"] = list(options.command)
     if options.entrypoint is not None:
-        service["entrypoint"] = [options.entrypoint] if options.entrypoint else []
+        service["entrypoint"] = list(options.entrypoint)
     if options.env_files:
         service["env_file"] = [{"path": file, "format": "raw"} for file in options.env_files]
     if options.ulimits:
@@ -165,7 +156,7 @@ def _tree(options: ContainerRunOptions, network: Callable[[str], str]) -> dict[s
         service["gpus"] = "all" if options.gpus == "all" else [_gpu(options.gpus)]
     if service.get("volumes_from"):
         service["volumes_from"] = [f"container:{entry}" for entry in service["volumes_from"]]
-    volumes = [_volume(text) for text in options.volumes] + [parse_mount(text) for text in options.mounts]
+    volumes = volumes_of(options)
     if volumes:
         service["volumes"] = volumes
     named = {v["source"] for v in volumes if v["type"] == "volume" and v.get("source")}
@@ -240,80 +231,6 @@ def _gpu(text: str) -> dict[str, Any]:
     return request
 
 
-# ---------------------------------------------------------------------- mounts
-
-
-def _volume(text: str) -> dict[str, Any]:
-    try:
-        return parse_volume(text)
-    except ValueError as exc:
-        raise PycomposeError(f"--volume {text}: {exc}", hint="SOURCE:TARGET[:ro]") from None
-
-
-# Key of `--mount` → path in the long form of a volume (docker/cli opts/mount.go).
-_MOUNT_KEYS = {
-    "type": ("type",),
-    "source": ("source",),
-    "src": ("source",),
-    "target": ("target",),
-    "destination": ("target",),
-    "dst": ("target",),
-    "readonly": ("read_only",),
-    "ro": ("read_only",),
-    "bind-propagation": ("bind", "propagation"),
-    "bind-recursive": ("bind", "recursive"),
-    "bind-create-src": ("bind", "create_host_path"),
-    "volume-nocopy": ("volume", "nocopy"),
-    "volume-subpath": ("volume", "subpath"),
-    "image-subpath": ("image", "subpath"),
-    "tmpfs-size": ("tmpfs", "size"),
-    "tmpfs-mode": ("tmpfs", "mode"),
-}
-_MOUNT_SWITCHES = frozenset({"readonly", "ro", "volume-nocopy", "bind-create-src"})
-_TRUE = frozenset({"", "1", "true"})
-
-
-def parse_mount(text: str) -> dict[str, Any]:
-    """Return the long form of `type=bind,source=/a,target=/b,readonly`. Raises PycomposeError."""
-    mount: dict[str, Any] = {"type": "volume"}
-    for part in next(csv.reader([text])):
-        key, equals, value = part.partition("=")
-        path = _MOUNT_KEYS.get(key.lower())
-        if path is None:
-            raise PycomposeError(
-                f"--mount {text}: unknown key {key!r}", hint=f"known: {', '.join(sorted(_MOUNT_KEYS))}"
-            )
-        if not equals and key.lower() not in _MOUNT_SWITCHES:
-            raise PycomposeError(f"--mount {text}: {key} needs a value")
-        node = mount
-        for outer in path[:-1]:
-            node = node.setdefault(outer, {})
-        node[path[-1]] = _mount_value(text, key.lower(), value)
-    if not mount.get("target"):
-        raise PycomposeError(f"--mount {text}: no target", hint="add target=/PATH")
-    if mount["type"] not in ("bind", "volume", "tmpfs", "image"):
-        raise PycomposeError(
-            f"--mount {text}: unknown type {mount['type']!r}", hint="known: bind, volume, tmpfs, image"
-        )
-    if mount["type"] == "bind":
-        if not mount.get("source"):
-            raise PycomposeError(f"--mount {text}: a bind needs a source", hint="add source=/PATH")
-        # What -v makes, --mount wants to be there.
-        mount.setdefault("bind", {}).setdefault("create_host_path", False)
-    return mount
-
-
-def _mount_value(text: str, key: str, value: str) -> Any:
-    if key in _MOUNT_SWITCHES:
-        return value.lower() in _TRUE
-    if key != "tmpfs-mode":
-        return value
-    try:
-        return int(value, 8)
-    except ValueError:
-        raise PycomposeError(f"--mount {text}: tmpfs-mode is no octal number") from None
-
-
 # ---------------------------------------------------------------------- networks
 
 
@@ -332,6 +249,8 @@ def _add_networks(
     if options.aliases:
         wanted[0][1].setdefault("aliases", []).extend(options.aliases)
     wanted[0][1].update({key: value for key, value in details.items() if value})
+    if len(wanted) > 1:  # the first is what the mode names, whatever its letters
+        wanted[0][1]["priority"] = 1
     root["networks"], service["networks"] = {}, {}
     for text, endpoint in wanted:
         default = text in ("default", BRIDGE)
@@ -358,10 +277,12 @@ def _parse_network(text: str) -> tuple[str, dict[str, Any]]:
         key, _, value = part.partition("=")
         if key == "name":
             name = value
+        elif key == "driver-opt":
+            option, _, setting = value.partition("=")
+            endpoint.setdefault("driver_opts", {})[option] = setting
         elif key not in _NETWORK_KEYS:
-            raise PycomposeError(
-                f"--network {text}: unknown key {key!r}", hint=f"known: name, {', '.join(_NETWORK_KEYS)}"
-            )
+            known = f"known: name, driver-opt, {', '.join(_NETWORK_KEYS)}"
+            raise PycomposeError(f"--network {text}: unknown key {key!r}", hint=known)
         elif key in ("alias", "link-local-ip"):
             endpoint.setdefault(_NETWORK_KEYS[key], []).append(value)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import VolumeError, VolumeInUse
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 def create(context: Context, name: str, driver: str, options: dict[str, str], labels: dict[str, str]) -> str:
     """Make a volume, return its name; "" makes an anonymous one, one that exists is fine. Raises VolumeError."""
     if not name:
-        name, labels = secrets.token_hex(32), {**labels, ANONYMOUS: ""}
+        name, labels = os.urandom(32).hex(), {**labels, ANONYMOUS: ""}
+    if len(name) == 1:
+        raise VolumeError(
+            f"volume {name}: create: the name is too short",
+            hint="a single letter is taken for a Windows drive in `-v x:/data`; two are a name",
+        )
     spec = VolumeSpec(name=name, driver=driver, options=options, labels=labels)
     return VolumeStore(context.paths).ensure(spec).name
 
@@ -71,17 +76,25 @@ def remove(context: Context, name: str, *, force: bool = False) -> None:
     store.remove(name)
 
 
-def prune(context: Context, *, everything: bool, labels: Iterable[str] = ()) -> PruneResult:
-    """Remove anonymous volumes that no container refers to, with `everything` named ones too."""
+def prune(
+    context: Context, *, everything: bool, labels: Iterable[str] = (), without: Iterable[str] = ()
+) -> PruneResult:
+    """Remove anonymous volumes that no container refers to, with `everything` named ones too.
+
+    Only those with `labels`, and not those with a label of `without`.
+    """
     store = VolumeStore(context.paths)
     store.sweep()
     users = volume_users(context.paths)
     removed, freed = [], 0
-    wanted = list(labels)
+    wanted, spared = list(labels), list(without)
     for volume in store.all():
-        if volume.name in users or not (everything or volume.anonymous):
+        # What options name is data that lies elsewhere: docker spares such volumes, too.
+        if volume.name in users or volume.options or not (everything or volume.anonymous):
             continue
         if in_the_making(context.paths, volume.labels.get(PROJECT, ""), volume.created_ns):
+            continue
+        if any(matches_labels(volume.labels, label) for label in spared):
             continue
         if all(matches_labels(volume.labels, label) for label in wanted):
             size = directory_bytes(store.data(volume.name))

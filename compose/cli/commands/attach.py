@@ -8,6 +8,7 @@ import click
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import detach_keys_option, dry_run_option, service_argument
 from pycompose.client.options import AttachOptions
+from pycompose.engine.errors import PycomposeError
 
 
 @click.command(help="Attach standard input, output and error to a service's running container.")
@@ -32,6 +33,8 @@ def command(
     from pycompose.cli.display.terminal import DETACHED, FORWARDED, Interaction  # noqa: PLC0415
     from pycompose.client import sessions  # noqa: PLC0415 - --help doesn't need it
 
+    if invocation.dry_run:
+        raise PycomposeError("attach is not supported in dry-run mode")
     session = sessions.attach(
         invocation.context(),
         invocation.name(),

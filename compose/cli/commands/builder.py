@@ -85,6 +85,6 @@ def prune(
     ):
         return
     done = builds.prune_cache(context, everything=everything, filters=filters, keep_bytes=keep_bytes)
-    if done.records or done.mounts:
-        print("Deleted build cache objects:", *done.records, *done.mounts, "", sep="\n")
+    if done.records or done.folders:
+        print("Deleted build cache objects:", *done.records, *done.folders, "", sep="\n")
     print(f"Total reclaimed space: {humanize.size(done.size_bytes)}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from pycompose.cli.completing import CLASSES
+from pycompose.cli.completion import COMPLETES
 
 PROGRAM = "pycompose"
-VARIABLE = "_PYCOMPOSE_COMPLETE"
 _INSTALL = {
     "bash": "pycompose completion bash > ~/.local/share/bash-completion/completions/pycompose",
     "zsh": 'pycompose completion zsh > "${fpath[1]}/_pycompose"',
@@ -21,6 +21,4 @@ _INSTALL = {
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
     """Print the script; names of services are asked for live."""
-    kind = get_completion_class(shell)
-    assert kind is not None  # noqa: S101 - click knows all three
-    click.echo(kind(ctx.find_root().command, {}, PROGRAM, VARIABLE).source())
+    click.echo(CLASSES[shell](ctx.find_root().command, {}, PROGRAM, COMPLETES).source())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,13 +21,25 @@ if TYPE_CHECKING:
 Lister = Callable[["Loaded"], list[str]]
 
 
-def image_of(name: str, service: Mapping[str, Any], project: str) -> str:
+def image_of(name: str, service: Mapping[str, Any], loaded: Loaded) -> str:
     """Return the service's image; one that is built without a name gets Compose's."""
-    return str(service.get("image") or f"{project}-{name}")
+    return str(service.get("image") or f"{loaded.name}{loaded.separator}{name}")
 
 
 def _images(loaded: Loaded) -> list[str]:
-    return [image_of(name, service, loaded.name) for name, service in loaded.tree["services"].items()]
+    """Return the services' images, then those that they mount or that their hooks run in, each once."""
+    services = loaded.tree["services"]
+    own = [image_of(name, service, loaded) for name, service in services.items()]
+    more = [
+        str(image)
+        for service in services.values()
+        for image in (
+            *(mount.get("source") for mount in _image_mounts(service)),
+            *(hook.get("image") for hook in service.get("pre_start") or ()),
+        )
+        if image
+    ]
+    return [*own, *(image for image in dict.fromkeys(more) if image not in own)]
 
 
 def _profiles(loaded: Loaded) -> list[str]:
@@ -33,8 +47,24 @@ def _profiles(loaded: Loaded) -> list[str]:
     return sorted({profile for service in services for profile in service.get("profiles") or ()})
 
 
+def _services(loaded: Loaded) -> list[str]:
+    """Return the services, each after those that it depends on, else by name; so are those of a cycle."""
+    from graphlib import CycleError, TopologicalSorter  # noqa: PLC0415 - only for this list
+
+    services = loaded.tree["services"]
+    needs = {name: set(services[name].get("depends_on") or ()) & services.keys() for name in sorted(services)}
+    sorter = TopologicalSorter(needs)
+    with contextlib.suppress(CycleError):  # --no-consistency lets it through
+        sorter.prepare()
+    found: list[str] = []
+    while sorter.is_active() and (wave := sorted(sorter.get_ready())):
+        found += wave
+        sorter.done(*wave)
+    return [*found, *(name for name in needs if name not in found)]
+
+
 LISTS: dict[str, Lister] = {
-    "services": lambda loaded: sorted(loaded.tree["services"]),
+    "services": _services,
     "volumes": lambda loaded: sorted(loaded.tree.get("volumes") or ()),
     "networks": lambda loaded: sorted(loaded.tree.get("networks") or ()),
     "models": lambda loaded: sorted(
@@ -50,16 +80,14 @@ LISTS: dict[str, Lister] = {
 WHOLE = frozenset({"services", "volumes", "networks", "models", "profiles", "environment", "variables"})
 
 
-def hashes(loaded: Loaded, wanted: str, *, interpolated: bool, resolve_env: bool) -> list[str]:
-    """Return "service hash" lines for `*` or a comma-separated list; `resolve_env` reads their env files first.
+def hashes(loaded: Loaded, wanted: str, *, interpolated: bool) -> list[str]:
+    """Return "service hash" lines for `*` or a comma-separated list; of env files the names count, not the content.
 
-    Raises UnknownService, ConfigError for an env file, and SchemaError for what isn't valid without interpolation.
+    Raises UnknownService, and SchemaError for what isn't valid without interpolation.
     """
-    from pycompose.config.envfiles import fold_environment  # noqa: PLC0415 - only for this list
     from pycompose.config.hashing import service_hash  # noqa: PLC0415 - only for this list
     from pycompose.config.marshal import marshal  # noqa: PLC0415
     from pycompose.config.select import split_by_profiles  # noqa: PLC0415
-    from pycompose.config.tree import Map  # noqa: PLC0415
 
     if interpolated:
         services = loaded.tree["services"]
@@ -69,9 +97,6 @@ def hashes(loaded: Loaded, wanted: str, *, interpolated: bool, resolve_env: bool
     for name in names:
         if name not in services:
             raise unknown_service(name, services)
-    if interpolated and resolve_env:
-        chosen = Map({name: services[name] for name in names})
-        fold_environment(Map({"services": chosen}), loaded.environment, loaded.directory)
     return [f"{name} {service_hash(services[name])}" for name in names]
 
 
@@ -87,13 +112,19 @@ def texts(node: Any) -> Iterator[str]:
             yield from texts(value)
 
 
-def variables(tree: Any) -> str:
-    """Return the table of the variables that an uninterpolated tree uses, each once."""
-    from pycompose.config.syntax.template import Variable  # noqa: PLC0415 - only for this list
+def variables(tree: Any, how: str = "yaml") -> str:
+    """Return the table of the variables that an uninterpolated tree uses, each once; with "json" as an object."""
+    from pycompose.config.syntax.template import TemplateError, Variable  # noqa: PLC0415 - only for this list
     from pycompose.config.syntax.template import variables as used  # noqa: PLC0415
 
     found: dict[str, Variable] = {}
-    for one in (one for text in texts(tree) for one in used(text)):
+
+    def all_used() -> Iterator[Variable]:
+        for text in texts(tree):
+            with contextlib.suppress(TemplateError):  # as in Compose: a list, not a check
+                yield from used(text)
+
+    for one in all_used():
         known = found.get(one.name, one)
         found[one.name] = Variable(
             one.name,
@@ -101,6 +132,17 @@ def variables(tree: Any) -> str:
             known.default or one.default,
             known.alternate or one.alternate,
         )
+    if how == "json":
+        objects = {
+            name: {
+                "Name": name,
+                "DefaultValue": one.default,
+                "PresenceValue": one.alternate,
+                "Required": one.required,
+            }
+            for name, one in sorted(found.items())
+        }
+        return json.dumps(objects, indent=4, ensure_ascii=False) + "\n\n"
     rows = [
         (name, "true" if one.required else "false", one.default, one.alternate)
         for name, one in sorted(found.items())
@@ -127,12 +169,22 @@ def variables(tree: Any) -> str:
 @click.option("--no-interpolate", is_flag=True, help="Leave ${VARIABLES} as they are.")
 @click.option("--no-normalize", is_flag=True, help="Don't add defaults.")
 @click.option("--no-path-resolution", is_flag=True, help="Leave relative paths as they are.")
+@click.option("--schema", is_flag=True, help="Print a JSON schema of compose files, for editors.")
 @click.option("-o", "--output", default="", metavar="FILE", help="Write to a file.")
 @click.option("-q", "--quiet", is_flag=True, help="Only check.")
 @dry_run_option()
 @click.pass_obj
 def command(invocation: Invocation, /, **args: Any) -> None:
     """Load, and print what is asked for."""
+    if args["schema"]:
+        import json  # noqa: PLC0415 - only here
+
+        from pycompose.config.json_schema import schema  # noqa: PLC0415 - as above
+        from pycompose.kube.settings import schemas  # noqa: PLC0415 - as above
+        from pycompose.testing.schema import extension  # noqa: PLC0415 - as above
+
+        _write(json.dumps(schema(extension(), schemas()), indent=2) + "\n", args)
+        return
     from pycompose.config.load import load  # noqa: PLC0415 - --help doesn't need it
 
     invocation.json_errors = args["how"] == "json"
@@ -143,13 +195,17 @@ def command(invocation: Invocation, /, **args: Any) -> None:
         normalize=not args["no_normalize"] and args["listed"] != "variables",
         resolve_paths=not args["no_path_resolution"],
         consistency=not args["no_consistency"],
-        # Lists are made without the services' env files, which may be missing; hashes read what they need.
+        # Lists and hashes are made without the services' env files, which may be missing.
         resolve_env=not (args["no_env_resolution"] or args["hashed"])
         and args["listed"] in (None, "environment"),
     )
     loaded = load(options)
     invocation.show_warnings(loaded.warnings)
-    text = _text(loaded, args)
+    _warn_of_unused(invocation, args)
+    _write(_text(invocation, loaded, args), args)
+
+
+def _write(text: str, args: dict[str, Any]) -> None:
     if args["output"]:
         with open(args["output"], "w", encoding="utf-8") as file:
             file.write(text)
@@ -157,51 +213,87 @@ def command(invocation: Invocation, /, **args: Any) -> None:
         sys.stdout.write(text)
 
 
-def _pin(loaded: Loaded, *, lock: bool, named: bool) -> None:
+def _warn_of_unused(invocation: Invocation, args: dict[str, Any]) -> None:
+    """Warn, in Compose's words, that the services named choose nothing here."""
+    start = "service filtering is not applied when"
+    if not args["services"] or args["quiet"]:
+        return
+    if args["listed"] == "variables":
+        invocation.warn(f"{start} --variables is set, variables from the full model will be rendered")
+    elif args["no_interpolate"] and args["listed"] is None and not args["hashed"]:
+        invocation.warn(f"{start} --no-interpolate is set, the full model will be rendered")
+
+
+def _pin(invocation: Invocation, loaded: Loaded, *, lock: bool, named: bool) -> None:
     """Replace every image by its digest; with `lock` nothing else stays, but an empty name if `named`.
 
-    Raises PullError, AuthError.
+    Hooks of several files are put one behind the other, so a lock file would double them: it leaves them out, with a
+    warning. Raises PullError, AuthError.
     """
     from pycompose.client.digests import pinned  # noqa: PLC0415 - only for these two flags
 
     services = loaded.tree["services"]
-    images = pinned((one["image"] for one in services.values() if one.get("image")), loaded.environment)
+    places = [(service, "image") for service in services.values()]
     for service in services.values():
-        if image := service.get("image"):
-            service["image"] = images[image]
-        for key in [key for key in service if lock and key != "image"]:
+        places += [(mount, "source") for mount in _image_mounts(service)]
+        places += [(hook, "image") for hook in service.get("pre_start") or ()]
+    places = [(node, key) for node, key in places if node.get(key)]
+    images = pinned((node[key] for node, key in places), loaded.environment)
+    for node, key in places:
+        node[key] = images[node[key]]
+    if lock:
+        _lock(invocation, loaded.tree, named=named)
+
+
+def _lock(invocation: Invocation, tree: Any, *, named: bool) -> None:
+    """Leave of a model only its images; of the name an empty one, if it is to be there at all."""
+    for name, service in tree["services"].items():
+        if any(hook.get("image") for hook in service.get("pre_start") or ()):
+            invocation.warn(
+                f"service {name}: the images of its pre_start hooks can't be locked, and stay as they are"
+            )
+        mounts = _image_mounts(service)
+        for key in [key for key in service if key != "image" and not (key == "volumes" and mounts)]:
             del service[key]
-    for key in [key for key in loaded.tree if lock and key not in ("services", "name")]:
-        del loaded.tree[key]
-    if lock and "name" in loaded.tree:
+        if mounts:
+            service["volumes"] = mounts
+    for key in [key for key in tree if key not in ("services", "name")]:
+        del tree[key]
+    if "name" in tree:
         if named:
-            loaded.tree["name"] = ""
+            tree["name"] = ""
         else:
-            del loaded.tree["name"]
+            del tree["name"]
 
 
-def _text(loaded: Loaded, args: dict[str, Any]) -> str:
-    from pycompose.config.render import render_json, render_yaml  # noqa: PLC0415 - --help doesn't need it
+def _image_mounts(service: Mapping[str, Any]) -> list[Any]:
+    return [mount for mount in service.get("volumes") or () if mount["type"] == "image"]
+
+
+def _text(invocation: Invocation, loaded: Loaded, args: dict[str, Any]) -> str:
+    from pycompose.config.render import (  # noqa: PLC0415 - --help doesn't need it
+        leave_out_defaults,
+        render_json,
+        render_yaml,
+    )
 
     if args["listed"] == "variables":
-        return variables(loaded.tree)
+        return variables(loaded.tree, args["how"])
     if args["listed"]:
         return "".join(f"{line}\n" for line in LISTS[args["listed"]](loaded))
     if args["hashed"]:
-        lines = hashes(
-            loaded,
-            args["hashed"],
-            interpolated=not args["no_interpolate"],
-            resolve_env=not args["no_env_resolution"],
-        )
+        lines = hashes(loaded, args["hashed"], interpolated=not args["no_interpolate"])
         return "".join(f"{line}\n" for line in lines)
     if args["resolve"] or args["lock"]:
         # The JSON of an interpolated project always has a name.
-        _pin(loaded, lock=args["lock"], named=args["how"] == "json" and not args["no_interpolate"])
+        named = args["how"] == "json" and not args["no_interpolate"]
+        _pin(invocation, loaded, lock=args["lock"], named=named)
     if args["quiet"] and not args["output"]:
         return ""
     # What was not interpolated is printed as it was written: its dollars are not values.
     escape = not args["no_interpolate"]
+    if escape:
+        leave_out_defaults(loaded.tree)
     if args["how"] == "json":
-        return render_json(loaded.tree, escape=escape) + "\n"
+        return render_json(loaded.tree, escape=escape)  # without a last line break, as Docker Compose
     return render_yaml(loaded.tree, escape=escape)

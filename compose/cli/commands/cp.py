@@ -53,6 +53,11 @@ def command(  # noqa: PLR0913 - one parameter per flag
         raise PycomposeError("copying between services is not supported", hint=f"for example: {EXAMPLE}")
     if not source_service and not target_service:
         raise PycomposeError("unknown copy direction", hint=f"name a service: {EXAMPLE}")
+    if not (source_path and target_path):
+        raise PycomposeError(
+            f"{source if source_service else target}: names no path in the container",
+            hint="its whole file system is /",
+        )
     options = CpOptions(
         service=source_service or target_service,
         path=source_path if source_service else target_path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -42,5 +43,5 @@ def command(invocation: Invocation, /, **args: Any) -> None:
         dry_run=invocation.dry_run,
         parallel=invocation.parallel,
     )
-    with invocation.showing("create") as sink:
+    with invocation.showing("create", steps=sys.stdout) as sink:
         changes.create(invocation.context(sink), loaded, options)

@@ -27,14 +27,14 @@ def line(view: EventView) -> str:
 
 
 def fields(view: EventView) -> dict[str, Any]:
-    """Return an event as an object of `--json`."""
+    """Return an event as an object of `--json`, its keys sorted as Docker Compose has them."""
     return {
-        "time": moment(view.time_ns),
-        "type": "container",
         "action": view.action,
+        "attributes": dict(sorted(view.attributes.items())),
         "id": view.container_id,
         "service": view.service,
-        "attributes": view.attributes,
+        "time": moment(view.time_ns),
+        "type": "container",
     }
 
 
@@ -53,7 +53,19 @@ def command(
     """Print the events as they come out of the use case."""
     from pycompose.client.events import events  # noqa: PLC0415 - --help doesn't need it
 
+    name = _name(invocation, services)
     options = EventsOptions(services=services, since_ns=since, until_ns=until)
-    for view in events(invocation.context(), invocation.name(), options):
+    for view in events(invocation.context(), name, options):
         sys.stdout.write(f"{dumps(fields(view)) if as_json else line(view)}\n")
         sys.stdout.flush()
+
+
+def _name(invocation: Invocation, services: tuple[str, ...]) -> str:
+    """Return the project's name; raises UnknownService for what its compose file, if there is one, doesn't have."""
+    if not services:
+        return invocation.name()
+    from pycompose.client.selection import check_known  # noqa: PLC0415 - --help doesn't need it
+
+    name, loaded = invocation.load_or_name()
+    check_known(loaded, services)
+    return name

@@ -55,6 +55,10 @@ def command(  # noqa: PLR0913 - one parameter per flag
     from pycompose.cli.display.terminal import size  # noqa: PLC0415
     from pycompose.client import sessions  # noqa: PLC0415 - --help doesn't need it
 
+    if invocation.dry_run:
+        if detach:
+            return 0
+        raise PycomposeError("exec is not supported in dry-run mode", hint="with -d nothing is executed")
     invocation.command_codes = True
     # Compose knows -t for those who type it by habit: where there is no terminal it means nothing.
     wants_tty = wants_terminal(asked=tty and sys.stdin.isatty(), refused=no_tty or detach)

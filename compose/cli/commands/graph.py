@@ -1,15 +1,20 @@
-"""`pycompose graph`: what depends on what, as a tree of text, Graphviz or Mermaid."""
+"""`pycompose graph`: what depends on what, as a tree of text, Graphviz, Mermaid or a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 from pycompose.cli.display import style
 from pycompose.cli.invocation import Invocation, project_of
 from pycompose.cli.options import services_argument
+from pycompose.engine.errors import PycomposeError
 from pycompose.errors import unknown_service
 from pycompose.model import Condition, Dependency, Service
+
+if TYPE_CHECKING:
+    from pycompose.client.context import Context
 
 Services = Mapping[str, Service]
 
@@ -82,20 +87,62 @@ def mermaid(services: Services) -> str:
     return "\n".join(lines) + "\n"
 
 
+def svg(services: Services, name: str, notes: Mapping[str, tuple[str, str]] | None = None) -> str:
+    """Return the graph as a picture; `notes` has a tone and words for each service, and without it nothing is said."""
+    from pycompose.page.picture import GraphArrow, GraphBox, draw  # noqa: PLC0415 - only here
+
+    edges = [
+        GraphArrow(
+            source=key, target=dependency.service, label=label(dependency), optional=not dependency.required
+        )
+        for key in sorted(services)
+        for dependency in sorted(services[key].depends_on, key=lambda d: d.service)
+    ]
+    nodes = [
+        GraphBox(name=key, tone=tone, note=words)
+        for key in sorted(services)
+        for tone, words in [(notes or {}).get(key, ("", ""))]
+    ]
+    absent = sorted({edge.target for edge in edges} - set(services))
+    nodes += [GraphBox(name=key, note="not enabled", tone="absent") for key in absent]
+    return draw(f"{name}: what depends on what", nodes, edges)
+
+
+def live(context: Context, name: str, services: Services) -> dict[str, tuple[str, str]]:
+    """Return the tone and the words for how each service is now."""
+    from pycompose.client.listings import ps  # noqa: PLC0415 - only here
+    from pycompose.client.query_options import PsOptions  # noqa: PLC0415 - as above
+    from pycompose.page.condition import service_condition  # noqa: PLC0415 - as above
+
+    views = [view for view in ps(context, name, PsOptions(all=True)) if not view.oneoff]
+    conditions = {key: service_condition(view for view in views if view.service == key) for key in services}
+    return {key: (condition.tone, condition.words) for key, condition in conditions.items()}
+
+
 @click.command(help="Show what depends on what.")
 @services_argument()
 @click.option(
-    "--format", "how", type=click.Choice(["tree", "dot", "mermaid"]), default="tree", help="The notation."
+    "--format",
+    "how",
+    type=click.Choice(["tree", "dot", "mermaid", "svg"]),
+    default="tree",
+    help="The notation.",
 )
+@click.option("--live", "with_states", is_flag=True, help="With how the services are now; for svg.")
 @click.pass_obj
-def command(invocation: Invocation, /, services: tuple[str, ...], how: str) -> None:
+def command(invocation: Invocation, /, services: tuple[str, ...], how: str, *, with_states: bool) -> None:
     """Read the compose files and draw them."""
-    project = project_of(invocation.load())
+    if with_states and how != "svg":
+        raise PycomposeError(f"--live: not shown by --format {how}", hint="use --format svg")
+    project = project_of(invocation.load(for_existing=with_states))
     for name in services:
         if name not in project.services:
             raise unknown_service(name, project.services)
     chosen = below(project.services, services) if services else project.services
-    if how == "dot":
+    if how == "svg":
+        notes = live(invocation.context(), project.name, chosen) if with_states else None
+        click.echo(svg(chosen, project.name, notes), nl=False)
+    elif how == "dot":
         click.echo(dot(chosen, project.name), nl=False)
     elif how == "mermaid":
         click.echo(mermaid(chosen), nl=False)

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 from pycompose.cli import groups
 from pycompose.cli.commands import image_build
+from pycompose.cli.completion import names_of
 from pycompose.cli.display import humanize
 from pycompose.cli.display.format import Layout, show
-from pycompose.cli.invocation import Invocation
+from pycompose.cli.invocation import Invocation, confirmed
 from pycompose.cli.options import format_option
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pycompose.machine.images import HistoryRow, ImageRow
 
@@ -34,6 +35,10 @@ LS = Layout(
         "CreatedSince": "CREATED",
         "CreatedAt": "CREATED AT",
         "Size": "SIZE",
+        "VirtualSize": "SIZE",
+        "Containers": "CONTAINERS",
+        "SharedSize": "SHARED SIZE",
+        "UniqueSize": "UNIQUE SIZE",
     },
 )
 LS_DIGESTS = Layout(columns=("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"), titles=LS.titles)
@@ -50,6 +55,7 @@ HISTORY = Layout(
 )
 SHORT_ID = 12
 CREATED_BY_WIDTH = 45
+UNTIL_HINT = "use until=24h or until=2026-01-31"
 platform_option = click.option("--platform", metavar="OS/ARCH", help="Platform (default: this machine's).")
 
 
@@ -66,8 +72,12 @@ def ls_fields(row: ImageRow, now_ns: int, *, full: bool) -> dict[str, Any]:
         "Digest": row.digest,
         "ID": short(row.id, full=full),
         "CreatedSince": humanize.ago(row.created_ns, now_ns) if row.created_ns else "N/A",
-        "CreatedAt": humanize.moment(row.created_ns) if row.created_ns else "N/A",
+        "CreatedAt": humanize.created_at(row.created_ns) if row.created_ns else "N/A",
         "Size": humanize.size(row.size_bytes),
+        "VirtualSize": humanize.size(row.size_bytes),
+        "Containers": "N/A",
+        "SharedSize": "N/A",
+        "UniqueSize": "N/A",
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(row.labels.items())),
     }
 
@@ -85,7 +95,7 @@ def history_fields(row: HistoryRow, now_ns: int, *, full: bool, human: bool) -> 
     }
 
 
-@click.group(help="Manage images.")
+@click.group(cls=groups.ManagementGroup, help="Manage images.")
 def command() -> None:
     """Hold the commands below."""
 
@@ -100,7 +110,7 @@ command.add_command(image_build.command, "build")
 @click.option("--digests", is_flag=True, help="With digests.")
 @click.option("--no-trunc", is_flag=True, help="Whole ids.")
 @click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE",
-              help="dangling, label, reference, before, since.")  # fmt: skip
+              help="dangling, label, reference, before, since, until.")  # fmt: skip
 @format_option()
 @click.pass_obj
 def ls(
@@ -110,7 +120,10 @@ def ls(
     from pycompose.machine import images
 
     full = flags["no_trunc"]
-    rows = images.rows(invocation.context(), reference, filters)
+    if flags["everything"]:
+        invocation.warn("--all has no effect: no image is hidden here")
+    until_ns, others = _until(filters)
+    rows = images.rows(invocation.context(), reference, others, until_ns=until_ns)
     if flags["quiet"]:
         ids = dict.fromkeys(short(row.id, full=full) for row in rows)
         click.echo("".join(f"{item}\n" for item in ids), nl=False)
@@ -120,8 +133,26 @@ def ls(
     click.echo(show(fields, how, LS_DIGESTS if flags["digests"] else LS), nl=False)
 
 
+def _until(filters: Iterable[str]) -> tuple[int | None, list[str]]:
+    """Return the moment (since 1970) of `until=` among filters, and the other ones. Raises PycomposeError."""
+    from pycompose.cli.options import moment_ns
+
+    found: int | None = None
+    others: list[str] = []
+    for text in filters:
+        key, _, value = text.partition("=")
+        if key != "until":
+            others.append(text)
+            continue
+        try:
+            found = moment_ns(value, time.time_ns())
+        except ValueError as exc:
+            raise PycomposeError(f"--filter {text}: cannot be used", hint=UNTIL_HINT) from exc
+    return found, others
+
+
 @command.command("inspect", help="Show all about images as JSON.")
-@click.argument("references", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("references", nargs=-1, required=True, metavar="IMAGE...", shell_complete=names_of("image"))
 @groups.template_option
 @platform_option
 @click.pass_obj
@@ -131,11 +162,12 @@ def inspect(
     """Show what is known of images."""
     from pycompose.machine import images
 
-    groups.show_documents(images.inspect(invocation.context(), references, platform), template)
+    context = invocation.context()
+    groups.show_each(references, lambda name: images.inspect(context, [name], platform), template)
 
 
 @command.command("history", help="Show the steps that made an image.")
-@click.argument("reference", metavar="IMAGE")
+@click.argument("reference", metavar="IMAGE", shell_complete=names_of("image"))
 @click.option("-H", "--human/--no-human", default=True, help="Readable sizes.")
 @click.option("-q", "--quiet", is_flag=True, help="Only ids.")
 @click.option("--no-trunc", is_flag=True, help="Nothing shortened.")
@@ -157,7 +189,7 @@ def history(
 
 
 @command.command("tag", help="Give an image one more name.")
-@click.argument("source", metavar="IMAGE")
+@click.argument("source", metavar="IMAGE", shell_complete=names_of("image"))
 @click.argument("target", metavar="NAME[:TAG]")
 @click.pass_obj
 def tag(invocation: Invocation, /, *, source: str, target: str) -> None:
@@ -168,7 +200,7 @@ def tag(invocation: Invocation, /, *, source: str, target: str) -> None:
 
 
 @command.command("rm", help="Remove images.")
-@click.argument("references", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("references", nargs=-1, required=True, metavar="IMAGE...", shell_complete=names_of("image"))
 @click.option("-f", "--force", is_flag=True, help="Also images in use, and ids with several names.")
 @click.option("--no-prune", is_flag=True, hidden=True)
 @click.pass_obj
@@ -176,7 +208,8 @@ def rm(invocation: Invocation, /, *, references: tuple[str, ...], force: bool, n
     """Remove what can be removed, then say what could not."""
     from pycompose.machine import images
 
-    del no_prune
+    if no_prune:
+        invocation.warn("--no-prune has no effect: an image has no untagged parents here")
     failures: list[PycomposeError] = []
     for reference in references:
         try:
@@ -204,20 +237,14 @@ def show_removal(untagged: tuple[str, ...], deleted: tuple[str, ...]) -> None:
 @click.pass_obj
 def prune(invocation: Invocation, /, *, everything: bool, force: bool, filters: tuple[str, ...]) -> None:
     """Ask, remove, and tell how much that freed."""
-    from pycompose.cli.options import moment_ns
     from pycompose.machine import images
 
-    before_s = None
-    for text in filters:
-        key, _, value = text.partition("=")
-        try:
-            before_s = moment_ns(value, time.time_ns()) / 1e9 if key == "until" else None
-        except ValueError:
-            before_s = None
-        if before_s is None:
-            raise PycomposeError(f"--filter {text}: cannot be used", hint="use until=24h or until=2026-01-31")
+    until_ns, others = _until(filters)
+    if others:
+        raise PycomposeError(f"--filter {others[0]}: cannot be used", hint=UNTIL_HINT)
+    before_s = None if until_ns is None else until_ns / 1e9
     what = "all images that no container uses" if everything else "all images without a name"
-    if not force and not click.confirm(f"This will remove {what}. Are you sure?", default=False):
+    if not force and not confirmed(f"This will remove {what}. Are you sure?"):
         return
     done = images.prune(invocation.context(), everything=everything, before_s=before_s)
     show_removal(done.untagged, done.deleted)
@@ -246,7 +273,7 @@ def load(invocation: Invocation, /, *, source: Path | None, quiet: bool, platfor
 
 
 @command.command("save", help="Write images to an archive that docker, podman and skopeo read.")
-@click.argument("references", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("references", nargs=-1, required=True, metavar="IMAGE...", shell_complete=names_of("image"))
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="File (default: standard output)."
 )
@@ -300,7 +327,7 @@ def pull(invocation: Invocation, /, *, reference: str, platform: str | None, qui
 
 
 @command.command("push", help="Send an image to its registry.")
-@click.argument("reference", metavar="NAME[:TAG]")
+@click.argument("reference", metavar="NAME[:TAG]", shell_complete=names_of("image"))
 @click.option("-q", "--quiet", is_flag=True, help="Without progress.")
 @click.pass_obj
 def push(invocation: Invocation, /, *, reference: str, quiet: bool) -> None:

@@ -20,5 +20,5 @@ def command(
     """Look for each name and show what is known of it."""
     from pycompose.machine.inspect import inspect  # noqa: PLC0415 - --help doesn't need it
 
-    found = inspect(invocation.context(), names, kind or "", size=size)
-    groups.show_documents(found, template)
+    context = invocation.context()
+    groups.show_each(names, lambda name: inspect(context, [name], kind or "", size=size), template)

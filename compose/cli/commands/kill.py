@@ -31,4 +31,6 @@ def command(
         parallel=invocation.parallel,
     )
     with invocation.showing("kill") as sink:
-        changes.kill(invocation.context(sink), name, loaded, options)
+        found = changes.kill(invocation.context(sink), name, loaded, options)
+    if not found:
+        invocation.remark("No container to kill")

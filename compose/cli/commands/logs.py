@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
-from pycompose.cli.display.prefix import LogPrinter
+from pycompose.cli.display.prefix import LogPrinter, short_name
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import TimestampType, dry_run_option, services_argument
 from pycompose.client.query_options import LogsOptions
+from pycompose.client.views import Exited, Recreated
 from pycompose.engine.errors import PycomposeError
+
+if TYPE_CHECKING:
+    from pycompose.policy.observed import ObservedContainer
 
 
 def tail_lines(text: str) -> int | None:
@@ -77,7 +82,20 @@ def command(  # noqa: PLR0913 - one parameter per flag
     )
     try:
         context = invocation.context(lambda event: invocation.warn(event.text))
-        for lines in logs.logs(context, name, loaded, options):
-            printer.lines(lines)
+
+        def expect(containers: list[ObservedContainer]) -> None:
+            printer.expect(short_name(c.name, name, c.service, c.number) for c in containers)
+
+        if not follow:
+            for lines in logs.logs(context, name, loaded, options, expect):
+                printer.lines(lines)
+            return
+        for item in logs.follow_logs(context, name, loaded, options, expect):
+            if isinstance(item, Exited):
+                printer.ended(item)
+            elif isinstance(item, Recreated):
+                printer.recreated(item)
+            else:
+                printer.line(item)
     finally:
         printer.flush()

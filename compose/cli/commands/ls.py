@@ -24,17 +24,24 @@ LAYOUT = Layout(
 
 
 def fields(view: ProjectView) -> dict[str, Any]:
-    """Return a project as Compose names it: status `running(2), exited(1)`."""
+    """Return a project as Compose names it: status `running(2), exited(1)`, `watched` too if it is."""
     return {
         "Name": view.name,
-        "Status": ", ".join(f"{state}({count})" for state, count in sorted(view.counts)),
+        "Status": ", ".join(
+            [
+                *(f"{state}({count})" for state, count in sorted(view.counts)),
+                *(["watched"] if view.watcher else []),
+            ]
+        ),
         "ConfigFiles": ",".join(view.config_files),
     }
 
 
 @click.command(help="List projects.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Stopped projects too.")
-@click.option("--filter", "filters", multiple=True, metavar="name=TEXT", help="Only projects of such a name.")
+@click.option(
+    "--filter", "filters", multiple=True, metavar="name=REGEX", help="Only projects of such a name."
+)
 @format_option()
 @click.option("-q", "--quiet", is_flag=True, help="Only names.")
 @dry_run_option()
@@ -47,7 +54,7 @@ def command(
 
     for text in filters:
         if not text.startswith("name="):
-            raise PycomposeError(f"--filter {text}: cannot be used", hint="use name=TEXT")
+            raise PycomposeError(f"--filter {text}: cannot be used", hint="use name=REGEX")
     options = LsOptions(all=everything, names=tuple(text.removeprefix("name=") for text in filters))
     views = sorted(listings.ls(invocation.context(), options), key=lambda view: view.name)
     if quiet:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from pycompose.cli import groups
+from pycompose.cli.completion import names_of
 from pycompose.cli.display import humanize
 from pycompose.cli.display.format import Layout, show
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import format_option
+from pycompose.cli.options import TimestampType, format_option
+from pycompose.engine.errors import NetworkError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pycompose.machine.rows import NetworkRow
 
 SHORT_ID = 12
@@ -46,7 +50,7 @@ def fields(row: NetworkRow, *, full: bool = False) -> dict[str, Any]:
     }
 
 
-@click.group(help="Manage networks.")
+@click.group(cls=groups.ManagementGroup, help="Manage networks.")
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Hold the commands below."""
@@ -55,36 +59,76 @@ def command(ctx: click.Context) -> None:
 
 @command.command("create", help="Create a network, for `external: true` in compose files.")
 @click.argument("name")
-@click.option("-d", "--driver", default="bridge", metavar="NAME", help="Only bridge.")
+@click.option("-d", "--driver", default="bridge", metavar="NAME", help="bridge, macvlan or ipvlan.")
 @click.option("--subnet", "subnets", multiple=True, metavar="CIDR", help="Its addresses (repeat for IPv6).")
 @click.option("--gateway", "gateways", multiple=True, metavar="IP", help="The machine's address on it.")
 @click.option("--ip-range", "ranges", multiple=True, metavar="CIDR", help="Where containers get theirs from.")
+@click.option(
+    "--aux-address", "aux", multiple=True, metavar="NAME=IP", help="An address that somebody else has."
+)
 @click.option("--internal", is_flag=True, help="Without a way out.")
 @click.option("--ipv6", is_flag=True, help="With IPv6.")
-@click.option("--attachable", is_flag=True, hidden=True)
+@click.option("--attachable", is_flag=True, help="Shown by inspect; containers can always join.")
+@click.option("--config-only", is_flag=True, help="Make no network, but settings for others.")
+@click.option("--config-from", default="", metavar="NAME", help="With the settings of a --config-only one.")
+@click.option("--scope", type=click.Choice(("local", "swarm")), default="local", help="Only local.")
+@click.option("--ingress", is_flag=True, hidden=True)
+@click.option("--ipam-driver", default="default", metavar="NAME", help="Only default.")
+@click.option("--ipam-opt", "ipam_options", multiple=True, metavar="KEY=VALUE", hidden=True)
 @groups.labels_option
 @groups.options_option
 @click.pass_obj
 def create(invocation: Invocation, /, **args: Any) -> None:
     """Make the network and print its id."""
-    from pycompose.machine import networks
+    from pycompose.machine import network_creation
 
-    request = networks.NetworkRequest(
+    _refuse_clusters(args)
+    options = groups.pairs(args["options"])
+    if args["ipam_options"]:
+        invocation.warn("--ipam-opt has no effect: the one driver for addresses takes no options")
+    if options and not args["config_only"]:
+        _warn_of_idle(invocation, args["driver"], options)
+    request = network_creation.NetworkRequest(
         name=args["name"],
         driver=args["driver"],
         subnets=args["subnets"],
         gateways=args["gateways"],
         ranges=args["ranges"],
+        aux=groups.pairs(args["aux"]),
         internal=args["internal"],
         ipv6=args["ipv6"],
-        options=groups.pairs(args["options"]),
+        attachable=args["attachable"],
+        config_only=args["config_only"],
+        config_from=args["config_from"],
+        ipam_options=groups.pairs(args["ipam_options"]),
+        options=options,
         labels=groups.pairs(args["labels"]),
     )
-    click.echo(networks.create(invocation.context(), request))
+    click.echo(network_creation.create(invocation.context(), request))
+
+
+def _warn_of_idle(invocation: Invocation, driver: str, options: Mapping[str, str]) -> None:
+    from pycompose.config.unsupported import idle_network_options
+
+    if idle := idle_network_options(driver, options):
+        invocation.warn(f"--opt {', '.join(idle)} without effect: the driver {driver} has none of it")
+
+
+def _refuse_clusters(args: Mapping[str, Any]) -> None:
+    """Raise NetworkError for what only a cluster has, and for other sources of addresses, in docker's words."""
+    name = args["name"]
+    if args["ingress"]:
+        raise NetworkError(f"network {name}: create: an ingress network is for Swarm clusters")
+    if args["scope"] == "swarm":
+        raise NetworkError(
+            f"network {name}: create: cannot create a swarm scoped network when swarm is not active"
+        )
+    if args["ipam_driver"] != "default":
+        raise NetworkError(f'network {name}: create: plugin "{args["ipam_driver"]}" not found')
 
 
 @command.command("ls", help="List networks.")
-@groups.filter_option("dangling, driver, id, label, name.", short=True)
+@groups.filter_option("dangling, driver, id, label, name, scope, type.", short=True)
 @groups.quiet_option
 @groups.no_trunc_option
 @format_option()
@@ -103,12 +147,16 @@ def ls(invocation: Invocation, /, *, filters: tuple[str, ...], quiet: bool, no_t
 @command.command("inspect", help="Show all about networks as JSON.")
 @groups.names_argument
 @groups.template_option
+@click.option("-v", "--verbose", is_flag=True, hidden=True)
 @click.pass_obj
-def inspect(invocation: Invocation, /, *, names: tuple[str, ...], template: str) -> None:
+def inspect(invocation: Invocation, /, *, names: tuple[str, ...], template: str, verbose: bool) -> None:
     """Show what is known of networks."""
     from pycompose.machine.inspect import inspect
 
-    groups.show_documents(inspect(invocation.context(), names, "network"), template)
+    if verbose:
+        invocation.warn("--verbose has no effect: it is for Swarm clusters")
+    context = invocation.context()
+    groups.show_each(names, lambda name: inspect(context, [name], "network"), template)
 
 
 @command.command("rm", help="Remove networks that no container refers to.")
@@ -123,42 +171,59 @@ def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool) -> Non
 
 
 @command.command("prune", help="Remove networks that no container refers to.")
-@groups.filter_option("label.")
+@groups.filter_option("label, label!, until (2026-01-02T13:23:37Z, or 24h: made before).")
 @groups.force_option
 @click.pass_obj
 def prune(invocation: Invocation, /, *, filters: tuple[str, ...], force: bool) -> None:
     """Ask and remove."""
     from pycompose.machine import networks
 
-    labels = groups.label_filters(filters)
+    found = groups.prune_filters(filters, "until")
+    moments = [TimestampType().convert(text, None, None) for text in found["until"]]
     if groups.confirmed("all networks that no container refers to", force=force):
-        groups.show_pruned("Deleted Networks", networks.prune(invocation.context(), labels=labels))
+        done = networks.prune(
+            invocation.context(),
+            labels=found["label"],
+            without=found["label!"],
+            before_ns=min(moments, default=0),
+        )
+        groups.show_pruned("Deleted Networks", done)
 
 
 @command.command("connect", help="Put a container on one more network, running or not.")
-@click.argument("network")
-@click.argument("container")
+@click.argument("network", shell_complete=names_of("network"))
+@click.argument("container", shell_complete=names_of("container"))
 @click.option("--alias", "aliases", multiple=True, metavar="NAME", help="One more name of it there.")
 @click.option("--ip", default="", metavar="IP", help="Its IPv4 address.")
 @click.option("--ip6", default="", metavar="IP", help="Its IPv6 address.")
+@click.option(
+    "--link", "links", multiple=True, metavar="CONTAINER[:ALIAS]", help="What it calls another one."
+)
+@click.option("--link-local-ip", "link_local", multiple=True, metavar="IP", help="A link-local address more.")
+@click.option(
+    "--driver-opt", "options", multiple=True, metavar="KEY=VALUE", help="An option of the driver for it."
+)
 @click.pass_obj
-def connect(
-    invocation: Invocation, /, *, network: str, container: str, aliases: tuple[str, ...], ip: str, ip6: str
-) -> None:
+def connect(invocation: Invocation, /, *, network: str, container: str, **args: Any) -> None:
     """Connect it."""
+    from pycompose.config.unsupported import idle_endpoint_options
     from pycompose.machine import container_changes
 
-    container_changes.connect(invocation.context(), network, container, aliases=aliases, ip=ip, ip6=ip6)
+    options = groups.pairs(args.pop("options"))
+    if idle := idle_endpoint_options(options):
+        invocation.warn(f"--driver-opt {', '.join(idle)} without effect: no driver here has it")
+    container_changes.connect(invocation.context(), network, container, options=options, **args)
 
 
 @command.command("disconnect", help="Take a container off a network.")
-@click.argument("network")
-@click.argument("container")
+@click.argument("network", shell_complete=names_of("network"))
+@click.argument("container", shell_complete=names_of("container"))
 @click.option("-f", "--force", is_flag=True, hidden=True)
 @click.pass_obj
 def disconnect(invocation: Invocation, /, *, network: str, container: str, force: bool) -> None:
     """Disconnect it."""
     from pycompose.machine import container_changes
 
-    del force
+    if force:
+        invocation.warn("--force has no effect: whatever is connected can be disconnected")
     container_changes.disconnect(invocation.context(), network, container)

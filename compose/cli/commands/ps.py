@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from pycompose.cli.display import humanize
 from pycompose.cli.display.format import Layout, show
+from pycompose.cli.docker_config import setting
 from pycompose.cli.invocation import Invocation, project_of
 from pycompose.cli.options import dry_run_option, format_option, services_argument
 from pycompose.client.query_options import PsOptions
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ LAYOUT = Layout(
         "LocalVolumes": "LOCAL VOLUMES",
         "Size": "SIZE",
         "Publishers": "PUBLISHERS",
+        "Engine": "ENGINE",
     },
 )
 
@@ -61,7 +64,6 @@ def publisher(port: PortBinding) -> dict[str, Any]:
 
 def fields(view: ContainerView, now_ns: int, *, truncate: bool = True) -> dict[str, Any]:
     """Return what a template and `--format json` see of a container: Compose's names and texts."""
-    created = dt.datetime.fromtimestamp(view.created_ns // humanize.NS, dt.UTC)
     mounts = [mount.source or mount.target for mount in view.mounts]
     return {
         "ID": view.id[:SHORT_ID] if truncate else view.id,
@@ -77,12 +79,13 @@ def fields(view: ContainerView, now_ns: int, *, truncate: bool = True) -> dict[s
         "ExitCode": view.exit_code,
         "Publishers": [publisher(port) for port in view.ports],
         "Ports": humanize.ports(view.ports),
+        "Engine": view.engine,
         "Labels": ",".join(f"{key}={value}" for key, value in view.labels.items()),
         "Mounts": ",".join(humanize.shorten(mount, 15) if truncate else mount for mount in mounts),
         "Networks": ",".join(view.networks),
         "LocalVolumes": str(sum(mount.local for mount in view.mounts)),
         "Size": humanize.size(view.size_bytes or 0, digits=4),
-        "CreatedAt": f"{created:%Y-%m-%d %H:%M:%S} +0000 UTC",
+        "CreatedAt": humanize.created_at(view.created_ns),
         "RunningFor": humanize.ago(view.created_ns, now_ns),
     }
 
@@ -106,7 +109,7 @@ def wanted_states(statuses: Sequence[str], filters: Sequence[str]) -> frozenset[
 @click.option(
     "--filter", "filters", multiple=True, metavar="status=VALUE", help="Only containers of a status."
 )
-@format_option()
+@format_option(default="")
 @click.option("--no-trunc", is_flag=True, help="Don't shorten commands and ids.")
 @click.option("--orphans/--no-orphans", default=True, help="Containers of services that aren't in the file.")
 @click.option("-q", "--quiet", is_flag=True, help="Only ids.")
@@ -137,6 +140,10 @@ def command(invocation: Invocation, /, **args: Any) -> None:
     views = sorted(listings.ps(invocation.context(), name, options), key=lambda view: view.name)
     views = [view for view in views if not states or view.state in states]
     click.echo(_text(views, args), nl=False)
+    if args["how"] in ("", "table") and not args["quiet"] and not args["only_services"]:
+        watcher = listings.watcher(invocation.context(), name)
+        if watcher:
+            click.echo(f"watched in the background by process {watcher}", err=True)
 
 
 def _text(views: Sequence[ContainerView], args: dict[str, Any]) -> str:
@@ -146,4 +153,10 @@ def _text(views: Sequence[ContainerView], args: dict[str, Any]) -> str:
         return "".join(f"{name}\n" for name in dict.fromkeys(view.service for view in views))
     now = time.time_ns()
     rows = [fields(view, now, truncate=not args["no_trunc"]) for view in views]
-    return show(rows, args["how"], LAYOUT)
+    return table(rows, args["how"] or setting(os.environ, "psFormat"))
+
+
+def table(rows: Sequence[dict[str, Any]], how: str) -> str:
+    """Return `rows` in a format, with a column for the engine where somebody has labelled containers with one."""
+    engines = any(row["Engine"] for row in rows)
+    return show(rows, how, replace(LAYOUT, columns=(*LAYOUT.columns, "Engine")) if engines else LAYOUT)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 from pycompose.cli.invocation import Invocation, project_of
-from pycompose.cli.options import dry_run_option, services_argument
+from pycompose.cli.options import dry_run_option, retired_option, services_argument
 from pycompose.client.options import PullOptions
 
 
@@ -17,6 +17,8 @@ from pycompose.client.options import PullOptions
 @click.option("--include-deps", is_flag=True, help="Also what the services depend on.")
 @click.option("--policy", type=click.Choice(["missing", "always"]), help="Which to pull (default: always).")
 @click.option("-q", "--quiet", is_flag=True, help="Without progress.")
+@retired_option("--parallel")
+@retired_option("--no-parallel")
 @dry_run_option()
 @click.pass_obj
 def command(invocation: Invocation, /, services: tuple[str, ...], **flags: Any) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import click
-from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import dry_run_option, services_argument
+from pycompose.cli.invocation import Invocation, confirmed
+from pycompose.cli.options import dry_run_option, retired_option, services_argument
 from pycompose.client.options import RmOptions
 from pycompose.client.query_options import PsOptions
 
@@ -18,6 +18,7 @@ STOPPED = frozenset({"created", "exited", "dead"})
 @click.option("-f", "--force", is_flag=True, help="Don't ask.")
 @click.option("-s", "--stop", is_flag=True, help="Stop them first.")
 @click.option("-v", "--volumes", is_flag=True, help="Also their anonymous volumes.")
+@retired_option("-a", "--all")
 @dry_run_option()
 @click.pass_obj
 def command(
@@ -36,7 +37,7 @@ def command(
     )
     if doomed:
         print(f"Going to remove {', '.join(doomed)}", file=sys.stderr)
-        if not force and not invocation.dry_run and not click.confirm("Are you sure?", err=True):
+        if not force and not invocation.dry_run and not confirmed("Are you sure?"):
             return
     options = RmOptions(
         services=services,
@@ -46,4 +47,6 @@ def command(
         parallel=invocation.parallel,
     )
     with invocation.showing("rm") as sink:
-        changes.rm(invocation.context(sink), name, loaded, options)
+        removed = changes.rm(invocation.context(sink), name, loaded, options)
+    if not removed:
+        invocation.remark("No stopped containers")

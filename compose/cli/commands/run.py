@@ -29,7 +29,9 @@ from pycompose.engine.errors import PycomposeError
 @click.option("--env-from-file", "env_files", multiple=True, metavar="FILE", type=click.Path(),
               help="Set variables from a file.")  # fmt: skip
 @click.option("-i", "--interactive/--no-interactive", default=True, help="Pass standard input on.")
-@click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Add or replace a label.")
+@click.option(
+    "-l", "--label", "--labels", "labels", multiple=True, metavar="KEY=VALUE", help="Add or replace a label."
+)
 @click.option("--name", default="", metavar="NAME", help="Name of the container.")
 @click.option("-T", "--no-tty", "--no-TTY", "no_tty", is_flag=True, help="Without a terminal.")
 @click.option("-t", "--tty", is_flag=True, hidden=True)
@@ -49,7 +51,9 @@ from pycompose.engine.errors import PycomposeError
 @click.option("-P", "--service-ports", is_flag=True, help="Publish the service's ports.")
 @click.option("--use-aliases", is_flag=True, help="Answer to the service's names, too.")
 @click.option("-u", "--user", default="", metavar="USER", help="As this user.")
-@click.option("-v", "--volume", "volumes", multiple=True, metavar="SOURCE:TARGET", help="Mount this.")
+@click.option(
+    "-v", "--volume", "--volumes", "volumes", multiple=True, metavar="SOURCE:TARGET", help="Mount this."
+)
 @click.option("-w", "--workdir", default="", metavar="DIR", help="In this directory.")
 @dry_run_option()
 @service_argument()

@@ -37,9 +37,9 @@ LAYOUT = Layout(
 
 
 def fields(view: StatsView, *, truncate: bool = True) -> dict[str, Any]:
-    """Return a sample with Docker's names and texts; of a container that doesn't run only dashes."""
+    """Return a sample with Docker's names and texts; dashes for what nothing counts."""
     shown_id = view.container_id[:SHORT_ID] if truncate else view.container_id
-    named = {"ID": shown_id, "Container": shown_id, "Name": view.container, "Service": view.service}
+    named = {"ID": shown_id, "Container": view.container_id, "Name": view.container, "Service": view.service}
     if not view.running:
         empty = f"{UNKNOWN} / {UNKNOWN}"
         return named | {
@@ -51,13 +51,18 @@ def fields(view: StatsView, *, truncate: bool = True) -> dict[str, Any]:
             "PIDs": UNKNOWN,
         }
     limit = view.memory_limit_bytes
+
+    def counted(kind: str, text: str) -> str:
+        return UNKNOWN if kind in view.uncounted else text
+
+    block = counted("block", f"{size(view.block_read_bytes)} / {size(view.block_written_bytes)}")
     return named | {
-        "CPUPerc": f"{view.cpu_percent:.2f}%",
-        "MemUsage": f"{binary_size(view.memory_bytes)} / {binary_size(limit)}",
-        "MemPerc": f"{100 * view.memory_bytes / limit if limit else 0:.2f}%",
+        "CPUPerc": counted("cpu", f"{view.cpu_percent:.2f}%"),
+        "MemUsage": f"{counted('memory', binary_size(view.memory_bytes))} / {binary_size(limit)}",
+        "MemPerc": counted("memory", f"{100 * view.memory_bytes / limit if limit else 0:.2f}%"),
         "NetIO": f"{size(view.network_received_bytes)} / {size(view.network_sent_bytes)}",
-        "BlockIO": f"{size(view.block_read_bytes)} / {size(view.block_written_bytes)}",
-        "PIDs": str(view.pids),
+        "BlockIO": block if block != UNKNOWN else f"{UNKNOWN} / {UNKNOWN}",
+        "PIDs": counted("pids", str(view.pids)),
     }
 
 

@@ -4,16 +4,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import click
 from pycompose.cli import groups
+from pycompose.cli.commands import shims
 from pycompose.cli.display import humanize, table
 from pycompose.cli.display.format import Layout, dumps, parse, show
 from pycompose.cli.display.style import clean
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import TimestampType, format_option
-from pycompose.engine.errors import PycomposeError
+from pycompose.engine.errors import ExecError, PycomposeError
 
 if TYPE_CHECKING:
     from pycompose.cli.gotemplate.template import Template
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pycompose.machine.system import DiskUse
 
 UNREADABLE = 64
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
 DF = Layout(
     columns=("Type", "TotalCount", "Active", "Size", "Reclaimable"),
     titles={
@@ -51,6 +54,10 @@ def fields(use: DiskUse) -> dict[str, Any]:
 def command(ctx: click.Context) -> None:
     """Hold the commands below."""
     groups.refuse_dry_run(ctx)
+
+
+command.add_command(shims.plugin)
+command.add_command(shims.shim)
 
 
 @command.command("df", help="Show how much images, containers and volumes take.")
@@ -100,15 +107,16 @@ def info(invocation: Invocation, /, *, template: str) -> None:
     elif template:
         click.echo(parse(template).render(facts))
     else:
-        click.echo("".join(f"{key}: {value}\n" for key, value in facts.items()), nl=False)
+        plain = {key: value for key, value in facts.items() if isinstance(value, str | int)}
+        click.echo("".join(f"{key}: {value}\n" for key, value in plain.items()), nl=False)
 
 
-@command.command("events", help="Receive real time events from the containers of all projects.")
+@command.command("events", help="Receive real time events from containers, images, networks and volumes.")
 @click.option(
     "--since", type=TimestampType(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m)."
 )
 @click.option("--until", type=TimestampType(), default=0, help="Up to this time.")
-@groups.filter_option("container, event, image, service, type.", short=True)
+@groups.filter_option("container, event, image, label, network, scope, service, type, volume.", short=True)
 @groups.template_option_as("--format")
 @click.pass_obj
 def events(
@@ -118,44 +126,72 @@ def events(
     from pycompose.client.query_options import EventsOptions
     from pycompose.machine import system
 
-    options = EventsOptions(since_ns=since, until_ns=until, oneoffs=True)
+    options = EventsOptions(since_ns=since, until_ns=until, oneoffs=True, own_labels=True)
     parsed = parse(template) if template not in ("", "json") else None
+    types = [value for key, _, value in (text.partition("=") for text in filters) if key == "type"]
+    if types and not {"container", "image", "network", "volume"} & set(types):
+        invocation.warn(f"--filter type={types[0]}: nothing will come: there are no such events")
     for view in system.events(invocation.context(), options, filters):
         if parsed is not None:
-            click.echo(_rendered(parsed, view))
+            click.echo(_rendered(parsed, system.event_document(view)))
         else:
-            click.echo(dumps(event(view)) if template else event_line(view))
+            click.echo(dumps(system.event_document(view)) if template else event_line(view))
 
 
-def _rendered(template: Template, view: EventView) -> str:
+def _rendered(template: Template, event: dict[str, Any]) -> str:
     """Return an event by a template; docker ends with 64 for what an event doesn't have, too."""
     try:
-        return template.render(event(view))
+        return template.render(event)
     except PycomposeError as exc:
         exc.exit_code = UNREADABLE
         raise
-
-
-def event(view: EventView) -> dict[str, Any]:
-    """Return an event as docker's API has it."""
-    return {
-        "status": view.action,
-        "id": view.container_id,
-        "from": view.attributes["image"],
-        "Type": "container",
-        "Action": view.action,
-        "Actor": {"ID": view.container_id, "Attributes": view.attributes},
-        "scope": "local",
-        "time": view.time_ns // humanize.NS,
-        "timeNano": view.time_ns,
-    }
 
 
 def event_line(view: EventView) -> str:
     """Return an event as `docker events` prints it."""
     attributes = ", ".join(f"{key}={value}" for key, value in sorted(view.attributes.items()))
     stamp = humanize.moment(view.time_ns)
-    return clean(f"{stamp} container {view.action} {view.container_id} ({attributes})")
+    return clean(f"{stamp} {view.kind} {view.action} {view.container_id} ({attributes})")
+
+
+@command.command("serve", help="Answer Docker's clients: the Engine API on a socket.")
+@click.option(
+    "--socket", "path", default="", metavar="PATH", help="Where (default: /run/pycompose/docker.sock)."
+)
+@click.option("--idle", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
+              help="End after so long without a client (default: never).")  # fmt: skip
+@click.option("--page", type=click.IntRange(0, 65535), metavar="PORT",
+              help="Serve the web page that `page` shows, too (0: at any port that is free).")  # fmt: skip
+@click.pass_obj
+def serve(invocation: Invocation, /, *, path: str, idle: float, page: int | None) -> None:
+    """Serve until a signal comes."""
+    import logging
+    from pathlib import Path
+
+    from pycompose.api.lean import load_asyncio
+
+    load_asyncio()
+    from pycompose.api.server import serve as serve_api
+
+    context = invocation.context()
+    target = Path(path) if path else context.paths.run / "docker.sock"
+    level = logging.DEBUG if invocation.debug else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    for name in ("asyncio", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    beside = None
+    if page is not None:
+        from pycompose.page.server import PageOptions, serve_pages
+
+        options = PageOptions(port=page)
+        beside = functools.partial(serve_pages, options=options, ready=click.echo)
+    serve_api(
+        context,
+        target,
+        idle_s=idle,
+        ready=lambda: click.echo(f"listening on unix://{target.absolute()}"),
+        beside=beside,
+    )
 
 
 @command.command("prune", help="Remove stopped containers, networks and images that nothing refers to.")
@@ -170,7 +206,7 @@ def prune(
     invocation: Invocation, /, *, everything: bool, anonymous: bool, filters: tuple[str, ...], force: bool
 ) -> None:
     """Ask, remove, and tell how much that freed."""
-    from pycompose.machine import container_changes, images, networks, volumes
+    from pycompose.machine import builds, container_changes, images, networks, volumes
     from pycompose.machine.rows import PruneResult
 
     labels = groups.label_filters(filters)
@@ -179,6 +215,7 @@ def prune(
         "all networks that no container refers to",
         "all images that no container uses" if everything else "all images without a name",
     ]
+    parts += ["all build cache" if everything else "unused build cache"]
     parts += ["anonymous volumes that no container refers to"] if anonymous else []
     if not groups.confirmed(", ".join(parts), force=force):
         return
@@ -194,5 +231,47 @@ def prune(
     if not labels:
         removed = images.prune(context, everything=everything)
         groups.show_pruned("Deleted Images", PruneResult(names=(*removed.untagged, *removed.deleted)))
-        freed += removed.freed_bytes
+        cache = builds.prune_cache(context, everything=everything)
+        names = (*cache.records, *cache.folders)
+        groups.show_pruned("Deleted build cache objects", PruneResult(names=names))
+        freed += removed.freed_bytes + cache.size_bytes
+    click.echo(f"Total reclaimed space: {humanize.size(freed)}")
+
+
+@command.command(
+    "enter",
+    help="Run a command, or a shell, where an ordinary user's containers are: as root of his private host.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("argv", metavar="[COMMAND [ARG]...]", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def enter(invocation: Invocation, /, *, argv: tuple[str, ...]) -> None:
+    """Become the command; root is there already."""
+    import os
+    import signal
+
+    invocation.command_codes = True
+    invocation.context()
+    words = argv or (os.environ.get("SHELL") or "/bin/sh",)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and programs would inherit that
+    try:
+        os.execvp(words[0], words)  # noqa: S606 - the user's own words
+    except OSError as exc:
+        code = NOT_FOUND if isinstance(exc, FileNotFoundError) else NOT_EXECUTABLE
+        raise ExecError(f"{words[0]}: cannot run: {exc.strerror}", exit_code=code) from exc
+
+
+@command.command("reset", help="Remove everything: images, volumes, snapshots, networks, build cache.")
+@groups.force_option
+@click.pass_obj
+def reset(invocation: Invocation, /, *, force: bool) -> None:
+    """Ask, remove, and tell how much that freed."""
+    from pycompose import privileges
+    from pycompose.machine import reset
+
+    what = "all images, all volumes with their data and snapshots, all networks and all build cache"
+    if not groups.confirmed(what, force=force):
+        return
+    freed = reset.reset(invocation.context())
+    privileges.leave()
     click.echo(f"Total reclaimed space: {humanize.size(freed)}")

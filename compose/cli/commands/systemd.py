@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pycompose.model import Project
 
 UNITS = Path("/etc/systemd/system")
+# For an ordinary user, whose service manager starts with his session, or with the machine (loginctl(1), enable-linger).
+USER_UNITS = ".config/systemd/user"
 CONTAINERS = "pycompose.service"
 # What `docker` starts again with the machine: on-failure is about failures only.
 POLICIES = frozenset({"always", "unless-stopped"})
@@ -28,6 +30,14 @@ KEPT_VARIABLES = (
     "PYCOMPOSE_ADDRESS_POOLS",
     "DOCKER_CONFIG",
 )
+
+
+def units(environment: Mapping[str, str]) -> Path:
+    """Return where units are looked for: root's, or an ordinary user's own (systemd.unit(5))."""
+    if os.geteuid() == 0:
+        return UNITS
+    home = environment.get("XDG_CONFIG_HOME")
+    return Path(home, "systemd/user") if home else Path(environment.get("HOME", "/"), USER_UNITS)
 
 
 def quoted(words: Iterable[str]) -> str:
@@ -116,12 +126,16 @@ KillMode=mixed
 Delegate=yes
 
 [Install]
-WantedBy=multi-user.target
+WantedBy={"default" if os.geteuid() else "multi-user"}.target
 """
 
 
 @click.command(help="Print a systemd unit that brings the project up after a reboot, or install it.")
-@click.option("--install", is_flag=True, help=f"Write it to {UNITS} and enable it.")
+@click.option(
+    "--install",
+    is_flag=True,
+    help="Write it where systemd, for who isn't root his own, looks for units, and enable it.",
+)
 @click.option("-a", "--all", "everything", is_flag=True, help="All services, whatever their restart policy.")
 @click.option("--containers", is_flag=True, help="For the containers of `container run`, not for a project.")
 @click.pass_obj
@@ -129,7 +143,7 @@ def command(invocation: Invocation, /, *, install: bool, everything: bool, conta
     """Make the unit of the project."""
     if containers:
         text = containers_unit(program(), invocation.environment)
-        _give(invocation, UNITS / CONTAINERS, text, install=install)
+        _give(invocation, CONTAINERS, text, install=install)
         return
     project = project_of(invocation.load())
     services = restarted(project)
@@ -141,13 +155,13 @@ def command(invocation: Invocation, /, *, install: bool, everything: bool, conta
             hint="give it `restart: always` or `restart: unless-stopped`, or use --all",
         )
     text = unit(project, program(), services, invocation.environment)
-    _give(invocation, UNITS / f"pycompose-{project.name}.service", text, install=install)
+    _give(invocation, f"pycompose-{project.name}.service", text, install=install)
 
 
-def _give(invocation: Invocation, path: Path, text: str, *, install: bool) -> None:
+def _give(invocation: Invocation, name: str, text: str, *, install: bool) -> None:
     """Write a unit or print it. Raises PycomposeError."""
     if install and not invocation.dry_run:
-        write(path, text)
+        write(units(invocation.environment) / name, text)
     else:
         click.echo(text, nl=False)
 
@@ -163,13 +177,22 @@ def write(path: Path, text: str) -> None:
     systemctl = shutil.which("systemctl")
     if systemctl is None:
         raise PycomposeError("systemd: systemctl is not there", hint="print the unit without --install")
+    own = ["--user"] if os.geteuid() else []
     try:
+        if own:
+            path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as exc:
         raise PycomposeError(f"{path}: cannot write: {exc.strerror}", hint="run it with sudo") from exc
     for arguments in (["daemon-reload"], ["enable", path.name]):
-        done = subprocess.run([systemctl, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run([systemctl, *own, *arguments], capture_output=True, text=True, check=False)
         if done.returncode:
             reason = done.stderr.strip().replace("\n", "; ")
             raise PycomposeError(f"systemctl {arguments[0]}: {reason}", hint=f"the unit is in {path}")
+    if own:
+        click.echo(
+            f"{path} (starts with your session, after `loginctl enable-linger` with the machine; "
+            f"now: systemctl --user start {path.stem})"
+        )
+        return
     click.echo(f"{path} (starts with the machine; now: systemctl start {path.stem})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -32,6 +33,9 @@ _EXCLUSIVE = (
     ("detach", "abort_on_container_exit"),
     ("detach", "abort_on_container_failure"),
     ("detach", "exit_code_from"),
+    ("detach", "watch"),
+    ("wait", "watch"),
+    ("no_start", "watch"),
     ("wait", "attach"),
     ("wait", "attach_dependencies"),
     ("wait", "abort_on_container_exit"),
@@ -78,8 +82,20 @@ def refuse(args: dict[str, Any]) -> None:
     metavar="SECONDS",
     help="Give up waiting after this time.",
 )
+@click.option("-w", "--watch", is_flag=True, help="Keep files in containers like those here (develop.watch).")
 @click.option("--menu/--no-menu", default=None, help="Keys while attached (also: COMPOSE_MENU).")
 @click.option("-y", "--yes", is_flag=True, help="Answer every question with yes.")
+@click.option("--isolated", is_flag=True,
+              help="As a copy with names, networks, volumes and ports of its own, beside any others.")  # fmt: skip
+@click.option("--random-ports", is_flag=True, help="Publish on free ports in place of the fixed ones.")
+@click.option("--page", is_flag=True, help="Print the address of a web page that shows the project.")
+@click.option("--write-ports", metavar="FILE", type=click.Path(), default="",
+              help="Write where ports are published: as JSON to FILE.json, else as variables.")  # fmt: skip
+@click.option(
+    "--open-firewall",
+    is_flag=True,
+    help="Have iptables or Docker let the project's networks through (also: PYCOMPOSE_OPEN_FIREWALL).",
+)
 @dry_run_option()
 @click.pass_obj
 def command(invocation: Invocation, /, **args: Any) -> int:
@@ -87,17 +103,35 @@ def command(invocation: Invocation, /, **args: Any) -> int:
     from pycompose.client import changes, supervisor  # noqa: PLC0415 - --help doesn't need it
 
     refuse(args)
+    background = args["detach"] or args["wait"]
+    if args["write_ports"] and not background:
+        raise PycomposeError("--write-ports: needs --detach or --wait")
+    invocation.isolated, invocation.random_ports = args["isolated"], args["random_ports"]
     supervisor.prepare(invocation.context(), invocation.project_name)
     started_ns = time.time_ns()
     loaded = invocation.load(args["services"])
     options = up_options(invocation, args)
-    if args["detach"] or args["wait"] or args["no_start"] or invocation.dry_run:
-        with invocation.showing("up") as sink:
+    if args["page"] and not invocation.dry_run:
+        from pycompose.page.background import background_page  # noqa: PLC0415 - rarely
+
+        print(f"page: {background_page(invocation.context(), loaded.name)}", file=sys.stderr, flush=True)
+    if background or args["no_start"] or invocation.dry_run:
+        if args["isolated"]:
+            print(loaded.name, flush=True)  # first: whatever goes wrong, it is known what to take down
+        with invocation.showing("up", steps=None if args["isolated"] else sys.stdout) as sink:
             changes.up(invocation.context(sink), loaded, options)
+        if args["write_ports"] and not invocation.dry_run:
+            from pycompose.client.ports_file import write_ports  # noqa: PLC0415 - rarely
+
+            write_ports(invocation.context(), loaded.name, args["write_ports"])
         return 0
     from pycompose.cli.attached import AttachedUp, attached_options  # noqa: PLC0415 - only when attached
 
-    return AttachedUp(invocation, loaded, options, attached_options(invocation, args), started_ns).run()
+    try:
+        return AttachedUp(invocation, loaded, options, attached_options(invocation, args), started_ns).run()
+    finally:
+        if args["isolated"]:
+            print(f"to remove it: pycompose -p {loaded.name} down -v", file=sys.stderr)
 
 
 def up_options(invocation: Invocation, args: dict[str, Any]) -> UpOptions:
@@ -122,6 +156,7 @@ def up_options(invocation: Invocation, args: dict[str, Any]) -> UpOptions:
         scale=args["scale"],
         remove_orphans=remove,
         ignore_orphans=ignore,
+        open_firewall=args["open_firewall"] or invocation.switch("PYCOMPOSE_OPEN_FIREWALL"),
         timeout_s=args["timeout"],
         wait=args["wait"],
         wait_timeout_s=args["wait_timeout"],

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 from pycompose.cli import groups
+from pycompose.cli.completion import complete_names
 from pycompose.cli.display import humanize
 from pycompose.cli.display.format import Layout, show
 from pycompose.cli.invocation import Invocation
@@ -16,6 +18,8 @@ from pycompose.cli.options import format_option
 if TYPE_CHECKING:
     from pycompose.machine.rows import VolumeRow
 
+# What docker tells of volumes in a cluster, and of the size where nobody has added it up.
+OF_CLUSTERS = dict.fromkeys(("Availability", "Group", "Size", "Status"), "N/A")
 LS = Layout(
     columns=("Driver", "Name"),
     titles={
@@ -25,6 +29,7 @@ LS = Layout(
         "Scope": "SCOPE",
         "Labels": "LABELS",
         "Links": "LINKS",
+        **{key: key.upper() for key in OF_CLUSTERS},
     },
 )
 
@@ -38,10 +43,23 @@ def fields(row: VolumeRow) -> dict[str, Any]:
         "Scope": "local",
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(row.labels.items())),
         "Links": str(len(row.users)),
+        **OF_CLUSTERS,
     }
 
 
-@click.group(help="Manage volumes.")
+SNAPSHOTS = Layout(
+    columns=("Volume", "Tag", "CreatedSince", "Size"),
+    titles={
+        "Volume": "VOLUME",
+        "Tag": "TAG",
+        "CreatedSince": "CREATED",
+        "CreatedAt": "CREATED AT",
+        "Size": "SIZE",
+    },
+)
+
+
+@click.group(cls=groups.ManagementGroup, help="Manage volumes.")
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Hold the commands below."""
@@ -88,7 +106,8 @@ def inspect(invocation: Invocation, /, *, names: tuple[str, ...], template: str)
     """Show what is known of volumes."""
     from pycompose.machine.inspect import inspect
 
-    groups.show_documents(inspect(invocation.context(), names, "volume"), template)
+    context = invocation.context()
+    groups.show_each(names, lambda name: inspect(context, [name], "volume"), template)
 
 
 @command.command("rm", help="Remove volumes that no container refers to.")
@@ -106,19 +125,97 @@ def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool) -> Non
     groups.each(names, remove)
 
 
+pause_option = click.option(
+    "-p", "--pause/--no-pause", default=True, help="Pause the containers that use it meanwhile."
+)
+
+
+@command.command("snapshot", help="Remember what a volume holds, under a tag; --rm forgets it.")
+@groups.name_argument
+@click.argument("tag")
+@click.option("-f", "--force", is_flag=True, help="Replace one of that tag.")
+@click.option("--rm", "forget", is_flag=True, help="Forget what is remembered under the tag.")
+@pause_option
+@click.pass_obj
+def snapshot(
+    invocation: Invocation, /, *, name: str, tag: str, force: bool, forget: bool, pause: bool
+) -> None:
+    """Take the snapshot, or remove it, and print its tag."""
+    from pycompose.machine import volume_snapshots
+
+    if forget:
+        volume_snapshots.remove(invocation.context(), name, tag)
+    else:
+        volume_snapshots.take(invocation.context(), name, tag, replaces=force, pause=pause)
+    click.echo(tag)
+
+
+@command.command("snapshots", help="List snapshots of volumes.")
+@click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=complete_names)
+@groups.quiet_option
+@format_option()
+@click.pass_obj
+def snapshots(invocation: Invocation, /, *, names: tuple[str, ...], quiet: bool, how: str) -> None:
+    """Show the snapshots."""
+    from pycompose.machine import volume_snapshots
+
+    rows = volume_snapshots.rows(invocation.context(), names)
+    if quiet:
+        click.echo("".join(f"{row.tag}\n" for row in rows), nl=False)
+        return
+    fields = [
+        {
+            "Volume": row.volume,
+            "Tag": row.tag,
+            "CreatedSince": humanize.ago(row.created_ns, time.time_ns()),
+            "CreatedAt": humanize.moment(row.created_ns),
+            "Size": humanize.size(row.size_bytes),
+        }
+        for row in rows
+    ]
+    click.echo(show(fields, how, SNAPSHOTS), nl=False)
+
+
+@command.command("restore", help="Put back what a volume held when the snapshot was taken.")
+@groups.name_argument
+@click.argument("tag")
+@click.pass_obj
+def restore(invocation: Invocation, /, *, name: str, tag: str) -> None:
+    """Put it back, and print the volume's name."""
+    from pycompose.machine import volume_snapshots
+
+    volume_snapshots.restore(invocation.context(), name, tag)
+    click.echo(name)
+
+
+@command.command("clone", help="Make a volume with what another one holds.")
+@groups.name_argument
+@click.argument("new")
+@groups.labels_option
+@pause_option
+@click.pass_obj
+def clone(invocation: Invocation, /, *, name: str, new: str, labels: tuple[str, ...], pause: bool) -> None:
+    """Copy the data, and print the new volume's name."""
+    from pycompose.machine import volume_snapshots
+
+    click.echo(volume_snapshots.clone(invocation.context(), name, new, groups.pairs(labels), pause=pause))
+
+
 @command.command("prune", help="Remove anonymous volumes that no container refers to (-a: all such volumes).")
 @click.option("-a", "--all", "everything", is_flag=True, help="Named ones too.")
-@groups.filter_option("label.")
+@groups.filter_option("label, label!.")
 @groups.force_option
 @click.pass_obj
 def prune(invocation: Invocation, /, *, everything: bool, filters: tuple[str, ...], force: bool) -> None:
     """Ask, remove, and tell how much that freed."""
     from pycompose.machine import volumes
 
-    labels = groups.label_filters(filters)
+    found = groups.prune_filters(filters)
     what = "all volumes" if everything else "anonymous volumes"
     if not groups.confirmed(f"{what} that no container refers to", force=force):
         return
-    done = volumes.prune(invocation.context(), everything=everything, labels=labels)
+    done = volumes.prune(
+        invocation.context(), everything=everything, labels=found["label"], without=found["label!"]
+    )
     groups.show_pruned("Deleted Volumes", done)
     click.echo(f"Total reclaimed space: {humanize.size(done.freed_bytes)}")

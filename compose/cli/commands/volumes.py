@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pycompose.client.views import VolumeView
 
 UNKNOWN = "N/A"
+OF_CLUSTERS = dict.fromkeys(("Availability", "Group", "Status"), UNKNOWN)
 LAYOUT = Layout(
     columns=("Driver", "Name"),
     titles={
@@ -25,6 +26,7 @@ LAYOUT = Layout(
         "Labels": "LABELS",
         "Links": "LINKS",
         "Size": "SIZE",
+        **{key: key.upper() for key in OF_CLUSTERS},
     },
 )
 
@@ -39,6 +41,7 @@ def fields(view: VolumeView) -> dict[str, Any]:
         "Labels": ",".join(f"{key}={value}" for key, value in view.labels.items()),
         "Links": UNKNOWN if view.links is None else str(view.links),
         "Size": UNKNOWN if view.size_bytes is None else size(view.size_bytes),
+        **OF_CLUSTERS,
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from pycompose.cli import groups
 from pycompose.cli.commands.cp import split_path
 from pycompose.cli.invocation import Invocation
 from pycompose.client.options import CommitOptions, CpOptions
@@ -55,7 +56,7 @@ def cp(
 
 
 @click.command("diff", help="Show what a container has added (A), changed (C) and deleted (D).")
-@click.argument("name")
+@groups.name_argument
 @click.pass_obj
 def diff(invocation: Invocation, /, name: str) -> None:
     """Print a line for each path."""
@@ -67,7 +68,7 @@ def diff(invocation: Invocation, /, name: str) -> None:
 
 
 @click.command("export", help="Export a container's file system as a tar archive, without its volumes.")
-@click.argument("name")
+@groups.name_argument
 @click.option("-o", "--output", default="", metavar="FILE", help="File (default: standard output).")
 @click.pass_obj
 def export(invocation: Invocation, /, name: str, *, output: str) -> None:
@@ -82,7 +83,7 @@ def export(invocation: Invocation, /, name: str, *, output: str) -> None:
 
 
 @click.command("commit", help="Create an image from a container's changes.")
-@click.argument("name")
+@groups.name_argument
 @click.argument("reference", required=False, default="", metavar="[NAME[:TAG]]")
 @click.option("-a", "--author", default="", metavar="TEXT", help='Who made it ("Ada <ada@example.org>").')
 @click.option("-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help="As in a Dockerfile.")

@@ -17,6 +17,7 @@ from pycompose.cli.container import files, processes, run, update
 from pycompose.cli.display import humanize
 from pycompose.cli.display.format import Layout, show
 from pycompose.cli.display.prefix import LogPrinter
+from pycompose.cli.docker_config import setting
 from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import TimestampType, detach_keys_option, format_option, timeout_option
 
@@ -24,10 +25,14 @@ LS = Layout(
     columns=("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"),
     titles=LAYOUT.titles,
 )
+LS_SIZE = Layout(columns=(*LS.columns, "Size"), titles=LS.titles)
+signal_option = click.option(
+    "-s", "--signal", default="", metavar="SIGNAL", help="Instead of the container's own stop signal."
+)
 volumes_option = click.option("-v", "--volumes", is_flag=True, help="With their anonymous volumes.")
 
 
-@click.group(help="Manage containers.")
+@click.group(cls=groups.ManagementGroup, help="Manage containers.")
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Hold the commands below."""
@@ -51,13 +56,16 @@ command.add_command(update.update)
 @command.command("ls", help="List containers.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Stopped ones too.")
 @groups.filter_option(
-    "name, id, status, label, project, ancestor, volume, network, health, exited.", short=True
+    "name, id, status, label, project, ancestor, volume, network, health, exited, publish, expose, before, since, "
+    "is-task.",
+    short=True,
 )
 @groups.quiet_option
 @groups.no_trunc_option
 @click.option("-n", "--last", type=int, default=-1, metavar="N", help="The N newest, in any state.")
 @click.option("-l", "--latest", is_flag=True, help="The newest, in any state.")
-@format_option()
+@click.option("-s", "--size", is_flag=True, help="With how much they have written.")
+@format_option(default="")
 @click.pass_obj
 def ls(invocation: Invocation, /, **args: Any) -> None:
     """Show the containers."""
@@ -73,11 +81,14 @@ def ls(invocation: Invocation, /, **args: Any) -> None:
     if args["quiet"]:
         click.echo("".join(f"{row['ID']}\n" for row in rows), nl=False)
         return
-    click.echo(show(rows, args["how"], LS), nl=False)
+    how = args["how"] or setting(invocation.environment, "psFormat")
+    if args["size"] or "{{.Size" in how:
+        for row, (written, whole) in zip(rows, containers.sizes(invocation.context(), views), strict=True):
+            row["Size"] = f"{humanize.size(written)} (virtual {humanize.size(whole)})"
+    click.echo(show(rows, how, LS_SIZE if args["size"] else LS), nl=False)
 
 
 command.add_command(ls, "ps")
-command.add_command(ls, "list")
 
 
 @command.command("inspect", help="Show all about containers as JSON.")
@@ -89,20 +100,21 @@ def inspect(invocation: Invocation, /, *, names: tuple[str, ...], template: str,
     """Show what is known of containers."""
     from pycompose.machine.inspect import inspect
 
-    found = inspect(invocation.context(), names, "container", size=size)
-    groups.show_documents(found, template)
+    context = invocation.context()
+    groups.show_each(names, lambda name: inspect(context, [name], "container", size=size), template)
 
 
 @command.command("stop", help="Stop containers.")
 @groups.names_argument
-@timeout_option()
+@signal_option
+@timeout_option("--time")
 @click.pass_obj
-def stop(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float | None) -> None:
+def stop(invocation: Invocation, /, *, names: tuple[str, ...], signal: str, timeout: float | None) -> None:
     """Stop each."""
     from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: container_changes.stop(context, name, timeout))
+    groups.each(names, lambda name: container_changes.stop(context, name, timeout, signal))
 
 
 command.add_command(processes.start)
@@ -130,14 +142,15 @@ def shutdown(invocation: Invocation, /, *, timeout: float | None) -> None:
 
 @command.command("restart", help="Stop and start containers.")
 @groups.names_argument
-@timeout_option()
+@signal_option
+@timeout_option("--time")
 @click.pass_obj
-def restart(invocation: Invocation, /, *, names: tuple[str, ...], timeout: float | None) -> None:
+def restart(invocation: Invocation, /, *, names: tuple[str, ...], signal: str, timeout: float | None) -> None:
     """Restart each."""
     from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: container_changes.restart(context, name, timeout))
+    groups.each(names, lambda name: container_changes.restart(context, name, timeout, signal))
 
 
 @command.command("kill", help="Send a signal to containers.")
@@ -214,7 +227,10 @@ def prune(invocation: Invocation, /, *, filters: tuple[str, ...], force: bool) -
 
 
 @command.command("logs", help="View the output of a container.")
-@click.argument("name")
+@groups.name_argument
+@click.option(
+    "--details", is_flag=True, help="With the labels and variables that the service's logging options name."
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
 @click.option(
     "--since", type=TimestampType(), default=0, help="From this time on (2026-01-02T13:23:37Z, 42m)."
@@ -242,9 +258,11 @@ def logs(invocation: Invocation, /, **args: Any) -> None:
         timestamps=args["timestamps"],
         live=args["follow"],
     )
+    context = invocation.context()
+    details = containers.log_details(context, args["name"]).encode() + b" " if args["details"] else b""
     try:
-        for line in containers.logs(invocation.context(), args["name"], options):
-            printer.line(line)
+        for line in containers.logs(context, args["name"], options):
+            printer.line(line._replace(data=details + line.data) if details else line)
     finally:
         printer.flush()
 
@@ -262,7 +280,7 @@ def logs(invocation: Invocation, /, **args: Any) -> None:
 @click.option("-t", "--tty", is_flag=True, help="With a terminal.")
 @click.option("-u", "--user", default="", metavar="USER", help="As this user.")
 @click.option("-w", "--workdir", default="", metavar="DIR", help="In this directory.")
-@click.argument("name")
+@groups.name_argument
 @click.argument("args", nargs=-1, required=True, metavar="COMMAND [ARG]...")
 @click.pass_obj
 def exec_(invocation: Invocation, /, **args: Any) -> int:

@@ -12,6 +12,7 @@ import click
 from pycompose.cli import groups
 from pycompose.cli.commands.stats import display
 from pycompose.cli.commands.top import HEAD, row
+from pycompose.cli.completion import complete_names
 from pycompose.cli.display import table
 from pycompose.cli.display.humanize import address
 from pycompose.cli.invocation import Invocation
@@ -31,7 +32,7 @@ OWN = 2  # the columns of `pycompose top` that tell services apart
     help="Display the running processes of a container; with options of ps(1), as the machine's ps shows them.",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
-@click.argument("name")
+@groups.name_argument
 @click.argument("options", nargs=-1, metavar="[PS_OPTION]...", type=click.UNPROCESSED)
 @click.pass_obj
 def top(invocation: Invocation, /, name: str, *, options: tuple[str, ...]) -> None:
@@ -54,7 +55,7 @@ def top(invocation: Invocation, /, name: str, *, options: tuple[str, ...]) -> No
 
 
 @click.command("stats", help="Display a live stream of what containers use.")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_names)
 @click.option("-a", "--all", "everything", is_flag=True, help="Stopped containers too.")
 @format_option()
 @click.option("--no-stream", is_flag=True, help="Only once.")
@@ -80,7 +81,7 @@ def stats(
 
 
 @click.command("port", help="Print the public addresses of a container's ports, or of one (80, 53/udp).")
-@click.argument("name")
+@groups.name_argument
 @click.argument("port", required=False, default="", metavar="[PORT[/PROTOCOL]]")
 @click.pass_obj
 def port(invocation: Invocation, /, name: str, port: str) -> None:
@@ -99,7 +100,7 @@ def port(invocation: Invocation, /, name: str, port: str) -> None:
 
 
 @click.command("attach", help="Attach standard input, output and error to a running container.")
-@click.argument("name")
+@groups.name_argument
 @detach_keys_option()
 @click.option("--no-stdin", is_flag=True, help="Output only.")
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the process.")

@@ -5,15 +5,15 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from pycompose.cli.completion import names_of
 from pycompose.cli.container.update import RestartPolicyType
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.options import detach_keys_option, invocation_of
+from pycompose.cli.options import GoCommand, detach_keys_option
 from pycompose.engine.errors import PycomposeError
 from pycompose.machine.run_flags import FLAGS, REPEATED
 
@@ -26,10 +26,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 # What docker ends with when it was not the command that failed.
 OWN_FAILURE = 125
 NO_TERMINAL = 1
-BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-class DockerCommand(click.Command):
+class DockerCommand(GoCommand):
     """A command whose own failures, wrong flags among them, end with 125."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -37,58 +36,7 @@ class DockerCommand(click.Command):
         invocation = ctx.find_root().obj
         if isinstance(invocation, Invocation):
             invocation.failure_code = OWN_FAILURE
-        return super().parse_args(ctx, self._without_booleans(ctx, args))
-
-    def _without_booleans(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Return the arguments with `--rm=true` and `--sig-proxy=false`, as docker takes them, in click's form."""
-        known = {
-            name: option
-            for option in self.get_params(ctx)
-            if isinstance(option, click.Option)
-            for name in (*option.opts, *option.secondary_opts)
-        }
-        done: list[str] = []
-        rest = iter(args)
-        for word in rest:
-            if not word.startswith("-") or word == "--":
-                done.append(word)
-                break
-            name, equals, value = word.partition("=")
-            option = known.get(name)
-            if option is not None and option.is_flag and equals and value.lower() in BOOLEANS:
-                if BOOLEANS[value.lower()]:
-                    done.append(name)
-                else:
-                    done += option.secondary_opts
-                continue
-            done.append(word)
-            last = known.get(name if word.startswith("--") else f"-{word[-1]}")
-            if last is not None and not last.is_flag and not (word.startswith("--") and equals):
-                done += itertools.islice(rest, 1)
-        return [*done, *rest]
-
-
-def complete_images(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the names of images that begin with what has been typed."""
-    from pycompose.machine import images
-
-    try:
-        rows = images.rows(invocation_of(ctx).context())
-    except Exception:  # noqa: BLE001 - a shell that asks for completions must never see an error
-        return []
-    names = {row.repository if row.tag == "latest" else f"{row.repository}:{row.tag}" for row in rows}
-    return sorted(name for name in names if name.startswith(incomplete) and "<none>" not in name)
-
-
-def complete_networks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the names of networks that begin with what has been typed."""
-    from pycompose.machine import networks
-
-    try:
-        names = [row.name for row in networks.rows(invocation_of(ctx).context())]
-    except Exception:  # noqa: BLE001 - as above
-        return []
-    return sorted(name for name in {*names, "host", "none", "bridge"} if name.startswith(incomplete))
+        return super().parse_args(ctx, args)
 
 
 STREAMS = ("stdin", "stdout", "stderr")
@@ -131,7 +79,7 @@ def _flags() -> list[Callable[[F], F]]:
         click.option("--mount", "mounts", **many, metavar="MOUNT", help="type=bind,source=/a,target=/b,…"),
         click.option("--name", default="", metavar="NAME", help="Name (default: a random one)."),
         click.option("--network", "--net", "networks", **many, metavar="NETWORK",
-                     shell_complete=complete_networks,
+                     shell_complete=names_of("network"),
                      help="A network (or host, none, container:NAME; default: bridge)."),
         click.option("--network-alias", "--net-alias", "aliases", **many, metavar="NAME",
                      help="One more name there."),
@@ -143,7 +91,7 @@ def _flags() -> list[Callable[[F], F]]:
         click.option("--rm", "remove", is_flag=True, help="Remove the container when it has ended."),
         click.option("--ulimit", "ulimits", **many, metavar="NAME=SOFT[:HARD]", help="A resource limit."),
         click.option("-v", "--volume", "volumes", **many, metavar="SOURCE:TARGET", help="Mount this."),
-        click.argument("image", shell_complete=complete_images),
+        click.argument("image", shell_complete=names_of("image")),
         click.argument("args", nargs=-1, metavar="[COMMAND] [ARG]..."),
     ]  # fmt: skip
     return options
@@ -162,10 +110,12 @@ def _options(
     from pycompose.client.options import ContainerRunOptions
 
     same = (
-        "image", "name", "entrypoint", "env_files", "volumes", "mounts", "networks", "aliases", "ip", "ip6",
+        "image", "name", "env_files", "volumes", "mounts", "networks", "aliases", "ip", "ip6",
         "mac", "ulimits", "gpus", "cpuset_mems", "publish_all", "restart", "remove", "cidfile", "pull",
     )  # fmt: skip
+    entrypoint = args["entrypoint"]
     return ContainerRunOptions(
+        entrypoint=None if entrypoint is None else (entrypoint,) if entrypoint else (),
         **{name: args[name] for name in same},
         command=args["args"],
         keys={flag.key: args[flag.key] for flag in FLAGS if args[flag.key] is not None},

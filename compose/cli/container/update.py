@@ -13,7 +13,6 @@ from pycompose.cli.invocation import Invocation
 from pycompose.cli.options import BytesType
 from pycompose.engine.errors import PycomposeError
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
 _POLICY = re.compile(r"(no|always|unless-stopped|on-failure)(?::(\d+))?\Z")
 
 
@@ -34,20 +33,14 @@ class RestartPolicyType(click.ParamType[dict[str, Any]]):
 
 
 @click.command("rename", help="Give a container another name, until it is recreated.")
-@click.argument("name")
+@groups.name_argument
 @click.argument("new", metavar="NEW_NAME")
 @click.pass_obj
 def rename(invocation: Invocation, /, name: str, new: str) -> None:
     """Rename it."""
     from pycompose.machine import container_changes
 
-    new = new.removeprefix("/")
-    if not _NAME.match(new):
-        raise PycomposeError(
-            f"container {name}: cannot rename to {new!r}: not a container name",
-            hint="at least two letters, digits, _ . and -, starting with a letter or digit",
-        )
-    container_changes.rename(invocation.context(), name, new)
+    container_changes.rename(invocation.context(), name, new.removeprefix("/"))
 
 
 @click.command("update", help="Change limits and the restart policy of containers, until they are recreated.")

@@ -22,6 +22,8 @@ REFRESH_S = 0.1
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 BAR_CELLS = 20
 SHOWN_CHILDREN = 6
+# The view that shows what belongs to a row (the steps of an image) also when that is done.
+KEEPS_CHILDREN = "build"
 _MARKS = {Phase.DONE: ("✔", "green"), Phase.WARNING: ("!", "yellow"), Phase.ERROR: ("✘", "red")}
 
 
@@ -57,15 +59,18 @@ def render(board: ProgressBoard, *, title: str, columns: int, rows: int | None, 
     out.append(f"[+] {title} {done}/{total}", style="blue" if done == total else "")
     width = max((len(clean(row.subject)) for row in board.rows.values()), default=0)
     lines: list[Text] = []
+    keeps_children = title == KEEPS_CHILDREN
     for row in board.rows.values():
-        lines.append(_line(row, width, now, tick, indent=1))
-        if row.phase is Phase.WORKING:
-            children = list(row.children.values())
+        lines.append(_line(row, width, now, tick, indent=1, columns=columns))
+        children = list(row.children.values())
+        if not keeps_children:
             working = [child for child in children if child.phase is Phase.WORKING] or children
-            lines += [_line(child, width - 2, now, tick, indent=3) for child in working[:SHOWN_CHILDREN]]
+            children = working[:SHOWN_CHILDREN] if row.phase is Phase.WORKING else []
+        lines += [_line(child, width - 2, now, tick, indent=3, columns=columns) for child in children]
     if rows is not None and len(lines) > rows:
-        hidden = len(lines) - rows + 1
-        lines = [*lines[: rows - 1], Text(f" … {hidden} more")]
+        more = Text(f" … {len(lines) - rows + 1} more")
+        # The last steps of a build are those that are under way.
+        lines = [more, *lines[1 - rows :]] if keeps_children and rows > 1 else [*lines[: rows - 1], more]
     for line in lines:
         line.truncate(columns, overflow="ellipsis")
         out.append("\n")
@@ -73,16 +78,27 @@ def render(board: ProgressBoard, *, title: str, columns: int, rows: int | None, 
     return out
 
 
-def _line(row: ProgressRow, width: int, now_s: float, tick: int, *, indent: int) -> Text:
+def _line(row: ProgressRow, width: int, now_s: float, tick: int, *, indent: int, columns: int) -> Text:
     mark, style = _MARKS.get(row.phase, (SPINNER[tick % len(SPINNER)], "cyan"))
+    elapsed = f"  {row.elapsed_s(now_s):.1f}s"
+    text = clean(row.text)
+    # A long name gives way to what becomes of it, and how long that takes.
+    room = max(columns - indent - len(mark) - len(text) - len(elapsed) - 4, 1)
+    subject = clean(row.subject)
+    if len(subject) > room:
+        subject = f"{subject[: room - 1]}…"
     line = Text(" " * indent)
     line.append(mark, style=style)
-    line.append(f" {clean(row.subject):<{max(width, 0)}}  ")
-    line.append(clean(row.text), style=style if row.phase is not Phase.WORKING else "")
+    line.append(f" {subject:<{max(width, 0)}}  ")
+    line.append(text, style=style if row.phase is not Phase.WORKING else "")
     if row.total and row.phase is Phase.WORKING:
         filled = min(BAR_CELLS, row.current * BAR_CELLS // row.total)
         line.append(f" [{'█' * filled}{' ' * (BAR_CELLS - filled)}] {size(row.current)}/{size(row.total)}")
     elif row.details:
-        line.append(f" {clean(row.details)}", style="dim")
-    line.append(f"  {row.elapsed_s(now_s):.1f}s", style="blue")
+        details = clean(row.details)
+        room = columns - line.cell_len - len(elapsed) - 1
+        if len(details) > room and indent > 1:
+            details = f"{details[: max(room - 1, 0)]}…" if room > 1 else ""
+        line.append(f" {details}" if details else "", style="dim")
+    line.append(elapsed, style="blue")
     return line

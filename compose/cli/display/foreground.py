@@ -15,13 +15,14 @@ from pycompose.engine.errors import PycomposeError
 class AttachTarget:
     """A container: its short name for people, its name, and what connects us to it.
 
-    `advice` is for one that can't be talked to: what to do about that.
+    `advice` is for one that can't be talked to: what to do about that. `detach_keys` lead back from a terminal.
     """
 
     label: str
     container: str
     open: Callable[[], ConnectedProcess]
     advice: str = ""
+    detach_keys: str = DETACH_KEYS
 
 
 class Foreground:
@@ -37,7 +38,8 @@ class Foreground:
     def run(self, target: AttachTarget) -> str:
         """Talk to the container until it ends or the user returns; return what there is to say about it.
 
-        Output of the others waits meanwhile. With a terminal ctrl-p ctrl-q returns, with a pipe the end of input.
+        Output of the others waits meanwhile. With a terminal the detach keys return, with a pipe
+        the end of input.
         """
         try:
             session = target.open()
@@ -46,7 +48,7 @@ class Foreground:
         if session.terminal is None and session.stdin is None:
             session.close()
             return f"{target.label} has neither a terminal nor an input"
-        keys = DETACH_KEYS if session.tty else ""
+        keys = target.detach_keys if session.tty else ""
         how = keys.replace(",", " ") if keys else "ctrl-d"
         self._printer.hold(
             target.container, f"Attached to {target.label}. {how} returns to the output of all."

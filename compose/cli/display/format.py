@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.cli.display import table
 from pycompose.engine.dataclass import dataclass
+from pycompose.engine.errors import PycomposeError
 
 if TYPE_CHECKING:
     from pycompose.cli.gotemplate.template import Template
@@ -58,13 +59,21 @@ class Layout:
 
 
 def show(rows: Sequence[Fields], how: str, layout: Layout) -> str:
-    """Return `rows` in the format `how`: "", table, json, jsonl, "table TEMPLATE" or a template."""
+    """Return `rows` in the format `how`: "", table, json, jsonl, "table TEMPLATE" or a template.
+
+    Raises PycomposeError for a word that is none of these, where Docker Compose knows formats only (`array`).
+    """
+    if layout.array and how not in ("", "table", "json", "jsonl") and "{{" not in how:
+        raise PycomposeError(
+            f'format value "{how}" could not be parsed', hint="table, json, jsonl or a template"
+        )
     if how in ("", "table"):
         head = [layout.titles[name] for name in layout.columns]
         body = [[_text(row[name]) for name in layout.columns] for row in rows]
         return table.render([head, *body], minimum=layout.minimum)
     if how in ("json", "jsonl"):
-        plain = [{key: row[key] for key in sorted(row) if key not in layout.hidden} for row in rows]
+        order = list if layout.array else sorted
+        plain = [{key: row[key] for key in order(row) if key not in layout.hidden} for row in rows]
         if layout.array and how == "json":
             return dumps(plain) + "\n"
         return "".join(dumps(row) + "\n" for row in plain)

@@ -72,6 +72,11 @@ def binary_size(value_bytes: float) -> str:
     return _scaled(value_bytes, 1024.0, _BINARY, 4)
 
 
+def created_at(stamp_ns: int) -> str:
+    """Return a stamp as docker's listings have it: `2026-11-29 15:08:21 +0000 UTC`."""
+    return f"{dt.datetime.fromtimestamp(stamp_ns // NS, dt.UTC):%Y-%m-%d %H:%M:%S} +0000 UTC"
+
+
 def moment(stamp_ns: int) -> str:
     """Return a stamp as RFC 3339 with nine digits in UTC, as `logs -t` prints it."""
     whole, rest = divmod(stamp_ns, NS)

@@ -15,7 +15,9 @@ from pycompose.cli.display.prefix import LogPrinter
 from pycompose.cli.display.terminal import raw_mode
 
 NOTICE_S = 10.0
-KEYS = (("w", "Enable Watch"), ("d", "Detach"))
+DETACH = ("d", "Detach")
+WATCH = ("w", "Enable Watch")
+WATCHING = ("w", "Disable Watch")
 ATTACH = ("a", "Attach to one")
 CTRL_C = b"\x03"
 MOST_CHOICES = 9
@@ -23,7 +25,7 @@ NO_WATCH = "watch is not yet configured"
 NOTHING_RUNS = "no service runs: there is nothing to type into"
 
 
-def line(notice: str = "", keys: Sequence[tuple[str, str]] = KEYS) -> str:
+def line(notice: str, keys: Sequence[tuple[str, str]]) -> str:
     """Return the menu as one line."""
     if notice:
         return style.paint(notice, style.YELLOW)
@@ -36,7 +38,9 @@ class Menu:
     A context manager that leaves the terminal as it was.
 
     The line is there between `show` and `hide`: not while progress is drawn, nor while everything stops. `targets`
-    tells whom the key `a` can hand the terminal to, and why not; with `offered` the line has that key.
+    tells whom the key `a` can hand the terminal to, and why not. The line has that key with `offered`, and the one of
+    watching with `watched`: where there is something to watch. `on_watch` is for `w`: it returns what to say for a
+    while, "" for nothing; `watching` tells what the key would do next.
     """
 
     def __init__(  # noqa: PLR0913 - what its keys do
@@ -47,6 +51,9 @@ class Menu:
         *,
         targets: Callable[[], Sequence[AttachTarget]] = tuple,
         offered: bool = False,
+        watched: bool = False,
+        on_watch: Callable[[], str] = lambda: NO_WATCH,
+        watching: Callable[[], bool] = lambda: False,
         source: int = 0,
         screen: int = 1,
     ) -> None:
@@ -55,7 +62,9 @@ class Menu:
         self._on_interrupt = on_interrupt
         self._find_targets = targets
         self._choosing: Sequence[AttachTarget] = ()
-        self._keys = (KEYS[0], ATTACH, *KEYS[1:]) if offered else KEYS
+        self._watched = watched
+        self._more = (ATTACH, DETACH) if offered else (DETACH,)
+        self._on_watch, self._watching = on_watch, watching
         self._source = source
         self._shown = False
         self._foreground = Foreground(printer, source, screen)
@@ -72,7 +81,7 @@ class Menu:
     def show(self) -> None:
         """Show the line from now on."""
         self._shown = True
-        self._printer.footer(line(keys=self._keys))
+        self._printer.footer(line("", self._line_keys()))
 
     def hide(self) -> None:
         """Take the line away, and the screen back from whom it was handed to."""
@@ -114,7 +123,8 @@ class Menu:
 
     def _line_keys(self) -> Sequence[tuple[str, str]]:
         if not self._choosing:
-            return self._keys
+            watch = (WATCHING if self._watching() else WATCH,) if self._watched else ()
+            return (*watch, *self._more)
         numbered = [
             (str(number + 1), f"{target.label} (no input)" if target.advice else target.label)
             for number, target in enumerate(self._choosing)
@@ -134,7 +144,7 @@ class Menu:
             self._printer.text("")
         elif key == b"a" and self._shown:
             return self._attach(self._find_targets()[:MOST_CHOICES])
-        return NO_WATCH if key == b"w" else ""
+        return self._on_watch() if key == b"w" else ""
 
     def _attach(self, targets: Sequence[AttachTarget]) -> str:
         if not targets:

@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pycompose.cli.display.humanize import exit_sentence
 from pycompose.cli.display.prefix import LogPrinter
 from pycompose.client.query_options import FollowOptions, PsOptions
-from pycompose.client.views import ContainerLogLine, ContainerView, Exited, Recreated, Started
+from pycompose.client.views import ContainerLogLine, ContainerView, Exited, Recreated
 from pycompose.errors import NotRunning
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class OutputFollower:
         self._complete = False
         self._running = False
         self._printed: Counter[str] = Counter()
-        self._exits: Counter[str] = Counter()
+        self._ended_ns: dict[str, int] = {}
         self._reported: set[tuple[str, int]] = set()
 
     @property
@@ -81,6 +80,10 @@ class OutputFollower:
         with self._news:
             self._complete = True
             self._news.notify()
+
+    def all_have_run(self) -> bool:
+        """Return whether each watched container has run since this `up` began, once all of them have ended."""
+        return all(view.finished_ns >= self._options.since_ns for view in self._watched())
 
     def _run(self) -> None:
         try:
@@ -109,21 +112,18 @@ class OutputFollower:
                 self._printed[item.container] += 1
                 self._printer.line(item)
             elif isinstance(item, Exited):
-                self._exits[item.container] += 1
+                self._ended_ns[item.container] = item.time_ns
                 if (item.container, item.time_ns) in self._reported:
                     continue
                 self._reported.add((item.container, item.time_ns))
                 self._report(item)
             elif isinstance(item, Recreated):
-                self._printer.status(item.container, item.service, item.number, "{} has been recreated")
-            elif isinstance(item, Started):
-                self._exits[item.container] = 0
+                self._printer.recreated(item)
 
     def _report(self, item: Exited) -> None:
         if item.service not in self._monitored:
             return
-        sentence = exit_sentence("{}", item.exit_code, known=item.exit_code_known, restarting=item.restarting)
-        self._printer.status(item.container, item.service, item.number, sentence)
+        self._printer.ended(item)
         self._on_exit(item)
 
     def _watched(self) -> list[ContainerView]:
@@ -151,7 +151,8 @@ class OutputFollower:
             )
         for view in self._watched():
             ended = view.state == "exited" and view.finished_ns >= self._options.since_ns
-            if ended and not self._exits[view.name]:
+            # By time: a start is told after the end of what ends at once.
+            if ended and self._ended_ns.get(view.name, 0) < view.started_ns:
                 self._report(
                     Exited(
                         container=view.name,

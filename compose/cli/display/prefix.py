@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from typing import IO
 
 from pycompose.cli.display import style
-from pycompose.cli.display.humanize import moment
-from pycompose.client.views import ContainerLogLine
+from pycompose.cli.display.humanize import exit_sentence, moment
+from pycompose.client.views import ContainerLogLine, Exited, Recreated
 
 FLUSH_BYTES = 1 << 16
 HELD_BYTES = 1 << 20
@@ -106,6 +106,10 @@ class LogPrinter:
         if any(len(block) >= FLUSH_BYTES for block in blocks.values()):
             self.flush()
 
+    def hook(self, source: str, text: str) -> None:
+        """Write a line that a hook has printed; `source` says whose (`web-1 ->`)."""
+        self.line(ContainerLogLine(source, "", text.encode(), stamp_ns=time.time_ns()))
+
     def status(self, container: str, service: str, number: int, sentence: str) -> None:
         """Write a line about a container, in its colour; `{}` in `sentence` becomes its name."""
         name = short_name(container, self._project, service, number)
@@ -113,6 +117,15 @@ class LogPrinter:
             self._grow(name)
         text = style.paint(sentence.format(name), self._colours[name], on=self._colour)
         self._write("stdout", text.encode() + b"\n")
+
+    def ended(self, item: Exited) -> None:
+        """Write that a container has ended, and how."""
+        sentence = exit_sentence("{}", item.exit_code, known=item.exit_code_known, restarting=item.restarting)
+        self.status(item.container, item.service, item.number, sentence)
+
+    def recreated(self, item: Recreated) -> None:
+        """Write that a container has been replaced."""
+        self.status(item.container, item.service, item.number, "{} has been recreated")
 
     def text(self, text: str, *, stream: str = "stdout") -> None:
         """Write a line of our own."""

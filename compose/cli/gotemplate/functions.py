@@ -25,7 +25,9 @@ class Function:
 def dumps(value: object) -> str:
     """Return a value as JSON on one line, as Go's encoder spaces it; the keys of maps and rows are sorted."""
     if isinstance(value, GoStruct):
-        value = {key: value[key] for key in sorted(value) if key not in value.hidden}
+        value = _shown(value)
+    elif type(value) is dict:
+        value = {key: _shown(one) if isinstance(one, GoStruct) else one for key, one in value.items()}
     elif isinstance(value, GoMap):
         value = None if value.absent else dict(sorted(value.items()))
     elif value is NO_VALUE or isinstance(value, NilSlice):
@@ -33,6 +35,10 @@ def dumps(value: object) -> str:
     elif isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def _shown(row: GoStruct) -> dict[str, Any]:
+    return {key: row[key] for key in sorted(row) if key not in row.hidden}
 
 
 def _bytes(value: str) -> bytes:
