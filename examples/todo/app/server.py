@@ -5,7 +5,9 @@ import json
 import signal
 import socket
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs
 
 PAGE = """<!doctype html>
@@ -28,8 +30,23 @@ ENTRY = """<li class="{state}"><span>{title}</span>
 <form method="post" action="/todos/{number}/delete"><button>delete</button></form></li>"""
 
 
-def redis(*words):
-    """Send one command; return what Redis answers (RESP 2: simple, error, integer, bulk, array)."""
+PATIENCE_S = 10
+
+
+def redis(*words) -> Any:
+    """Return what Redis answers. One that restarts is waited for: what is asked may be asked twice."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask(words)
+        except OSError:  # no name, no connection, or no answer
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def ask(words) -> Any:
+    """Send one command; return the answer (RESP 2: simple, error, integer, bulk, array)."""
     with (
         socket.create_connection(("redis", 6379), timeout=5) as connection,
         connection.makefile("rb") as answer,
@@ -41,9 +58,11 @@ def redis(*words):
         return read(answer)
 
 
-def read(answer):
+def read(answer) -> Any:
     line = answer.readline().rstrip(b"\r\n")
     kind, rest = line[:1], line[1:]
+    if not line or line.startswith(b"-LOADING"):
+        raise ConnectionError("Redis ends, or begins")
     if kind == b"-":
         raise RuntimeError(rest.decode())
     if kind == b":":
@@ -63,6 +82,18 @@ def entries():
 
 class Todo(BaseHTTPRequestHandler):
     def do_GET(self):
+        self.attempt(self.get)
+
+    def do_POST(self):
+        self.attempt(self.post)
+
+    def attempt(self, work):
+        try:
+            work()
+        except OSError as exc:
+            self.answer(503, json.dumps({"error": f"no entries now: {exc}"}) + "\n")
+
+    def get(self):
         if self.path == "/":
             rows = [
                 ENTRY.format(
@@ -79,7 +110,7 @@ class Todo(BaseHTTPRequestHandler):
         else:
             self.answer(404, '{"error": "no such page"}\n')
 
-    def do_POST(self):
+    def post(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         match self.path.strip("/").split("/"):
             case ["todos"]:
@@ -112,8 +143,8 @@ class Todo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, form, *args):
-        print(f"{self.client_address[0]} {form % args}", flush=True)
+    def log_message(self, format, *args):  # noqa: A002 - its name
+        print(f"{self.client_address[0]} {format % args}", flush=True)
 
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
