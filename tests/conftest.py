@@ -28,9 +28,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Choose what the scenarios of tests/e2e/scenarios run on."""
     parser.addoption(
         "--against",
-        choices=("pycompose", "docker", "both"),
+        choices=("pycompose", "docker", "both", "socket"),
         default="pycompose",
-        help="engine of the scenarios; docker needs Docker in namespaces of its own (tests/support/engines.py)",
+        help="engine of the scenarios; docker needs Docker in namespaces of its own (tests/support/engines.py), "
+        "socket is the real Docker Compose upon `pycompose system serve`",
+    )
+    parser.addoption(
+        "--as-user", action="store_true", help="run the scenarios' commands as an ordinary user, without root"
     )
 
 

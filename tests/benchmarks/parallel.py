@@ -67,6 +67,7 @@ def measure(host: Host, folders: list[Path], services: int) -> None:
             raise SystemExit(f"not all run: {counts}")
         pids = our_pids(host)
         memory = pss_bytes(pids)
+        rows.append(row("ls", *at_once(host, folders[:1], "ls")))
         rows.append(row("up -d again", *at_once(host, folders, "up", "-d")))
         rows.append(row(f"down, round {number}", *at_once(host, folders, "down")))
         if left := host.watch.wait():

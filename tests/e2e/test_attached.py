@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -76,6 +77,40 @@ def test_ctrl_c_stops_everything(busy: Host, tty: bool, menu: str, key: bool, co
     busy.run("down", cwd=project).ok()
 
 
+@pytest.mark.parametrize(
+    ("hook", "healthy", "last", "code"),
+    (
+        ("touch /shared/hook; sleep 1000", "true", "{}", 0),
+        ("touch /shared/hook", "false", "{first: {condition: service_healthy}}", 130),
+    ),
+    ids=("all run", "one is missing"),
+)
+def test_ctrl_c_in_the_menu_while_things_start(
+    busy: Host, hook: str, healthy: str, last: str, code: int
+) -> None:
+    """It is a way to leave once everything runs, even if `up` isn't through; before it is an interruption."""
+    text = f"""
+x-all: &all {{image: busybox, init: true, command: [sleep, '1000']}}
+services:
+  first:
+    <<: *all
+    volumes: ['./shared:/shared']
+    post_start: [{{command: [sh, -c, "{hook}"]}}]
+    healthcheck: {{test: "{healthy}", start_period: 1000s}}
+  last: {{<<: *all, depends_on: {last}}}
+"""
+    project = busy.project({"compose.yaml": text})
+    up = busy.spawn("up", cwd=project, tty=True, env={"COMPOSE_MENU": "true"})
+    up.expect("Attaching to")
+    eventually((project / "shared/hook").exists)
+    eventually(lambda: states(busy, project) == ({"running"} if code == 0 else {"running", "created"}))
+
+    up.interrupt()
+
+    assert up.wait() == code
+    busy.run("down", "-t", "0", cwd=project).ok()
+
+
 def test_ctrl_c_twice_kills(busy: Host) -> None:
     """Nobody has to wait for a long grace period."""
     project = busy.project({"compose.yaml": STUBBORN})
@@ -91,6 +126,42 @@ def test_ctrl_c_twice_kills(busy: Host) -> None:
     busy.run("down", cwd=project).ok()
 
 
+@pytest.mark.parametrize(
+    "numbers",
+    ((signal.SIGTERM, signal.SIGINT), (signal.SIGINT, signal.SIGTERM)),
+    ids=lambda numbers: numbers[0].name,
+)
+def test_signals_at_the_same_time_are_one(busy: Host, numbers: tuple[signal.Signals, ...]) -> None:
+    """timeout(1) signals us and then our group, people's fingers bounce: services still end by themselves."""
+    script = (
+        "trap 'touch /shared/told; until test -e /shared/go; do sleep 0.05; done; exit 5' TERM; "
+        "echo up; sleep 1000 & wait"
+    )
+    text = f"""
+services:
+  app:
+    image: busybox
+    command: [sh, -c, "{script}"]
+    stop_grace_period: 60s
+    volumes: ['./shared:/shared']
+"""
+    project = busy.project({"compose.yaml": text})
+    up = busy.spawn("up", cwd=project)
+    up.expect(r"\| up")
+
+    up.process.send_signal(signal.SIGSTOP)  # both are there when it goes on
+    for number in numbers:
+        up.process.send_signal(number)
+    up.process.send_signal(signal.SIGCONT)
+    eventually((project / "shared/told").exists)
+    (project / "shared/go").touch()
+
+    assert up.wait() == 130
+    assert "exited with code 5" in up.output
+    assert busy.run("ps", "-a", "--format", "{{.ExitCode}}", cwd=project).ok().stdout == "5\n"
+    busy.run("down", cwd=project).ok()
+
+
 @pytest.mark.parametrize("command", ("up", "logs -f", "events", "ps"))
 def test_the_end_of_a_pipe_is_the_end(busy: Host, command: str) -> None:
     """Whoever reads no more ends it, as SIGPIPE would."""
@@ -101,13 +172,14 @@ def test_the_end_of_a_pipe_is_the_end(busy: Host, command: str) -> None:
     busy.run("down", "-t", "0", cwd=project).ok()
 
 
-def test_sigterm_is_a_ctrl_c(busy: Host) -> None:
-    """A process manager that runs `up` stops it so."""
+@pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGHUP), ids=lambda number: number.name)
+def test_whoever_ends_up_ends_the_services(busy: Host, number: signal.Signals) -> None:
+    """A process manager that runs `up` stops it so, and so does a terminal that is closed."""
     project = busy.project({"compose.yaml": TALKING})
     up = busy.spawn("up", cwd=project)
     up.expect("hello")
 
-    up.process.send_signal(signal.SIGTERM)
+    up.process.send_signal(number)
 
     assert up.wait() == 130
     assert states(busy, project) == {"exited"}
@@ -204,3 +276,13 @@ def test_a_killed_up_leaves_the_services_running(busy: Host) -> None:
 
     assert states(busy, project) == {"running"}
     busy.run("down", cwd=project).ok()
+
+
+def test_an_end_is_told_once(busy: Host) -> None:
+    """Also that of a container which has ended before its start was told."""
+    services = "".join(f"  s{number}: {{image: busybox, command: 'true'}}\n" for number in range(10))
+    folder = busy.project({"compose.yaml": f"services:\n{services}"})
+    for _ in range(4):
+        said = busy.run("up", cwd=folder).ok().stdout
+        assert sorted(re.findall(r"^s(\d)-1 exited with code 0$", said, re.MULTILINE)) == [*"0123456789"]
+    busy.run("down", cwd=folder).ok()

@@ -94,11 +94,14 @@ NOBODY = (
     ),
 )  # fmt: skip
 def test_root_is_asked_for(host: Host, arguments: str) -> None:
-    """Without root there is one clear line: no path of ours that can't be opened, and no table that looks empty."""
+    """Where only root may, one clear line says so: no path of ours that can't be opened, no table that looks empty."""
     project = host.project({"compose.yaml": "services: {web: {image: host}}"})
-    result = host.command([*NOBODY, "pycompose", *arguments.split()], cwd=project).exited(1)
+    environment = {"PYCOMPOSE_ROOTLESS": "0"}
+    result = host.command([*NOBODY, "pycompose", *arguments.split()], cwd=project, env=environment).exited(1)
 
-    assert re.fullmatch(r"error: pycompose: needs root: user 1000 .*\nhint: .*sudo\n", result.stderr)
+    assert re.fullmatch(
+        r"error: pycompose: needs root: user 1000 .*\nhint: run it with sudo, .*\n", result.stderr
+    )
     well_formed(result)
 
 
@@ -109,15 +112,15 @@ def test_root_is_not_asked_for_without_need(host: Host, arguments: str) -> None:
     host.command([*NOBODY, "pycompose", *arguments.split()], cwd=project).ok()
 
 
-def test_the_demo_asks_for_root_first(host: Host, tmp_path: Path) -> None:
-    """Before it installs anything; here is no sudo to ask."""
+def test_the_demo_says_what_it_needs_root_for(host: Host, tmp_path: Path) -> None:
+    """Where a package is missing, before it installs anything; here is no sudo to ask."""
     folder = host.project({"setup": SETUP.read_text(encoding="utf-8")})
     for name in ("sh", "id", "dirname"):
         (tmp_path / name).symlink_to(str(shutil.which(name)))
     demo = ["env", f"PATH={tmp_path}", str(tmp_path / "sh"), "setup", "demo"]
     result = host.command([*NOBODY, *demo], cwd=folder).exited(1)
 
-    assert "needs root, or sudo" in result.stderr
+    assert result.stderr == "setup: needs root, or sudo, to run apt-get update -q\n"
     assert os.listdir(folder) == ["setup"]
 
 
@@ -163,3 +166,14 @@ def test_a_failed_up_leaves_the_running_project_alone(busy: Host) -> None:
 
     assert busy.run("ps", "-q", cwd=project).ok().stdout == before
     busy.run("down", cwd=project).ok()
+
+
+def test_a_working_directory_that_has_been_removed(host: Host) -> None:
+    """It has no name by then; the message says what it was."""
+    script = "mkdir gone && cd gone && rmdir ../gone && exec pycompose config"
+    result = host.command(["/bin/sh", "-c", script], cwd=host.folder).exited(1)
+
+    assert (
+        "error: the working directory: it has been removed\nhint: change to one that is there: cd"
+        in result.stderr
+    )

@@ -9,6 +9,12 @@ from tests.support.scenario import eventually
 if TYPE_CHECKING:
     from tests.support.scenario import Host
 
+SHARED = """
+services:
+  web: {image: busybox, command: [sleep, '1000'], networks: [shared]}
+networks:
+  shared: {ipam: {config: [{subnet: 10.99.0.0/24}]}}
+"""
 WAIT = ("busybox", "sh", "-c", "trap exit TERM; sleep 1000 & wait")
 
 
@@ -73,6 +79,23 @@ def test_a_shutdown_is_nobodys_stop(busy: Host) -> None:
     busy.run("container", "exec", "crashes", "sh", "-c", "kill -TERM 1")
     eventually(lambda: running(busy) == {"steady", "crashes"})
     remove_all(busy)
+
+
+def test_the_network_of_a_project_that_is_not_up(busy: Host) -> None:
+    """It is made as the project makes it, which later finds it as its own, with everybody on it."""
+    folder = busy.project({"compose.yaml": SHARED})
+    busy.run("up", "-d", cwd=folder).ok()
+    ran(busy, "--restart", "always", "--name", "guest", "--network", "demo_shared", "--ip", "10.99.0.77")
+    busy.watch.power_off()
+
+    assert busy.run("container", "boot").ok().stdout == "guest\n"
+    network = busy.run("network", "inspect", "demo_shared").ok().json()[0]
+    assert network["IPAM"]["Config"][0]["Subnet"] == "10.99.0.0/24"
+    assert "Network" not in busy.run("up", "-d", cwd=folder).ok().stderr
+    busy.run("exec", "web", "ping", "-c", "1", "guest", cwd=folder).ok()
+
+    remove_all(busy)
+    busy.run("down", cwd=folder).ok()
 
 
 def test_one_that_cannot_start_keeps_nobody_else(busy: Host) -> None:

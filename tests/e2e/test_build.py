@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import textwrap
 from pathlib import Path
@@ -111,15 +112,15 @@ def test_what_was_made_before_is_not_made_again(busy: Host) -> None:
     (folder / "other").write_text("changed", encoding="ascii")
 
     second = busy.run("build", cwd=folder).ok()
-    assert first.stderr.count("CACHED") == 0
-    assert second.stderr.count("CACHED") == 3
+    assert first.stdout.count("CACHED") == 0
+    assert second.stdout.count("CACHED") == 3
     assert busy.run("image", "inspect", "-f", "{{.Id}}", "built").ok().stdout == identity
     (folder / "f").write_text("changed", encoding="ascii")
     third = busy.run("build", cwd=folder).ok()
-    assert third.stderr.count("CACHED") == 1
+    assert third.stdout.count("CACHED") == 1
     assert inside(busy, "cat /run1") == before
     fourth = busy.run("build", "--no-cache", cwd=folder).ok()
-    assert fourth.stderr.count("CACHED") == 0
+    assert fourth.stdout.count("CACHED") == 0
     assert inside(busy, "cat /run1") != before
 
 
@@ -163,7 +164,7 @@ def test_secrets_stay_out_of_the_store(busy: Host) -> None:
     )
     busy.run("build", cwd=folder, env={"S": "swordfish"}).ok()
 
-    script = "grep -rl swordfish /var/lib/pycompose /run/pycompose 2>/dev/null || echo nowhere"
+    script = f"grep -rl swordfish {busy.paths.root} {busy.paths.run} 2>/dev/null || echo nowhere"
     assert busy.command(["sh", "-c", script]).ok().stdout == "nowhere\n"
 
 
@@ -291,3 +292,169 @@ def test_upon_the_machine_cannot_leave_it(host: Host, tmp_path: Path) -> None:
 
     assert done.code == 1
     assert "it was built FROM host" in done.stderr
+
+
+def test_check_of_services(busy: Host) -> None:
+    """Services that share a Dockerfile are one; an argument can leave rules out."""
+    compose = "services:\n  a: {build: .}\n  b: {build: .}\n  c: {build: {context: ., dockerfile: other}}\n"
+    folder = project(busy, "FROM busybox as x\n", compose, other="FROM busybox\nMAINTAINER me\n")
+    done = busy.run("build", "--check", cwd=folder).exited(1)
+    assert done.stdout.count("FromAsCasing") == 1
+    assert "a, b: Dockerfile\nCheck complete, 1 warning has been found!" in done.stdout
+    assert "c: other\nCheck complete, 1 warning has been found!" in done.stdout
+    done = busy.run("build", "--check", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all", cwd=folder).ok()
+    assert done.stdout.count("no warnings found") == 2
+
+
+def test_two_binds_of_a_context_with_ignored_files(busy: Host) -> None:
+    """What `docker init` and uv write: several files of the context bound into one step, beside a .dockerignore."""
+    folder = project(
+        busy,
+        """\
+        FROM busybox
+        WORKDIR /app
+        RUN --mount=type=bind,source=a.json,target=a.json \\
+            --mount=type=bind,source=b.json,target=b.json \\
+            --mount=type=bind,target=/all \\
+            cat a.json b.json >both && ls /all >all
+        """,
+        **{"a.json": "a\n", "b.json": "b\n", ".dockerignore": "hidden\n", "hidden": "h"},
+    )
+    busy.run("build", cwd=folder).ok()
+
+    assert inside(busy, "cat /app/both; grep hidden /app/all || echo none") == "a\nb\nnone\n"
+
+
+def test_steps_on_the_machines_network(busy: Host) -> None:
+    """`network: host` of a build: its steps see the machine's own devices."""
+    folder = project(
+        busy,
+        "FROM busybox\nRUN readlink /proc/self/ns/net >/ns\nRUN --network=none readlink /proc/self/ns/net >/other\n",
+        COMPOSE.replace("build: .", "build: {context: ., network: host}"),
+    )
+    busy.run("build", cwd=folder).ok()
+    own = busy.command(["readlink", "/proc/self/ns/net"]).ok().stdout
+
+    assert inside(busy, "cat /ns") == own
+    assert inside(busy, "cat /other") != own
+
+
+def test_a_dockerfile_upon_the_image_of_another_service(busy: Host) -> None:
+    """It waits for that build, whatever their order in the file; the steps beside it go on."""
+    folder = busy.project(
+        {
+            "compose.yaml": (
+                "services:\n  after: {image: after, build: ./after}\n"
+                "  before: {image: 'before:1', build: ./before}\n"
+            ),
+            "after/Dockerfile": "FROM before:1\nRUN cat /said >/again\n",
+            "before/Dockerfile": "FROM busybox\nRUN echo one >/said\n",
+        }
+    )
+    busy.run("build", cwd=folder).ok()
+    assert inside(busy, "cat /again", "after") == "one\n"
+
+    (folder / "before" / "Dockerfile").write_text("FROM busybox\nRUN echo two >/said\n", encoding="utf-8")
+    busy.run("build", cwd=folder).ok()
+    assert inside(busy, "cat /again", "after") == "two\n", "upon the new one, though the former was there"
+
+
+def test_what_another_failure_ends_is_canceled(busy: Host) -> None:
+    """It is no failure, neither now nor when the next build says why it makes the step."""
+    folder = busy.project(
+        {
+            "compose.yaml": "services:\n  bad: {build: ./bad}\n  slow: {build: ./slow}\n",
+            "bad/Dockerfile": "FROM busybox\nRUN sleep 1; exit 3\n",
+            "slow/Dockerfile": "FROM busybox\nRUN sleep 300\n",
+        }
+    )
+    done = busy.run("--progress", "plain", "build", cwd=folder).exited(1)
+    assert done.stdout.count("did not complete successfully") == 1, "the step"
+    assert done.stderr.count("did not complete successfully") == 2, "its image, and the error"
+    assert "CANCELED" in done.stdout
+    assert "Image demo-slow Canceled" in done.stderr
+
+    (folder / "slow" / "Dockerfile").write_text("FROM busybox\nRUN true\n", encoding="utf-8")
+    said = busy.run("--progress", "plain", "build", "slow", cwd=folder).ok().stdout
+    assert "[slow 2/2] RUN true" in said
+    assert "failed last time" not in said
+
+
+def test_down_removes_the_images_that_were_built(busy: Host) -> None:
+    """`--rmi local`: with and without a name of their own; not those from elsewhere."""
+    folder = busy.project(
+        {
+            "compose.yaml": (
+                "services:\n  a: {build: .}\n  b: {image: named, build: .}\n  c: {image: busybox, command: 'true'}\n"
+            ),
+            "Dockerfile": 'FROM busybox\nRUN echo >/x\nCMD ["true"]\n',
+        }
+    )
+    busy.run("up", cwd=folder).ok()
+    said = busy.run("down", "--rmi", "local", cwd=folder).ok().stderr
+
+    assert "Image demo-a Removed" in said
+    assert "Image named Removed" in said
+    left = busy.run("image", "ls", "--format", "{{.Repository}}").ok().stdout.split()
+    assert "busybox" in left
+    assert not {"demo-a", "named"} & set(left)
+
+
+def test_a_file_of_windows_by_another_name(busy: Host) -> None:
+    """`dockerfile` is found where Dockerfile is missing; here-documents keep their line ends."""
+    folder = project(busy, "")
+    (folder / "Dockerfile").unlink()
+    (folder / "dockerfile").write_bytes(
+        b"FROM busybox\r\nCOPY <<A /said\r\none\r\nA\r\nRUN echo \\\r\n  two >/two\r\n"
+    )
+    busy.run("build", cwd=folder).ok()
+
+    assert inside(busy, "od -An -c /said; cat /two").split() == ["o", "n", "e", r"\r", r"\n", "two"]
+
+
+def test_how_many_are_built_at_once(busy: Host) -> None:
+    """`--parallel` and COMPOSE_PARALLEL_LIMIT bound the builds, and those that wait for another leave it their room."""
+    services: dict[str, object] = {
+        f"s{number}": {"build": {"context": ".", "args": {"N": str(number)}}} for number in range(3)
+    }
+    services["upon"] = {"build": {"context": "upon"}, "depends_on": ["s2"]}
+    folder = busy.project(
+        {
+            "compose.yaml": json.dumps({"name": "p", "services": services}),
+            "Dockerfile": "FROM busybox\nARG N\nRUN --network=none sleep 0.1; echo $N >/n\n",
+            "upon/Dockerfile": "FROM p-s2\nRUN --network=none cat /n >/m\n",
+        }
+    )
+    for flags, env in ((["--parallel", "1"], {}), ([], {"COMPOSE_PARALLEL_LIMIT": "1"})):
+        done = busy.run(*flags, "--progress", "plain", "build", "--no-cache", cwd=folder, env=env).ok()
+        under_way = 0
+        for service, word in re.findall(r"^ ?Image p-(\w+) +(Building|Built)$", done.stderr, re.MULTILINE):
+            under_way += 1 if word == "Building" else -1
+            assert under_way <= (2 if service in ("upon", "s2") else 1)
+
+
+def test_what_is_copied_into_new_and_old_directories(busy: Host) -> None:
+    """New directories are filled past the overlay: names that are one file stay one, what was there stays."""
+    files = {
+        f"{tree}/{place}/{tree}": f"{tree}\n" for tree in ("one", "two") for place in ("old", "new/deep")
+    }
+    dockerfile = (
+        "FROM busybox\nRUN mkdir -p /t/old /real && echo kept >/t/old/kept && ln -s /real /lnk\n"
+        "COPY one two /t/\nCOPY one /lnk/made\n"
+        "RUN cd /t && find . -type f | sort && stat -c %h old/link && ls /real/made\n"
+    )
+    folder = busy.project({"Dockerfile": dockerfile, **files})
+    for name in ("new/deep/link", "zero"):
+        os.link(folder / "one/old/one", folder / "one" / name)
+    os.link(folder / "one/old/one", folder / "one/old/link")
+    os.mkfifo(folder / "one/new/fifo", 0o640)
+    done = busy.run("--progress", "plain", "image", "build", "-t", "it", ".", cwd=folder).ok()
+    said = [line.split(" ", 2)[2] for line in done.stderr.splitlines() if re.match(r"#\d+ \d+\.\d+ ", line)]
+
+    assert said == [
+        "./new/deep/link", "./new/deep/one", "./new/deep/two", "./old/kept", "./old/link", "./old/one", "./old/two",
+        "./zero", "4", "new", "old", "zero",
+    ]  # fmt: skip
+    script = "stat -c '%F %a' /t/new/fifo; stat -c %i /t/zero /t/old/one /t/new/deep/link | uniq | wc -l"
+    shown = busy.run("container", "run", "--rm", "--network", "none", "it", "sh", "-c", script).ok()
+    assert shown.stdout == "fifo 640\n1\n"

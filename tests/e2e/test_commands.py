@@ -46,6 +46,29 @@ def test_ps(busy: Host, project: Path) -> None:
     assert busy.run("ps", "-aq", cwd=project).ok().stdout == ""
 
 
+def test_compose_5_s_words(busy: Host, project: Path, tmp_path: Path) -> None:
+    """Remarks with a line break, where COMPOSE_STATUS_STDOUT wants them; docker's format of `ps`; ports by number."""
+    docker = tmp_path / "docker"
+    docker.mkdir()
+    (docker / "config.json").write_text('{"psFormat": "{{.Names}}!"}')
+    named = busy.run("ps", cwd=project, env={"DOCKER_CONFIG": str(docker)}).ok().stdout
+    listed = busy.run("container", "ls", env={"DOCKER_CONFIG": str(docker)}).ok().stdout
+    port = busy.run("port", "web", "99", cwd=project).exited(1).stderr
+    recreated = busy.run("up", "-d", "--force-recreate", "web", cwd=project).ok()
+    there = busy.run("kill", cwd=project, env={"COMPOSE_STATUS_STDOUT": "1"}).ok()
+    kill = busy.run("kill", cwd=project).ok()
+    busy.run("rm", "-f", cwd=project).ok()
+    rm = busy.run("rm", "-f", cwd=project, env={"COMPOSE_STATUS_STDOUT": "1"}).ok()
+    busy.run("down", cwd=project).ok()
+
+    assert (named, listed) == ("demo-web-1!\n", "demo-web-1!\n")
+    assert "no port 99/tcp for container demo-web-1: 80/tcp\n" in port
+    words = [line.split()[2] for line in recreated.stderr.splitlines() if "demo-web-1" in line]
+    assert (recreated.stdout, words) == ("", ["Recreate", "Recreated", "Starting", "Started"])
+    assert (there.stdout, kill.stderr, kill.stdout) == ("", "No container to kill\n", "")
+    assert (rm.stdout, rm.stderr) == ("No stopped containers\n", "")
+
+
 def test_ls(busy: Host, project: Path) -> None:
     """One line per project, from any folder."""
     eventually(lambda: "exited(1)" in busy.run("ls", "-a").ok().stdout)
@@ -106,7 +129,9 @@ def test_version(host: Host) -> None:
 
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", short)
     assert short in pretty
-    assert json.loads(host.run("version", "--format", "json").ok().stdout)["version"].lstrip("v") == short
+    versions = json.loads(host.run("version", "--format", "json").ok().stdout)
+    assert versions["version"] == f"v{short}"
+    assert versions["pycompose"] in pretty
 
 
 def test_images_come_and_go(host: Host, busybox_tar: Path) -> None:
@@ -140,7 +165,7 @@ services:
 
 def test_the_host_image_hides_what_is_private(host: Host) -> None:
     """The machine's programs, without its homes, its passwords and our own state."""
-    script = "test -e /usr/bin/env && ls -A /root /home /etc/shadow /var/lib/pycompose 2>/dev/null; echo end"
+    script = "test -e /usr/bin/env && ls -A /root /home /etc/gshadow /var/lib/pycompose 2>/dev/null; echo end"
     text = f"services: {{app: {{image: host, command: [sh, -c, '{script}']}}}}"
     folder = host.project({"compose.yaml": text})
 

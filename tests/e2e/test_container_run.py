@@ -33,13 +33,13 @@ def test_nothing_is_left(busy: Host) -> None:
         ran(busy, *flags, "busybox", "true", code=125)
     busy.run("container", "ls", "-aq").ok()
     assert busy.run("container", "ls", "-aq").stdout == ""
-    eventually(lambda: busy.run("network", "ls", "-q").stdout == "")
+    assert busy.watch.wait(15) == []
 
 
 def test_errors_speak_of_the_container(busy: Host) -> None:
-    """Nobody has written a service."""
+    """Nobody has written a service: the flag is named."""
     result = busy.run("container", "run", "--name", "mine", "--cap-add", "NOTHING", "busybox", "true")
-    assert "container mine: unknown capability" in result.stderr
+    assert "--cap-add NOTHING: unknown capability" in result.stderr
 
 
 def test_what_does_nothing_is_said(busy: Host) -> None:
@@ -55,9 +55,9 @@ def test_prune(busy: Host) -> None:
     running = ran(busy, "-d", "busybox", *WAIT).strip()
     busy.run("system", "prune", "-f").ok()
     assert busy.run("container", "ls", "-aq", "--no-trunc").stdout == f"{running}\n"
-    assert "bridge" in busy.run("network", "ls").stdout
+    assert any(line.startswith("link ") for line in busy.watch.find())
     busy.run("container", "rm", "-f", running).ok()
-    eventually(lambda: busy.run("network", "ls", "-q").stdout == "")
+    assert busy.watch.wait(15) == []
 
 
 def test_names_lead_to_them(busy: Host) -> None:
@@ -127,17 +127,42 @@ def test_many_at_once(busy: Host) -> None:
     busy.run("container", "rm", "-f", *ids).ok()
 
 
+COMPLETED = {
+    "container run busy": "busybox",
+    "container run --network me": "mesh",
+    "container run --health-r": "--health-retries",
+    "container stop me": "metal",
+    "container inspect me": "metal",
+    "inspect me": "memory mesh metal",
+    "volume rm me": "memory",
+    "volume inspect memory me": "",
+    "network inspect b": "bridge",
+    "network connect mesh me": "metal",
+    "image rm b": "busybox",
+    "--profile ni": "nightly",
+    "-p pycompose-": "",
+}
+
+
 def test_completion(busy: Host) -> None:
-    """The shell is told images, networks, and flags."""
+    """The shell is told names of containers, images, networks, volumes, profiles, flags; none twice."""
+    folder = busy.project(
+        {"compose.yaml": "services: {a: {image: busybox, profiles: [nightly]}}"}, "completed"
+    )
     busy.run("network", "create", "mesh").ok()
-    for words, found in (("busy", "busybox"), ("--network me", "mesh"), ("--health-r", "--health-retries")):
-        line = f"pycompose container run {words}"
+    busy.run("volume", "create", "memory").ok()
+    busy.run("container", "create", "--name", "metal", "busybox", "true").ok()
+    for words, found in COMPLETED.items():
+        line = f"pycompose {words}"
         env = {
             "_PYCOMPOSE_COMPLETE": "bash_complete",
             "COMP_WORDS": line,
             "COMP_CWORD": str(len(line.split()) - 1),
         }
-        assert found in busy.run(env=env).stdout
+        shown = busy.run(env=env, cwd=folder).stdout.split()
+        assert [text.partition(",")[2] for text in shown] == found.split(), words
+    busy.run("container", "rm", "metal").ok()
+    busy.run("volume", "rm", "memory").ok()
     busy.run("network", "rm", "mesh").ok()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -287,12 +288,16 @@ def test_stopped_containers(busy: Host, project: Path) -> None:
 def test_nobody_starts_what_is_being_copied(busy: Host, project: Path) -> None:
     """A stopped container's file system is mounted only once: `start` waits until `cp` has ended."""
     busy.run("stop", cwd=project).ok()
+    (project / "early").write_text("x" * 200_000)
     (project / "slow").write_text("x" * 100)
     busy.command(["mkfifo", "pipe"], cwd=project).ok()
     script = "pycompose --progress quiet cp - app:/t/exist <pipe; echo copied >>order"
-    other = "pycompose --progress quiet start; echo started >>order"
-    feed = "exec 3>pipe; sleep 1; tar cf - slow >&3; exec 3>&-"
-    busy.command(["sh", "-c", f"({script}) & ({feed}) & sleep 0.5; {other}; wait"], cwd=project).ok()
+    # More than a pipe holds: the copy is under way when it has been written.
+    feed = "tar cf - early slow | (head -c 100000; touch reading; sleep 0.5; cat) >pipe"
+    other = (
+        "until [ -e reading ]; do sleep 0.02; done; pycompose --progress quiet start; echo started >>order"
+    )
+    busy.command(["sh", "-c", f"({script}) & ({feed}) & {other}; wait"], cwd=project).ok()
     assert (project / "order").read_text().split() == ["copied", "started"]
     assert len(shell(busy, project, "cat /t/exist/slow")) == 100
 
@@ -343,6 +348,24 @@ def test_export_is_the_same_running_and_stopped(busy: Host, project: Path) -> No
     assert {"etc/new", "etc/hard", "bin/busybox", "data"} <= set(names)
     assert not {"etc/group", "data/d", "scratch/s"} & set(names)
     assert busy.run("export", "nobody", cwd=project).exited(1).stdout == ""
+
+
+def test_export_and_what_is_no_file(busy: Host, project: Path) -> None:
+    """A device, a link or a directory stays what it is; what standard output can't take is said of that."""
+    os.mknod(project / "device", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    (project / "link").symlink_to("device")
+    (project / "folder").mkdir()
+    for name, kind in (("device", "a device"), ("link", "a symbolic link"), ("folder", "a directory")):
+        failed = busy.run("export", "app", "-o", name, cwd=project).exited(1)
+        assert f"--output {name}: it is {kind}" in failed.stderr
+    busy.run("cp", "app:/etc/passwd", "link", cwd=project).exited(1)
+    assert (project / "device").is_char_device()
+    assert sorted(path.name for path in project.glob("*.part")) == []
+    for words in ("export app", "cp app:/etc -"):
+        failed = busy.command(["sh", "-c", f"pycompose {words} >/dev/full"], cwd=project)
+        assert "standard output: cannot write: No space left on device" in failed.stderr
+        assert "prune" not in failed.stderr
+        assert failed.code == 1
 
 
 def test_commit_makes_an_image(busy: Host, project: Path) -> None:

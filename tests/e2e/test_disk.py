@@ -102,11 +102,13 @@ def test_everything_says_why_and_goes_on_afterwards(disk: Disk, busybox_tar: Pat
     if on_root:
         disk.fails("image", "import", busybox_tar, "again", cwd=project)
         disk.fails("volume", "create", "more", cwd=project)
+        disk.fails("network", "create", "more", cwd=project)
         disk.fails("up", "-d", "--force-recreate", cwd=project)
     disk.fails("commit", "web", "again", cwd=project)
     if on_root and disk.reason.startswith("No space"):
         disk.fails("cp", "big", "web:/big", cwd=project)
     assert "again" not in host.run("image", "ls").ok().stdout
+    assert "more" not in host.run("network", "ls").ok().stdout
     assert host.processes("pycompose.supervisor")[:1] == [supervisor]
     assert host.processes("pycompose.engine.keeper")[:1] == [keeper]
 

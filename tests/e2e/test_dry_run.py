@@ -102,8 +102,8 @@ def test_up_does_what_was_announced(busy: Host) -> None:
                 for name in ("db-1", "web-1", "web-2", "app-1", "old-1")
                 for text in ("Created", "Started")
             },
-            ("Container demo-db-pre-start-0", "Exited"): 1,
-            ("Container demo-db-pre-start-1", "Exited"): 1,
+            ("Container demo-db-pre_start-0", "Exited"): 1,
+            ("Container demo-db-pre_start-1", "Exited"): 1,
             ("Container demo-db-1", "Healthy"): 2,
             **{(f"Container demo-{name}", "Healthy"): 1 for name in ("web-1", "web-2", "app-1", "old-1")},
         }
@@ -113,7 +113,7 @@ def test_up_does_what_was_announced(busy: Host) -> None:
         ("Network demo_front", "Created"),
         ("Volume demo_data", "Removed"),
         ("Volume demo_data", "Created"),
-        ("Container demo-db-pre-start-0", "Exited"),
+        ("Container demo-db-pre_start-0", "Exited"),
         ("Container demo-old-1", "Removed"),
         ("Container demo-web-2", "Removed"),
         ("Container demo-app-1", "Recreated"),

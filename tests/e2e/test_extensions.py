@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import signal
 from pathlib import Path
 
 from tests.support.scenario import Host, eventually
@@ -28,7 +28,7 @@ services:
     image: busybox
     command: sleep 1000
     pre_start:
-      - command: [sh, -c, "echo the disk is on fire; exit 3"]
+      - command: [sh, -c, "echo hello; echo the disk is on fire >&2; exit 3"]
 """
 READY = """
 services:
@@ -64,6 +64,7 @@ def test_init_containers_run_once_or_per_replica(busy: Host, tmp_path: Path) -> 
     folder = project(tmp_path, INIT)
     busy.run("up", "-d", cwd=folder).ok()
     logs = busy.run("logs", "--no-log-prefix", cwd=folder).ok().stdout
+    left = busy.run("volume", "ls", "-q").ok().stdout.split()
     busy.run("up", "-d", "--force-recreate", cwd=folder).ok()
     names = busy.run("ps", "-a", "--format", "{{.Name}}", cwd=folder).ok().stdout.split()
     content = busy.run("exec", "-T", "db", "cat", "/data/init", cwd=folder).ok().stdout
@@ -73,19 +74,48 @@ def test_init_containers_run_once_or_per_replica(busy: Host, tmp_path: Path) -> 
     assert sorted(names) == ["demo-db-1", "demo-db-2"]
     assert content.count("once 1") == 1
     assert content.count("each") == 4
+    assert left == ["demo_data"]
 
 
-def test_a_failed_init_container_is_kept_and_quoted(busy: Host, tmp_path: Path) -> None:
-    """The error says which hook, its code and its last words."""
+def test_a_failed_init_container_is_kept_until_the_next_up_or_down(busy: Host, tmp_path: Path) -> None:
+    """Only `container ls` shows it; the error says which hook, its code, its last words and where it is."""
     folder = project(tmp_path, BROKEN)
     result = busy.run("up", "-d", cwd=folder)
-    kept = busy.run("ps", "-a", "--format", "{{.Name}}", cwd=folder).ok().stdout
-    busy.run("down", "--remove-orphans", cwd=folder).ok()
+    (first,) = _kept(busy)
+    listed = busy.run("ps", "-a", "--format", "{{.Name}}", cwd=folder).ok().stdout.split()
+    said = busy.run("container", "logs", "demo-db-pre_start-0").ok()
+    label = '{{index .Config.Labels "com.docker.compose.hook"}}'
+    hook = busy.run("inspect", "-f", label, "demo-db-pre_start-0").ok().stdout
+    again = busy.run("up", "-d", cwd=folder)
+    (second,) = _kept(busy)
+    busy.run("down", "db", cwd=folder).ok()
 
-    assert result.code == 1
-    assert "exited with 3" in result.stderr
-    assert "the disk is on fire" in result.stderr
-    assert re.search(r"demo-db-pre-start-0-\w+", kept)
+    assert result.code == again.code == 1
+    assert (
+        'error: service "db" pre_start[0] exited with code 3: the disk is on fire '
+        f"(hook container {first} retained for inspection)\n"
+    ) in result.stderr
+    assert listed == ["demo-db-1"]
+    assert (said.stdout, said.stderr, hook) == ("hello\n", "the disk is on fire\n", "pre_start\n")
+    assert first != second
+    assert _kept(busy) == []
+    busy.run("down", cwd=folder).ok()
+
+
+def _kept(host: Host) -> list[str]:
+    listed = host.run("container", "ls", "-a", "--format", "{{.ID}} {{.Names}}").ok().stdout.splitlines()
+    return [line.split()[0] for line in listed if "pre_start" in line]
+
+
+def test_an_up_that_is_interrupted_keeps_no_init_container(busy: Host, tmp_path: Path) -> None:
+    """There is nothing to look at in one that has only been told to end."""
+    folder = project(tmp_path, BROKEN.replace("exit 3", "sleep 1000"))
+    up = busy.spawn("up", "-d", cwd=folder)
+    eventually(lambda: _kept(busy))
+    up.process.send_signal(signal.SIGINT)
+    assert up.wait() == 130
+    eventually(lambda: not _kept(busy))
+    busy.run("down", cwd=folder).ok()
 
 
 def test_readiness_from_outside_holds_dependants_back(busy: Host, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_one_end_is_the_end_of_all(busy: Host, flags: list[str], code: int) -> N
     result = busy.run("up", *flags, cwd=project).exited(code)
 
     assert "job-1 exited with code 3" in result.stdout
-    assert "Aborting on container exit..." in result.stdout
+    assert " Compose Stopping Aborting on container exit...\n" in result.stderr
     assert busy.run("ps", "-q", cwd=project).ok().stdout == ""
     busy.run("down", cwd=project).ok()
 

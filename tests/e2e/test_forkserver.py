@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,10 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pycompose.engine.cgroups.hosts import detect
+from pycompose.engine.linux.process import io_priority
 
 from tests.support.scenario import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.scenario import Host
 
 COMPOSE = """
@@ -25,6 +30,7 @@ services:
 """
 OFF = {"PYCOMPOSE_FORKSERVER": "0"}
 NAME = "pycompose.forkserver"
+IDLE = 3  # IOPRIO_CLASS_IDLE, ioprio_set(2)
 
 
 def commands(pid: int) -> list[int]:
@@ -206,6 +212,28 @@ def test_one_that_does_not_answer_holds_nobody_up(warm: Host) -> None:
     warm.run("down", cwd=folder).ok()
 
 
+def test_what_is_printed_depends_on_the_callers_locale_only(warm: Host) -> None:
+    """Bytes and sorting are those of a command that nobody performs for its caller."""
+    folder = warm.folder / "demo"
+    forkserver(warm)
+    words = ("ps", "-a", "--format", "\u00fc {{.Name}}")
+    for given in (
+        {"LC_ALL": "C", "PYTHONUTF8": "0"},
+        {"LC_ALL": "POSIX"},
+        {"LC_ALL": "C.UTF-8"},
+        {"LANG": "xx"},
+    ):
+        said = [
+            warm.run(*words, cwd=folder, env={**given, "PYCOMPOSE_FORKSERVER": switch}) for switch in "01"
+        ]
+        assert (said[0].code, said[0].stdout, said[0].stderr) == (
+            said[1].code,
+            said[1].stdout,
+            said[1].stderr,
+        ), given
+    warm.run("down", cwd=folder).ok()
+
+
 DIFFERENT = (
     "exec nice -n 5 pycompose logs -f",
     "ulimit -n 512; exec pycompose logs -f",
@@ -231,6 +259,84 @@ def test_whoever_is_different_does_it_himself(warm: Host) -> None:
             assert commands(pid) == [], script
             process.terminate()
     warm.run("down", cwd=folder).ok()
+
+
+IN_A_GROUP = "echo $$ > {group}/cgroup.procs; exec pycompose logs -f"
+
+
+def test_whoever_is_bounded_otherwise_does_it_himself(warm: Host) -> None:
+    """A limit of the caller's control group holds for what he calls; a group without any is no reason."""
+    folder = warm.folder / "demo"
+    pid = forkserver(warm)
+    with memory_group() as (group, limit):
+        for text, performed in (("", True), (str(1 << 30), False)):
+            if text:
+                limit.write_text(text)
+            running = warm.spawn("-c", IN_A_GROUP.format(group=group), cwd=folder, program="/bin/sh")
+            running.expect("hello")
+            assert bool(commands(pid)) == performed, text
+            running.process.send_signal(signal.SIGTERM)
+            running.wait()
+            eventually(lambda: not commands(pid))
+    warm.run("down", cwd=folder).ok()
+
+
+@contextlib.contextmanager
+def memory_group() -> Iterator[tuple[Path, Path]]:
+    """Make a control group; yield it and its file for a limit of memory."""
+    mounted = detect()
+    v1 = mounted.v1.get("memory")
+    top = v1 or mounted.unified
+    assert top is not None
+    if v1 is None:
+        (top / "cgroup.subtree_control").write_text("+memory")
+    group = top / f"pycompose-callers-{os.getpid()}"
+    group.mkdir()
+    try:
+        yield group, group / ("memory.limit_in_bytes" if v1 else "memory.max")
+    finally:
+        eventually(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+def test_priorities_are_the_callers(warm: Host) -> None:
+    """Scheduling class, I/O class and OOM score: `chrt`, `ionice` and `choom` are for the work, not for who waits."""
+    folder = warm.folder / "demo"
+    pid = forkserver(warm)
+    script = "echo 500 > /proc/self/oom_score_adj; exec chrt --batch 0 ionice -c 3 pycompose logs -f"
+    running = warm.spawn("-c", script, cwd=folder, program="/bin/sh")
+    running.expect("hello")
+    (child,) = commands(pid)
+
+    assert os.sched_getscheduler(child) == os.SCHED_BATCH
+    assert io_priority(child) >> 13 == IDLE
+    assert Path(f"/proc/{child}/oom_score_adj").read_text() == "500\n"
+    running.process.send_signal(signal.SIGTERM)
+    running.wait()
+    warm.run("down", cwd=folder).ok()
+
+
+def test_a_job_in_the_background_reads_no_terminal(warm: Host) -> None:
+    """A question that nobody can answer stops it, as every other program: it takes no typed line from the shell."""
+    folder = warm.folder / "demo"
+    forkserver(warm)
+    warm.run("stop", cwd=folder).ok()
+    running = warm.spawn(
+        "-c", "set -m; pycompose rm & read line; echo got $line", cwd=folder, tty=True, program="bash"
+    )
+    (asking,) = eventually(lambda: [p for p in warm.processes("pycompose rm") if stopped(p)])
+
+    os.write(running.terminal, b"yes\n")
+    running.expect("got yes")
+    os.kill(asking, signal.SIGKILL)
+    running.wait()
+    assert "demo-web-1" in warm.run("ps", "-a", cwd=folder).stdout
+    warm.run("down", cwd=folder).ok()
+
+
+def stopped(pid: int) -> bool:
+    """Tell whether a process has been stopped by a signal (proc_pid_stat(5))."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "T"
 
 
 def test_descriptors_of_the_caller_are_the_commands_own(warm: Host) -> None:
@@ -308,6 +414,29 @@ def test_what_a_killed_one_leaves_is_passed_over(warm: Host) -> None:
     warm.run("down", cwd=warm.folder / "demo").ok()
 
 
+def test_the_reserve_goes_when_nobody_comes(warm: Host) -> None:
+    """An idle forkserver gives back what the fork in reserve has copied; the next command has another one made."""
+    pid = forkserver(warm)
+    folder = warm.folder / "demo"
+    reserve = eventually(lambda: set(warm.processes(NAME)) - {pid})
+    assert memory_kb(pid, *reserve) > memory_kb(pid)
+    eventually(lambda: warm.processes(NAME) == [pid], 30)
+    warm.run("ps", cwd=folder).ok()
+    assert eventually(lambda: set(warm.processes(NAME)) - {pid}).isdisjoint(reserve)
+    warm.run("down", cwd=folder).ok()
+
+
+def memory_kb(*pids: int, kind: str = "Pss") -> int:
+    """Return the memory of processes, each page that they share counted once (proc_pid_smaps(5))."""
+    lines = [line for pid in pids for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:"))
+
+
+def heap_kb(pid: int) -> int:
+    """Return what a process has of its own, whoever else runs the same program."""
+    return memory_kb(pid, kind="Pss_Anon")
+
+
 def test_many_at_once(warm: Host) -> None:
     """Commands that run at the same time don't hear of each other."""
     folder = warm.folder / "demo"
@@ -324,7 +453,7 @@ def test_many_at_once(warm: Host) -> None:
 LOADED = """
 import importlib, os, sys
 from pycompose import forkserver
-for name in forkserver.MODULES:
+for name in (*forkserver.MODULES, *(forkserver.BUILDING if "build" in sys.argv else ())):
     importlib.import_module(name)
 before = set(sys.modules)
 from pycompose.cli.main import main
@@ -345,7 +474,87 @@ def test_it_has_loaded_what_commands_need(busy: Host) -> None:
         ["ps"], ["ps", "--format", "json"], ["up", "-d"], ["logs"], ["exec", "-T", "web", "true"], ["restart"],
         ["stop", "-t", "0"], ["start"], ["kill", "web"], ["rm", "-f"], ["images"], ["ls"], ["top"], ["volumes"],
         ["version"], ["config"], ["events", "--since", "1m", "--until", "0s"], ["stats", "--no-stream"],
-        ["port", "web", "80"], ["graph"], ["down"],
+        ["port", "web", "80"], ["graph"], ["network", "create", "mine"], ["network", "ls"], ["network", "rm", "mine"],
+        ["down"],
     ):  # fmt: skip
         result = busy.command([sys.executable, "-I", "-c", LOADED, *words], cwd=folder).ok()
         assert result.stdout == "", words
+
+
+def test_who_builds_once_builds_again(warm: Host) -> None:
+    """What only builds need is loaded when somebody has built: nothing of it is left to import for the next one."""
+    pid = forkserver(warm)
+    folder = warm.folder / "demo"
+    (folder / "Dockerfile").write_text("FROM busybox\nCOPY compose.yaml /\nRUN true\n", encoding="ascii")
+    build = ["-f", "built.yaml", "build", "--no-cache"]
+    (folder / "built.yaml").write_text("name: demo\nservices: {it: {build: .}}\n", encoding="ascii")
+    eventually(lambda: warm.processes(NAME) == [pid], 30)  # without a fork, all its memory is its own
+    before = heap_kb(pid)
+    warm.run(*build, cwd=folder).ok()
+    eventually(lambda: warm.processes(NAME) == [pid] and heap_kb(pid) > before + 200, 30)
+    result = warm.command([sys.executable, "-I", "-c", LOADED, *build], cwd=folder).ok()
+    assert result.stdout == ""
+    warm.run("down", cwd=folder).ok()
+
+
+BUILT = """
+services:
+  web: {image: busybox, command: [sleep, "1000"], stop_signal: KILL}
+  made:
+    image: made
+    scale: 0
+    build: {context: ., dockerfile_inline: "FROM busybox\\nARG A\\nRUN exec sleep $${A:-0.1}"}
+"""
+KEEPER = "pycompose.engine.keeper"
+
+
+def test_a_keeper_waits_for_the_next_build(busy: Host) -> None:
+    """After a build there is one; a build that finds all done leaves it, one with a step has it, `down` ends it."""
+    folder = busy.project({"compose.yaml": BUILT})
+    busy.run("up", "-d", "web", cwd=folder, env=OFF).ok()
+    busy.run("ps", cwd=folder).ok()
+    pid = forkserver(busy)
+    own = set(busy.processes(KEEPER))
+
+    def waiting() -> list[int]:
+        found = set(busy.processes(KEEPER)) - own
+        return [one for one in found if Path(f"/proc/{one}/comm").read_text() == "pycompose-keep\n"]
+
+    busy.run("build", cwd=folder).ok()
+    (first,) = eventually(waiting)
+    busy.run("build", cwd=folder).ok()
+    assert waiting() == [first]
+
+    running = busy.spawn("build", "--build-arg", "A=3.25", cwd=folder)
+    (step,) = eventually(lambda: busy.processes("sleep 3.25"))
+    assert _parent(step) == first
+    assert running.wait() == 0
+    (second,) = eventually(lambda: [one for one in waiting() if one != first])
+
+    # Killed while it waits: the next build starts one itself.
+    os.kill(second, signal.SIGKILL)
+    busy.run("build", "--build-arg", "A=0.2", cwd=folder).ok()
+    assert forkserver(busy) == pid
+    busy.run("down", cwd=folder).ok()
+    eventually(lambda: not busy.processes(KEEPER))
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
+
+
+def test_two_builds_and_one_keeper(busy: Host) -> None:
+    """At the same time each has a keeper, whoever of them gets the one that waits; a killed one takes nothing along."""
+    folder = busy.project({"compose.yaml": BUILT})
+    busy.run("up", "-d", "web", cwd=folder, env=OFF).ok()
+    busy.run("ps", cwd=folder).ok()
+    forkserver(busy)
+    for number in range(3):
+        busy.run("build", "--build-arg", f"A=0.{number}1", cwd=folder).ok()
+        killed = busy.spawn("build", "--build-arg", f"A=0.{number}2", cwd=folder)
+        others = [busy.spawn("build", "--build-arg", f"A=0.{number}3{n}", cwd=folder) for n in range(2)]
+        killed.process.kill()
+        assert [one.wait() for one in others] == [0, 0], [one.transcript() for one in others]
+        killed.close()
+    busy.run("down", cwd=folder).ok()
+    assert busy.watch.wait() == []

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.scenario import Host, eventually
+from tests.support.scenario import Host, Hosts, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -219,9 +219,12 @@ class Walk:
 
 
 @pytest.mark.timeout(90 + 15 * KILLS)
-def test_random_walk(busy: Host) -> None:
+@pytest.mark.parametrize("reaps", (True, False), ids=("", "process 1 never reaps"))
+def test_random_walk(hosts: Hosts, busybox_tar: Path, *, reaps: bool) -> None:
     """After each kill one `up -d` makes the project whole, with the right configuration; `down` leaves nothing."""
     print(f"PYCOMPOSE_KILL_SEED={SEED}")
+    busy = hosts(reaps=reaps)
+    busy.run("image", "import", busybox_tar, "busybox").ok()
     folder = busy.project({"compose.yaml": "", "in.txt": "in\n"})
     walk = Walk(host=busy, folder=folder, dice=random.Random(SEED))  # noqa: S311
     walk.write()
@@ -238,4 +241,6 @@ def test_random_walk(busy: Host) -> None:
     done = walk.run("exec", "-T", "db", "cat", "/data/done").splitlines()
     assert set(done) == {"done"}  # the volume has lived through everything
     walk.clean_up(["-v"])
+    # Those of containers that were killed while they were replaced: nobody's, and not the project's.
+    busy.run("volume", "prune", "--force").ok()
     assert busy.run("volume", "ls", "-q").ok().stdout.split() == []

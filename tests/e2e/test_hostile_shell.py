@@ -27,7 +27,7 @@ networks: {net: }
 """
 # What a program sees of itself that it can have inherited.
 LOOK = """
-cat /proc/PID/status | grep -E '^(Sig(Ign|Blk|Cgt|Q)|Cap|NoNewPrivs|Umask|Cpus_allowed:|THP)'
+cat /proc/PID/status | grep -E '^(Sig(Ign|Blk|Cgt)|Cap|NoNewPrivs|Umask|Cpus_allowed:|THP)'
 cat /proc/PID/limits /proc/PID/personality /proc/PID/oom_score_adj /proc/PID/coredump_filter
 cut -d' ' -f19,41 /proc/PID/stat
 """
@@ -129,11 +129,16 @@ def test_no_new_privs_cannot_be_undone_and_is_told(busy: Host, command: str) -> 
     """It lasts as long as the supervisor: later commands from clean shells are told, too."""
     folder = busy.project({"compose.yaml": COMPOSE})
     flags = ["-d"] if command == "up" else []
+    words = "no_new_privs was set in the shell that has started this project"
     first = busy.command(["setpriv", "--no-new-privs", "pycompose", command, *flags], cwd=folder).ok()
+    started = set(busy.processes("pycompose.supervisor"))
     later = busy.run("up", "-d", cwd=folder).ok()
 
-    for result in (first, later):
-        assert "no_new_privs was set in the shell that has started this project" in result.stderr
+    # A supervisor of containers that don't run ends after 2 s; on a slow machine the second command starts its own.
+    lasts = bool(started & set(busy.processes("pycompose.supervisor")))
+    assert lasts or command == "create"
+    assert words in first.stderr
+    assert (words in later.stderr) == lasts
     busy.run("down", "-v", cwd=folder).ok()
     assert "no_new_privs" not in busy.run("up", "-d", cwd=folder).ok().stderr
     busy.run("down", "-v", cwd=folder).ok()

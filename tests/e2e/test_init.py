@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 COMPOSE = """
 services:
-  deaf: {image: busybox, init: true, command: [sleep, "1000"]}
+  deaf: {image: busybox, init: true, command: [sleep, "1000"], stop_grace_period: 1m}
   shell: {image: busybox, init: true, tty: true, stdin_open: true, profiles: [x], command: [sh]}
 """
 
@@ -26,7 +26,7 @@ def test_a_service_with_init_stops_at_once(busy: Host) -> None:
     busy.run("stop", cwd=project).ok()
 
     assert shown == "/sbin/docker-init\n"
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 50  # it has not been waited for
     assert busy.run("ps", "-a", "--format", "{{.ExitCode}}", cwd=project).stdout == "143\n"
     busy.run("down", cwd=project).ok()
 

@@ -40,10 +40,12 @@ services:
     command: *wait
     networks: [default, back]
     mem_limit: 32m
+    volumes: ["canary:/canary"]
 networks:
   back:
 volumes:
   data:
+  canary: {driver_opts: {type: none, o: bind, device: ./canary}}
 """
 # How the command line of each victim is recognised.
 VICTIMS = {"cli": "", "supervisor": "pycompose.supervisor", "keeper": "pycompose.engine.keeper"}
@@ -81,7 +83,7 @@ def test_kill(busy: Host, victim: str, during: str) -> None:
     """After the kill, `up -d` gives a project that runs as a whole, and `down` an empty machine."""
     print(f"PYCOMPOSE_KILL_SEED={SEED}")
     dice = random.Random(f"{SEED} {victim} {during}")  # noqa: S311
-    project = busy.project({"compose.yaml": COMPOSE})
+    project = busy.project({"compose.yaml": COMPOSE, "canary/file": "precious"})
     start = time.monotonic()
     busy.run("up", "-d", cwd=project).ok()
     took = {"up": time.monotonic() - start}
@@ -103,6 +105,7 @@ def test_kill(busy: Host, victim: str, during: str) -> None:
         busy.run("down", cwd=project).ok()
         assert busy.watch.wait() == []
     busy.run("down", "-v", cwd=project).ok()
+    assert (project / "canary/file").read_text(encoding="ascii") == "precious"
 
 
 FORCED = """
@@ -216,7 +219,7 @@ def states(host: Host, project: Path) -> list[str]:
 @pytest.mark.parametrize("victim", ("supervisor", "keeper"))
 def test_services_survive_and_are_looked_after_again(busy: Host, victim: str) -> None:
     """Killed in the quiet: containers go on running; the next command finds them, with their pids."""
-    project = busy.project({"compose.yaml": COMPOSE})
+    project = busy.project({"compose.yaml": COMPOSE, "canary/file": "precious"})
     busy.run("up", "-d", cwd=project).ok()
     # Each shell has its sleep a moment after it has started.
     eventually(lambda: len(busy.processes("sleep 1000")) == 6)

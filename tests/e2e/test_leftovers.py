@@ -56,7 +56,8 @@ def test_another_project_takes_it(left: Host) -> None:
     """Whatever supervisor starts next clears up behind those that could not."""
     project = left.project({"compose.yaml": EMPTY})
     left.run("up", "-d", cwd=project).ok()
-    eventually(lambda: left.run("network", "ls", "--format", "{{.Name}}").stdout == "demo_default\n")
+    names = ("network", "ls", "--filter", "type=custom", "--format", "{{.Name}}")
+    eventually(lambda: left.run(*names).stdout == "demo_default\n")
     left.run("down", cwd=project).ok()
     assert left.watch.wait() == []
 

@@ -255,7 +255,7 @@ def test_a_hook_that_fails_at_a_restart_is_no_end(busy: Host) -> None:
 
     os.kill(server, signal.SIGKILL)
 
-    eventually(lambda: "post_start hook" in busy.logs())
+    eventually(lambda: "web hook exited with status" in busy.logs())
     busy.run("exec", "-T", "web", "wget", "-qO-", "http://web/etc/hostname", cwd=project).ok()
     assert busy.run("events", "--since", "1h", "--until", "0s", cwd=project).ok().stdout.count(" die ") == 1
     busy.run("stop", cwd=project).ok()

@@ -114,7 +114,7 @@ def test_syslog(busy: Host, servers: Servers) -> None:
 
 
 def test_a_syslog_server_that_is_away(busy: Host) -> None:
-    """It is told at the start, as Docker does; an option that makes no sense is told for the service."""
+    """It is told at the start, as Docker does; an option that makes no sense is told with its place."""
     project = busy.project({"compose.yaml": SYSLOG})
     result = busy.run("up", "-d", "stream", cwd=project)
     assert result.code == 1
@@ -124,7 +124,9 @@ def test_a_syslog_server_that_is_away(busy: Host) -> None:
     wrong = busy.project({"compose.yaml": SYSLOG.replace("tag: s", "syslog-facility: nonsense")}, "wrong")
     result = busy.run("up", "-d", "stream", cwd=wrong)
     assert result.code == 1
-    assert "service stream: logging: syslog-facility: 'nonsense' is not a facility" in result.stderr
+    assert re.match(
+        r"error: compose\.yaml:\d+:\d+: services\.stream\.logging\.options\.syslog-facility: ", result.stderr
+    )
     busy.run("down", cwd=wrong).ok()
 
 
@@ -162,7 +164,7 @@ def test_a_keeper_that_dies_goes_on_sending(busy: Host, servers: Servers) -> Non
 services:
   web:
     image: busybox
-    command: [sh, -c, "while read line < /tmp/pipe; do echo $$line; done"]
+    command: [sh, -c, "while :; do read line </tmp/pipe && echo $$line; done"]
     entrypoint: [sh, -c, 'mkfifo /tmp/pipe; exec "$$0" "$$@"']
     logging: {driver: syslog, options: {syslog-address: "udp://127.0.0.1:5514"}}
 """
@@ -172,9 +174,9 @@ services:
     eventually(lambda: busy.run("exec", "-T", "web", "test", "-p", "/tmp/pipe", cwd=project).code == 0)
     busy.run("exec", "-T", "web", "sh", "-c", "echo before > /tmp/pipe", cwd=project).ok()
     assert servers.udp.recv(4096).endswith(b": before\n")
-    (keeper,) = busy.processes("pycompose.engine.keeper")
+    keeper = min(busy.processes("pycompose.engine.keeper"))  # the others are its children, not yet executed
     os.kill(keeper, signal.SIGKILL)
-    eventually(lambda: busy.processes("pycompose.engine.keeper") not in ([], [keeper]))
+    eventually(lambda: [pid for pid in busy.processes("pycompose.engine.keeper") if pid > keeper])
     busy.run("exec", "-T", "web", "sh", "-c", "echo after > /tmp/pipe", cwd=project).ok()
     assert servers.udp.recv(4096).endswith(b": after\n")
     busy.run("down", cwd=project).ok()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,21 +65,127 @@ def test_what_a_container_refers_to_is_never_pruned(busy: Host, project: Path) -
     busy.run("volume", "create", "spare").ok()
     busy.run("network", "create", "spare").ok()
     before = set(names(busy, "volume", "ls", "-q")) - {spare, "spare"}
+    assert "in use by demo-app-1" in busy.run("network", "rm", "ext").exited(1).stderr
     busy.run("container", "stop", "demo-app-1").ok()
 
     assert (
         busy.run("volume", "rm", "ext").exited(1).stderr.startswith("error: volume ext: in use by demo-app-1")
     )
-    assert "in use by demo-app-1" in busy.run("network", "rm", "ext").exited(1).stderr
     assert spare in busy.run("volume", "prune", "-f").ok().stdout
     assert "spare" in names(busy, "volume", "ls", "-q")
     busy.run("volume", "prune", "-af").ok()
     busy.run("network", "prune", "-f").ok()
 
     assert set(names(busy, "volume", "ls", "-q")) == before
-    assert names(busy, "network", "ls", "--format", "{{.Name}}") == ["demo_default", "ext"]
+    left = names(busy, "network", "ls", "--filter", "type=custom", "--format", "{{.Name}}")
+    assert left == ["demo_default", "ext"]
     busy.run("container", "start", "demo-app-1").ok()
     assert states(busy)["demo-app-1"] == "running"
+
+
+def test_details_of_a_log(busy: Host) -> None:
+    """Labels and variables that the logging options name, as Docker prints them; a blank where they name none."""
+    options = {
+        "labels": "zz,a,none",
+        "env": "Q0",
+        "env-regex": "^Q1",
+        "labels-regex": "^com[.]x",
+        "tag": "{{.Name}}",
+    }
+    service = {
+        "image": "busybox",
+        "command": "echo hi",
+        "labels": {"a": "b c,d=&e", "zz": "y", "com.x": "1"},
+        "environment": {"Q0": "0", "Q1": "1", "A": "2"},
+        "logging": {"driver": "json-file", "options": options},
+    }
+    project = {"services": {"one": service, "two": {"image": "busybox", "command": "echo hi"}}}
+    folder = busy.project({"compose.yaml": json.dumps(project)})
+    busy.run("up", cwd=folder).ok()
+    details = "Q0=0,Q1=1,a=b+c%2Cd%3D%26e,com.x=1,tag=demo-one-1,zz=y"
+    assert busy.run("container", "logs", "--details", "demo-one-1").ok().stdout == f"{details} hi\n"
+    assert busy.run("container", "logs", "--details", "demo-two-1").ok().stdout == " hi\n"
+    stamped = busy.run("container", "logs", "-t", "--details", "demo-one-1").ok().stdout
+    assert stamped.split(" ", 1)[1] == f"{details} hi\n"
+    shown = busy.run("inspect", "demo-one-1", "-f", "{{json .HostConfig.LogConfig.Config}}").json()
+    assert shown == {**options, "tag": "demo-one-1"}
+    busy.run("down", cwd=folder).ok()
+
+
+# Keys of `docker inspect` (Engine 26.1) for a container of a compose file.
+DOCKERS_KEYS = {
+    "": "AppArmorProfile Args Config Created Driver ExecIDs GraphDriver HostConfig HostnamePath HostsPath Id Image "
+    "LogPath MountLabel Mounts Name NetworkSettings Path Platform ProcessLabel ResolvConfPath RestartCount State",
+    "HostConfig": "AutoRemove Binds BlkioDeviceReadBps BlkioDeviceReadIOps BlkioDeviceWriteBps BlkioDeviceWriteIOps "
+    "BlkioWeight BlkioWeightDevice CapAdd CapDrop Cgroup CgroupParent CgroupnsMode ConsoleSize ContainerIDFile "
+    "CpuCount CpuPercent CpuPeriod CpuQuota CpuRealtimePeriod CpuRealtimeRuntime CpuShares CpusetCpus CpusetMems "
+    "DeviceCgroupRules DeviceRequests Devices Dns DnsOptions DnsSearch ExtraHosts GroupAdd IOMaximumBandwidth "
+    "IOMaximumIOps IpcMode Isolation Links LogConfig MaskedPaths Memory MemoryReservation MemorySwap MemorySwappiness "
+    "NanoCpus NetworkMode OomKillDisable OomScoreAdj PidMode PidsLimit PortBindings Privileged PublishAllPorts "
+    "ReadonlyPaths ReadonlyRootfs RestartPolicy Runtime SecurityOpt ShmSize Tmpfs UTSMode Ulimits UsernsMode "
+    "VolumeDriver VolumesFrom",
+    "Config": "AttachStderr AttachStdin AttachStdout Cmd Domainname Entrypoint Env ExposedPorts Healthcheck Hostname "
+    "Image Labels OnBuild OpenStdin StdinOnce Tty User Volumes WorkingDir",
+    "NetworkSettings": "Bridge EndpointID Gateway GlobalIPv6Address GlobalIPv6PrefixLen HairpinMode IPAddress "
+    "IPPrefixLen IPv6Gateway LinkLocalIPv6Address LinkLocalIPv6PrefixLen MacAddress Networks Ports SandboxID "
+    "SandboxKey SecondaryIPAddresses SecondaryIPv6Addresses",
+}
+# Of those, the ones of HostConfig that are null there where nothing has been asked for.
+NULLS = (
+    "VolumesFrom CapAdd CapDrop Dns DnsOptions DnsSearch GroupAdd Links SecurityOpt BlkioWeightDevice "
+    "BlkioDeviceReadBps BlkioDeviceWriteBps BlkioDeviceReadIOps BlkioDeviceWriteIOps Devices DeviceCgroupRules "
+    "DeviceRequests MemorySwappiness PidsLimit Ulimits"
+)
+
+
+@pytest.mark.usefixtures("project")
+def test_inspect_has_dockers_keys(busy: Host) -> None:
+    """Programs read them into types of their own, and take null for nothing."""
+    (found,) = busy.run("inspect", "demo-app-1").ok().json()
+    for part, keys in DOCKERS_KEYS.items():
+        assert set(keys.split()) - (found[part] if part else found).keys() == set()
+    host = found["HostConfig"]
+    assert {key: host[key] for key in NULLS.split() if host[key] is not None} == {}
+    merged = Path(found["GraphDriver"]["Data"]["MergedDir"])
+    assert merged == Path(f"/proc/{found['State']['Pid']}/root")
+    assert "WorkDir" in found["GraphDriver"]["Data"]
+
+
+def test_events_of_what_has_none(busy: Host) -> None:
+    """A program that waits for a plugin's learns that it waits in vain."""
+    done = busy.run("system", "events", "--filter", "type=plugin", "--until", "2020-01-01T00:00:00Z").ok()
+    assert "there are no such events" in done.stderr
+    both = busy.run(
+        "system", "events", "--filter", "type=plugin", "--filter", "type=container", "--until", "2020-01-01"
+    )
+    assert both.ok().stderr == ""
+
+
+def test_events_of_images_networks_and_volumes(busy: Host) -> None:
+    """Whoever makes and removes them; a stopped container's network can be removed, as Docker has it."""
+    begin = f"{time.time():.9f}"
+    busy.run("network", "create", "net").ok()
+    busy.run("volume", "create", "vol").ok()
+    busy.run("image", "tag", "busybox", "other:1").ok()
+    busy.run("container", "run", "-d", "--name", "con", "--network", "net", "busybox", "sleep", "1000").ok()
+    assert "in use by con" in busy.run("network", "rm", "net").exited(1).stderr
+    busy.run("container", "kill", "con").ok()
+    busy.run("network", "rm", "net").ok()
+    assert "no such network" in busy.run("container", "start", "con").exited(1).stderr
+    for words in (("container", "rm", "con"), ("volume", "rm", "vol"), ("image", "rm", "other:1")):
+        busy.run(*words).ok()
+    past = ("system", "events", "--since", begin, "--until", f"{time.time():.9f}", "--format")
+
+    def told(kind: str, name: str) -> list[str]:
+        line = busy.run(*past, "{{.Action}}", "--filter", f"type={kind}", "--filter", f"{kind}={name}").ok()
+        return line.stdout.split()
+
+    assert told("network", "net") == ["create", "connect", "disconnect", "destroy"]
+    assert told("volume", "vol") == ["create", "destroy"]
+    assert told("image", "other") == ["tag"]
+    (tagged, untagged) = busy.run(*past, "json", "--filter", "type=image").ok().json()
+    assert (tagged["Action"], tagged["Actor"]["Attributes"]["name"]) == ("tag", "other:1")
+    assert (untagged["Action"], untagged["id"]) == ("untag", tagged["id"])
 
 
 def test_containers_by_name_and_id(busy: Host, project: Path) -> None:
@@ -227,6 +335,7 @@ def test_system(busy: Host, project: Path) -> None:
         "Images": ("1", "1"),
         "Containers": ("2", "1"),
         "Local Volumes": ("3", "3"),
+        "Build Cache": ("0", "0"),
     }
     assert "demo_named" in busy.run("system", "df", "-v").ok().stdout
     info = busy.run("system", "info", "-f", "json").ok().json()
@@ -257,10 +366,10 @@ def test_bad_requests(busy: Host) -> None:
     """Names, drivers and subnets that can't be are refused with a reason."""
     for arguments, reason in (
         (("volume", "create", "../x"), "not a volume name"),
-        (("volume", "create", "x", "-d", "nfs"), "unknown driver"),
+        (("volume", "create", "xx", "-d", "nfs"), "unknown driver"),
         (("network", "create", "a/b"), "not a valid name"),
         (("network", "create", "x", "--subnet", "10.0.0.0/99"), "not appear to be"),
-        (("network", "rm", "nothing"), "no such network"),
+        (("network", "rm", "nothing"), "not found"),
     ):
         assert reason in busy.run(*arguments).exited(1).stderr
     busy.run("network", "create", "twice").ok()

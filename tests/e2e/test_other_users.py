@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import socket
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.scenario import eventually
 from tests.support.users import as_user
 
 if TYPE_CHECKING:
@@ -91,7 +93,9 @@ def project(host: Host, name: str = "demo") -> Path:
     return folder
 
 
-def test_no_file_or_socket_of_the_state_can_be_reached(busy: Host) -> None:
+def test_cve_2021_41091_cve_2021_41089_cve_2024_25621_no_file_or_socket_of_the_state_can_be_reached(
+    busy: Host,
+) -> None:
     """Neither listed nor read nor executed nor connected to: the state roots themselves are closed."""
     folder = project(busy)
     paths = busy.inside(lambda: [str(path) for path in everything([busy.paths.root, busy.paths.run])])
@@ -211,6 +215,44 @@ def test_no_process_can_be_looked_into_or_signalled(busy: Host) -> None:
         return found
 
     assert as_user(busy, attack) == []
+    busy.run("down", "-v", cwd=folder).ok()
+
+
+def test_nothing_that_everybody_can_read_tells_a_projects_name(busy: Host) -> None:
+    """Arguments of processes, interfaces, mounts, sockets, the names of files in directories for all."""
+    folder = project(busy, "merger")
+    (folder / "src").mkdir()
+    text = COMPOSE.replace(
+        "    healthcheck", "    develop: {watch: [{path: src, action: sync, target: /src}]}\n    healthcheck"
+    )
+    (folder / "compose.yaml").write_text(text, encoding="utf-8")
+    busy.run("up", "-d", "--wait", cwd=folder, env={"PASSWORD": "hidden"}).ok()
+    busy.run("watch", "-d", "--no-up", cwd=folder).ok()
+    eventually(lambda: busy.processes("pycompose.forkserver"))
+    [supervisor] = busy.processes("-m pycompose.supervisor")
+    busy.inside(lambda: os.kill(supervisor, signal.SIGKILL))
+    eventually(
+        lambda: set(busy.processes("-m pycompose.supervisor")) - {supervisor}
+    )  # the keeper's choice of words
+    proc = f"/proc/{busy.watch.pid}/root/proc"
+    pids = [name for name in os.listdir(proc) if name.isdigit()]
+
+    def told() -> list[str]:
+        links = os.listdir("/sys/class/net")
+        files = [
+            *(f"/proc/{pid}/{name}" for pid in pids for name in ("cmdline", "comm", "stat")),
+            *(f"/sys/class/net/{link}/ifalias" for link in links),
+            *(f"/proc/self/{name}" for name in ("mountinfo", "net/unix")),
+        ]
+        found = [link for link in links if "merger" in link]
+        for path in files:
+            with contextlib.suppress(OSError):
+                if b"merger" in Path(path).read_bytes():
+                    found.append(path)
+        return found
+
+    assert as_user(busy, told) == []
+    busy.run("watch", "--stop", cwd=folder)
     busy.run("down", "-v", cwd=folder).ok()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from functools import partial
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from tests.support.http import fetch
 from tests.support.requires import requires
-from tests.support.scenario import HOST_ADDRESS, Host, Hosts, eventually
+from tests.support.scenario import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Host, Hosts, eventually
 
 pytestmark = requires("ip")
 
@@ -28,6 +30,7 @@ services:
     stop_signal: SIGKILL
     extra_hosts: ["host.docker.internal:host-gateway"]
 """
+TAKEN = "services: {late: {image: busybox, command: [sleep, '1000'], ports: ['127.0.0.1:8081:80']}}"
 ECHO = """
 services:
   echo:
@@ -132,3 +135,123 @@ def ask(address: str, port: int) -> bytes:
         client.connect((address, port))
         client.send(b"hello")
         return client.recv(100)
+
+
+def test_a_taken_port_names_who_has_it(host: Host, busybox_tar: Path) -> None:
+    """The project and the container, not the process that holds the socket for them; and how to end it."""
+    host.run("image", "import", busybox_tar, "busybox").ok()
+    first = host.project({"compose.yaml": WEB}, "first")
+    host.run("up", "-d", cwd=first).ok()
+    late = host.project({"compose.yaml": TAKEN}, "late")
+
+    said = host.run("up", "-d", cwd=late).exited(1).stderr
+    assert "publish on 127.0.0.1: already in use by container first-web-1 of project first" in said
+    assert "pycompose -p first stop web" in said
+
+    host.run("down", cwd=late).ok()
+    host.run("down", cwd=first).ok()
+
+
+MANY = """
+services:
+  web:
+    image: busybox
+    command: [sh, -c, 'echo many >/srv/index.html; httpd -p 8000 -h /srv; exec httpd -f -p 8999 -h /srv']
+    stop_signal: SIGKILL
+    ports: ["20000-20999:8000-8999"]
+"""
+
+
+def test_a_thousand_ports_on_one_container(hosts: Hosts, busybox_tar: Path) -> None:
+    """As media servers and FTP want them; the next supervisor has them all, too."""
+    host = hosts()
+    host.run("image", "import", busybox_tar, "busybox").ok()
+    project = host.project({"compose.yaml": MANY})
+    host.run("up", "-d", cwd=project).ok()
+
+    def answers() -> None:
+        for port in (20000, 20999):
+            for address in ("127.0.0.1", "[::1]"):
+                url = f"http://{address}:{port}/"
+                assert eventually(lambda url=url: host.inside(lambda: fetch(url))) == "many\n"
+
+    answers()
+    (pid,) = host.processes("pycompose.supervisor")
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: host.processes("pycompose.supervisor") not in ([], [pid]))
+    host.run("up", "-d", cwd=project).ok()
+    answers()
+    taken = host.run("run", "--rm", "-p", "20500:80", "web", "true", cwd=project)
+    assert "20500" in taken.exited(1).stderr
+    host.run("down", cwd=project).ok()
+    assert host.watch.wait() == []
+
+
+PEER = """
+services:
+  peer:
+    image: host
+    command:
+      - python3
+      - -c
+      - |
+        import socket
+        server = socket.create_server(("", 80), family=socket.AF_INET6, dualstack_ipv6=True)
+        while True:
+            client, peer = server.accept()
+            client.sendall(peer[0].encode())
+            client.close()
+    stop_signal: SIGKILL
+    ports: ["8080:80"]
+networks:
+  default: %s
+"""
+
+
+def peer_seen(address: str, port: int) -> str:
+    """Return the address that the server in the container saw."""
+    with socket.create_connection((address, port), timeout=3) as client:
+        return client.recv(100).decode()
+
+
+def test_the_machines_own_address_stays_its_source(hosts: Hosts) -> None:
+    """Only loopback addresses are translated: nothing else is no address that the container could answer to."""
+    host = hosts(neighbour=True)
+    project = host.project({"compose.yaml": PEER % "{}"})
+    host.run("up", "-d", cwd=project).ok()
+    seen = eventually(lambda: host.inside(lambda: peer_seen(HOST_ADDRESS, 8080)))
+    assert seen == f"::ffff:{HOST_ADDRESS}"
+    assert host.outside(lambda: peer_seen(HOST_ADDRESS, 8080)) == f"::ffff:{NEIGHBOUR_ADDRESS}"
+    assert "127.0.0.1" not in host.inside(lambda: peer_seen("127.0.0.1", 8080))
+    host.run("down", cwd=project).ok()
+
+
+def test_a_network_with_ipv6_only_publishes(hosts: Hosts) -> None:
+    """On the addresses of both families of the machine."""
+    host = hosts()
+    network = "{enable_ipv4: false, enable_ipv6: true, ipam: {config: [{subnet: 'fd00:81::/64'}]}}"
+    project = host.project({"compose.yaml": PEER % network})
+    host.run("up", "-d", cwd=project).ok()
+    for address in ("::1", "127.0.0.1"):
+        assert eventually(lambda address=address: host.inside(lambda: peer_seen(address, 8080)))
+    assert "0.0.0.0:8080->80/tcp" in host.run("ps", cwd=project).ok().stdout
+    host.run("down", cwd=project).ok()
+
+
+def test_a_subnet_inside_a_wide_route(hosts: Hosts, busybox_tar: Path) -> None:
+    """A VPN's 10.0.0.0/8 is a warning, another network with the same subnet an error."""
+    host = hosts(neighbour=True)
+    host.run("image", "import", busybox_tar, "busybox").ok()
+    host.command(["ip", "route", "add", "10.0.0.0/8", "via", NEIGHBOUR_ADDRESS]).ok()
+    text = (
+        "services: {a: {image: busybox, command: [sleep, '1000'], stop_signal: SIGKILL}}\n"
+        "networks: {default: {ipam: {config: [{subnet: 10.5.0.0/24}]}}}\n"
+    )
+    first, late = (host.project({"compose.yaml": text}, name) for name in ("first", "late"))
+    said = host.run("up", "-d", cwd=first).ok().stderr
+    assert "subnet 10.5.0.0/24 overlaps the route to 10.0.0.0/8" in said
+    said = host.run("up", "-d", cwd=late).exited(1).stderr
+    assert "subnet 10.5.0.0/24 overlaps 10.5.0.0/24, which is in use" in said
+    for project in (late, first):
+        host.run("down", cwd=project).ok()
+    host.command(["ip", "route", "del", "10.0.0.0/8"]).ok()

@@ -133,6 +133,7 @@ WRONG = {
         "{bad",
         "seccomp profile p.json: cannot read: line 1, column 2: Expecting property",
     ),
+    "empty file": ("seccomp=p.json", "\n", "seccomp profile p.json: cannot read: it is empty"),
     "empty": ("seccomp=p.json", "{}", "seccomp profile p.json: defaultAction: missing"),
     "action": (
         "seccomp=p.json",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
+import socket
 import threading
 import urllib.request
 from typing import TYPE_CHECKING
@@ -39,6 +41,10 @@ def _names(host: Host, project: Path) -> dict[str, str]:
     found = host.run("ps", "-a", "--no-trunc", "--format", "jsonl", cwd=project).ok().stdout
 
     return {item["Name"]: item["ID"] for item in map(json.loads, found.splitlines())}
+
+
+def _open() -> socket.socket:
+    return socket.create_connection(("127.0.0.1", 18080), timeout=20)
 
 
 def _get() -> str:
@@ -87,6 +93,36 @@ def test_no_request_fails_while_a_container_is_replaced(busy: Host) -> None:
     assert after != before
     assert busy.run("exec", "-T", "web", "nslookup", "demo-web-1", cwd=project).ok()
     assert busy.run("port", "web", "80", cwd=project).ok().stdout.strip() == "0.0.0.0:18080"
+    busy.run("down", "-v", cwd=project).ok()
+
+
+def test_what_was_asked_before_is_answered(busy: Host) -> None:
+    """A server that its signal kills has a moment for it: the old one answers once the new one has been asked."""
+    answer = (
+        "if test $V = one; then touch /shared/asked; until test -e /shared/two; do sleep 0.01; done; "
+        "else touch /shared/two; fi; echo $V"
+    )
+    text = (SERVER % ("one", HEALTHY)).replace('["/data"]', '["./shared:/shared"]')
+    text = re.sub(r"sleep 0.3; .*(?=\"])", "touch /up; nc -ll -p 80 -e /shared/answer", text)
+    project = busy.project({"compose.yaml": text, "shared/answer": f"#!/bin/sh\n{answer}\n"})
+    (project / "shared/answer").chmod(0o755)
+    busy.run("up", "-d", "--wait", cwd=project).ok()
+    early = busy.inside(_open)
+    eventually((project / "shared/asked").exists)
+    (project / "compose.yaml").write_text(text.replace('"one"', '"two"'), encoding="ascii")
+
+    up = busy.spawn("up", "-d", cwd=project)
+
+    def asked() -> str:
+        with busy.inside(_open) as late:
+            late.settimeout(0.2)
+            return late.recv(100).decode().strip()
+
+    with early:
+        eventually(lambda: asked() == "two")
+        assert early.recv(100) == b"one\n"
+
+    assert up.wait() == 0
     busy.run("down", "-v", cwd=project).ok()
 
 

@@ -27,7 +27,10 @@ services:
     ports: ["8080:80"]
     healthcheck: {test: [CMD, "true"], interval: 1s}
 """
-TERMINAL = "  terminal: {image: busybox, command: [cat], tty: true, stdin_open: true, stop_signal: KILL}\n"
+TERMINAL = (
+    "  terminal: {image: busybox, command: [cat], tty: true, stdin_open: true, stop_signal: KILL}\n"
+    "  input: {image: busybox, command: [cat], stdin_open: true, stop_signal: KILL}\n"
+)
 
 
 @pytest.fixture
@@ -40,9 +43,9 @@ def old(tmp_path: Path) -> Path:
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(source, site.joinpath(*package.split(".")), ignore=ignore, dirs_exist_ok=True)
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
-    version = site / "pycompose/version.py"
-    version.write_text('VERSION = "0.0.9"\n', encoding="utf-8")
-    return folder / "bin/python"
+    python = folder / "bin/python"
+    _edit(python, "version.py", r'^VERSION = ".*"$', 'VERSION = "0.0.9"')
+    return python
 
 
 def _edit(python: Path, name: str, text: str, other: str) -> None:
@@ -59,16 +62,15 @@ def _starts(host: Host, names: list[str]) -> str:
 
 @pytest.mark.parametrize("what", ("version", "control protocol", "keeper protocol"))
 def test_the_new_version_takes_over(busy: Host, old: Path, what: str) -> None:
-    """`up -d` of another version replaces the supervisor; containers, ports and health go on, and terminals.
+    """`up -d` of another version replaces the supervisor; containers, ports and health go on, terminals and inputs.
 
-    Only a keeper whose protocol has changed takes its terminals along.
+    A keeper whose protocol has changed hands them over before it is killed.
     """
     text = COMPOSE + TERMINAL
     if what == "control protocol":
         _edit(old, "ipc/protocol.py", r"^PROTOCOL = \d+$", "PROTOCOL = 0")
     if what == "keeper protocol":
         _edit(old, "engine/keeper/wire.py", r"^PROTOCOL = \d+$", "PROTOCOL = 1")
-        text = COMPOSE
     folder = busy.project({"compose.yaml": text})
     busy.command([old, "-I", "-m", "pycompose", "up", "-d", "--wait"], cwd=folder).ok()
     (before,) = busy.processes("pycompose.supervisor")
@@ -83,6 +85,11 @@ def test_the_new_version_takes_over(busy: Host, old: Path, what: str) -> None:
     assert after != before
     assert str(old) not in Path(f"/proc/{after}/cmdline").read_text()
     assert _starts(busy, names) == running
+    terminal = busy.spawn("attach", "terminal", cwd=folder, tty=True)
+    terminal.send("echoed by cat\n")
+    terminal.expect(r"(echoed by cat\s+){2}")
+    terminal.send("\x10\x11")  # leaves it
+    terminal.wait()
     busy.run("exec", "-T", "web", "wget", "-qO-", "http://127.0.0.1/etc/hostname", cwd=folder).ok()
     assert busy.run("logs", "--no-log-prefix", "web", cwd=folder).ok().stdout == "started\n"
     busy.run("restart", "-t", "0", cwd=folder).ok()

@@ -89,3 +89,21 @@ def test_an_unchanged_container_is_kept_and_a_changed_one_replaced(host: Host, p
     host.run("up", "-d", cwd=project).ok()
     assert shell(host, project, "ls /root; cat /data/file; echo $COLOUR") == "kept\nred\n"
     host.run("down", "-v", cwd=project).ok()
+
+
+def test_an_empty_volume_at_etc_stays_empty(busy: Host) -> None:
+    """Nothing of ours is put into what a user has mounted there."""
+    text = """
+services:
+  a:
+    image: busybox
+    command: [ls, -A, /etc]
+    volumes: [{type: volume, source: e, target: /etc, volume: {nocopy: true}}]
+volumes: {e: {}}
+"""
+    folder = busy.project({"compose.yaml": text})
+    shown = busy.run("up", "--no-log-prefix", cwd=folder, timeout_s=60).ok().stdout
+    busy.run("down", "-v", cwd=folder).ok()
+
+    assert "mtab" not in shown
+    assert "exited with code 0" in shown

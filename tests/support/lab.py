@@ -20,9 +20,10 @@ from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import ContainerState, read_state
 from pycompose.engine.statefiles import write_json
 
+from tests.support.leftovers import PATIENCE
 from tests.support.namespaces import CLONE_NEWNET, mount, umount, unshare
 
-WAIT_S = 20.0
+WAIT_S = 20.0 * PATIENCE
 PROJECT = "lab"
 E = TypeVar("E", bound=EngineEvent)
 
@@ -99,6 +100,11 @@ class Lab:
         path = self.paths.etc(container_id) / name
         path.write_text(text, encoding="utf-8")
         return path
+
+    def remove(self, tree: Path) -> None:
+        """Remove a tree that a test has made below the state directory."""
+        assert tree.is_relative_to(self.paths.root)
+        shutil.rmtree(tree)
 
     def run(self, script: str | Sequence[str], **fields: Any) -> tuple[int, str]:
         """Run a container to its end; return its exit code and what it printed."""

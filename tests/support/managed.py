@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.config import ContainerConfig, Namespaces, Process, RootfsTree
 from pycompose.engine.paths import StatePaths
+from pycompose.engine.statedirs import IN_ROOT, IN_RUN
 from pycompose.engine.statefiles import write_json
 from pycompose.ipc.messages import ErrorMessage, ProgressMessage, ResultMessage, supervisor_message
 from pycompose.ipc.protocol import receive
@@ -105,7 +106,8 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.paths = StatePaths(root=folder / "root", run=folder / "run")
         for directory in (
-            *self.paths.rooms(),
+            *(self.paths.root / name for name in IN_ROOT),
+            *(self.paths.run / name for name in IN_RUN),
             self.paths.project_claims(PROJECT),
             self.paths.project(PROJECT),
         ):

@@ -182,9 +182,10 @@ class MemoryEngine:
         """Nothing is kept but the count."""
         raise EngineError(f"cannot take {key}: nothing held under this key")
 
-    def drop(self, key: str) -> None:
-        """Forget the count."""
-        self.descriptors.pop(key, None)
+    def drop(self, *keys: str) -> None:
+        """Forget the counts."""
+        for key in keys:
+            self.descriptors.pop(key, None)
 
     def held(self) -> list[str]:
         """Return the keys."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -75,3 +76,19 @@ def link_up(name: str) -> None:
         request = struct.pack("16sh14x", name.encode(), 0)
         _name, flags = struct.unpack("16sh14x", fcntl.ioctl(handle, SIOCGIFFLAGS, request))
         fcntl.ioctl(handle, SIOCSIFFLAGS, struct.pack("16sh14x", name.encode(), flags | IFF_UP))
+
+
+def full_of_mounts(place: Path) -> None:
+    """Mount until the kernel says that a mount namespace has no room for more (fs.mount-max)."""
+    place.mkdir()
+    mount("seed", place, "tmpfs")
+    doubled = 0
+    with contextlib.suppress(OSError):
+        while True:
+            (place / str(doubled)).mkdir()
+            mount(str(place), place / str(doubled), flags=MS_BIND | MS_REC)
+            doubled += 1
+    for number in reversed(range(doubled)):
+        (place / f"rest{number}").mkdir()
+        with contextlib.suppress(OSError):
+            mount(str(place / str(number)), place / f"rest{number}", flags=MS_BIND | MS_REC)

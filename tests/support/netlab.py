@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pycompose.networking import netns
 from pycompose.networking.api import Networking
-from pycompose.networking.model import EndpointSpec, EndpointState, NetworkState, PublishedPort
+from pycompose.networking.model import EndpointSpec, EndpointState, NetworkState, OpenPort, PublishedPort
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pycompose.engine.paths import StatePaths
 
@@ -91,10 +91,11 @@ class Lab:
         self.containers.append(container)
         return container
 
-    def firewall(self, *published: PublishedPort) -> tuple[str, ...]:
-        """Apply the rules for all networks of the project."""
+    def firewall(self, *published: PublishedPort, opened: Sequence[OpenPort] = ()) -> tuple[str, ...]:
+        """Apply the rules for all networks of the project; return what is said about other firewalls."""
         states = self.networking.list_networks(self.project)
-        return self.networking.apply_firewall(self.project, states, published)
+        self.networking.apply_firewall(self.project, states, published, opened)
+        return self.networking.other_firewalls()
 
     def state(self, name: str) -> NetworkState:
         """Return a network that exists."""
@@ -211,9 +212,9 @@ def forged_syn(source: str, destination: str, port: int, *, sender: bytes, recei
     """Return an Ethernet frame with a TCP SYN that no honest routing would have sent here."""
     addresses = socket.inet_aton(source) + socket.inet_aton(destination)
     tcp = struct.pack(">HHIIBBHHH", 40000, port, 1, 0, 5 << 4, 2, 1024, 0, 0)
-    tcp = tcp[:16] + _checksum(addresses + struct.pack(">BBH", 0, 6, len(tcp)) + tcp) + tcp[18:]
+    tcp = tcp[:16] + checksum(addresses + struct.pack(">BBH", 0, 6, len(tcp)) + tcp) + tcp[18:]
     head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0, 64, 6, 0) + addresses
-    head = head[:10] + _checksum(head) + head[12:]
+    head = head[:10] + checksum(head) + head[12:]
     return receiver + sender + b"\x08\x00" + head + tcp
 
 
@@ -253,7 +254,8 @@ def write_sysctl(key: str, value: str) -> None:
     netns.write_sysctls({key: value})
 
 
-def _checksum(data: bytes) -> bytes:
+def checksum(data: bytes) -> bytes:
+    """Return the Internet checksum (RFC 1071)."""
     data += bytes(len(data) % 2)
     total = sum(struct.unpack(f">{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)

@@ -9,10 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
 import pytest
+from pycompose.engine.linux import idmap, mounts
+from pycompose.engine.linux.libc import AT_FDCWD
 
 # Where each thing that a test may ask for comes from on Debian; "" is the kernel, or part of every Debian.
 DEBIAN = {
@@ -23,18 +26,37 @@ DEBIAN = {
     "cgroup1": "",
     "cgroup2": "",
     "host-python": "python3",
+    "idmap": "",
+    "loop": "",
+    "user-xattrs": "",
     "x86_64": "",
     "ia32": "",
     "static-busybox": "busybox-static",
+    "chromium": "chromium",
+    "dig": "bind9-dnsutils",
+    "dnsmasq": "dnsmasq-base",
+    "docker": "docker.io",
     "docker-registry": "docker-registry",
+    "dropbear": "dropbear-bin",
+    "git": "git",
+    "groff": "groff-base",
     "ip": "iproute2",
+    "iperf3": "iperf3",
     "iptables-legacy": "iptables",
+    "mkfs.xfs": "xfsprogs",
+    "mosquitto": "mosquitto",
+    "mosquitto_pub": "mosquitto-clients",
+    "newuidmap": "uidmap",
     "nft": "nftables",
     "nginx": "nginx",
+    "pasta": "passt",
     "postgres": "postgresql",
     "qemu-aarch64-static": "qemu-user-static",
     "redis-server": "redis-server",
     "skopeo": "skopeo",
+    "slirp4netns": "slirp4netns",
+    "ssh-agent": "openssh-client",
+    "systemctl": "systemd",
     "x86_64-linux-gnu-gcc": "gcc",
 }
 SEARCH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
@@ -112,7 +134,33 @@ def _host_python() -> str:
     return "" if found else "a python3 below /usr (Debian: python3)"
 
 
+def _user_xattrs() -> str:
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            os.setxattr(place, "user.probe", b"")
+        except OSError:
+            return "a file system for temporary files with attributes user.* (tmpfs: Linux 6.6)"
+    return ""
+
+
+def _idmap() -> str:
+    with tempfile.TemporaryDirectory() as place:
+        namespace = idmap.user_namespace(((0, 1, 1),), ())
+        try:
+            tree = mounts.clone_tree(AT_FDCWD, place)
+            mounts.map_ids(tree, namespace)
+            os.close(tree)
+        except OSError:
+            return "a file system for temporary files whose mounts can map ids (tmpfs: Linux 6.3)"
+        finally:
+            os.close(namespace)
+    return ""
+
+
 _PROBES = {
+    "idmap": _idmap,
+    "loop": lambda: "" if os.path.exists("/dev/loop-control") else "loop devices",
+    "user-xattrs": _user_xattrs,
     "root": _root,
     "ia32": _ia32,
     "x86_64": lambda: "" if os.uname().machine == "x86_64" else "an x86_64 machine",

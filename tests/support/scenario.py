@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pycompose.engine.paths import DEFAULT_ROOT, StatePaths
 
-from tests.support.leftovers import Watch
+from tests.support.leftovers import PATIENCE, Watch
 from tests.support.namespaces import CLONE_FS, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, setns, unshare
 from tests.support.terminal import Running
 
@@ -41,6 +41,10 @@ T = TypeVar("T")
 PYCOMPOSE = Path(sysconfig.get_path("scripts"), "pycompose")
 REPOSITORY = Path(__file__).resolve().parents[2]
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# PYCOMPOSE_SCENARIOS_ON=overlay: the machine's /var/lib is an overlay, as in a container.
+STATE_ROOT = (
+    Path("/var/lib/elsewhere") if os.environ.get("PYCOMPOSE_SCENARIOS_ON") == "overlay" else DEFAULT_ROOT
+)
 HOST_ADDRESS = "192.0.2.1"
 NEIGHBOUR_ADDRESS = "192.0.2.2"
 _numbers = itertools.count(1)
@@ -76,11 +80,15 @@ class Host:
     """One private machine: mounts, network, processes and state roots of its own.
 
     With `neighbour`, a second machine is on the same wire: this one has HOST_ADDRESS, the other
-    NEIGHBOUR_ADDRESS. The state root is a tmpfs unless `root` is another directory.
+    NEIGHBOUR_ADDRESS. The state root is a tmpfs unless `root` is another directory. Unless it
+    `reaps`, orphans that end stay zombies, as in containers whose process 1 is `sleep`.
     """
 
-    def __init__(self, folder: Path, *, neighbour: bool = False, root: Path = DEFAULT_ROOT) -> None:
+    def __init__(
+        self, folder: Path, *, neighbour: bool = False, root: Path = STATE_ROOT, reaps: bool = True
+    ) -> None:
         self.folder = folder
+        self._reaps = reaps
         self.paths = StatePaths(root=root, cgroup_parent=f"pycompose-e{os.getpid()}-{next(_numbers)}")
         self.environment = {
             "PATH": f"{PYCOMPOSE.parent}:{SEARCH}",
@@ -133,6 +141,21 @@ class Host:
             path.write_text(text, encoding="utf-8")
         return target
 
+    def save(self, target: Path) -> None:
+        """Copy the state root to `target`, which isn't there yet, for other machines (`restore`)."""
+        subprocess.run(["cp", "-a", self._state_root(), target], check=True)
+
+    def restore(self, source: Path) -> None:
+        """Have the state root that `save` has copied, in place of an empty one."""
+        subprocess.run(["cp", "-aT", source, self._state_root()], check=True)
+
+    def _state_root(self) -> Path:
+        return Path(f"/proc/{self._holder}/root", self.paths.root.relative_to("/"))
+
+    def readable(self, path: Path) -> Path:
+        """Return a file of the tests' as the machine's commands can read it."""
+        return path
+
     def run(
         self,
         *arguments: str | Path,
@@ -159,7 +182,7 @@ class Host:
         print(f"$ {shown}")  # pytest shows it when the test fails
         with self._popen(argv, cwd, env, subprocess.PIPE, subprocess.PIPE) as process:
             try:
-                out, err = process.communicate(stdin.encode(), timeout_s)
+                out, err = process.communicate(stdin.encode(), timeout_s * PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 out, err = process.communicate()
@@ -181,9 +204,10 @@ class Host:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        program: str | Path = PYCOMPOSE,
     ) -> Running:
-        """Start `pycompose ARGUMENTS` and return at once; with `tty`, on a terminal of 24 by 80."""
-        argv = [PYCOMPOSE, *arguments]
+        """Start `pycompose ARGUMENTS`, or another program; return at once; with `tty`, on a terminal of 24 by 80."""
+        argv = [program, *arguments]
         print(f"$ {_shown(argv)} &")
         if not tty:
             process = self._popen(argv, cwd, env, subprocess.PIPE, subprocess.PIPE)
@@ -266,7 +290,13 @@ class Host:
         scratch = Path(tempfile.mkdtemp(prefix="pycompose-e2e-"))
         self._exit.callback(scratch.rmdir)
         argv = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private"]
-        argv += [sys.executable, "-m", "tests.support.holder", str(scratch)]
+        argv += [
+            sys.executable,
+            "-m",
+            "tests.support.holder",
+            str(scratch),
+            *([] if self._reaps else ["never"]),
+        ]
         holder = subprocess.Popen(argv, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self._exit.callback(_end, holder)
         assert holder.stdout is not None
@@ -328,13 +358,14 @@ class Hosts:
     """Makes the machines of one test; all are checked and ended with it."""
 
     folder: Path
+    kind: type[Host] = Host
     made: list[Host] = field(default_factory=list)
 
-    def __call__(self, *, neighbour: bool = False) -> Host:
+    def __call__(self, *, neighbour: bool = False, root: Path = STATE_ROOT, reaps: bool = True) -> Host:
         """Start another machine."""
         folder = self.folder / f"host{len(self.made) + 1}"
         folder.mkdir()
-        host = Host(folder, neighbour=neighbour)
+        host = self.kind(folder, neighbour=neighbour, root=root, reaps=reaps)
         self.made.append(host)
         return host
 
@@ -346,7 +377,7 @@ def thread_run(thread: ThreadPoolExecutor) -> Callable[[Callable[[], object]], o
 
 def eventually(check: Callable[[], T], timeout_s: float = 15.0) -> T:
     """Return the first true value of `check`; what it asserts may be false until then."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while True:
         try:
             if value := check():

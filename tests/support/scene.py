@@ -54,14 +54,19 @@ class Scene:
         """Make the folder of the project."""
         self.folder = self.engine.folder / self.project
         self.folder.mkdir()
+        self.engine.give(self.folder)
 
     # -- files
 
     def file(self, name: str, text: str) -> Path:
-        """Write a file of the project; PROJECT in it is the project's name."""
+        """Write a file of the project; PROJECT in it is the project's name, FOLDER its folder."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace("PROJECT", self.project), encoding="utf-8")
+        path.write_text(
+            text.replace("PROJECT", self.project).replace("FOLDER", str(self.folder)), encoding="utf-8"
+        )
+        for made in (path, *path.relative_to(self.folder).parents):
+            self.engine.give(self.folder / made)
         return path
 
     def read(self, name: str) -> str:
@@ -228,7 +233,12 @@ class Scene:
     def differs(self, difference: str, *, docker: T, pycompose: T) -> T:
         """Return what to expect of this engine; the difference has to be on the list."""
         assert difference in differences(), f"{difference!r} isn't in {DIFFERENCES.name}"
-        return docker if self.engine.name == "docker" else pycompose
+        ours = (
+            ("pycompose",)
+            if differences()[difference].get("made_by") != "engine"
+            else ("pycompose", "socket")
+        )
+        return pycompose if self.engine.name in ours else docker
 
     def close(self) -> None:
         """End what was started and remove what is left of the project."""
@@ -242,6 +252,9 @@ class Scene:
         if self.volumes():  # only a compose file says which volumes belong to the project
             names = sorted(self.volumes())
             text = "services: {none: {image: busybox}}\nvolumes:\n" + "".join(f"  {n}:\n" for n in names)
+            text += "networks:\n  default:\n" + "".join(
+                f"  {n}:\n" for n in sorted(self.networks() - {"default"})
+            )
             (self.folder / ".close.yaml").write_text(text, encoding="utf-8")
             arguments = ["-f", ".close.yaml", "--all-resources", *arguments]
         self.engine.run(*arguments, cwd=self.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from pycompose.client.context import Context
@@ -90,6 +91,18 @@ class StateFiles:
             pid=os.getpid() if lives else 0,
             start_ticks=start_ticks(os.getpid()) if lives else 0,
             boot_id=boot_id(),
+            exit_code=exit_code,
+        )
+        write_json(self.paths.container_run(container_id) / "state.json", plain(state))
+
+    def ended(self, container_id: str, exit_code: int) -> None:
+        """Write that a container that has run for a second ends now."""
+        now_ns = time.time_ns()
+        state = ContainerState(
+            id=container_id,
+            status=Status.EXITED,
+            started_ns=now_ns - 10**9,
+            finished_ns=now_ns,
             exit_code=exit_code,
         )
         write_json(self.paths.container_run(container_id) / "state.json", plain(state))

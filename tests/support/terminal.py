@@ -13,6 +13,8 @@ import termios
 import time
 from dataclasses import dataclass, field
 
+from tests.support.leftovers import PATIENCE
+
 # Colours, cursor movements, modes (ECMA-48 control sequences); what remains is the text as it was written.
 _ERASED = re.compile(r"\r?\x1b\[2?K")
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
@@ -45,7 +47,7 @@ class Running:
 
     def expect(self, pattern: str, timeout_s: float = 20.0) -> re.Match[str]:
         """Read until `pattern` is found in the output (or in stderr), and return the match."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * PATIENCE
         while True:
             for text in (self.output, self.errors):
                 if match := re.search(pattern, text, re.MULTILINE):
@@ -56,7 +58,7 @@ class Running:
 
     def wait(self, timeout_s: float = 20.0) -> int:
         """Read to the end; return the exit code."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * PATIENCE
         while self.process.poll() is None and self._open:
             # Whoever inherited the pipe may hold it open: the process decides, not the end of the output.
             self._read(min(0.1, deadline - time.monotonic()))

@@ -16,6 +16,7 @@ README = REPOSITORY / "README.md"
 SETUP = REPOSITORY / "setup"
 DOCUMENTS = [
     *(REPOSITORY / name for name in ("README.md", "CHANGELOG.md", "HACKING.md")),
+    *REPOSITORY.glob("docs/*.md"),
     *REPOSITORY.glob("examples/*/README.md"),
 ]
 # Documents of the Compose, OCI runtime and OCI image specifications.
@@ -23,6 +24,7 @@ SPECIFICATIONS = frozenset(
     {
         "04-version-and-name.md", "05-services.md", "09-secrets.md", "11-extension.md", "12-interpolation.md",
         "13-merge.md", "build.md", "deploy.md", "develop.md",
+        "annotations.md",
         "config-linux.md", "config.md", "descriptor.md", "image-index.md", "image-layout.md", "layer.md", "manifest.md",
     }
 )  # fmt: skip
@@ -75,7 +77,7 @@ def test_the_set_up_script_installs_what_tests_ask_for() -> None:
     asked: set[str] = set()
     for path in (REPOSITORY / "tests").rglob("*.py"):
         for arguments in re.findall(r"\brequires\(([^)]*)\)", path.read_text(encoding="utf-8")):
-            asked |= set(re.findall(r'"([\w-]+)"', arguments))
+            asked |= set(re.findall(r'"([\w.-]+)"', arguments))
     (listed,) = re.findall(r'^TEST_PACKAGES="([^"]*)"$', SETUP.read_text(encoding="utf-8"), re.MULTILINE)
     unknown = asked - DEBIAN.keys()
 
@@ -93,6 +95,16 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_links_lead_to_headings(document: Path) -> None:
+    """`#that-heading`, in this document or in the one that is named."""
+    for name, anchor in re.findall(r"\]\(([^)#:]*)#([^)]*)\)", document.read_text(encoding="utf-8")):
+        target = document.parent / name if name else document
+        headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+        slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in slugs, f"{name}#{anchor}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_commands_in_documents_exist(document: Path) -> None:
     """Every `pycompose COMMAND` and its flags are in that command's own help."""
     for line in fenced(document.read_text(encoding="utf-8")):
@@ -101,14 +113,25 @@ def test_commands_in_documents_exist(document: Path) -> None:
         _name, verb, *rest = line.split()
         done = subprocess.run([PYCOMPOSE, verb, "--help"], capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}: {done.stderr}"
-        if verb != "exec":  # what follows belongs to the command inside
+        if "COMMAND [ARGS]" in done.stdout and rest:  # a group
+            group, verb = verb, rest.pop(0)
+            done = subprocess.run(
+                [PYCOMPOSE, group, verb, "--help"], capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{line}: {done.stderr}"
+        if verb not in ("exec", "run"):  # what follows belongs to the command inside
             for flag in (word for word in rest if word.startswith("-")):
                 assert re.search(rf"(?<![\w-]){flag}(?![\w-])", done.stdout), f"{line}: no {flag} in its help"
 
 
 def test_files_that_comments_name_exist() -> None:
     """A reader can follow what the source says of other modules; documents are those of a specification, or ours."""
-    found = [*modules().values(), *REPOSITORY.glob("tests/**/*.py"), *REPOSITORY.glob("*.md")]
+    found = [
+        *modules().values(),
+        *REPOSITORY.glob("tests/**/*.py"),
+        *REPOSITORY.glob("*.md"),
+        *REPOSITORY.glob("docs/*.md"),
+    ]
     files = [f"/{path.relative_to(REPOSITORY)}" for path in found]
     gone = []
     for module, path in modules().items():

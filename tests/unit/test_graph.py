@@ -59,7 +59,7 @@ def test_a_disabled_optional_dependency_is_no_edge() -> None:
 def test_a_cycle_is_told_as_a_path_of_the_shortest_one() -> None:
     knot = services(a="b", b="c", c="d x", d="a", x="c", free="")
 
-    with pytest.raises(DependencyCycle, match=r"^dependency cycle: c -> x -> c$"):
+    with pytest.raises(DependencyCycle, match=r"^dependency cycle: c -> x -> c(?:\n|$)"):
         graph.order(knot)
 
 

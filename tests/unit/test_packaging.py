@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,11 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from pycompose.version import VERSION
+from pycompose.version import COMPOSE_VERSION
 
 from tests.support.sources import FOLDERS, REPOSITORY, modules, settings
 
-DATA = (".json", ".typed", ".c", ".sh", ".x86_64", ".aarch64")
+DATA = (".css", ".html", ".js", ".svg", ".json", ".typed", ".txt", ".c", ".sh", ".x86_64", ".aarch64")
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,21 @@ def test_the_package_list_and_the_folders_agree() -> None:
     packages = {name for name, path in modules().items() if path.name == "__init__.py"}
 
     assert sorted(settings()["tool"]["setuptools"]["packages"]) == sorted(packages)
+
+
+def test_setup_installs_from_a_copy_of_all_that_is_needed() -> None:
+    """In the sources themselves it would leave a `build/` folder, which brings deleted modules back the next time."""
+    script = (REPOSITORY / "setup").read_text(encoding="utf-8")
+    (copied,) = re.findall(r'cp -R (.*) "\$copy"', script)
+
+    assert set(copied.split()) == {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "bin",
+        *(f.name for f in FOLDERS.values()),
+    }
+    assert re.findall(r"pip install --quiet (\S+)", script) == ['"$copy"', "--editable"]
 
 
 def test_every_folder_with_modules_is_a_package() -> None:
@@ -112,7 +128,7 @@ def test_the_wheel_runs_beside_a_users_folders(wheel: zipfile.Path, tmp_path: Pa
     )
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == [str(site / "pycompose"), VERSION]
+    assert done.stdout.splitlines() == [str(site / "pycompose"), COMPOSE_VERSION]
 
 
 def test_the_module_runs(tmp_path: Path) -> None:
@@ -121,7 +137,7 @@ def test_the_module_runs(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.strip() == VERSION
+    assert done.stdout.strip() == COMPOSE_VERSION
 
 
 def test_every_module_compiles_without_warnings() -> None:

@@ -8,8 +8,12 @@ A case stands in `corpus/TOPIC.txt`:
 --- path -> target                a symbolic link
 --- path == other                 a hard link
 --- path/ [mode] [uid:gid]        a directory
+--- setup                         a script for bash, run in the context when all of the above is there
+--- compose                       a compose file for a build of its service x, in place of flags
+--- wide                          only looked at with PYCOMPOSE_CORPUS=wide
 ```
-The Dockerfile is the file of that name. `--- build KEY=VALUE …` gives flags: arg:NAME=VALUE, target=STAGE.
+The Dockerfile is the file of that name. `--- build KEY=VALUE …` gives flags: arg:NAME=VALUE, target=STAGE. What a
+script has made is as old as every file of a context, unless it is a `setup times`.
 """
 
 from __future__ import annotations
@@ -17,7 +21,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
+import subprocess
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +38,9 @@ ENGINES_OWN = frozenset((
     "etc/resolv.conf", "proc", "sys",
 ))  # fmt: skip
 BUILDKIT = "buildkit.dockerfile.v0"
+# "": without the cases of a wide look; "wide": all; else those, of all, whose keys contain it.
+WANTED = os.environ.get("PYCOMPOSE_CORPUS", "")
+_MADE_S = 1_000_000_000
 
 
 @dataclass
@@ -42,6 +51,11 @@ class Case:
     name: str
     entries: list[tuple[str, str]] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
+    compose: str = ""
+    setup: str = ""
+    # Whether the times that the script has given stay.
+    keeps_times: bool = False
+    wide: bool = False
 
     @property
     def key(self) -> str:
@@ -71,31 +85,59 @@ class Case:
                     mode = int(word, 8)
             path.chmod(mode)
             if not words[0].endswith("/"):
-                os.utime(path, (1_000_000_000, 1_000_000_000))
+                os.utime(path, (_MADE_S, _MADE_S))
         for path, kind, target in later:
             if kind == "->":
                 path.symlink_to(target)
             else:
                 path.hardlink_to(folder / target)
+        if self.setup:
+            self._run(folder)
         return folder
+
+    def _run(self, folder: Path) -> None:
+        """Run the script."""
+        script = ["bash", "-ec", f"umask 022\n{self.setup}"]
+        subprocess.run(script, cwd=folder, check=True, capture_output=True)
+        if not self.keeps_times:
+            for path in (folder, *folder.rglob("*")):
+                os.utime(path, (_MADE_S, _MADE_S), follow_symlinks=False)
+
+
+def wanted_cases() -> list[Case]:
+    """Return the cases that PYCOMPOSE_CORPUS asks for."""
+    cases = load_cases()
+    if WANTED in ("", "wide"):
+        return [case for case in cases if WANTED or not case.wide]
+    return [case for case in cases if WANTED in case.key]
 
 
 def load_cases() -> list[Case]:
     """Return all cases, in the order of the files."""
     found: list[Case] = []
     for file in sorted(CORPUS.glob("*.txt")):
-        for block in file.read_text(encoding="utf-8").split("=== ")[1:]:
+        for block in re.split(r"^=== ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
             name, _, rest = block.partition("\n")
             case = Case(file.stem, name.strip())
-            for part in rest.split("--- ")[1:]:
+            for part in re.split(r"^--- ", rest, flags=re.MULTILINE)[1:]:
                 head, _, text = part.partition("\n")
-                if head.startswith("build "):
-                    case.flags += shlex.split(head.removeprefix("build "))
-                else:
-                    case.entries.append((head, text.removesuffix("\n") + "\n" if text.strip("\n") else text))
+                _add(case, head, text)
             found.append(case)
     assert len({case.key for case in found}) == len(found), "two cases have one name"
     return found
+
+
+def _add(case: Case, head: str, text: str) -> None:
+    if head.startswith("build "):
+        case.flags += shlex.split(head.removeprefix("build "))
+    elif head == "wide":
+        case.wide = True
+    elif head == "compose":
+        case.compose = text
+    elif head in ("setup", "setup times"):
+        case.setup, case.keeps_times = text, head != "setup"
+    else:
+        case.entries.append((head, text.removesuffix("\n") + "\n" if text.strip("\n") else text))
 
 
 def stored() -> dict[str, Any]:
@@ -132,7 +174,8 @@ def tree(archive: IO[bytes], base: dict[str, Any] | None = None) -> dict[str, An
             }.get(member.type, "?")
             where = member.linkname if member.issym() else (member.size if member.isreg() else 0)
             old = int(member.mtime) if member.mtime < 1_500_000_000 else 0
-            xattrs = sorted(key for key in member.pax_headers if key.startswith("SCHILY.xattr."))
+            # An engine exports no others.
+            xattrs = sorted(key for key in member.pax_headers if key.startswith("SCHILY.xattr.security."))
             found[name] = [
                 kind,
                 f"{member.mode:04o}",
@@ -160,7 +203,7 @@ def configuration(inspected: dict[str, Any], history: list[dict[str, Any]]) -> d
     config = inspected["Config"] or {}
     kept = (
         "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "Shell",
-        "OnBuild", "Healthcheck",
+        "OnBuild", "Healthcheck", "ArgsEscaped",
     )  # fmt: skip
     found: dict[str, Any] = {key: config[key] for key in kept if config.get(key)}
     labels = {

@@ -21,6 +21,7 @@ from tests.support.rootfs import build_tar
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 IMAGE = "pycompose-corpus:1"
+PROJECT = "pycompose-corpus"
 
 
 def docker(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[bytes]:
@@ -43,10 +44,12 @@ def exported(image: str) -> bytes:
 
 def answer(case: Case, folder: Path, base: dict[str, Any]) -> dict[str, Any]:
     """Return the real builder's image, or its error."""
-    # A folder of its own: BuildKit takes a file of the same name, size and time for the one it had before.
-    context = folder / f"context-{hashlib.sha256(case.key.encode()).hexdigest()[:12]}"
+    # A folder with a name of its own: BuildKit takes a file of the same name, size and time for what it had before.
+    context = folder / f"{folder.name}-{hashlib.sha256(case.key.encode()).hexdigest()[:12]}"
     context.mkdir()
     case.write(context)
+    if case.compose:
+        return _built(context / "compose.yaml", case.compose, base)
     build: dict[str, Any] = {"context": str(context), "args": {}}
     for flag in case.flags:
         name, _, value = flag.partition("=")
@@ -54,25 +57,28 @@ def answer(case: Case, folder: Path, base: dict[str, Any]) -> dict[str, Any]:
             build["args"][name.removeprefix("arg:")] = value
         else:
             build[name] = value
-    compose = {"services": {"x": {"image": IMAGE, "build": build}}}
-    (folder / "compose.yaml").write_text(json.dumps(compose), encoding="utf-8")
-    done = docker(
-        "docker-compose-240",
-        "--project-directory",
-        folder,
-        "-f",
-        folder / "compose.yaml",
-        "build",
-        check=False,
-    )
+    project = {"services": {"x": {"image": IMAGE, "build": build}}}
+    return _built(folder / "compose.yaml", json.dumps(project), base)
+
+
+def _built(file: Path, text: str, base: dict[str, Any]) -> dict[str, Any]:
+    """Build the service x of a compose file that lies in the project's folder."""
+    file.write_text(text, encoding="utf-8")
+    command = ["docker-compose-240", "-p", PROJECT, "-f", file, "--project-directory", file.parent]
+    done = docker(*command, "build", check=False)
     if done.returncode:
-        lines = done.stderr.decode().strip().splitlines()
-        return {"error": lines[-1] if lines else ""}
-    (inspected,) = json.loads(docker("docker", "image", "inspect", IMAGE).stdout)
-    saved = io.BytesIO(docker("docker", "save", IMAGE).stdout)
+        lines = done.stderr.decode().strip().splitlines() or [""]
+        if "Unavailable" in lines[-1] or "Cannot connect" in lines[-1]:
+            raise RuntimeError(f"the engine has died: {lines[-1]}")
+        return {"error": lines[-1]}
+    services = json.loads(docker(*command, "config", "--format", "json").stdout)["services"]
+    image = services["x"].get("image") or f"{PROJECT}-x"
+    (inspected,) = json.loads(docker("docker", "image", "inspect", image).stdout)
+    saved = io.BytesIO(docker("docker", "save", image).stdout)
     history = _history(saved)
-    found = {"config": configuration(inspected, history), "tree": tree(io.BytesIO(exported(IMAGE)), base)}
-    docker("docker", "image", "rm", "-f", IMAGE)
+    found = {"config": configuration(inspected, history), "tree": tree(io.BytesIO(exported(image)), base)}
+    images = docker(*command, "config", "--images").stdout.decode().split()
+    docker("docker", "image", "rm", "-f", *images, check=False)
     return found
 
 
@@ -105,12 +111,19 @@ def main() -> int:
                 continue
             answers[case.key] = answer(case, folder, base)
             print(case.key, "->", answers[case.key].get("error", "built"), flush=True)
+            write(answers, cases)
+    write(answers, cases)
+    return 0
+
+
+def write(answers: dict[str, Any], cases: list[Case]) -> None:
+    """Store the answers of the cases that there are."""
     known = {case.key for case in cases}
     kept = {key: value for key, value in sorted(answers.items()) if key in known}
-    ANSWERS.write_text(
-        json.dumps(kept, indent=0, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
-    )
-    return 0
+    text = json.dumps(kept, indent=0, ensure_ascii=False, sort_keys=True)
+    whole = ANSWERS.with_suffix(".part")
+    whole.write_text(text + "\n", encoding="utf-8")
+    whole.rename(ANSWERS)
 
 
 if __name__ == "__main__":

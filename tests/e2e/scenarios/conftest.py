@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
-AGAINST = {"pycompose": ("pycompose",), "docker": ("docker",), "both": ("pycompose", "docker")}
+AGAINST = {
+    "pycompose": ("pycompose",),
+    "docker": ("docker",),
+    "both": ("pycompose", "docker"),
+    "socket": ("socket",),
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -106,7 +111,10 @@ def keeper(
     name: str = request.param
     if reason := engines.lack(name):
         pytest.skip(reason)
-    keeper = Keeper(name, lambda: engines.make(name, lambda: tmp_path_factory.mktemp("machine"), images))
+    as_user = bool(request.config.getoption("--as-user"))
+    keeper = Keeper(
+        name, lambda: engines.make(name, lambda: tmp_path_factory.mktemp("machine"), images, as_user=as_user)
+    )
     yield keeper
     keeper.renew()
 

@@ -8,6 +8,7 @@ import signal
 import time
 
 import pytest
+from pycompose.cli.attached import TOGETHER_S
 
 from tests.support.scene import Scene
 
@@ -20,17 +21,39 @@ services:
     image: busybox
     command: [sh, -c, "echo ready; trap exit TERM; sleep 1000 & wait"]
 """
-# `quick` ends with 0, `fails` after it with 7, `stays` when it is told to, with 9.
+# `quick` ends with 0 once the others run, `fails` after it with 7, `stays` when it is told to, with 9.
 ENDS = """
+x-all: &all {image: busybox, volumes: ['./shared:/shared']}
 services:
-  quick: {image: busybox, command: ["true"]}
-  fails: {image: busybox, command: [sh, -c, "sleep 1; exit 7"]}
-  stays: {image: busybox, command: [sh, -c, "trap 'exit 9' TERM; sleep 1000 & wait"]}
+  quick:
+    <<: *all
+    command: [sh, -c, "until test -e /shared/fails && test -e /shared/stays; do sleep 0.05; done; touch /shared/quick"]
+  fails:
+    <<: *all
+    command: [sh, -c, "touch /shared/fails; until test -e /shared/quick; do sleep 0.05; done; sleep 1; exit 7"]
+  stays:
+    <<: *all
+    command: [sh, -c, "trap 'exit 9' TERM; touch /shared/stays; sleep 1000 & wait"]
 """
+# Its first to end is `fails`.
+FAILS = ENDS.replace("touch /shared/quick", "trap exit TERM; touch /shared/quick; sleep 1000 & wait")
 SHORT = """
 services:
   one: {image: busybox, command: [sh, -c, "echo from one; exit 4"]}
   two: {image: busybox, command: [sh, -c, "sleep 0.3; echo from two"]}
+"""
+HOOKS = """
+services:
+  db:
+    image: busybox
+    command: &wait [sh, -c, "trap 'echo bye; exit' TERM; sleep 1000 & wait"]
+    post_start: [{command: [sh, -c, "echo from the db >&2"]}]
+  web:
+    image: busybox
+    command: *wait
+    depends_on: [db]
+    post_start: [{command: [sh, -c, "echo begun; printf unended"]}]
+    pre_stop: [{command: [sh, -c, "echo stopping"]}]
 """
 
 
@@ -44,6 +67,28 @@ def test_output(scene: Scene) -> None:
     assert "oops" not in result.stdout
     assert re.search(r"web-1.* exited with code 0", result.stdout + result.stderr)
     scene.expect({"web-1": "exited", "database-1": "exited"})
+
+
+def test_hooks(scene: Scene) -> None:
+    """Attached `up` must show what hooks print, those of dependencies and those before a stop, too."""
+    scene.file("compose.yaml", HOOKS)
+    up = scene.spawn("up", "--no-color", "web")
+    for line in ("db-1 -> +\\| from the db", "web-1 -> +\\| begun", "web-1 -> +\\| unended"):
+        up.expect(rf"(?m)^{line}\r?$")
+    up.process.send_signal(signal.SIGINT)
+    if scene.differs("output-while-stopping", docker=False, pycompose=True):
+        up.expect(r"web-1 -> +\| stopping")
+    assert up.wait() == 130
+    assert "stopping" not in scene.logs("web")
+
+
+def test_a_hook_that_fails(scene: Scene) -> None:
+    """A hook that fails must fail `up` with its exit code; 5.x also has its output in the message."""
+    scene.file("compose.yaml", HOOKS.replace("echo begun;", "echo why >&2; exit 4;"))
+    said = scene.compose("up", "-d", code=1).stderr
+    end = scene.differs("hook-text", docker="\n", pycompose=": why\n")
+    assert f"web hook exited with status 4{end}" in said
+    scene.expect({"web-1": "running", "db-1": "running"})
 
 
 def test_exit_codes_do_not_matter(scene: Scene) -> None:
@@ -94,10 +139,7 @@ def test_attach_false(scene: Scene) -> None:
 )
 def test_abort(scene: Scene, flags: tuple[str, ...], code: int) -> None:
     """The first end (or failure) must stop everything, and the exit code must be the one that was asked for."""
-    text = ENDS
-    if flags == ("--exit-code-from", "fails"):  # it has to be the first one to end
-        text = text.replace('["true"]', '[sleep, "9"], stop_grace_period: 0s')
-    scene.file("compose.yaml", text)
+    scene.file("compose.yaml", FAILS if flags == ("--exit-code-from", "fails") else ENDS)
     scene.compose("up", *flags, code=code)
     assert set(scene.states().values()) == {"exited"}
 
@@ -123,6 +165,16 @@ def test_interrupt(scene: Scene, number: signal.Signals) -> None:
     scene.expect_exit("web", 3)
 
 
+def test_interrupt_while_it_starts(scene: Scene) -> None:
+    """Ctrl+C must stop what is being started, too."""
+    scene.file("compose.yaml", "services: {a: {image: busybox, command: sleep inf, stop_grace_period: 0s}}")
+    up = scene.spawn("up")
+    up.expect("Starting")
+    up.interrupt()
+    assert up.wait() == 130
+    assert scene.compose("ps", "-q").stdout == ""
+
+
 def test_interrupt_twice(scene: Scene) -> None:
     """A second Ctrl+C must kill what still runs."""
     scene.file(
@@ -141,6 +193,9 @@ services:
     up.interrupt()
     up.expect("Gracefully")
     scene.eventually((scene.folder / "shared/told").exists)
+    up.sleep(
+        TOGETHER_S
+    )  # what comes sooner is taken for the same key: the terminal's signal and that of a parent
     start = time.monotonic()
     up.interrupt()
     assert up.wait() == 130
@@ -199,6 +254,111 @@ def test_logs_follow(scene: Scene) -> None:
     logs.expect(scene.differs("first-lines", docker="web-1", pycompose=rf"web-2 +\| {second}"))
     logs.interrupt()
     assert logs.wait() == 130
+
+
+def test_logs_follow_to_the_end_of_what_is_named(scene: Scene) -> None:
+    """`logs -f NAME` must end with the service, whatever else runs: `up -d; logs -f tests` is how CI waits."""
+    text = TALK.replace("sleep 1000", "until test -e /shared/go; do sleep 0.1; done", 1).replace(
+        "image: busybox", "image: busybox\n    volumes: ['./shared:/shared']", 1
+    )
+    scene.file("shared/other", "")
+    scene.up(text)
+    logs = scene.spawn("logs", "-f", "--no-color", "web")
+    logs.expect("hello")
+    scene.file("shared/go", "")
+    assert logs.wait() == 0
+    scene.expect({"web-1": "exited", "database-1": "running"})
+
+
+def test_logs_follow_tells_of_ends(scene: Scene) -> None:
+    """`logs -f` must say how each container has ended after its lines, and must not of one that had ended before."""
+    until = "echo ready; until test -e /shared/{0}; do sleep 0.05; done; echo over; exit {1}"
+    scene.file("shared/other", "")
+    scene.up(
+        f"""
+services:
+  one: {{image: busybox, command: [sh, -c, "{until.format("one", 3)}"], volumes: &shared ['./shared:/shared']}}
+  two: {{image: busybox, command: [sh, -c, "{until.format("two", 4)}"], volumes: *shared}}
+  old: {{image: busybox, command: ['true']}}
+"""
+    )
+    scene.expect_exit("old", 0)
+    both = scene.spawn("logs", "-f", "--no-color", "one", "two")
+    alone = scene.spawn("logs", "-f", "--no-color", "two")
+    for line in ("one-1 .* ready", "two-1 .* ready"):
+        both.expect(line)
+    alone.expect("ready")
+    scene.file("shared/one", "")
+    both.expect(r"one-1.* over\n(.*\n)*one-1 exited with code 3\n")
+    scene.file("shared/two", "")
+    assert (both.wait(), alone.wait()) == (0, 0)
+    for logs in (both, alone):
+        assert re.search(r"two-1.* over\n+two-1 exited with code 4\n\Z", logs.output)
+    assert "one" not in alone.output
+
+
+def test_logs_follow_tells_of_restarts(scene: Scene) -> None:
+    """`logs -f` must say whether a container that has ended comes back, and that another one has taken its place."""
+    script = "echo ready; until test -e /shared/go; do sleep 0.05; done; rm /shared/go; exit 5"
+    scene.file("shared/other", "")
+    scene.up(
+        f"""
+services:
+  web:
+    image: busybox
+    command: [sh, -c, "{script}"]
+    volumes: ['./shared:/shared']
+    restart: "on-failure:1"
+"""
+    )
+    logs = scene.spawn("logs", "-f", "--no-color")
+    logs.expect("ready")
+    scene.file("shared/go", "")
+    logs.expect(r"web-1 exited with code 5 \(restarting\)\n")
+    scene.compose("up", "-d", "--force-recreate", "-t", "0")
+    logs.expect(r"web-1 has been recreated\n(.*\n)*web-1 exited with code 137\n")
+    scene.compose("kill")
+    assert logs.wait() == 0
+
+
+def test_logs_follow_what_has_ended(scene: Scene) -> None:
+    """`logs -f NAME` of a service that has ended must print its log."""
+    scene.up(TALK)
+    scene.compose("stop", "web")
+    logs = scene.spawn("logs", "-f", "--no-color", "web")
+    logs.expect("bye")
+    if scene.engine.name != "pycompose":
+        logs.interrupt()
+    assert logs.wait() == scene.differs("follow-what-has-ended", docker=130, pycompose=0)
+
+
+def test_logs_follow_a_service_that_is_made_anew(scene: Scene) -> None:
+    """`logs -f NAME` must go on when the service is recreated, and show the next container."""
+    scene.up(TALK)
+    logs = scene.spawn("logs", "-f", "--no-color", "web")
+    logs.expect("hello")
+    scene.compose("up", "-d", "--force-recreate", "web")
+    logs.expect(scene.differs("first-lines", docker="exited with code 3", pycompose="(?s)bye.*hello"))
+    assert logs.process.poll() is None
+    logs.interrupt()
+    assert logs.wait() == 130
+
+
+def test_interrupt_beside_what_a_profile_has_started(scene: Scene) -> None:
+    """Ctrl+C must end an attached `up`, though a service of a profile, and what `run` has made, run on."""
+    other = (
+        "  other: {image: busybox, command: [sh, -c, 'trap exit TERM; sleep 1000 & wait'], profiles: [p]}\n"
+    )
+    scene.file("compose.yaml", TALK + other)
+    scene.compose("--profile", "p", "up", "-d", "other")
+    scene.compose("run", "-d", "--name", scene.named("apart"), "web")
+    up = scene.spawn("up")
+    up.expect("hello")
+    up.expect("ready")
+    up.interrupt()
+    assert up.wait() == 130
+    scene.expect({"web-1": "exited", "database-1": "exited", "other-1": "running"})
+    scene.compose("--profile", "p", "down", "-t", "1")
 
 
 def test_logs_after_recreate(scene: Scene) -> None:
@@ -266,4 +426,6 @@ def test_progress(scene: Scene, progress: str) -> None:
         ids = [json.loads(line).get("id", "") for line in result.stderr.splitlines()]
         assert any(f"{scene.project}-a-1" in name for name in ids)
     else:
-        assert (f"{scene.project}-a-1" in result.stderr) == (progress == "plain")
+        # Warnings are always shown, such as of a state root on an overlay.
+        steps = [line for line in result.stderr.splitlines() if "Warning" not in line]
+        assert any(f"{scene.project}-a-1" in line for line in steps) == (progress == "plain")

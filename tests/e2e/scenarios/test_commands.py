@@ -122,6 +122,18 @@ class TestLooking:
         assert [item["Name"] for item in found] == [trio.project]
         assert found[0]["Status"] == "running(3)"
         assert found[0]["ConfigFiles"] == str(trio.folder / "compose.yaml")
+        assert list(found[0]) == ["Name", "Status", "ConfigFiles"]
+
+    @pytest.mark.parametrize(
+        ("pattern", "found"),
+        (("^PROJECT$", True), ("PROJEC.", True), ("^ROJECT", False), ("[", False), ("$^", False)),
+    )
+    def test_ls_by_a_pattern(self, trio: Scene, pattern: str, *, found: bool) -> None:
+        """`ls --filter` must take a regular expression; what is none is the name itself."""
+        pattern = pattern.replace("PROJECT", trio.project).replace("PROJEC", trio.project[:-1])
+        pattern = pattern.replace("ROJECT", trio.project[1:])
+        names = trio.compose("ls", "-q", "--filter", f"name={pattern}").stdout.split()
+        assert (trio.project in names) == found
 
     def test_ls_quiet(self, trio: Scene) -> None:
         """`ls -q` must print names."""
@@ -151,6 +163,7 @@ class TestLooking:
         found = trio.compose("images", "--format", "json").json()
         assert {item["ContainerName"] for item in found} == {item.name for item in trio.containers()}
         assert {(item["Repository"], item["Tag"]) for item in found} == {("busybox", "latest")}
+        assert list(found[0])[:6] == ["ID", "ContainerName", "Repository", "Tag", "Platform", "Size"]
         assert len(set(trio.compose("images", "-q").stdout.split())) == 1
 
     def test_top(self, trio: Scene) -> None:
@@ -217,10 +230,29 @@ class TestLooking:
         assert trio.compose("no-such-command", code=None).code != 0
 
     def test_version(self, trio: Scene) -> None:
-        """`version` must be known, short and as JSON."""
+        """`version` must be known, short and as JSON, and be one that scripts take for new enough."""
         short = trio.compose("version", "--short").stdout.strip()
         assert re.fullmatch(r"\d+\.\d+\.\d+\S*", short)
+        assert [int(part) for part in short.split(".")[:2]] >= [2, 40]
         assert json.loads(trio.compose("version", "-f", "json").stdout)["version"].lstrip("v") == short
+
+    def test_viz(self, scene: Scene) -> None:
+        """`alpha viz` must draw the services for Graphviz, with what its flags ask for."""
+        scene.file(
+            "compose.yaml", TWO.replace("depends_on", "ports: ['80', '127.0.0.1::53/udp'], depends_on")
+        )
+        graph = scene.compose(
+            "alpha", "viz", "--image", "--networks", "--ports", "--spaces"
+        ).stdout.splitlines()
+        assert graph[:2] == [f'digraph "{scene.project}" {{', " layout=dot;"]
+        (db,) = [line for line in graph if line.startswith(' "db"')]
+        assert db == (
+            ' "db" [style="filled" label=<<font point-size="15">db</font><font point-size="10"><br/><br/>'
+            '<b>Networks:</b><br/>default</font><font point-size="10"><br/><br/><b>Image:</b><br/>busybox</font>>];'
+        )
+        (web,) = [line for line in graph if line.startswith(' "web" [')]
+        assert "<b>Ports:</b><br/>:80 (tcp, ingress)<br/>127.0.0.1::53 (udp, ingress)</font>" in web
+        assert ' "web" -> "db";' in graph
 
 
 class TestExec:
@@ -417,6 +449,23 @@ services:
         assert "exited with status code 6" in waiting.output
         scene.expect_exit("job", 6)
 
+    def test_wait_for_those_that_run(self, scene: Scene) -> None:
+        """`wait` must leave out what has ended already as long as there is something to wait for."""
+        scene.up(
+            "services:\n  over: {image: busybox, command: [sh, -c, exit 4]}\n"
+            "  job: {image: busybox, command: [sh, -c, 'sleep 4; exit 6']}"
+        )
+        scene.eventually(lambda: scene.states()["over-1"] == "exited")
+        said = scene.compose("wait", "--down-project", "over", "job", code=6)
+        assert said.stdout.count("exited with status code") == 1
+        scene.expect({})
+
+    def test_wait_for_the_past(self, scene: Scene) -> None:
+        """`wait` for a job that was quicker must end with its code (Docker Compose finds no container)."""
+        scene.up("services: {job: {image: busybox, command: [sh, -c, exit 4]}}")
+        scene.expect({"job-1": "exited"})
+        scene.compose("wait", "job", code=scene.differs("wait-for-the-past", docker=1, pycompose=4))
+
     def test_wait_and_down(self, scene: Scene) -> None:
         """`wait --down-project` must remove the project when the first service has ended."""
         scene.up(TRIO.replace("exit 3", "sleep 1; exit 3"))
@@ -453,6 +502,7 @@ services:
         scene.compose("down")
         events.expect('"destroy"')
         found = [json.loads(line) for line in events.output[seen:].splitlines() if line]
+        assert list(found[0]) == ["action", "attributes", "id", "service", "time", "type"]
         assert {item["service"] for item in found} == {"web"}
         assert {item["type"] for item in found} == {"container"}
         actions = [item["action"] for item in found]
@@ -467,6 +517,12 @@ services:
             lambda: scene.compose("up", "-d", "--force-recreate") and (events.sleep(0.2), events.output)[1]
         )
         assert events.process.poll() is None
+
+    def test_events_of_nobody(self, scene: Scene) -> None:
+        """`events` of a service that the file doesn't have must say so; 2.40 waits for ever."""
+        scene.file("compose.yaml", ONE)
+        if scene.differs("events-of-nobody", docker=False, pycompose=True):
+            assert "no such service" in scene.compose("events", "nobody", code=1).stderr
 
     def test_cp(self, scene: Scene) -> None:
         """`cp` must copy files and folders in both directions, running or not, and tar on `-`."""
@@ -528,3 +584,36 @@ services:
     assert f'Can\'t retrieve logs for "{scene.project}-web-1"' in said
     assert "world" in result.stdout
     assert "hello" not in said
+
+
+def test_nobody_says_yes(scene: Scene) -> None:
+    """`rm` without `-f` must take the end of its input for a no, which is no error."""
+    scene.up("services: {a: {image: busybox, command: ['true']}}")
+    scene.expect({"a-1": "exited"})
+    scene.compose("rm")
+    scene.expect({"a-1": "exited"})
+
+
+@pytest.mark.parametrize("flags", (("-u", "nobody-of-that-name"), ("-w", "/no/such/directory")), ids=" ".join)
+def test_exec_as_somebody_or_somewhere_that_is_not_there(scene: Scene, flags: tuple[str, ...]) -> None:
+    """`exec` must end with 126 when the command couldn't be begun, whatever its own codes mean."""
+    scene.up("services: {a: {image: busybox, command: [sh, -c, 'trap exit TERM; sleep 1000 & wait']}}")
+    scene.compose("exec", "-T", *flags, "a", "true", code=126)
+
+
+def test_events_of_what_is_gone(scene: Scene) -> None:
+    """`events --since` must tell of what was, as far as somebody keeps it."""
+    scene.up("services: {a: {image: busybox, command: ['true']}}")
+    scene.expect({"a-1": "exited"})
+    scene.compose("down")
+    told = scene.compose("events", "--since", "5m", "--until", "0s", code=None).stdout
+    assert ("container create" in told) is scene.differs("past-events", docker=True, pycompose=False)
+
+
+def test_cp_without_a_path(scene: Scene) -> None:
+    """`cp` must refuse a container's side without a path: it may mean everything."""
+    scene.up("services: {a: {image: busybox, command: ['true']}}")
+    scene.file("file", "")
+    scene.compose("cp", "a:", "out", code=1)
+    scene.compose("cp", "file", "a:", code=1)
+    assert not (scene.folder / "out").exists()

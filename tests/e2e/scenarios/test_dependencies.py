@@ -276,3 +276,24 @@ def test_first_probe(scene: Scene) -> None:
         scene.expect_health("web", "healthy")
     else:
         assert scene.one("web").health == "starting"
+
+
+def test_a_restart_that_others_follow(scene: Scene) -> None:
+    """Who asks to be restarted with a dependency must be, once it is healthy; and run on if it never is."""
+    text = SICK.replace("condition: service_healthy", "condition: service_healthy, restart: true")
+    ready = scene.file("shared/ok", "")
+    scene.up(text)
+    with scene.restarts("db-1", "app-1"):
+        scene.compose("restart", "-t", "1", "db")
+    assert scene.one("app").started > scene.one("db").started
+    scene.compose("stop", "-t", "1", "app")
+    scene.compose("restart", "-t", "1", "db")
+    state = scene.differs("stopped-follower", docker="running", pycompose="exited")
+    scene.expect({"db-1": "running", "app-1": state})
+    scene.compose("start", "app")
+    ready.unlink()
+    scene.expect_health("db", "unhealthy")
+    with scene.restarts("db-1"):
+        result = scene.compose("restart", "-t", "1", "db", code=1)
+    assert "is unhealthy" in result.stderr
+    scene.expect({"db-1": "running", "app-1": "running"})

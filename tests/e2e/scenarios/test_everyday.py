@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -337,6 +338,43 @@ def test_events(scene: Scene) -> None:
     told = [item["action"] for item in found if item["action"] != "stop"]
     assert told == ["kill", "die", "start", "restart", "kill", "die", "start", "kill", "die", "destroy"]
     assert [i["attributes"]["signal"] for i in found if i["action"] == "kill"] == ["15", "9", "15"]
+
+
+def test_events_of_commands(scene: Scene) -> None:
+    """`events` must tell of commands in containers: made, started, ended; those of health checks, too."""
+    scene.up(
+        "services: {web: {image: busybox, init: true, "
+        f"command: {WAIT}, healthcheck: {{test: [CMD, test, probed], interval: 1s}}}}}}"
+    )
+    events = scene.spawn("events", "--json")
+
+    def heard() -> bool:
+        scene.compose("exec", "-T", "web", "true")
+        events.sleep(0.3)
+        return '"exec_die"' in events.output
+
+    scene.eventually(heard)
+    seen = len(events.output)
+    scene.compose("exec", "-T", "web", "sh", "-c", "exit 4", code=4)
+    scene.compose("exec", "-T", "web", "no-such-program", code=None)
+    scene.compose("exec", "-d", "web", "false")
+    scene.eventually(lambda: events.sleep(0.1) or '"exec_start: test probed"' in events.output)
+    scene.compose("kill", "-s", "URG")
+    events.expect('"kill"')
+    lines = events.output[seen:].splitlines()
+    found = [item for item in map(json.loads, filter(None, lines)) if "probed" not in item["action"]]
+    told = [(item["action"], item["attributes"].get("exitCode")) for item in found]
+    for step in (
+        *[(f"exec_{what}: sh -c exit 4", None) for what in ("create", "start")],
+        ("exec_die", "4"),
+        *[(f"exec_{what}: no-such-program ", None) for what in ("create", "start")],
+        *[(f"exec_{what}: false ", None) for what in ("create", "start")],
+    ):
+        assert step in told
+        told = told[told.index(step) + 1 :]
+    ids = {item["attributes"]["execID"] for item in found if "sh -c exit 4" in item["action"]}
+    assert len(ids) == 1
+    assert re.fullmatch("[0-9a-f]{64}", ids.pop())
 
 
 CHAIN = f"""

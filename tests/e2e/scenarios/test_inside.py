@@ -55,6 +55,12 @@ ROWS: dict[str, Row] = {
         script='echo "$A $B $C"',
         sees="one two service",
     ),
+    "env-file-raw": Row(
+        must="`format: raw` must take what follows the = as it is",
+        service={"env_file": [{"path": "raw.env", "format": "raw"}]},
+        script='echo "$RAW"',
+        sees="'quoted' \\$HOME # no comment",
+    ),
     "env-file-optional": Row(
         must="a missing file that isn't required must not matter",
         service={"env_file": [{"path": "no.env", "required": False}]},
@@ -262,6 +268,43 @@ ROWS: dict[str, Row] = {
         script="cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax",
         sees="77\n65000",
     ),
+    "pid-host": Row(
+        must="`pid: host` must make it one of the machine's processes",
+        service={"pid": "host"},
+        script="test $$ -ne 1 && grep -c . /proc/1/comm",
+        sees="1",
+    ),
+    "modes-host": Row(
+        must="`ipc`, `uts` and `userns_mode` of the host must be those of the machine's first process",
+        service={"pid": "host", "ipc": "host", "uts": "host", "userns_mode": "host", "privileged": True},
+        script="for n in ipc uts user;"
+        ' do test "$(readlink /proc/1/ns/$n)" = "$(readlink /proc/self/ns/$n)" && echo $n; done',
+        sees="ipc\nuts\nuser",
+    ),
+    "ipc-none": Row(
+        must="`ipc: none` must have no shared memory",
+        service={"ipc": "none"},
+        script="grep -c ' /dev/shm ' /proc/mounts; true",
+        sees="0",
+    ),
+    "ipc-private": Row(
+        must="`ipc: private` and `shareable` must have shared memory of their own",
+        service={"ipc": "shareable"},
+        script="grep -c ' /dev/shm ' /proc/mounts",
+        sees="1",
+    ),
+    "systempaths": Row(
+        must="`systempaths=unconfined` must leave /proc/sys writable",
+        service={"security_opt": ["systempaths=unconfined"]},
+        script="test -w /proc/sys/kernel/domainname && grep -c ' /proc/sys ' /proc/mounts; true",
+        sees="0",
+    ),
+    "device-rule": Row(
+        must="`device_cgroup_rules` must allow devices by number: this one has no driver, and others are refused",
+        service={"device_cgroup_rules": ["c 250:* r"]},
+        script="mknod /allowed c 250 77; mknod /not c 251 77; cat /allowed /not 2>&1 | sed 's/.*: //'",
+        sees="No such device or address\nOperation not permitted",
+    ),
     "devices": Row(
         must="`devices` must appear under their new name, with the asked rights",
         service={"devices": ["/dev/null:/dev/nothing:rw"]},
@@ -295,6 +338,74 @@ ROWS: dict[str, Row] = {
         script=cgroup("cpu/cpu.cfs_quota_us", "cpu.max"),
         sees="50000( 100000)?",
     ),
+    "cpu-quota": Row(
+        must="`cpu_quota` and `cpu_period` must be set on the control group",
+        service={"cpu_quota": 30000, "cpu_period": 60000},
+        script="cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us 2>/dev/null"
+        " || tr ' ' '\\n' </sys/fs/cgroup/cpu.max",
+        sees="30000\n60000",
+    ),
+    "cpu-shares": Row(
+        must="`cpu_shares` must be set on the control group",
+        service={"cpu_shares": 512},
+        script=cgroup("cpu/cpu.shares", "cpu.weight"),
+        sees="512|59|20",
+    ),
+    "memory-soft": Row(
+        must="`mem_reservation` must be the soft limit",
+        service={"mem_limit": "64m", "mem_reservation": "32m"},
+        script=cgroup("memory/memory.soft_limit_in_bytes", "memory.low"),
+        sees="33554432",
+    ),
+    "memory-reserved": Row(
+        must="`deploy.resources.reservations.memory` must be the soft limit, too",
+        service={"deploy": {"resources": {"reservations": {"memory": "16M"}}}},
+        script=cgroup("memory/memory.soft_limit_in_bytes", "memory.low"),
+        sees="16777216",
+    ),
+    "memory-swap": Row(
+        must="`memswap_limit` must bound memory and swap together",
+        service={"mem_limit": "64m", "memswap_limit": "96m"},
+        script=cgroup("memory/memory.memsw.limit_in_bytes", "memory.swap.max"),
+        sees="100663296|33554432",
+    ),
+    "memory-swappiness": Row(
+        must="`mem_swappiness` must be set where the kernel has it",
+        service={"mem_swappiness": 10},
+        script="cat /sys/fs/cgroup/memory/memory.swappiness 2>/dev/null || echo 10",
+        sees="10",
+    ),
+    "oom-kill-disable": Row(
+        must="`oom_kill_disable` must be set where the kernel has it",
+        service={"oom_kill_disable": True, "mem_limit": "64m"},
+        script="grep -w oom_kill_disable /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null"
+        " || echo oom_kill_disable 1",
+        sees="oom_kill_disable 1",
+    ),
+    "cpus-deploy": Row(
+        must="`deploy.resources.limits.cpus` must be the same as `cpus`",
+        service={"deploy": {"resources": {"limits": {"cpus": "0.25"}}}},
+        script=cgroup("cpu/cpu.cfs_quota_us", "cpu.max"),
+        sees="25000( 100000)?",
+    ),
+    "cgroup-private": Row(
+        must="`cgroup: private` must make its group the root of what it sees",
+        service={"cgroup": "private"},
+        script="grep -cv ':/$' /proc/self/cgroup; true",
+        sees="0",
+    ),
+    "cgroup-host": Row(
+        must="`cgroup: host` must show the groups of the machine",
+        service={"cgroup": "host"},
+        script="grep -qv ':/$' /proc/self/cgroup && echo outside",
+        sees="outside",
+    ),
+    "cgroup-parent": Row(
+        must="`cgroup_parent` must be above its group",
+        service={"cgroup": "host", "cgroup_parent": "PROJECT-above"},
+        script="grep -q 'PROJECT-above/' /proc/self/cgroup && echo below",
+        sees="below",
+    ),
     "cpuset": Row(
         must="`cpuset` must bind to the processor",
         service={"cpuset": "0"},
@@ -324,6 +435,12 @@ ROWS: dict[str, Row] = {
         service={"tmpfs": ["/t:size=1m,mode=700"]},
         script="df -k /t | awk 'END {print $2}'; stat -c %a /t",
         sees="1024\n700",
+    ),
+    "tmpfs-times": Row(
+        must="options of a mount must be those of mount(8)",
+        service={"tmpfs": ["/t:nodiratime,norelatime,defaults"]},
+        script="grep -o 'nodiratime' /proc/mounts | sort -u",
+        sees="nodiratime",
     ),
     "tmpfs-long": Row(
         must="a volume of type tmpfs must have its size and mode",
@@ -517,6 +634,7 @@ def seen(stage: Scene) -> dict[str, str]:
     """Run the project to its end; return what each service has printed."""
     stage.file("one.env", "A=one\nB=one\nC=one\n")
     stage.file("two.env", "B=two\nC=two\n")
+    stage.file("raw.env", "RAW='quoted' $HOME # no comment\n")
     stage.file("shared/in", "from the project\n")
     stage.file("no-mkdir.json", NO_MKDIR)
     stage.file("compose.yaml", compose_file())

@@ -232,3 +232,17 @@ def test_port_comes_free(scene: Scene) -> None:
     scene.compose("up", "-d", "b")
     assert scene.one("b").ports == {"80/tcp": (47150,)}
     scene.compose("start", "a", code=1)
+
+
+def test_a_network_that_somebody_is_on(scene: Scene) -> None:
+    """`down` must leave a network with others on it, say so once, and end with 0."""
+    scene.up(f"services: {{web: {{image: busybox, command: {WAIT}}}}}")
+    network = f"{scene.project}_default"
+    guest = scene.named("guest")
+    scene.container("run", "-d", "--name", guest, "--network", network, "busybox", "sleep", "1000")
+    said = scene.compose("down").stderr
+    assert said.count("Resource is still in use") == 1
+    assert scene.networks() == {"default"}
+    scene.container("rm", "-f", guest)
+    scene.compose("down")
+    assert not scene.networks()

@@ -27,6 +27,15 @@ services:
     image: busybox
     command: {WAIT}
 """
+HOOKED = """
+services:
+  web:
+    image: busybox
+    post_start: [{command: [sh, -c, "touch /hooked"]}]
+"""
+UNTIL_HOOKED = (
+    "echo hi; n=0; until test -e /hooked; do sleep 0.05; n=$((n+1)); test $n -lt 100 || exit 9; done"
+)
 
 
 @pytest.fixture
@@ -50,6 +59,7 @@ class TestFlags:
             (("-u", "app", "tool", "id", "-un"), "app\n"),
             (("--entrypoint", "echo entry", "tool", "point"), "entry point\n"),
             (("-v", "./shared:/shared", "tool", "cat", "/shared/file"), "text"),
+            (("--volumes", "./shared:/shared", "--labels", "a=b", "tool", "cat", "/shared/file"), "text"),
             (("--env-from-file", "vars.env", "tool", "sh", "-c", "echo $FROM_FILE"), "file-value\n"),
             (
                 ("--cap-add", "NET_ADMIN", "tool", "grep", "CapEff", "/proc/self/status"),
@@ -94,6 +104,33 @@ def test_kept(tool: Scene) -> None:
     assert not tool.oneoffs()
 
 
+@pytest.mark.parametrize("flags", ((), ("--no-deps",)), ids=str)
+def test_orphans(scene: Scene, flags: tuple[str, ...]) -> None:
+    """`run` must warn of orphans, and `run --remove-orphans` remove them and ended one-offs, nothing else."""
+    one = f"services:\n  tool: {{image: busybox, command: {WAIT}}}\n"
+    scene.up(one + f"  gone: {{image: busybox, command: {WAIT}}}\n")
+    scene.compose("run", "-d", "--name", scene.named("runs"), "gone")
+    scene.compose("run", "-T", "--name", scene.named("ended"), "gone", "true")
+    scene.file("compose.yaml", one)
+    warned = scene.compose("run", "--rm", "-T", *flags, "tool", "true")
+    assert f"{scene.project}-gone-1" in warned.stderr
+    silent = scene.compose("run", "--rm", "-T", *flags, "tool", "true", env={"COMPOSE_IGNORE_ORPHANS": "1"})
+    assert f"{scene.project}-gone-1" not in silent.stderr
+    assert set(scene.ids()) == {"tool-1", "gone-1"}
+    assert len(scene.oneoffs()) == 2
+    scene.compose("run", "--rm", "-T", "--remove-orphans", *flags, "tool", "true")
+    assert set(scene.ids()) == {"tool-1"}
+    assert [item.name for item in scene.oneoffs()] == [scene.named("runs")]
+
+
+def test_ended_ones_are_no_news(tool: Scene) -> None:
+    """`up` after a `run` that was kept must go on as before it; what Docker says of it is in the differences."""
+    tool.compose("run", "-T", "tool", "true")
+    said = tool.compose("up", "-d").stderr
+    assert ("rphan" in said) == tool.differs("ended-oneoffs", docker=True, pycompose=False)
+    tool.compose("down", "-t", "0", "--remove-orphans")
+
+
 def test_dependencies(tool: Scene) -> None:
     """`run` must start what the service depends on, and leave it running."""
     tool.compose("run", "--rm", "-T", "tool")
@@ -135,6 +172,24 @@ def test_aliases(tool: Scene) -> None:
     address = tool.compose(*ask).stdout
     assert any(ip in address for item in tool.oneoffs() for ip in item.addresses.values() if ip)
     tool.compose("down", "-t", "0", "--remove-orphans")
+
+
+def test_a_fixed_address(scene: Scene) -> None:
+    """`run` must have the service's own address, and fail while a container of the service has it."""
+    scene.needs("run")
+    text = f"""
+services: {{a: {{image: busybox, command: {WAIT}, networks: {{n: {{ipv4_address: 10.77.9.9}}}}}}}}
+networks: {{n: {{ipam: {{config: [{{subnet: 10.77.9.0/24}}]}}}}}}
+"""
+    shown = ("run", "--rm", "-T", "a", "ip", "-4", "-o", "address", "show", "eth0")
+    scene.file("compose.yaml", text)
+    assert "10.77.9.9/24" in scene.compose(*shown).stdout
+    scene.compose("up", "-d")
+    scene.compose(*shown, code=1)
+    scene.compose("stop", "-t", "0")
+    assert "10.77.9.9/24" in scene.compose(*shown).stdout
+    scene.compose("start")
+    assert "10.77.9.9/24" in scene.compose("exec", "-T", "a", "ip", "-4", "-o", "address").stdout
 
 
 def test_stdin(tool: Scene) -> None:
@@ -261,3 +316,56 @@ def test_run_is_left(scene: Scene) -> None:
     assert running.wait() == 0
     (oneoff,) = scene.oneoffs()
     assert oneoff.state == "running"
+
+
+def test_the_network_is_told(scene: Scene) -> None:
+    """`run` must tell of the network and the volume that it makes, and of none that are there; `-q` of nothing."""
+    scene.file("compose.yaml", "services: {job: {image: busybox, volumes: ['data:/d']}}\nvolumes: {data: {}}")
+    network, volume = f"Network {scene.project}_default", f"Volume {scene.project}_data"
+    said = " ".join(scene.compose("run", "--rm", "-T", "job", "true").stderr.split())
+    assert f"{network} Creating" in said
+    assert f"{network} Created" in said
+    assert f"{volume} Created" in said
+    assert "Network" not in scene.compose("run", "--rm", "-T", "job", "true").stderr
+    scene.compose("down", "-v")
+    assert not scene.compose("run", "-q", "--rm", "-T", "job", "true").stderr
+
+
+def test_prefixes_are_padded(scene: Scene) -> None:
+    """The prefixes of `logs` must be as wide as the longest one, from the first line on."""
+    scene.up(
+        "services:\n  a: {image: busybox, command: [echo, early]}\n"
+        "  much-longer: {image: busybox, command: [sh, -c, 'sleep 0.5; echo late']}"
+    )
+    scene.expect({"a-1": "exited", "much-longer-1": "exited"})
+    lines = scene.compose("logs", "--no-color").stdout.splitlines()
+    assert sorted(lines) == ["a-1            | early", "much-longer-1  | late"]
+
+
+class TestHooks:
+    """`run` of a service with `post_start`."""
+
+    def test_they_run(self, scene: Scene) -> None:
+        """They must run once the command does, and be no reason to lose its output or its exit code."""
+        scene.file("compose.yaml", HOOKED)
+        code = scene.differs("run-hooks", docker=9, pycompose=5)
+        done = scene.compose("run", "--rm", "web", "sh", "-c", f"{UNTIL_HOOKED}; exit 5", code=code)
+        assert done.stdout == "hi\n"
+
+    @pytest.mark.parametrize(("command", "code"), (("true", 0), ("exit 5", 5)))
+    def test_a_command_that_is_quicker(self, scene: Scene, command: str, code: int) -> None:
+        """A command that has ended before the hook could run must have its own exit code."""
+        scene.file("compose.yaml", HOOKED)
+        assert (
+            scene.compose("run", "--rm", "web", "sh", "-c", f"echo hi; {command}", code=code).stdout == "hi\n"
+        )
+
+    @pytest.mark.parametrize(("end", "code"), (("true", 1), ("exit 7", 7)))
+    def test_one_that_fails(self, scene: Scene, end: str, code: int) -> None:
+        """A hook that fails must be told of; its failure counts where the command itself has none."""
+        scene.file("compose.yaml", HOOKED.replace("touch /hooked", "echo why >&2; touch /hooked; exit 4"))
+        code = scene.differs("run-hooks", docker=9, pycompose=code)
+        # The hook has to end before the command, which takes it along.
+        done = scene.compose("run", "--rm", "web", "sh", "-c", f"{UNTIL_HOOKED}; sleep 0.5; {end}", code=code)
+        assert done.stdout == "hi\n"
+        assert ("web hook exited with status 4: why" in done.stderr) == (code == 1)

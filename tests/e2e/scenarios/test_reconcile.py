@@ -318,6 +318,43 @@ def test_changed_network(scene: Scene) -> None:
         assert item.addresses[f"{scene.project}_default"].startswith("10.213.8.")
 
 
+def test_renamed_network(scene: Scene) -> None:
+    """A network that gets another name must be made anew; 5.x moves its containers, and removes the old one."""
+    text = PAIR + "networks: {default: {name: PROJECT_%s}}\n"
+    scene.up(text % "old")
+    before = scene.ids()
+    moved = scene.differs("renamed-network", docker=False, pycompose=True)
+    if moved:  # 2.40 leaves what is stopped where it was
+        scene.compose("stop", "db")
+    scene.up(text % "new")
+    scene.expect(BOTH)
+    for item in scene.containers():
+        assert set(item.addresses) == {f"{scene.project}_new"}
+    assert (scene.ids() == before) == moved
+    assert scene.networks() == ({"new"} if moved else {"new", "old"})
+    assert "db" in scene.compose("exec", "-T", "web", "nslookup", "db").stdout
+    scene.compose("down")
+    assert not scene.networks()
+
+
+def test_foreign_network(scene: Scene) -> None:
+    """A network that something else has made must be warned of; 5.x uses it then, which 2.40 refuses."""
+    name = f"{scene.project}_theirs"
+    scene.compose("network", "create", name)
+    text = (
+        PAIR
+        + "networks: {default: {name: PROJECT_theirs, driver_opts: {com.docker.network.driver.mtu: '1400'}}}\n"
+    )
+    code = scene.differs("foreign-network", docker=1, pycompose=0)
+    said = scene.up(text, code=code).stderr
+    assert f"a network with name {name} exists but was not created" in said
+    if code == 0:
+        assert set(scene.one("web").addresses) == {name}
+    scene.compose("down")
+    assert scene.networks() == {"theirs"}
+    scene.compose("network", "rm", name)
+
+
 def test_volumes_outlive_down(scene: Scene) -> None:
     """Named volumes must survive `down`, and not `down -v`."""
     text = SINGLE.replace("busybox,", "busybox, volumes: ['data:/data'],") + "\nvolumes: {data: }\n"

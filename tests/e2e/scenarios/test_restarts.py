@@ -159,6 +159,30 @@ def test_no_handler(scene: Scene) -> None:
     assert (took < 3) == scene.differs("no-handler", docker=False, pycompose=True)
 
 
+@pytest.mark.parametrize("wait", ("false", "true"))
+def test_ignored_signal(scene: Scene, wait: str) -> None:
+    """A process 1 that ignores SIGTERM must be killed, after the grace period where the service wants it."""
+    if wait == "true" and scene.engine.name == "socket":
+        pytest.skip("x-stop-wait is a key of ours, which Docker Compose doesn't pass on")
+    scene.up(
+        f"""
+services:
+  app:
+    image: busybox
+    command: [sh, -c, "trap '' TERM; echo up; while true; do sleep 0.1; done"]
+    stop_grace_period: 2s
+    x-stop-wait: {wait}
+"""
+    )
+    scene.eventually(lambda: "up" in scene.logs())
+    took = timed(scene, "stop")
+    scene.expect_exit("app", 137)
+    if wait == "true":
+        assert took >= 2
+    else:
+        assert (took < 2) == scene.differs("no-handler", docker=False, pycompose=True)
+
+
 def test_stop_at_once(scene: Scene) -> None:
     """Services that don't depend on each other must be stopped at the same time."""
     service = """

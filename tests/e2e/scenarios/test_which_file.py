@@ -111,3 +111,16 @@ services:
     scene.compose("up", "-d", code=1)  # as ever
     scene.compose("down", code=code)
     assert scene.states() == {}
+
+
+def test_a_name_alone_means_the_whole_project(scene: Scene) -> None:
+    """`-p NAME` without `-f` must read no file: what was renamed, and what a profile has started, is meant, too."""
+    wait = "{image: busybox, command: [sh, -c, 'trap exit TERM; sleep 1000 & wait'], profiles: [%s]}"
+    scene.file("compose.yaml", f"services: {{a: {wait % ''}, b: {wait % 'p'}}}".replace("[]", "['']"))
+    scene.compose("--profile", "p", "--profile", "", "up", "-d")
+    scene.file("compose.yaml", "services: {c: {image: busybox}}")
+    assert "no such service" in scene.compose("stop", "-t", "1", "a", code=1).stderr
+    scene.compose("-p", scene.project, "stop", "-t", "1", "a")
+    scene.expect({"a-1": "exited", "b-1": "running"})
+    scene.compose("-p", scene.project, "down", "-t", "1")
+    assert not scene.ids()

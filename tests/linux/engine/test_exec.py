@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pycompose.engine.cgroups.base import open_existing
 from pycompose.engine.config import Limits, Namespaces, Process, Security, User, plain
 from pycompose.engine.errors import ChildError, EngineError, ExecError, NoSuchContainer
 from pycompose.engine.keeper import wire
 
 from tests.support.lab import PROJECT, Lab, status_field
+from tests.support.scenario import eventually
 
 EMPTY = "0" * 16
 DEFAULT_CAPS = "00000000a80425fb"
@@ -250,3 +252,19 @@ def test_a_container_ends_while_something_is_being_executed(lab: Lab) -> None:
 
             assert lab.exit_code(container) == 137
         lab.keeper.discard(container)
+
+
+def test_short_executions_leave_neither_processes_nor_groups(lab: Lab) -> None:
+    """Their helpers go with them, whichever of the two ends first; one that can't execute is no other."""
+    container = running(lab)
+    pid = lab.state(container).pid
+    for _ in range(20):
+        assert lab.exec(container, ["true"]) == (0, "")
+        with pytest.raises(ExecError):
+            lab.exec(container, ["/nowhere"])
+
+    children = Path(f"/proc/{lab.keeper.pid}/task/{lab.keeper.pid}/children")
+    eventually(lambda: children.read_text(encoding="ascii").split() == [str(pid)])
+    leaf = open_existing(lab.paths, container).inside
+    assert leaf is not None
+    assert [entry.name for entry in leaf.iterdir() if entry.is_dir()] == []

@@ -331,14 +331,15 @@ def test_masked_directories_share_one_filesystem(lab: Lab) -> None:
 def test_read_only_paths_refuse_writes(lab: Lab) -> None:
     """EROFS for every one that exists; sysrq-trigger above all."""
     paths = " ".join(READ_ONLY)
+    attacked = ("/proc/sysrq-trigger", "/proc/dynamic_debug/control", "/proc/sys/kernel/panic")
     text = run(
         lab,
-        "echo b > /proc/sysrq-trigger; echo 0 > /proc/sys/kernel/panic; "
+        f"for p in {' '.join(attacked)}; do [ -e $p ] && echo b >$p; done; "
         f'for p in {paths}; do grep -q " $p [a-z]* ro," /proc/mounts || echo $p; done',
         namespaces=PRIVATE,
     )
 
-    assert text.count("Read-only file system") == 1 + Path("/proc/sysrq-trigger").exists()
+    assert text.count("Read-only file system") == sum(Path(path).exists() for path in attacked)
     assert set(text.split()) & set(READ_ONLY) <= {path for path in READ_ONLY if not Path(path).exists()}
 
 
@@ -469,7 +470,7 @@ def test_a_subpath_may_not_leave_its_volume(lab: Lab) -> None:
         volume.mkdir()
         (volume / "escape").symlink_to("/etc")
         wanted = Mount(kind=MountKind.BIND, source=str(volume), subpath="escape", target="/data")
-        with pytest.raises(MountError, match="No such file"):
+        with pytest.raises(MountError, match=r"cannot mount the subpath escape: .*No such file"):
             lab.keeper.start_container(lab.make("true", mounts=(wanted,)))
 
 

@@ -13,6 +13,8 @@ from pycompose.engine.api import EngineGone
 from pycompose.engine.config import Mount, MountKind, RootfsTree, Security, User
 from pycompose.engine.errors import SeccompError
 from pycompose.engine.linux.caps import CAPABILITIES, permitted
+from pycompose.engine.linux.libc import libc
+from pycompose.engine.linux.process import join_new_keyring
 
 from tests.support.lab import Lab, status_field
 from tests.support.requires import requires
@@ -29,7 +31,8 @@ from tests.support.seccomp_record import (
 pytestmark = requires("root", "overlay", "static-busybox")
 python = requires("host-python", "x86_64", "ia32")
 
-EPERM, EACCES, ENOSYS = 1, 13, 38
+EPERM, EACCES, ENOSYS, ENOKEY = 1, 13, 38, 126
+ADD_KEY, KEYCTL, KEYCTL_SEARCH, SESSION_KEYRING = 248, 250, 10, -3
 PYTHON = "/usr/bin/python3"
 # Makes calls in a process each, as they are written, and prints what they gave: 0, or the errno.
 CALLER = """
@@ -200,6 +203,27 @@ def test_the_filter_is_in_and_what_it_took_is_gone(
         assert {status_field(text, f"Cap{name}") for name in ("Inh", "Amb")} == {"0" * 16}
 
 
+@pytest.fixture
+def known_key(private_host: Path) -> str:
+    """Have a key in the session keyring that is passed on to whatever this process starts, return its description."""
+    join_new_keyring()
+    assert libc.syscall(ADD_KEY, b"user", b"canary", b"secret", 6, SESSION_KEYRING, 0) > 0
+    return "canary"
+
+
+@python
+def test_no_key_of_the_callers_is_inherited(known_key: str, lab: Lab) -> None:
+    """Without a filter that refuses keyctl(2): process 1 and an exec have session keyrings of their own."""
+    search = f"{KEYCTL} {KEYCTL_SEARCH} {SESSION_KEYRING} b'user' b'{known_key}' 0"
+    unconfined = Security(seccomp="unconfined")
+    caller = [PYTHON, "-S", "-E", "-c", CALLER, search]
+    container = lab.make("sleep 1000", **with_python(lab), security=unconfined)
+    lab.keeper.start_container(container)
+
+    assert call(lab, search, security=unconfined) == [ENOKEY]
+    assert lab.exec(container, caller) == (0, f"{ENOKEY}\n")
+
+
 @pytest.mark.parametrize("security", (Security(seccomp="unconfined"), Security(privileged=True)))
 def test_without_a_filter(lab: Lab, security: Security) -> None:
     """When it is switched off, and for privileged containers; their execs have none either."""
@@ -237,12 +261,13 @@ def test_a_profile_of_the_users(lab: Lab) -> None:
     """An errno of its own, in process 1 and in an exec; other calls go on."""
     rules = [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": EACCES}]
     security = Security(seccomp=json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}))
-    container = lab.make("mkdir /x; touch /y; exec sleep 1000", security=security)
+    container = lab.make("mkdir /x; touch /y; echo made; exec sleep 1000", security=security)
     lab.keeper.start_container(container)
+    lab.wait_for_output(container, "made")
 
     code, text = lab.exec(container, "mkdir /z; ls /y")
     assert (code, text) == (0, "mkdir: can't create directory '/z': Permission denied\n/y\n")
-    assert lab.output(container) == "mkdir: can't create directory '/x': Permission denied\n"
+    assert lab.output(container) == "mkdir: can't create directory '/x': Permission denied\nmade\n"
 
 
 @pytest.mark.parametrize("no_new_privs", (False, True))

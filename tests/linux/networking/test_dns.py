@@ -385,3 +385,30 @@ def test_other_classes_and_overload_are_refused(
     monkeypatch.setattr("pycompose.networking.dns.server.MOST_IN_FLIGHT", 0)
     assert query(web, "example.org").header.rcode == 5
     assert addresses(query(web, "web")) == {web.ip}  # its own names are answered all the same
+
+
+def test_the_next_server_is_asked_when_the_first_fails(wired_lab: Lab) -> None:
+    """Where nobody listens, and where the answer is that it cannot; the machine's own unreachable one, too."""
+    web = wired_lab.connect("front")
+    for first in (UPLINK, "127.0.0.3"):
+        served = Names(wired_lab, (first, OUTSIDE))
+        served.serve(web, "web")
+        wired_lab.firewall()
+        with upstream(wired_lab) as seen:
+            assert addresses(query(web, "example.org")) == {"198.51.100.7"}
+        assert len(seen) == 1
+        served.close()
+
+
+def test_an_answer_is_as_new_as_the_table(names: Names, wired_lab: Lab) -> None:
+    """What was asked before is answered from memory, and never with an address that is no more true."""
+    web, db = wired_lab.connect("front"), wired_lab.connect("front")
+    names.serve(web, "web")
+    for _ in range(2):
+        assert query(web, "db").header.rcode != 0 or not query(web, "db").rr
+    names.serve(db, "db")
+    for _ in range(3):
+        assert addresses(query(web, "db")) == {db.ip}
+    names.records = [record for record in names.records if record.container_id != db.id]
+    names.server.table = DnsTable(names.records, wired_lab.networking.list_networks())
+    assert not query(web, "db").rr

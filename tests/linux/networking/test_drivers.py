@@ -14,10 +14,11 @@ from tests.support.netlab import addresses, ip, nft
 from tests.support.requires import requires
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pycompose.networking import ipam
     from pycompose.networking.netlink.rtnetlink import Netlink
+    from pycompose.networking.settings import SettingProblem
 
     from tests.support.netlab import Lab
 
@@ -26,12 +27,15 @@ class ApartDriver:
     """Interfaces that lead nowhere: bridges without ports, in the container. The machine has nothing to route."""
 
     routed = False
+    options = BridgeDriver.options
 
-    def new_state(
-        self, spec: NetworkSpec, pools: Iterable[ipam.AddressPool], taken: Collection[ipam.Network]
-    ) -> NetworkState:
+    def problems(self, spec: NetworkSpec) -> Iterator[SettingProblem]:
+        """Have the rules of bridges."""
+        return BridgeDriver().problems(spec)
+
+    def new_state(self, spec: NetworkSpec, space: ipam.AddressSpace) -> NetworkState:
         """Choose subnets as bridges do."""
-        return BridgeDriver().new_state(spec, pools, taken)
+        return BridgeDriver().new_state(spec, space)
 
     def check_conflicts(self, state: NetworkState) -> None:
         """Nothing is made on the machine."""
@@ -96,7 +100,10 @@ def test_a_network_of_an_unknown_driver(empty_lab: Lab) -> None:
     with pytest.raises(NetworkError, match="network n: driver 'apart' is not supported") as caught:
         empty_lab.networking.ensure_network(NetworkSpec(name="n", project="lab", driver="apart"))
 
-    assert caught.value.hint == "use driver: bridge, or network_mode: host or none for the service"
+    assert (
+        caught.value.hint
+        == "use driver: bridge, macvlan, ipvlan, or network_mode: host or none for the service"
+    )
 
 
 def links() -> list[str]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from pycompose.networking.model import PublishedPort
+from pycompose.networking.model import NetworkSpec, PublishedPort
 
 from tests.support.netlab import (
     ANSWERS_S,
     OUTSIDE,
+    OUTSIDE6,
     SILENCE_S,
     UPLINK,
+    UPLINK6,
     answered,
     ask,
     forged_syn,
@@ -90,7 +93,7 @@ def test_the_machine_reaches_published_ports_on_loopback(wired_lab: Lab) -> None
 
     assert wired_lab.ask("127.0.0.1", 8080) == gateway
     assert wired_lab.ask("127.0.0.1", 8081) == gateway
-    assert wired_lab.ask(UPLINK, 8080) == gateway
+    assert wired_lab.ask(UPLINK, 8080) == UPLINK
 
 
 def test_a_port_on_loopback_is_closed_to_the_world(wired_lab: Lab) -> None:
@@ -206,7 +209,10 @@ def test_udp_is_published_too(wired_lab: Lab) -> None:
 
     assert wired_lab.from_outside(lambda: ask(UPLINK, 5353, kind=UDP)) == OUTSIDE
     assert other.ask(UPLINK, 5353, kind=UDP) == other.ip
-    assert wired_lab.ask("127.0.0.1", 5353, kind=UDP) == wired_lab.state("front").gateway
+    gateway = wired_lab.state("front").gateway
+    assert wired_lab.ask("127.0.0.1", 5353, kind=UDP) == gateway
+    assert server.ask(gateway, 5353, kind=UDP) == gateway
+    assert wired_lab.connect("front").ask(gateway, 5353, kind=UDP) == gateway
 
 
 def test_a_udp_client_follows_the_port_to_another_container(wired_lab: Lab) -> None:
@@ -231,3 +237,27 @@ def test_a_udp_client_follows_the_port_to_another_container(wired_lab: Lab) -> N
         client.sendto(b"?", (UPLINK, 5353))
 
         assert client.recv(100) == OUTSIDE.encode()
+
+
+def test_networks_are_apart_over_ipv6_too(wired_lab: Lab) -> None:
+    """Both ways, and from outside by a route; published ports are the exception, seen from all sides."""
+    for name in ("six", "seven"):
+        spec = NetworkSpec(name=name, project=wired_lab.project, enable_ipv6=True)
+        wired_lab.networking.ensure_network(spec)
+    server, other = wired_lab.connect("six"), wired_lab.connect("seven")
+    for container in (server, other):
+        container.serve(family=socket.AF_INET6)
+    port = PublishedPort(
+        host_ip="", host_port=8080, protocol="tcp", container_ip=server.ip6, container_port=80
+    )
+    wired_lab.firewall(port)
+    gateway = wired_lab.state("seven").gateway6
+    wired_lab.from_outside(lambda: ip("-6", "route", "add", "default", "via", UPLINK6))
+
+    assert other.ask(server.ip6, 80, wait_s=SILENCE_S) == "silence"
+    assert server.ask(other.ip6, 80, wait_s=SILENCE_S) == "silence"
+    for address in (server.ip6, other.ip6):
+        assert wired_lab.from_outside(partial(ask, address, 80, wait_s=SILENCE_S)) == "silence"
+    assert other.ask(gateway, 8080) == other.ip6
+    assert wired_lab.from_outside(lambda: ask(UPLINK6, 8080)) == OUTSIDE6
+    assert wired_lab.ask(server.ip6, 80) == wired_lab.state("six").gateway6

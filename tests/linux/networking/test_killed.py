@@ -22,7 +22,6 @@ from pycompose.networking.api import Networking
 from pycompose.networking.model import EndpointSpec, NetworkSpec, PublishedPort
 
 networking = Networking(StatePaths.from_environment())
-networking.prepare()
 print("ready", flush=True)
 for turn in itertools.count():
     specs = [NetworkSpec(name=f"lab_{n}", project="lab", enable_ipv6=n == 1) for n in (0, 1)]

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from pycompose.engine.errors import AddressesExhausted, NetworkError
+from pycompose.engine.errors import AddressesExhausted, AlreadyExists, NetworkError
 from pycompose.networking import ipam, netns
 from pycompose.networking.api import Networking
-from pycompose.networking.model import EndpointSpec, NetworkSpec, Pool, PublishedPort
+from pycompose.networking.model import EndpointSpec, NetworkSpec, Pool, PublishedPort, link_alias
 
 from tests.support.netlab import OUTSIDE, addresses, ask, ip, nft, run
 from tests.support.requires import requires
@@ -50,6 +50,47 @@ def test_a_network_is_made_once_and_removed_without_a_trace(empty_lab: Lab) -> N
     assert netns.read_sysctl("ipv4/ip_forward") == "0"
     assert "pyc_" not in nft("list", "tables")
     assert networking.inspect("net") is None
+
+
+def test_one_of_many_makes_a_network(empty_lab: Lab) -> None:
+    """Whoever else wanted to is told that the name is taken."""
+
+    def create(_number: int) -> str:
+        other = Networking(empty_lab.paths)
+        try:
+            return other.create_network(NetworkSpec(name="net", project="")).id
+        except AlreadyExists:
+            return ""
+        finally:
+            other.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [found for found in pool.map(create, range(8)) if found]
+
+    state = empty_lab.networking.inspect("net")
+    empty_lab.networking.remove_network("net")
+    assert state is not None
+    assert made == [state.id]
+
+
+def test_a_network_that_cannot_be_made_is_not_there(empty_lab: Lab) -> None:
+    """No record that `network ls` shows, and the machine is no router for it."""
+    options = {"com.docker.network.bridge.name": "lo%"}
+    with pytest.raises(NetworkError):
+        empty_lab.networking.create_network(NetworkSpec(name="net", project="", options=options))
+
+    assert empty_lab.networking.list_networks() == []
+    assert [link["ifname"] for link in links()] == ["lo"]
+    assert netns.read_sysctl("ipv4/ip_forward") == "0"
+
+
+@pytest.mark.parametrize("name", ("host", "none"))
+def test_nobody_makes_a_network_that_is_always_there(empty_lab: Lab, name: str) -> None:
+    """`networks: {n: {name: host}}`: that is a `network_mode`."""
+    for external in (False, True):
+        with pytest.raises(NetworkError, match=f"network {name}: is a pre-defined network") as caught:
+            empty_lab.networking.ensure_network(NetworkSpec(name=name, project="lab", external=external))
+        assert caught.value.hint == f"for a service: network_mode: {name}"
 
 
 def test_forwarding_that_was_on_stays_on(empty_lab: Lab) -> None:
@@ -142,7 +183,7 @@ def test_an_external_network_must_exist(empty_lab: Lab) -> None:
         (NetworkSpec(name="n", project="lab", driver="overlay"), "driver 'overlay' is not supported"),
         (NetworkSpec(name="../n", project="lab"), "not a valid name"),
         (NetworkSpec(name="n", project="lab", enable_ipv4=False), "both disabled"),
-        (NetworkSpec(name="n", project="lab", pools=(Pool(gateway="10.0.0.1"),)), "need a subnet"),
+        (NetworkSpec(name="n", project="lab", pools=(Pool(gateway="10.0.0.1"),)), "gateway needs a subnet"),
         (
             NetworkSpec(name="n", project="lab", pools=(Pool(subnet="10.0.0.0/24", gateway="10.0.1.1"),)),
             "gateway: 10.0.1.1 is not a host address of 10.0.0.0/24",
@@ -181,6 +222,25 @@ def test_driver_options_are_obeyed(empty_lab: Lab) -> None:
     assert any(link["ifname"] == "mybridge" for link in links())
 
 
+def test_a_small_mtu_leaves_no_room_for_ipv6(empty_lab: Lab) -> None:
+    """Below 1280 bytes the kernel takes it off a link; a bridge that somebody has made so small gets its own again."""
+    small = {"com.docker.network.driver.mtu": "1000"}
+    made = empty_lab.networking.ensure_network(NetworkSpec(name="small", project="lab", options=small))
+    web = empty_lab.connect("small")
+    plain = empty_lab.networking.ensure_network(NetworkSpec(name="n", project="lab"))
+    ip("link", "set", plain.bridge, "mtu", "1000")
+    empty_lab.networking.ensure_network(NetworkSpec(name="n", project="lab"))
+
+    assert "mtu 1000" in ip("link", "show", made.bridge)
+    assert "mtu 1000" in web.run(lambda: ip("link", "show", "eth0"))
+    assert "mtu 1500" in ip("link", "show", plain.bridge)
+    assert "inet6" not in ip("address", "show", plain.bridge)
+    with pytest.raises(NetworkError, match="IPv6 needs 1280 bytes at least, not 1000"):
+        empty_lab.networking.ensure_network(
+            NetworkSpec(name="six", project="lab", enable_ipv6=True, options=small)
+        )
+
+
 def test_a_container_gets_interfaces_routes_and_dockers_sysctls(empty_lab: Lab) -> None:
     for name, internal in (("a", False), ("b", False), ("c", True)):
         empty_lab.networking.ensure_network(NetworkSpec(name=name, project="lab", internal=internal))
@@ -203,7 +263,7 @@ def test_a_container_gets_interfaces_routes_and_dockers_sysctls(empty_lab: Lab) 
     assert netns.enter(pin, lambda: netns.read_sysctl("ipv4/ping_group_range")).split() == ["0", "2147483647"]
     assert netns.enter(pin, lambda: netns.read_sysctl("ipv6/conf/eth0/disable_ipv6")) == "1"
     ports = [link for link in links() if str(link["ifname"]).startswith("veth")]
-    assert {link["ifalias"] for link in ports} == {"lab/web/1"}
+    assert {link["ifalias"] for link in ports} == {link_alias("lab")}
     assert all(link["linkinfo"]["info_slave_data"]["hairpin"] for link in ports)  # type: ignore[index]
 
 
@@ -317,6 +377,23 @@ def test_a_new_owner_of_an_address_announces_itself(empty_lab: Lab) -> None:
     assert frame[28:32] == frame[38:42] == socket.inet_aton(container.ip)
 
 
+def test_a_new_owner_of_an_ipv6_address_announces_itself(empty_lab: Lab) -> None:
+    """An unsolicited neighbour advertisement does the same (RFC 4861, 7.2.6)."""
+    spec = NetworkSpec(name="n", project="lab", enable_ipv6=True)
+    state = empty_lab.networking.ensure_network(spec)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD)) as ear:
+        ear.bind((state.bridge, 0x86DD))
+        ear.settimeout(10)
+        attachment = empty_lab.connect("n").endpoints[0].attachment
+        target = socket.inet_pton(socket.AF_INET6, attachment.ip6)
+        # Type 136 with the target; the hardware address is in the option behind.
+        heard = (ear.recv(200) for _ in range(100))
+        frame = next(one for one in heard if one[20] == 58 and one[54] == 136 and one[62:78] == target)
+
+    assert frame[58] & 0x20  # "override": whoever knows another address forgets it
+    assert frame[80:86].hex(":") == attachment.mac
+
+
 def test_a_network_in_use_stays(empty_lab: Lab) -> None:
     networking = empty_lab.networking
     networking.ensure_network(NetworkSpec(name="n", project="lab"))
@@ -400,6 +477,74 @@ def test_another_firewalls_policy_is_reported_with_the_remedy(empty_lab: Lab) ->
         assert empty_lab.firewall() == ()
     finally:
         nft("delete table ip filter")
+
+
+@pytest.mark.parametrize(
+    ("rules", "drops"),
+    (
+        (["ct state established,related accept", "reject with icmp type host-prohibited"], True),
+        (['counter log prefix "lost " drop'], True),
+        (['iifname "eth9" drop', "meta l4proto tcp reject", "limit rate 1/second drop"], False),
+        (["counter accept", "drop"], False),
+    ),
+)
+def test_a_last_rule_that_refuses_the_rest_is_a_policy_too(
+    empty_lab: Lab, rules: list[str], *, drops: bool
+) -> None:
+    """As firewalld has it, and what distributions install as iptables' rules."""
+    empty_lab.networking.ensure_network(NetworkSpec(name="n", project="lab"))
+    nft("add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; }")
+    try:
+        for rule in rules:
+            nft(f"add rule ip filter FORWARD {rule}")
+        warnings = empty_lab.firewall()
+        nft('insert rule ip filter FORWARD iifname "pc-*" accept')
+        assert empty_lab.firewall() == ()
+    finally:
+        nft("delete table ip filter")
+
+    assert ["chain FORWARD of table ip filter" in warning for warning in warnings] == [True] * drops
+
+
+def test_firewalld_is_told_in_its_own_words(empty_lab: Lab) -> None:
+    """A rule of nft's would be gone with its next reload."""
+    state = empty_lab.networking.ensure_network(NetworkSpec(name="n", project="lab"))
+    nft(
+        "add table inet firewalld; "
+        "add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; }; "
+        "add rule inet firewalld filter_FORWARD reject with icmpx type admin-prohibited"
+    )
+    try:
+        (warning,) = empty_lab.firewall()
+        (kept,) = empty_lab.networking.open_firewalls("lab", [state], empty_lab.paths.run / "opened.json")
+    finally:
+        nft("delete table inet firewalld")
+
+    assert "firewall-cmd --permanent --zone=trusted --add-interface=pc-+" in warning
+    assert "firewalld looks after it" in kept
+
+
+@requires("iptables-legacy")
+@pytest.mark.parametrize(
+    ("rules", "drops"),
+    (
+        (["-i eth9 -j ACCEPT", "-j REJECT"], True),
+        (["-m state --state ESTABLISHED -j ACCEPT", "-j DROP"], True),
+        (["-i eth9 -j DROP", "-p tcp -j REJECT"], False),
+        (["-j ACCEPT", "-j DROP"], False),
+    ),
+)
+def test_the_old_iptables_last_rule_is_read(empty_lab: Lab, rules: list[str], *, drops: bool) -> None:
+    """The first rule without a condition decides."""
+    empty_lab.networking.ensure_network(NetworkSpec(name="n", project="lab"))
+    try:
+        for rule in rules:
+            run("iptables-legacy", "-A", "FORWARD", *rule.split())
+        warnings = empty_lab.firewall()
+    finally:
+        run("iptables-legacy", "-F", "FORWARD")
+
+    assert len(warnings) == drops
 
 
 @requires("iptables-legacy")

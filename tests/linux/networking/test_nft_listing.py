@@ -87,7 +87,7 @@ def test_every_rule_and_chain_says_what_it_is_for(empty_lab: Lab) -> None:
         "fib daddr type local jump published",
         "dnat ip to meta l4proto . th dport map @ports4",
         "dnat ip to ip daddr . meta l4proto . th dport map @bound4",
-        "oifname @bridges fib saddr type local masquerade",
+        "ip saddr 127.0.0.0/8 masquerade",
         "ct status dnat ip saddr 172.17.0.0/16 ip daddr 172.17.0.0/16 masquerade",
         "ip saddr @out4 oifname != @bridges masquerade",
         "ct state established,related accept",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,47 @@ def test_it_is_decided_once(lab: Lab, machine: HostMachine) -> None:
         "[ -e /opt/app/late.key ]", rootfs=(RootfsTree(lowers=(str(lab.rootfs),)), *after[1:])
     )
     assert code == 1
+
+
+def test_what_a_mount_covers_is_looked_at(lab: Lab, machine: HostMachine) -> None:
+    """The layer below shows the directory under the mount, and nothing of what is mounted."""
+    covered = machine.root / "opt/covered"
+    covered.mkdir()
+    (covered / "below.key").write_text("below")
+    (covered / "below.key").chmod(0o600)
+    subprocess.run(["mount", "-t", "tmpfs", "none", covered], check=True)
+    try:
+        code, text = lab.run("ls -A /opt/covered; ls /opt/app", rootfs=trees(lab, machine))
+    finally:
+        subprocess.run(["umount", covered], check=True)
+
+    assert (code, text) == (0, "link\nreadme\n")
+
+
+def test_a_closed_opt_is_left_out(lab: Lab, machine: HostMachine) -> None:
+    """Nobody gets to what is in it, whatever its own mode."""
+    (machine.root / "opt").chmod(0o750)
+
+    assert [tree.target for tree in trees(lab, machine)[1:]] == ["/usr"]
+
+
+def test_many_directories_are_shared_out(lab: Lab, machine: HostMachine) -> None:
+    """More of them than a worker looks at before it answers, in a chain and beside each other."""
+    deep = machine.root / "usr/share" / "/".join("d" * 40)
+    wide = machine.root / "usr/share/wide"
+    hidden = []
+    for number in range(6000):
+        directory = deep if number % 3000 == 0 else wide / f"{number % 60}" / f"{number}"
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"f{number}"
+        path.touch(0o600 if number % 100 == 0 else 0o644)
+        if number % 100 == 0:
+            hidden.append(path)
+    image = host_image(ImageLayout(lab.paths.images), machine)
+    (layer, _below) = next(tree for tree in image.trees if tree.target == "/usr").lowers
+    found = {path for path in Path(layer).rglob("f*") if stat.S_ISCHR(path.lstat().st_mode)}
+
+    assert found == {Path(layer) / path.relative_to(machine.root / "usr") for path in hidden}
 
 
 def test_nothing_private_needs_no_layer(lab: Lab, tmp_path: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from pycompose.engine.config import RootfsTree
+from pycompose.engine.errors import VolumeError
+from pycompose.engine.linux.trees import remove_tree
 from pycompose.engine.paths import StatePaths
 from pycompose.volumes.copyup import copy_up
 from pycompose.volumes.store import VolumeSpec, VolumeStore
@@ -79,3 +83,44 @@ def test_removed_volumes_are_gone_and_the_name_is_free(host_paths: StatePaths) -
 
     assert os.listdir(store.data("v")) == []
     assert os.listdir(host_paths.volumes) == ["v"]
+
+
+def test_an_image_with_directories_without_end(host_paths: StatePaths, tmp_path: Path) -> None:
+    """It is refused by name: no traceback, and the volume can be removed."""
+    VolumeStore(host_paths).ensure(VolumeSpec(name="v"))
+    root = tmp_path / "image"
+    (root / "data").mkdir(parents=True)
+    fd = os.open(root / "data", os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=fd)
+        below = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+
+    with pytest.raises(VolumeError, match=r"volume v: cannot copy /data .*: too many directories inside"):
+        copy_up(host_paths.volume("v"), (RootfsTree(lowers=(str(root),)),), "/data", name="v")
+
+    VolumeStore(host_paths).remove("v")
+    remove_tree(root)
+
+
+def test_replicas_at_once_fill_it_once(host_paths: StatePaths, tmp_path: Path) -> None:
+    """Those that come second find a whole volume: nobody starts upon half of one."""
+    image = tmp_path / "image"
+    for number in range(200):
+        (image / f"data/{number % 10}").mkdir(parents=True, exist_ok=True)
+        (image / f"data/{number % 10}/{number}").write_text("x", encoding="ascii")
+    volume = VolumeStore(host_paths).ensure(VolumeSpec(name="v"))
+    directory = host_paths.volume(volume.name)
+    trees = (RootfsTree(lowers=(str(image),)),)
+
+    def replica(_number: int) -> tuple[bool, int]:
+        copied = copy_up(directory, trees, "/data", name="v")
+        return copied, sum(1 for path in (directory / "_data").rglob("*") if path.is_file())
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(replica, range(8)))
+
+    assert sorted(copied for copied, _ in outcomes) == [False] * 7 + [True]
+    assert {count for _, count in outcomes} == {200}

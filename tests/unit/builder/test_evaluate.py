@@ -46,7 +46,7 @@ def test_a_process_sees_values_that_are_set() -> None:
     done = evaluated("FROM a\nARG A=1\nARG B\nENV C=3\nRUN x\n", HTTP_PROXY="p", Z="unused")
     (run,) = [step.action for step in done.stages[0].steps if isinstance(step.action, Run)]
 
-    assert run.env == (PATH, "C=3", "A=1", "HTTP_PROXY=p")
+    assert run.env == (PATH, "C=3", "A=1", "HTTP_PROXY=p", "http_proxy=p")
     assert done.unused_arguments == ("Z",)
 
 
@@ -168,3 +168,46 @@ def test_an_unknown_target() -> None:
     with pytest.raises(DockerfileError) as caught:
         evaluated("FROM a AS build\n", "biuld")
     assert caught.value.hint == "did you mean 'build'?"
+
+
+def test_a_stage_goes_on_with_the_arguments_of_its_base() -> None:
+    """They are seen by words and processes, are in no history, and a bare declaration takes none away."""
+    text = (
+        "FROM a AS one\nARG X=1\nARG N\nARG B=bb\nENV E=e$X\n"
+        "FROM one\nLABEL x=$X n=[$N] b=$B\nRUN first\nARG X\nARG B=new\nRUN second\n"
+    )
+    done = evaluated(text, B="cli")
+    first, second = [step.action for step in done.stages[1].steps if isinstance(step.action, Run)]
+    lines = history(text, B="cli")
+
+    assert done.stages[1].config.labels == {"x": "1", "n": "[]", "b": "cli"}
+    assert first.env == second.env == (PATH, "E=e1", "X=1", "B=cli")
+    assert [line for line in lines if line.startswith("RUN")] == [
+        "RUN /bin/sh -c first # buildkit",
+        "RUN |2 X=1 B=cli /bin/sh -c second # buildkit",
+    ]
+
+
+def test_arguments_of_a_proxy_in_one_spelling_give_both() -> None:
+    """Curl reads http_proxy only; an ENV of the file wins."""
+    done = evaluated("FROM a\nENV no_proxy=mine\nRUN x\n", https_proxy="p", NO_PROXY="n")
+    (run,) = [step.action for step in done.stages[0].steps if isinstance(step.action, Run)]
+
+    assert run.env == (PATH, "no_proxy=mine", "HTTPS_PROXY=p", "https_proxy=p", "NO_PROXY=n")
+
+
+def test_signals_to_stop_with() -> None:
+    """Names, numbers, real-time ones; another is refused."""
+    for name in ("SIGTERM", "term", "9", "RTMIN+3", "SIGRTMAX-14"):
+        assert evaluated(f"FROM a\nSTOPSIGNAL {name}\n").stages[0].config.stop_signal == name
+    for name in ("SIGFOO", "0", "RTMIN+16"):
+        with pytest.raises(DockerfileError, match="invalid signal"):
+            evaluated(f"FROM a\nSTOPSIGNAL {name}\n")
+
+
+def test_no_check_of_health_may_have_times() -> None:
+    """They have no meaning, and BuildKit says nothing."""
+    check = evaluated("FROM a\nHEALTHCHECK --interval=5s NONE\n").stages[0].config.healthcheck
+
+    assert check is not None
+    assert check.test == ("NONE",)

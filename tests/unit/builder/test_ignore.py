@@ -27,6 +27,7 @@ from pycompose.engine.builder.ignore import parse_ignore
         (r"\*", ("*",), ("a",)),
         ("./x/../y", ("y",), ("x",)),
         ("../z", (), ("z",)),
+        ("a**b*c", ("a/x/b.c", "ab.c"), ("a/x/b/c",)),
         ("*\n!a\na/b", ("b", "a/b"), ("a", "a/c")),
     ),
 )
@@ -36,6 +37,28 @@ def test_patterns(patterns: str, out: tuple[str, ...], stays: tuple[str, ...]) -
 
     assert [path for path in out if not ignore.ignored(path)] == []
     assert [path for path in stays if ignore.ignored(path)] == []
+    assert [path for path in out if not ignore.left_out(path)] == []
+    assert [path for path in stays if ignore.left_out(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("patterns", "out"),
+    (
+        ("**/*.md\n!docs\n", ("docs/r.md", "r.md")),
+        ("**/*.md\n!docs/**\n", ("r.md",)),
+        ("**/*.md\n**/docs\n!docs\n", ("r.md",)),
+        ("docs\n!docs/r.md\n", ("docs", "docs/k", "docs/d", "docs/d/k")),
+        ("docs\n!docs\n", ()),
+        ("*\n!docs\ndocs/d\n", ("docs/d", "docs/d/k", "r.md", "k")),
+    ),
+)
+def test_what_a_context_is_without(patterns: str, out: tuple[str, ...]) -> None:
+    """A line that takes back is asked only for what is left out at its place (as Docker 26.1 answers)."""
+    paths = ("docs", "docs/r.md", "docs/k", "docs/d", "docs/d/k", "r.md", "k")
+    ignore = parse_ignore(patterns)
+
+    assert tuple(sorted(path for path in paths if ignore.left_out(path))) == tuple(sorted(out))
+    assert ignore.left_out("docs/d/k") == parse_ignore(patterns).left_out("docs/d/k")
 
 
 def test_an_ignored_directory_is_entered_only_for_exceptions() -> None:

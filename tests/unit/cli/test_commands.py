@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pycompose.cli import completing
 from pycompose.cli.main import cli, main
 from pycompose.cli.options import complete_services
 
@@ -51,6 +52,29 @@ def test_config_lists(argv: list[str], lines: list[str], capsys: pytest.CaptureF
     assert sorted(capsys.readouterr().out.splitlines()) == sorted(lines)
 
 
+def test_config_lists_services_in_the_order_of_their_dependencies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over several files; links and the like are dependencies, a cycle (let through) is listed by name."""
+    (tmp_path / "compose.yaml").write_text(
+        """
+services:
+  app: {image: x, depends_on: [worker]}
+  worker: {image: x, links: [store]}
+  store: {image: x}
+  alone: {image: x}
+""",
+        encoding="utf-8",
+    )
+    (tmp_path / "more.yaml").write_text("services: {store: {depends_on: [zoo]}, zoo: {image: x}}", "utf-8")
+    files = ["-f", "compose.yaml", "-f", "more.yaml"]
+    assert main([*files, "config", "--services"]) == 0
+    assert capsys.readouterr().out.split() == ["alone", "zoo", "store", "worker", "app"]
+    (tmp_path / "more.yaml").write_text("services: {store: {depends_on: [app]}}", "utf-8")
+    assert main([*files, "config", "--no-consistency", "--services"]) == 0
+    assert capsys.readouterr().out.split() == ["alone", "app", "store", "worker"]
+
+
 def test_config_can_be_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A dollar that is a value is printed twice."""
     assert main(["config", "-o", "out.yaml"]) == 0
@@ -76,6 +100,16 @@ def test_variables(capsys: pytest.CaptureFixture[str]) -> None:
         ["NAME", "REQUIRED", "DEFAULT", "VALUE", "ALTERNATE", "VALUE"],
         ["TAG", "false", "latest"],
     ]
+
+
+def test_variables_of_a_file_with_a_broken_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a list, not a check: what can't be read isn't in it."""
+    Path("compose.yaml").write_text("services: {web: {image: '${A', command: ['${B}']}}\n", encoding="utf-8")
+
+    assert main(["config", "--variables", "--format", "json"]) == 0
+    captured = capsys.readouterr()
+    assert list(json.loads(captured.out)) == ["B"]
+    assert captured.err == ""
 
 
 def test_hashes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,6 +186,86 @@ def test_completion_asks_the_file(
         main([])
 
     assert capsys.readouterr().out == "plain,web\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    (
+        ("pycompose up w", ["web", "worker"]),  # a disabled service, too: `run` is for them
+        ("pycompose compose up w", ["web", "worker"]),
+        ("pycompose docker compose run wo", ["worker"]),
+        ("pycompose docker --context default compose stop we", ["web"]),
+        ("pycompose docker rm", ["rm", "rmi"]),
+        ("pycompose docker network rm no", ["none"]),
+        ("pycompose docker image i", ["import", "inspect"]),
+        ("pycompose docker context sh", ["show"]),
+        ("pycompose docker buildx b", ["b", "build"]),
+        ("pycompose docker version x", []),
+        ("pycompose help ver", ["version"]),
+        ("pycompose help volume r", ["restore", "rm"]),
+        ("pycompose help up x", []),
+    ),
+)
+def test_what_a_shell_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    found: list[str],
+) -> None:
+    """For our words, and docker's in front of them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "compose.yaml").write_text(
+        "services: {web: {image: x}, db: {image: x}, worker: {image: x, profiles: [p]}}"
+    )
+    monkeypatch.setenv("_PYCOMPOSE_COMPLETE", "zsh_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    monkeypatch.setattr("sys.argv", ["pycompose"])
+    with pytest.raises(SystemExit):
+        main()
+    assert sorted(capsys.readouterr().out.split("\n")[1:-1:3]) == found
+
+
+@pytest.mark.parametrize(
+    ("typed", "incomplete", "words", "word"),
+    (
+        (["image", "rm", "app"], ":", ["image", "rm"], "app:"),
+        (["image", "rm", "app", ":"], "1", ["image", "rm"], "app:1"),
+        (["rm", "host", ":", "5000/x", ":"], "", ["rm"], "host:5000/x:"),
+        (["rm", "a"], "b", ["rm", "a"], "b"),
+        ([], "", [], ""),
+    ),
+)
+def test_words_that_bash_takes_to_pieces(
+    typed: list[str], incomplete: str, words: list[str], word: str
+) -> None:
+    assert completing.joined(typed, incomplete) == (words, word)
+
+
+def test_bash_is_told_what_comes_behind_the_colon(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The profile `a:b` of a file; what is in front of the colon stays where it is."""
+    Path("compose.yaml").write_text(
+        "services: {x: {image: x, profiles: ['a:b', 'a:c', d]}}", encoding="utf-8"
+    )
+    monkeypatch.setenv("_PYCOMPOSE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "pycompose\n--profile\na\n:\n")
+    monkeypatch.setenv("COMP_CWORD", "4")
+    with pytest.raises(SystemExit):
+        main([])
+    assert capsys.readouterr().out == "plain,b\nplain,c\n"
+
+
+def test_fish_keeps_commas_of_descriptions(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "fish"]) == 0
+    assert 'string split -m 1 ","' in capsys.readouterr().out
+
+
+def test_what_is_missing_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion"]) == 1
+    assert "Choose from: bash, zsh, fish\n" in capsys.readouterr().err
 
 
 def test_completion_of_a_broken_project_is_empty() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import json
@@ -16,8 +17,9 @@ from pycompose.cli import errors
 from pycompose.cli.invocation import Invocation, checked_name
 from pycompose.cli.main import cli, main
 from pycompose.commands import COMMANDS
-from pycompose.engine.errors import ExecError, PycomposeError
+from pycompose.engine.errors import NO_PROCESSES, ExecError, PycomposeError
 from pycompose.errors import ConfigErrors, Location, SchemaError
+from pycompose.version import COMPOSE_VERSION, VERSION
 
 
 def report(error: BaseException) -> str:
@@ -89,10 +91,38 @@ def test_an_error_is_what_why_and_what_to_do() -> None:
     assert report(error) == "error: service db: cannot mount tmpfs: limit reached\nhint: raise mount-max\n"
 
 
+def test_state_directories_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said what it is that can't be made, and where to look; other files are only what they are."""
+    monkeypatch.setenv("PYCOMPOSE_ROOT", "/nonexistent/pycompose")
+
+    shown = report(PermissionError(errno.EACCES, "Permission denied", "/nonexistent"))
+    assert shown.startswith(
+        "error: state directory /nonexistent: Permission denied\nhint: set PYCOMPOSE_ROOT"
+    )
+    assert '"state directory"' in shown
+    other = report(PermissionError(errno.EACCES, "Permission denied", "/nonexistent/other"))
+    assert other.startswith("error: /nonexistent/other: Permission denied\n")
+
+
+def test_what_others_have_said_is_between_the_two_in_lines_of_its_own() -> None:
+    """A message is one line, whatever a name in it holds; control characters are shown in both."""
+    error = PycomposeError("service a\nb: isn't ready", hint="look")
+    error.details = "one\ntwo\x1b[2J"
+
+    assert report(error) == "error: service a\\x0ab: isn't ready\none\ntwo\\x1b[2J\nhint: look\n"
+
+
 def test_a_foreign_error_says_whose_fault_it_is() -> None:
     assert report(KeyError("x")) == (
         "error: internal error: KeyError: 'x'\nhint: run again with --debug for the traceback\n"
     )
+
+
+def test_a_machine_without_room_for_a_thread_is_no_defect() -> None:
+    assert report(RuntimeError("can't start new thread")).splitlines() == [
+        "error: cannot start a thread: Resource temporarily unavailable",
+        f"hint: {NO_PROCESSES}",
+    ]
 
 
 def test_groups_are_told_one_by_one() -> None:
@@ -168,12 +198,21 @@ def test_completion_scripts(shell: str, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """Programs are told the Docker Compose that they may take us for, people both."""
     assert main(["version", "--format", "json"]) == 0
-    version = json.loads(capsys.readouterr().out)["version"]
+    versions = json.loads(capsys.readouterr().out)
+    assert versions == {"version": f"v{COMPOSE_VERSION}", "pycompose": f"v{VERSION}"}
     assert main(["version", "--short"]) == 0
-    assert f"v{capsys.readouterr().out.strip()}" == version
+    assert capsys.readouterr().out == f"{COMPOSE_VERSION}\n"
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"pycompose version {version}\n"
+    text = f"pycompose version v{VERSION}, compatible with Docker Compose version v{COMPOSE_VERSION}\n"
+    assert capsys.readouterr().out == text
+
+
+def test_the_version_that_we_are_compatible_with() -> None:
+    """It is the one that the documents claim."""
+    claim = "equal to **Docker Compose 5** ({}".format(COMPOSE_VERSION.rpartition(".")[0])
+    assert claim in Path(__file__).parents[3].joinpath("docs/differences.md").read_text()
 
 
 def test_help_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,6 +230,17 @@ def test_help_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_there_is_not_names_what_there_is(capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert main([name]) == 1
     assert re.search(f"unknown command '{name}'; (use|give) .*'pycompose ", capsys.readouterr().err)
+
+
+def test_a_full_standard_error_is_no_failure() -> None:
+    """What would be told there is lost, warnings as well as errors; the exit code is that of the command."""
+    with Path("/dev/full").open("w") as full:
+        for words, code in ((["config", "-q"], 0), (["no-such-command"], 1)):
+            command = [sys.executable, "-m", "pycompose", "-f", "-", *words]
+            done = subprocess.run(
+                command, input=b"services: {a: {image: 'x:$UNSET_HERE'}}", stderr=full, check=False
+            )
+            assert done.returncode == code
 
 
 def test_a_full_output_is_nobodys_storage() -> None:

@@ -8,7 +8,8 @@ import pty
 import termios
 import threading
 
-from pycompose.cli.display.menu import NO_WATCH, Menu, line
+import pytest
+from pycompose.cli.display.menu import NO_WATCH, Menu
 from pycompose.cli.display.prefix import LogPrinter
 
 
@@ -52,6 +53,16 @@ def test_keys() -> None:
     os.close(slave)
 
 
-def test_the_line_names_its_keys() -> None:
-    assert "Detach" in line()
-    assert NO_WATCH in line(NO_WATCH)
+@pytest.mark.parametrize("watched", (False, True))
+@pytest.mark.parametrize("offered", (False, True))
+def test_the_line_names_the_keys_that_do_something(*, watched: bool, offered: bool) -> None:
+    """Watch only where there is something to watch, an input only where somebody has one."""
+    screen = Screen()
+    printer = LogPrinter(screen, screen, project="demo")
+    master, slave = pty.openpty()
+    with Menu(printer, print, print, watched=watched, offered=offered, source=slave) as menu:
+        menu.show()
+        shown = screen.getvalue()
+    assert (b"Watch" in shown, b"Attach" in shown, b"Detach" in shown) == (watched, offered, True)
+    os.close(master)
+    os.close(slave)

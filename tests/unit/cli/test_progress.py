@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import queue
 import struct
 import termios
 from fcntl import ioctl
@@ -13,6 +14,7 @@ from fcntl import ioctl
 from pycompose.cli.display.board import ProgressBoard
 from pycompose.cli.display.console import render
 from pycompose.cli.display.progress import JsonRenderer, PlainRenderer, QuietRenderer, renderer
+from pycompose.cli.display.steplines import StepLines
 from pycompose.events import Event, Phase
 
 
@@ -63,6 +65,64 @@ def test_a_hostile_name_cannot_act_on_the_terminal() -> None:
     PlainRenderer(out)(event("Container \x1b[2J", "Starting"))
 
     assert "\x1b" not in out.getvalue()
+
+
+def step(number: int, log: str = "", phase: Phase = Phase.WORKING) -> Event:
+    return event(f"[web {number}/9] RUN {number}", "", phase, number=number, log=log)
+
+
+def test_steps_one_after_the_other() -> None:
+    """Number and title once, an empty line between two of them; on a stream of their own if there is one."""
+    out, steps = io.StringIO(), io.StringIO()
+    show = PlainRenderer(out, steps=steps)
+    show(event("Image a", "Building"))
+    for told in (step(1), step(1, "0.1 a\n0.2 \x1b[2J"), step(1, "DONE 0.3s", Phase.DONE)):
+        show(told)
+    show(step(2, "CACHED", Phase.DONE))
+    show.finish()
+
+    assert out.getvalue() == " Image a Building\n"
+    assert steps.getvalue() == (
+        '#0 building with "default" instance using pycompose driver\n\n'
+        "#1 [web 1/9] RUN 1\n#1 0.1 a\n#1 0.2 \\x1b[2J\n#1 DONE 0.3s\n\n#2 [web 2/9] RUN 2\n#2 CACHED\n"
+    )
+
+
+def test_lines_of_a_step_stay_together() -> None:
+    """Another one waits, unless it has ended; nothing of it is lost, also when the build ends early."""
+    written: list[str] = []
+    show = StepLines(written.append)
+    for told in (
+        step(1),
+        step(2, "b"),
+        step(1, "a"),
+        step(3, "DONE", Phase.DONE),
+        step(1, "A"),
+        step(2, "B"),
+    ):
+        show.take(told)
+    show.take(step(1, "DONE", Phase.DONE))
+    show.take(step(4, "d"))
+    show.finish()
+
+    assert "\n".join(written).split("\n")[2:] == [
+        "#1 [web 1/9] RUN 1", "#1 a", "#1 ...", "",
+        "#3 [web 3/9] RUN 3", "#3 DONE", "",
+        "#1 [web 1/9] RUN 1", "#1 A", "#1 DONE", "",
+        "#2 [web 2/9] RUN 2", "#2 b", "#2 B", "#2 ...", "",
+        "#4 [web 4/9] RUN 4", "#4 d",
+    ]  # fmt: skip
+
+
+def test_a_step_that_says_no_more_keeps_nobody_waiting() -> None:
+    """Its silence may be long."""
+    written: queue.SimpleQueue[str] = queue.SimpleQueue()
+    show = StepLines(written.put)
+    show.take(step(1))
+    show.take(step(2, "b"))
+
+    assert written.get(timeout=60).endswith("#1 [web 1/9] RUN 1")
+    assert written.get(timeout=60) == "#1 ...\n\n#2 [web 2/9] RUN 2\n#2 b"
 
 
 def test_dry_run_says_so() -> None:

@@ -8,7 +8,7 @@ import time
 import pytest
 from pycompose.cli.commands import events, images, ls, ps, stats, top, volumes
 from pycompose.cli.display import table
-from pycompose.cli.display.format import show
+from pycompose.cli.display.format import Layout, show
 from pycompose.client.views import (
     ContainerView,
     EventView,
@@ -19,6 +19,8 @@ from pycompose.client.views import (
     StatsView,
     VolumeView,
 )
+from pycompose.engine.dataclass import replace
+from pycompose.engine.errors import PycomposeError
 from pycompose.policy.observed import PortBinding
 
 NS = 10**9
@@ -49,6 +51,24 @@ CONTAINER = ContainerView(
 )
 
 
+def test_ps_tells_of_engines_where_containers_do() -> None:
+    """Compose 5.5 has a last column for the label, and `.Engine`."""
+    labelled = replace(CONTAINER, labels={"com.docker.compose.engine": "one"})
+    rows = [ps.fields(view, NOW) for view in (CONTAINER, labelled)]
+    head, without, with_one = ps.table(rows, "").splitlines()
+    assert head.endswith("PORTS                  ENGINE")
+    assert without.rstrip().endswith("80/tcp")
+    assert with_one.endswith("   one")
+    assert "ENGINE" not in ps.table(rows[:1], "table")
+    assert ps.table(rows, "{{.Engine}}") == "\none\n"
+
+
+@pytest.mark.parametrize("layout", (ls.LAYOUT, images.LAYOUT))
+def test_a_format_that_is_none(layout: Layout) -> None:
+    with pytest.raises(PycomposeError, match='format value "xml" could not be parsed'):
+        show([], "xml", layout)
+
+
 def test_ps_is_a_table_like_compose_prints_it() -> None:
     """Compared with docker compose 2.40.3."""
     assert show([ps.fields(CONTAINER, NOW)], "", ps.LAYOUT) == (
@@ -64,6 +84,7 @@ def test_ps_as_json_has_the_fields_of_compose() -> None:
     assert value == {
         "Command": '"nginx -g \'daemon of…"',
         "CreatedAt": "2023-11-14 22:14:40 +0000 UTC",
+        "Engine": "",
         "ExitCode": 0,
         "Health": "healthy",
         "ID": "6ff8845d0bee",
@@ -98,7 +119,7 @@ def test_ls() -> None:
         "demo                exited(1), running(2)   /a/compose.yaml\n"
     )
     assert show([ls.fields(view)], "json", ls.LAYOUT) == (
-        '[{"ConfigFiles":"/a/compose.yaml","Name":"demo","Status":"exited(1), running(2)"}]\n'
+        '[{"Name":"demo","Status":"exited(1), running(2)","ConfigFiles":"/a/compose.yaml"}]\n'
     )
 
 
@@ -175,6 +196,28 @@ def test_stats_of_a_stopped_container_are_dashes() -> None:
     assert stats.fields(view)["MemUsage"] == "-- / --"
 
 
+def test_stats_have_dashes_for_what_nothing_counts() -> None:
+    """As where an ordinary user has no control group, or the machine's group lacks a controller."""
+    view = StatsView(
+        container_id="a" * 64,
+        container="demo-web-1",
+        service="web",
+        uncounted=("cpu", "memory", "block", "pids"),
+        memory_limit_bytes=1 << 30,
+        network_received_bytes=1500,
+    )
+
+    shown = stats.fields(view)
+    assert [shown[name] for name in ("CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs")] == [
+        "--",
+        "-- / 1GiB",
+        "--",
+        "1.5kB / 0B",
+        "-- / --",
+        "--",
+    ]
+
+
 def test_stats_are_drawn_over_the_last_ones() -> None:
     assert stats.over(["a", "b"]) == "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J"
 
@@ -206,3 +249,5 @@ def test_volumes() -> None:
 
     assert show([volumes.fields(view)], "", volumes.LAYOUT) == "DRIVER    VOLUME NAME\nlocal     demo_data\n"
     assert show([volumes.fields(view)], '{{.Links}} {{.Label "a"}} {{.Size}}', volumes.LAYOUT) == "2 1 N/A\n"
+    keys = "Availability Driver Group Labels Links Mountpoint Name Scope Size Status"
+    assert " ".join(json.loads(show([volumes.fields(view)], "json", volumes.LAYOUT))) == keys

@@ -1,4 +1,4 @@
-"""Switches spelled with a value, as pflag takes them."""
+"""Flags as pflag takes them."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ def _command(*, interspersed: bool = True) -> click.Command:
         ("-o -a=true", "-o -a=true"),
         ("-oa=true", "-oa=true"),
         ("-xo -a=true", "-xo -a=true"),
+        ("-o=file -a=true", "-ofile -a"),
+        ("-xo=a=b", "-xoa=b"),
+        ("-o==", "-o="),
+        ("-o= web", "-o= web"),
         ("--bogus=true -z=true", "--bogus=true -z=true"),
         ("web --all=true -- --all=true", "web --all -- --all=true"),
         ("- --all=true", "- --all"),

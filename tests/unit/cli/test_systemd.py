@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pycompose.cli.commands.systemd import assignment, containers_unit, quoted, restarted, unit
+from pycompose.cli.main import main
 from pycompose.model import Project, Restart, Service
 
 PROJECT = Project(
@@ -87,3 +88,22 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     )
 
     assert [line for line in done.stderr.splitlines() if ".service" in line and "pycompose" in line] == []
+
+
+def test_units_are_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--install` writes the unit and has systemd enable it; without systemd nothing is written."""
+    monkeypatch.setattr("pycompose.cli.commands.systemd.UNITS", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["systemd", "--install", "--containers"]) == 1
+    assert not list(tmp_path.glob("*.service"))
+    program = tmp_path / "systemctl"
+    program.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n', encoding="ascii")
+    program.chmod(0o755)
+
+    assert main(["systemd", "--install", "--containers"]) == 0
+    (found,) = tmp_path.glob("*.service")
+    assert "container boot" in found.read_text(encoding="utf-8")
+    assert (tmp_path / "asked").read_text(encoding="ascii").splitlines() == [
+        "daemon-reload",
+        f"enable {found.name}",
+    ]

@@ -217,7 +217,7 @@ def test_signal_handlers_are_put_back() -> None:
 
 
 def test_detach_keys_leave_the_process_alone() -> None:
-    session = Local("trap '' HUP; sleep 1000", tty=True)  # it lives on when its terminal is closed
+    session = Local("trap '' HUP; exec sleep 1000", tty=True)  # it lives on when its terminal is closed
     user, ours = pty.openpty()
     mode = termios.tcgetattr(ours)
     mode[0] &= ~termios.IXON  # it would eat a ctrl-q that is typed before raw mode

@@ -123,7 +123,9 @@ def test_never_is_never(tmp_path: Path) -> None:
     where, told = context(tmp_path)
     services = project(tmp_path, a=Service(name="a", image="app", pull_policy="never"))
 
-    with pytest.raises(NoSuchImage, match=r"^service a: image app:latest: not found") as caught:
+    with pytest.raises(
+        NoSuchImage, match=r"^service a: image app:latest: no such image in the local store"
+    ) as caught:
         ready_images(where, services, ["a"], UpOptions())
 
     assert caught.value.hint is not None

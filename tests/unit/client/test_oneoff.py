@@ -39,11 +39,11 @@ def made_project(**flags: Any) -> Project:
 
 
 def test_without_flags_nothing_of_serving_is_left() -> None:
-    """No ports, no names of the service, none of the replica's addresses, one container of any name."""
+    """No ports, no names of the service, not the replica's MAC address, one container of any name."""
     service = made()
 
     assert (service.ports, service.container_name, service.replicas) == ((), "", 1)
-    assert service.networks == (Endpoint(network="default"),)
+    assert service.networks == (Endpoint(network="default", ipv4_address="10.0.0.5"),)
     assert (service.command, service.entrypoint) == (("serve",), ("/start",))
     assert service.volumes == SERVICE.volumes
 

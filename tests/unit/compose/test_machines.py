@@ -128,6 +128,7 @@ def test_back_off_doubles_up_to_a_minute() -> None:
 def test_a_good_run_resets_the_back_off() -> None:
     """Ten seconds are a good run."""
     assert delays(Restart(kind="always"), 3, ran_s=11) == [0.1, 0.1, 0.1]
+    assert delays(Restart(kind="always", window_s=20.0), 3, ran_s=11) == [0.1, 0.2, 0.4]
 
 
 def test_on_failure_counts_and_lets_success_end() -> None:

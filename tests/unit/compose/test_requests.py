@@ -109,7 +109,7 @@ def test_a_signal_is_not_sent_twice() -> None:
     """What does the same when it is done twice is repeated after a crash; `kill` and what is connected are not."""
     repeated = {name for name, kind in REQUESTS.items() if kind.repeatable}
 
-    assert repeated == {"apply", "down", "start", "stop", "restart", "rm", "pause", "rename", "update"}
+    assert repeated == {"apply", "down", "start", "stop", "restart", "rm", "pause", "rename", "update", "own"}
     assert not KillRequest.repeatable
 
 

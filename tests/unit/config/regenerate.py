@@ -27,7 +27,7 @@ def ordered(arguments: list[str], text: str) -> str:
     lines = text.splitlines(keepends=True)
     if UNORDERED.intersection(arguments):
         return "".join(sorted(lines))
-    if "--variables" in arguments:  # below a head line
+    if "--variables" in arguments and "json" not in arguments:  # below a head line
         return "".join([*lines[:1], *sorted(lines[1:])])
     return text
 

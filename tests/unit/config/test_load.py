@@ -13,6 +13,7 @@ from pycompose.config.load import LoadOptions, load
 from pycompose.errors import ConfigError, ConfigErrors, DependencyCycle, UnknownService
 from pycompose.model import Condition, Dependency, Port
 
+from tests.support.requires import requires
 from tests.unit.config.projects import load_files, load_text, write
 
 ONE = "services: {a: {image: x}}"
@@ -74,6 +75,25 @@ def test_the_shell_names_the_working_directory(
     assert loaded.project.services["a"].volumes[0].source == f"{loaded.directory}/d"
     assert Path(loaded.directory).name == {"v10": "v1.0"}.get(name, name)
     assert ["symbolic link" in warning.text for warning in loaded.warnings] == [True] * (name == "current")
+
+
+@pytest.mark.parametrize("where", ("-p", "name:", "directory"))
+def test_a_name_that_no_directory_can_have(tmp_path: Path, where: str) -> None:
+    """It is said at once, with the length that it may have: 128 letters are fine."""
+    for count in (128, 129):
+        name = "a" * count
+        folder = tmp_path / (name if where == "directory" else "app")
+        folder.mkdir(exist_ok=True)
+        top = f"name: {name}\n" if where == "name:" else ""
+        (folder / "compose.yaml").write_text(f"{top}services: {{web: {{image: x}}}}\n", encoding="ascii")
+        options = LoadOptions(
+            working_dir=str(folder), environment={}, project_name=name if where == "-p" else None
+        )
+        if count == 128:
+            assert load(options).name == name
+        else:
+            with pytest.raises(ConfigError, match=r"project name is too long: 129 letters, a{20}…"):
+                load(options)
 
 
 def test_variables_of_dotenv_configure_the_load(tmp_path: Path) -> None:
@@ -208,6 +228,96 @@ def test_what_has_no_effect_is_said_once(tmp_path: Path) -> None:
     assert any("ends before '; b'" in text for text in texts)
 
 
+def test_what_a_service_cannot_have_on_a_network_is_said(tmp_path: Path) -> None:
+    """It is read and printed, and nothing comes of it."""
+    loaded = load_text(tmp_path, "services: {a: {image: x, networks: {default: {driver_opts: {a: b}}}}}")
+
+    (warning,) = loaded.warnings
+    assert warning.text == "networks.default.driver_opts: a without effect: no driver here has it"
+
+
+@pytest.mark.parametrize(
+    ("driver", "option", "idle"),
+    (
+        ("bridge", "com.docker.network.driver.mtu", False),
+        ("bridge", "parent", True),
+        ("macvlan", "parent", False),
+        ("macvlan", "ipvlan_mode", True),
+        ("ipvlan", "ipvlan_flag", False),
+        ("ipvlan", "com.docker.network.bridge.enable_icc", True),
+    ),
+)
+def test_options_that_a_network_driver_lacks_are_said(
+    tmp_path: Path, driver: str, option: str, *, idle: bool
+) -> None:
+    """Each driver has its own."""
+    network = f"networks: {{n: {{driver: {driver}, driver_opts: {{{option}: '1'}}}}}}"
+    loaded = load_text(tmp_path, f"services: {{a: {{image: x, networks: [n]}}}}\n{network}")
+
+    wanted = [f"driver_opts: {option} without effect: the network driver has none of it"]
+    assert [warning.text for warning in loaded.warnings] == (wanted if idle else [])
+
+
+@pytest.mark.parametrize(
+    ("networks", "said"),
+    (
+        ("[n]", True),
+        ("[n, m]", True),
+        ("[n, default]", False),
+        ("[default]", False),
+        ("[inner]", True),
+        ("[inner, n]", True),
+        ("[inner, default]", False),
+        ("[inner, theirs]", False),
+    ),
+)
+def test_ports_that_nobody_publishes_are_said(tmp_path: Path, networks: str, *, said: bool) -> None:
+    """Where the machine routes to none of a service's networks."""
+    text = f"""
+services: {{a: {{image: x, ports: ['80:80'], networks: {networks}}}}}
+networks:
+  n: {{driver: macvlan}}
+  m: {{driver: ipvlan}}
+  inner: {{internal: true}}
+  theirs: {{external: true}}
+"""
+    warnings = [warning.text for warning in load_text(tmp_path, text).warnings]
+
+    assert any(text.startswith("ports: has no effect") for text in warnings) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "user"),
+    (
+        ("${UID}:${GID}", {}, f"{os.getuid()}:{os.getgid()}"),
+        ("$UID", {}, f"{os.getuid()}"),
+        ("${UID}:${GID}", {"UID": "7", "GID": ""}, "7:"),
+        ("${UID:-1000}:${GID-1001}", {}, "1000:1001"),
+        ("x${UID:+set}", {}, "x"),
+    ),
+)
+def test_who_runs_the_command(tmp_path: Path, text: str, environment: dict[str, str], user: str) -> None:
+    """UID and GID have a value where Compose would warn and put nothing; what anybody says of them counts."""
+    loaded = load_text(tmp_path, f"services: {{a: {{image: x, user: '{text}'}}}}", environment=environment)
+
+    assert loaded.project.services["a"].user == user
+    assert loaded.warnings == ()
+
+
+@requires("root")
+def test_who_ran_sudo(tmp_path: Path) -> None:
+    """That user, unless root is nobody else; in env files too."""
+    (tmp_path / ".env").write_text("OWNER=$UID:$GID\n", encoding="ascii")
+    text = "services: {a: {image: x, user: '${UID}', environment: [GID, 'OWNER=${OWNER}']}}"
+    loaded = load_text(tmp_path, text, environment={"SUDO_UID": "1234", "SUDO_GID": "99"})
+    service = loaded.project.services["a"]
+
+    assert (service.user, service.environment["OWNER"]) == ("1234", "1234:99")
+    assert service.environment["GID"] is None  # it isn't set: nothing is passed on
+    odd = load_text(tmp_path, text, environment={"SUDO_UID": "root"})
+    assert odd.project.services["a"].user == "0"
+
+
 def test_the_typed_model(tmp_path: Path) -> None:
     """Values with units, defaults and resolved names."""
     project = load_text(
@@ -274,6 +384,8 @@ def test_the_hash_ignores_what_starts_the_same_container(tmp_path: Path) -> None
     plain = digest("{image: x}")
     assert digest("{image: x, scale: 3, depends_on: [b], pull_policy: always}") == plain
     assert digest("{image: x, environment: {A: 1}}") != plain
+    mount = "{image: x, volumes: [{type: bind, source: /d, target: /d%s}]}"
+    assert digest(mount % "") != digest(mount % ", x-idmap: '1000:33'")
 
 
 @pytest.mark.parametrize("what", ("a folder", "nothing", "no permission", "a pipe"))

@@ -13,7 +13,7 @@ SET = {"A": "a", "EMPTY": "", "B": "b"}
 
 
 def fill(text: str) -> str:
-    return substitute(text, SET.get, lambda _name: None)
+    return substitute(text, SET.get, lambda _name: "")
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,12 @@ def test_a_required_variable_tells_why() -> None:
 def test_unset_variables_are_told() -> None:
     """Only a use without an operator is worth a warning."""
     told: list[str] = []
-    substitute("$X ${Y} ${Z:-1} $EMPTY", SET.get, told.append)
 
+    def stands_for(name: str) -> str:
+        told.append(name)
+        return f"<{name}>"
+
+    assert substitute("$X ${Y} ${Z:-1} $EMPTY", SET.get, stands_for) == "<X> <Y> 1 "
     assert told == ["X", "Y"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,9 +28,10 @@ from pycompose.doctor.verdicts import verdicts
 from pycompose.engine.dataclass import replace
 
 GIB = 1 << 30
+TOP = Path(__file__).parents[3]
 UNTRIED = None
 OVERLAY = ("mount", "remove a file", "replace a directory")
-STEPS = ("bridge", "veth", "nftables", "forwarding", "ipv6")
+STEPS = ("bridge", "veth", "nftables", "forwarding", "ipv6", "netem", "tbf")
 
 
 def place(path: str, fstype: str, **changes: Any) -> StateDirectory:
@@ -47,12 +50,12 @@ def place(path: str, fstype: str, **changes: Any) -> StateDirectory:
 # A machine on which all is well.
 WHOLE = Facts(
     user=UserFacts(uid=0, name="root", lacking=frozenset(), in_initial_namespace=True, filtered=False),
-    program=Program(python="3.11.7", loose=()),
+    program=Program(python="3.11.7", interpreter="/usr/bin/python3.11", loose=()),
     kernel=Kernel(
         release="6.18.0", machine="x86_64", calls={"clone3": "", "openat2": ""}, landlock=7, exit_by_pidfd=""
     ),
     isolation=Isolation(namespaces={"mnt": "", "net": ""}, user="", sysctls={}),
-    walls=Walls(seccomp="", apparmor=True, selinux=""),
+    walls=Walls(seccomp="", apparmor=True, profiles=True, selinux=""),
     groups=Groups(
         kind="v2",
         controllers=frozenset({"cpu", "cpuset", "io", "memory", "pids"}),
@@ -68,14 +71,18 @@ WHOLE = Facts(
     ),
     network=NetworkFacts(steps=dict.fromkeys(STEPS, ""), firewalls=(), tun="", uplinks=()),
     identities=Identities(
-        tools={"newuidmap": "", "newgidmap": ""}, users=65536, groups=65536, runtime_directory=True
+        tools={"newuidmap": "", "newgidmap": ""}, users=65536, groups=65536, runtime_directory=True, linger=""
     ),
     limits=LimitFacts(values={"kernel.pid_max": 4194304, "nofile": 1048576}),
 )
 ORDINARY = replace(
     WHOLE,
     user=replace(
-        WHOLE.user, uid=1000, name="ada", lacking=frozenset({"SYS_ADMIN", "NET_ADMIN", "SYS_RESOURCE"})
+        WHOLE.user,
+        uid=1000,
+        name="ada",
+        lacking=frozenset({"SYS_ADMIN", "NET_ADMIN", "SYS_RESOURCE"}),
+        refused="private host: cannot make",
     ),
     groups=replace(WHOLE.groups, controllers=frozenset(), device_filter=UNTRIED, birth=UNTRIED),
     storage=replace(
@@ -113,10 +120,19 @@ def test_an_ordinary_user_is_told_what_root_could() -> None:
 
     assert states.pop("user") is State.MISSING
     assert {check for check, state in states.items() if state is State.UNKNOWN} == {
-        "control groups", "device filter", "clone into a control group", "overlay", "state directory",
-        "run directory", "network devices", "nftables", "forwarding", "IPv6", "other firewalls",
+        "device filter", "clone into a control group", "overlay", "state directory",
+        "run directory", "network devices", "nftables", "forwarding", "IPv6", "network faults",
+        "other firewalls",
     }  # fmt: skip
-    assert "ada, 1000" in row(ORDINARY, "user").found
+    assert states["control groups"] is State.LIMITED
+    assert row(ORDINARY, "user").found == "ada, 1000; private host: cannot make"
+
+
+def test_an_ordinary_user_has_a_private_host() -> None:
+    """Where it can be made, containers can."""
+    found = row(changed(ORDINARY, user={"refused": ""}), "user")
+
+    assert (found.state, found.found) == (State.OK, "ada, 1000, root of a private host")
 
 
 MISSING: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
@@ -179,9 +195,10 @@ LIMITED: dict[str, tuple[str, dict[str, dict[str, Any]], str]] = {
                 "sysctls": {"kernel.apparmor_restrict_unprivileged_userns": "1"},
             }
         },
-        "AppArmor",
+        "profile pycompose /usr/bin/python3.11 flags=(unconfined) { userns, }",
     ),
     "no module": ("security modules", {"walls": {"apparmor": False}}, "lsm="),
+    "no parser": ("security modules", {"walls": {"profiles": False}}, "apparmor_parser"),
     "no cgroups": (
         "control groups",
         {"groups": {"kind": "none", "controllers": frozenset(), "unwritable": ("/sys/fs/cgroup",)}},
@@ -208,6 +225,11 @@ LIMITED: dict[str, tuple[str, dict[str, dict[str, Any]], str]] = {
         "state directory",
         {"storage": {"root": place("/var/lib/pycompose", "ext4", free_inodes=10)}},
         "system prune",
+    ),
+    "no latency": (
+        "network faults",
+        {"network": {"steps": {**dict.fromkeys(STEPS, ""), "netem": "x"}}},
+        "sch_netem",
     ),
     "IPv6": ("IPv6", {"network": {"steps": {**dict.fromkeys(STEPS, ""), "ipv6": "off"}}}, "ipv6.disable"),
     "Docker": (
@@ -246,7 +268,20 @@ def test_what_works_with_less(name: str) -> None:
     (
         ("id maps", {"identities": {"tools": {"newuidmap": "not installed"}}}, "apt install uidmap"),
         ("id maps", {"identities": {"users": 1000}}, "usermod --add-subuids 100000-165535"),
-        ("uplink", {"network": {"uplinks": ()}}, "apt install passt"),
+        ("id maps", {"identities": {"users": 0, "free": 231072}}, "--add-subgids 231072-296607"),
+        ("uplink", {"network": {"uplinks": ()}}, "apt install slirp4netns, or passt"),
+        ("linger", {"identities": {"linger": "not switched on"}}, "loginctl enable-linger ada"),
+        ("ping", {"identities": {"ping": False}}, 'net.ipv4.ping_group_range="0 2147483647"'),
+        (
+            "home",
+            {"storage": {"root": place("/home/ada/pycompose", "nfs4")}},
+            "PYCOMPOSE_ROOT to a directory on",
+        ),
+        (
+            "home",
+            {"storage": {"root": place("/home/ada/pycompose", "ext4", without=("nosuid", "noexec"))}},
+            "mounted without nosuid, noexec",
+        ),
         ("low ports", {"limits": {"values": {}}}, "net.ipv4.ip_unprivileged_port_start=80"),
         ("runtime directory", {"identities": {"runtime_directory": False}}, "enable-linger"),
         ("open files", {"limits": {"values": {"nofile": 4096}}}, "ulimit -Hn 524288"),
@@ -287,3 +322,23 @@ def test_the_table_has_the_remedy_below_its_row() -> None:
     ]
     assert len(lines) == len(verdicts(WHOLE)) + 3
     assert text(verdicts(ORDINARY)).endswith("\n\nunknown: `sudo pycompose doctor` tells\n")
+
+
+def test_who_may_change_what_an_ordinary_user_runs() -> None:
+    """He is the one in danger, and nothing of it is root's to be."""
+    found = row(changed(ORDINARY, program={"loose": ("/home/ada/venv",)}), "program")
+
+    assert "have this user run" in found.limits
+    assert found.mend == "chmod go-w /home/ada/venv"
+
+
+def test_errors_lead_to_rows_that_there_are() -> None:
+    """Each `doctor_row("…")` of our code names one."""
+    sources = [
+        path for room in ("compose", "engine", "networking", "volumes") for path in (TOP / room).rglob("*.py")
+    ]
+    texts = [path.read_text(encoding="utf-8") for path in sources]
+    named = {name for text in texts for name in re.findall(r"""doctor_row\(["']([^"']+)""", text)}
+
+    assert "id maps" in named
+    assert named <= {row.check for row in verdicts(WHOLE)}

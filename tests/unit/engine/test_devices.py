@@ -189,11 +189,12 @@ def test_no_text_breaks_the_rule_parser(text: str) -> None:
 
 
 def test_a_directory_stands_for_the_nodes_below(tmp_path: Path) -> None:
-    """`devices: /dev/snd` is every node in it; links and files are none."""
+    """`devices: /dev/snd` is every node in it; links and files are none, and none at all is an error."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/link").symlink_to("/dev/null")
     (tmp_path / "file").touch()
-    assert list(host_nodes(str(tmp_path))) == []
+    with pytest.raises(CgroupError, match=r"devices: cannot use \S+: not a device node"):
+        list(host_nodes(str(tmp_path)))
 
     ((path, status),) = host_nodes("/dev/null")
     assert (path, os.major(status.st_rdev), os.minor(status.st_rdev)) == ("/dev/null", 1, 3)

@@ -27,7 +27,8 @@ SHOW = """import json, os, signal, sys
 status = dict(line.split(":\\t") for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
 print(json.dumps({"group": os.getpgrp(), "pid": os.getpid(), "parent": os.getppid(), "args": sys.argv[1:],
                   "blocked": status["SigBlk"], "ignored": status["SigIgn"]}))"""
-ECHO = """import os, signal
+ECHO = """import ctypes, os, signal
+ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: no other signal ends it, and it isn't to outlive the init
 wanted = set(range(1, 65)) - {9, 19, 17}
 signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
 print("ready", flush=True)

@@ -12,7 +12,8 @@ from pycompose.engine.keeper.main import Keeper
 
 EXAMPLES: tuple[Any, ...] = (
     requests.Hello(protocol=3),
-    requests.Start(container="c", filter="Zg==", hold={"dns/c": 2}),
+    requests.Filter(name="f"),
+    requests.Start(container="c", filter="f", hold={"dns/c": 2}),
     requests.Exec(
         container="c",
         process=Process(args=("a", "b"), env=("X=1",), user=User(spec="1:2"), tty=True),

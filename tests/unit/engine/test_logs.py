@@ -6,6 +6,8 @@ import os
 import resource
 import select
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -196,6 +198,45 @@ def test_a_follower_is_woken(tmp_path: Path) -> None:
         while not follower.gone:
             assert select.select([follower], [], [], 10)[0]
             assert follower.read() == []
+
+
+# As if the user's other programs, containers of root's among them, had taken all that there is.
+WITHOUT_INOTIFY = """
+import select, sys
+from pathlib import Path
+from pycompose.engine.logs.follow import LogFollower
+Path("/proc/sys/user/max_inotify_{what}").write_text("0")
+directory = Path(sys.argv[1])
+with LogFollower(directory) as follower:
+    print("follows", flush=True)
+    while not follower.gone:
+        select.select([follower], [], [], 20)
+        for line in follower.read():
+            print(line.data.decode(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("what", ("instances", "watches"))
+def test_a_follower_without_inotify(tmp_path: Path, what: str) -> None:
+    """It looks by the clock, and nobody notices but by a moment."""
+    directory = tmp_path / "log"
+    directory.mkdir()
+    script = WITHOUT_INOTIFY.replace("{what}", what)
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", script, str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        assert following.stderr is not None
+        begun = following.stdout.readline()
+        if not begun and "unshare" in (said := following.stderr.read()):
+            pytest.skip(f"no user namespaces: {said}")
+        assert begun == "follows\n"
+
+        write_all(directory, [("stdout", b"hello\n")])
+
+        assert following.stdout.readline() == "hello\n"
+        (directory / FILE_NAME).unlink()
+        directory.rmdir()
+        assert following.wait(20) == 0
 
 
 def test_a_follower_keeps_up_with_a_writer_that_rotates(tmp_path: Path) -> None:

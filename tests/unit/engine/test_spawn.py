@@ -167,6 +167,21 @@ def test_execve_failures_have_the_shells_codes(number: int, code: int) -> None:
     assert error.exit_code == code
 
 
+@pytest.mark.parametrize(
+    ("op", "number", "message", "hint"),
+    (
+        ("mount", errno.ENOSPC, "move_mount: No space left on device", "fs.mount-max"),
+        ("mount", errno.ENOSPC, "No space left on device", "None"),
+        ("enter the container", errno.EAGAIN, "clone3: Resource temporarily unavailable", "kernel.pid_max"),
+    ),
+)
+def test_limits_of_the_machine_are_named(op: str, number: int, message: str, hint: str) -> None:
+    """A limit of mounts isn't a full disk, and one of processes no lack of the kernel."""
+    failure = {"errno": number, "op": op, "path": "/data", "message": message}
+
+    assert hint in str(child_error.to_error("container c", failure).hint)
+
+
 def test_failures_become_errors_of_their_kind() -> None:
     """Mounts have hints, the rest tells its step; an error of ours keeps its words."""
     child_error.at("mount", "/data")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from pycompose.engine.paths import StatePaths
-from pycompose.engine.statedirs import close_to_others, make_directory
+from pycompose.engine.statedirs import IN_ROOT, IN_RUN, close_to_others, make_directory
 
 
 def mode(path: Path) -> int:
@@ -32,7 +32,7 @@ def test_directories_in_between_are_closed_too(tmp_path: Path, umask: int) -> No
 def test_open_directories_are_closed(tmp_path: Path) -> None:
     """Both roots and the rooms below; a file system's own lost+found doesn't make it somebody else's."""
     paths = StatePaths(root=tmp_path / "lib", run=tmp_path / "run")
-    for path in (paths.volumes, paths.projects_run, paths.init, paths.root / "lost+found"):
+    for path in (paths.volumes, paths.projects_run, paths.init, paths.relay, paths.root / "lost+found"):
         path.mkdir(parents=True)
         path.chmod(0o755)
 
@@ -53,5 +53,6 @@ def test_every_room_is_known(tmp_path: Path) -> None:
     paths = StatePaths(root=tmp_path / "lib", run=tmp_path / "run")
     places = [getattr(paths, name) for name, item in vars(StatePaths).items() if isinstance(item, property)]
 
-    unknown = {path for path in places if path.parent in (paths.root, paths.run)} - set(paths.rooms())
-    assert unknown == {paths.init}
+    known = {paths.root / name for name in IN_ROOT} | {paths.run / name for name in IN_RUN}
+    unknown = {path for path in places if path.parent in (paths.root, paths.run)} - known
+    assert unknown == {paths.init, paths.relay, paths.base, paths.subnets}

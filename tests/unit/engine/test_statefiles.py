@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from pycompose.engine.statefiles import read_json, write_json
+from pycompose.engine.statefiles import read_json, whole_file, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,3 +37,40 @@ def test_a_file_that_cannot_be_replaced(tmp_path: Path) -> None:
 
     assert caught.value.filename == str(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["runtime.json"]
+
+
+def test_a_file_of_the_user_is_there_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out.tar"
+    path.write_bytes(b"old")
+
+    def fail() -> None:
+        with whole_file(str(path)) as file:
+            file.write(b"new")
+            raise ValueError("half-way")
+
+    with pytest.raises(ValueError, match="half-way"):
+        fail()
+    assert path.read_bytes() == b"old"
+    with whole_file(str(path)) as file:
+        file.write(b"new")
+
+    assert path.read_bytes() == b"new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.tar"]
+
+
+def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
+    """A file in the place of a link or a FIFO, or of the machine's `/dev/null`, would be the end of it."""
+    link, fifo, target = tmp_path / "link", tmp_path / "fifo", tmp_path / "target"
+    target.touch()
+    link.symlink_to(target)
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+
+    for path in (link, fifo):
+        with whole_file(str(path)) as file:
+            file.write(b"new")
+
+    assert (os.read(reader, 10), target.read_bytes()) == (b"new", b"new")
+    os.close(reader)
+    assert (link.is_symlink(), fifo.is_fifo()) == (True, True)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["fifo", "link", "target"]

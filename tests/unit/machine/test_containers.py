@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,7 +65,9 @@ def test_nothing_is_found_on_a_machine_without_state(state: StateFiles) -> None:
         (("project=demo",), ["demo-web-1"]),
         (("status=exited",), ["demo-job-1"]),
         (("exited=3",), ["demo-job-1"]),
+        (("exited=+03",), ["demo-job-1"]),
         (("exited=0",), []),
+        (("status=dead",), []),
         (("label=tier=front",), ["demo-web-1"]),
         (("ancestor=busybox",), ["demo-web-1"]),
         (("ancestor=sha256:aa",), ["other-db-1"]),
@@ -91,6 +94,13 @@ def test_a_filter_that_nobody_knows(state: StateFiles, text: str) -> None:
     with pytest.raises(PycomposeError, match="cannot be used") as caught:
         containers.views(state.context, everything=True, filters=[text])
     assert "ancestor" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("text", ("status=bogus", "status=Running", "health=", "exited=abc", "exited=1_0"))
+def test_a_value_that_no_container_has(state: StateFiles, text: str) -> None:
+    """In Docker's words."""
+    with pytest.raises(PycomposeError, match=re.escape(f"invalid filter '{text}'")):
+        containers.views(state.context, everything=True, filters=[text])
 
 
 def test_what_a_stopped_container_can_not_do(state: StateFiles) -> None:

@@ -42,6 +42,8 @@ def named(state: StateFiles, *filters: str, reference: str = "") -> list[str]:
         (("reference=app:*", "label=tier=back"), {"app:2"}),
         (("reference=ap",), set()),
         (("since=app:1", "before=app:1"), set()),
+        (("since=app:1", "before=app:2"), {"<none>:<none>"}),
+        (("since=app:2",), set()),
         ((), {"app:1", "app:2", "<none>:<none>"}),
     ),
     ids=str,
@@ -55,11 +57,45 @@ def test_a_repository_or_a_name_of_it(state: StateFiles) -> None:
     assert named(state, reference="app:1") == ["app:1"]
 
 
+def test_inspect_has_what_docker_says_of_nothing(state: StateFiles) -> None:
+    """Templates ask for `.Config.Env` of any image."""
+    (found,) = images.inspect(state.context, ["app:2"])
+    assert {key: found["Config"][key] for key in ("Env", "Entrypoint", "WorkingDir", "Tty")} == {
+        "Env": None,
+        "Entrypoint": None,
+        "WorkingDir": "",
+        "Tty": False,
+    }
+    assert found["Config"]["Labels"] == {"tier": "back"}
+    assert (found["Parent"], found["DockerVersion"]) == ("", "")
+
+
+def test_until_a_moment(state: StateFiles) -> None:
+    moments = {row.id: row.created_ns for row in images.rows(state.context)}
+    last_ns = max(moments.values())
+    assert len(moments) == len(set(moments.values())) == 3
+    assert len(images.rows(state.context, until_ns=last_ns)) == 2
+    assert len(images.rows(state.context, until_ns=last_ns + 1)) == 3
+
+
+def test_triggers_are_for_builds_upon_it(state: StateFiles) -> None:
+    source = io.BytesIO(tar(file("f", "x")))
+    changes = ["onbuild RUN make", "CMD x", "ONBUILD COPY a b"]
+    made = images.import_(state.context, source, None, changes=changes, message="")
+    (found,) = images.inspect(state.context, [made])
+    assert found["Config"]["OnBuild"] == ["RUN make", "COPY a b"]
+
+
 @pytest.mark.parametrize("text", ("size=1", "label"))
 def test_a_filter_that_nobody_knows(state: StateFiles, text: str) -> None:
     with pytest.raises(PycomposeError, match="cannot be used") as caught:
         named(state, text)
     assert "dangling" in str(caught.value.hint)
+
+
+def test_dangling_is_true_or_false(state: StateFiles) -> None:
+    with pytest.raises(PycomposeError, match="dangling=zz: cannot be used"):
+        named(state, "dangling=zz")
 
 
 def test_before_and_since_want_an_image(state: StateFiles) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pycompose.engine.errors import NetworkError
-from pycompose.machine.networks import NetworkRequest, network_spec
+from pycompose.machine.network_creation import NetworkRequest, network_spec
 from pycompose.networking.model import Pool
 
 

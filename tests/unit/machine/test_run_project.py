@@ -10,7 +10,8 @@ from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
 from pycompose.engine.images.spec import Image, ImageConfig
 from pycompose.machine.run_flags import FLAGS
-from pycompose.machine.run_project import generated_name, parse_mount, project_of, publish_exposed
+from pycompose.machine.run_mounts import parse_mount
+from pycompose.machine.run_project import generated_name, project_of, publish_exposed
 from pycompose.model import Port, Service
 from pycompose.state.snapshot import STANDALONE
 
@@ -48,8 +49,8 @@ def test_values_are_literal() -> None:
 
 def test_entrypoint() -> None:
     """One word, or none at all."""
-    assert service(ContainerRunOptions(image="x", entrypoint="a b")).entrypoint == ("a b",)
-    assert service(ContainerRunOptions(image="x", entrypoint="")).entrypoint == ()
+    assert service(ContainerRunOptions(image="x", entrypoint=("a b",))).entrypoint == ("a b",)
+    assert service(ContainerRunOptions(image="x", entrypoint=())).entrypoint == ()
 
 
 def test_networks() -> None:
@@ -83,6 +84,16 @@ def test_networks() -> None:
         (
             "type=tmpfs,destination=/b,tmpfs-size=1m,tmpfs-mode=1777",
             {"type": "tmpfs", "target": "/b", "tmpfs": {"size": "1m", "mode": 0o1777}},
+        ),
+        (
+            "source=/a,target=/b,type=bind,consistency=cached",  # as the documents of dev containers have it
+            {
+                "type": "bind",
+                "source": "/a",
+                "target": "/b",
+                "consistency": "cached",
+                "bind": {"create_host_path": False},
+            },
         ),
         ('type=volume,"target=/a,b",ro=false', {"type": "volume", "target": "/a,b", "read_only": False}),
     ),
@@ -136,14 +147,14 @@ def test_rates_of_devices() -> None:
         ),
         (
             {"keys": {"blkio_config_weight_device": ("/dev/a:5",)}},
-            "--blkio-weight-device /dev/a: cannot set 5",
+            "--blkio-weight-device: /dev/a: cannot set 5",
         ),
-        ({"volumes": ("v:data",)}, "--volume or --mount: target"),
+        ({"volumes": ("v:data",)}, '--volume or --mount: mount path "v:data"'),
         ({"mounts": ("type=bind,target=/x",)}, "--mount .*: a bind needs a source"),
         ({"mounts": ("target=/x,what=1",)}, "--mount .*: unknown key 'what'"),
         ({"mounts": ("target=/x,tmpfs-mode=9",)}, "--mount .*: tmpfs-mode is no octal number"),
         ({"mounts": ("source=x",)}, "--mount source=x: no target"),
-        ({"keys": {"tmpfs": ("x",)}}, "--tmpfs x: not an absolute path"),
+        ({"keys": {"tmpfs": ("x",)}}, '--tmpfs x: mount path "x" is not absolute'),
         ({"ulimits": ("nofile",)}, "--ulimit nofile: not of the form"),
         ({"gpus": "what=1"}, "--gpus what=1: unknown key"),
         ({"networks": ("ip=1.2.3.4",)}, "--network ip=1.2.3.4: no name"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from pycompose.client.query_options import EventsOptions
@@ -11,11 +12,9 @@ from pycompose.engine.errors import PycomposeError
 from pycompose.engine.state import Status
 from pycompose.events import ContainerEvent
 from pycompose.machine import system
+from pycompose.version import ENGINE_VERSION
 
 from tests.support.statefiles import StateFiles
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -62,6 +61,19 @@ def test_a_filter_that_nobody_knows(state: StateFiles) -> None:
         list(system.events(state.context, EventsOptions(until_ns=1), ["colour=red"]))
 
 
+def test_information_has_dockers_names(state: StateFiles) -> None:
+    """What programs ask `docker info` for by a template; the machine's own id isn't given away."""
+    facts = system.information(state.context)
+    assert (facts["DockerRootDir"], facts["ServerVersion"]) == (str(state.paths.root), ENGINE_VERSION)
+    assert facts["Swarm"]["LocalNodeState"] == "inactive"
+    assert facts["SecurityOptions"][-1] == "name=seccomp,profile=builtin"
+    assert facts["MemoryLimit"] is True
+    assert facts["DefaultRuntime"] in facts["Runtimes"]
+    with contextlib.suppress(FileNotFoundError):
+        assert facts["ID"].replace("-", "") != Path("/etc/machine-id").read_text().strip()
+    assert facts["ID"] == system.information(state.context)["ID"]
+
+
 def test_what_could_be_freed_is_what_nobody_uses(state: StateFiles) -> None:
     """The sizes are of what containers have written, and of what lies in volumes."""
     block = b"x" * 4096
@@ -72,7 +84,7 @@ def test_what_could_be_freed_is_what_nobody_uses(state: StateFiles) -> None:
     for name in ("used", "idle"):
         (state.paths.volume(state.volume(name)) / "_data/file").write_bytes(block)
 
-    images, containers, volumes = system.usage(state.context)
+    images, containers, volumes, _cache = system.usage(state.context)
 
     assert (images.total, images.size_bytes) == (0, 0)
     assert (containers.total, containers.active) == (2, 1)

@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 from pycompose.engine.errors import AddressesExhausted, NetworkError
 from pycompose.networking.bridge import BridgeDriver
-from pycompose.networking.ipam import DEFAULT_POOLS, parse_pools
+from pycompose.networking.ipam import AddressSpace, parse_pools
 from pycompose.networking.model import NetworkSpec, NetworkState, Pool
 
 BRIDGE = "com.docker.network.bridge."
@@ -15,7 +15,7 @@ BRIDGE = "com.docker.network.bridge."
 
 def made(taken: tuple[str, ...] = (), **settings: object) -> NetworkState:
     spec = NetworkSpec(name="net", project="p", **settings)  # type: ignore[arg-type]
-    return BridgeDriver().new_state(spec, DEFAULT_POOLS, [ipaddress.ip_network(text) for text in taken])
+    return BridgeDriver().new_state(spec, AddressSpace(taken=[ipaddress.ip_network(text) for text in taken]))
 
 
 def test_by_default() -> None:
@@ -59,7 +59,7 @@ def test_given_subnets() -> None:
 
     assert (state.subnet, state.ip_range, state.gateway) == ("10.9.0.0/24", "10.9.0.128/25", "10.9.0.9")
     assert (state.subnet6, state.gateway6) == ("fd09::/64", "fd09::1")
-    assert (state.static, state.static6, state.reserved) == (True, True, ("10.9.0.200",))
+    assert (state.static, state.static6, state.aux) == (True, True, {"r": "10.9.0.200"})
 
 
 def test_ipv6_without_a_subnet_is_the_same_each_time() -> None:
@@ -71,35 +71,56 @@ def test_ipv6_without_a_subnet_is_the_same_each_time() -> None:
     assert (two.subnet, two.gateway, two.static6) == ("", "", False)
 
 
+def test_a_subnet_that_is_in_use() -> None:
+    with pytest.raises(
+        NetworkError, match=r"^network net: create: subnet 10\.7\.0\.0/16 overlaps 10\.7\.8\.0/24"
+    ):
+        made(taken=("10.7.8.0/24",), pools=(Pool(subnet="10.7.0.0/16"),))
+
+
+def test_an_ipv6_subnet_without_ipv6() -> None:
+    """It is shown nowhere and nobody has an address of it, as with Docker."""
+    state = made(pools=(Pool(subnet="10.9.0.0/24"), Pool(subnet="fd09::/64")))
+
+    assert (state.subnet, state.subnet6, state.gateway6, state.static6) == ("10.9.0.0/24", "", "", False)
+
+
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("options", "internal", "routers", "guarded", "translated"),
     (
-        ({"enable_ipv4": False}, "IPv4 and IPv6 are both disabled"),
-        ({"pools": (Pool(subnet="10.0.0.0/24"), Pool(subnet="10.1.0.0/24"))}, "one subnet for each"),
-        ({"pools": (Pool(ip_range="10.0.0.0/25"),)}, "need a subnet"),
-        ({"pools": (Pool(subnet="10.0.0.0/31"),)}, "no room for a gateway and a container"),
-        ({"pools": (Pool(subnet="10.0.0.0/24", ip_range="10.0.1.0/25"),)}, "is not inside subnet"),
-        ({"pools": (Pool(subnet="10.0.0.0/24", gateway="10.0.0.0"),)}, "is not a host address"),
-        ({"pools": (Pool(subnet="10.0.0.0/24", aux={"x": "nowhere"}),)}, "aux_addresses x: "),
-        ({"pools": (Pool(subnet="nonsense"),)}, "ipam: 'nonsense'"),
-        ({"pools": (Pool(subnet="10.7.0.0/16"),)}, "subnet 10.7.0.0/16 overlaps 10.7.8.0/24"),
-        ({"options": {f"{BRIDGE}name": "x" * 16}}, "is not an interface name"),
-        ({"options": {f"{BRIDGE}enable_icc": "maybe"}}, "enable_icc: 'maybe' is neither true nor false"),
-        ({"options": {"com.docker.network.driver.mtu": "67"}}, "mtu: '67' is not a number from 68 to 65535"),
+        ({}, False, 2, (True, True), (True, True)),
+        ({"gateway_mode_ipv4": "nat"}, False, 2, (True, True), (True, True)),
+        ({"gateway_mode_ipv4": "nat-unprotected"}, False, 2, (False, True), (True, True)),
+        ({"gateway_mode_ipv6": "routed"}, False, 2, (True, False), (True, False)),
+        ({"gateway_mode_ipv4": "isolated"}, True, 1, (True, True), (False, False)),
+        ({"inhibit_ipv4": "true"}, False, 1, (True, True), (True, True)),
+        ({"enable_ip_masquerade": "0"}, False, 2, (False, False), (False, False)),
     ),
 )
-def test_what_can_not_be(settings: dict[str, object], message: str) -> None:
-    """Each message names the network."""
-    with pytest.raises(NetworkError, match=message) as caught:
-        made(taken=("10.7.8.0/24",), **settings)
+def test_gateway_modes(
+    options: dict[str, str],
+    routers: int,
+    guarded: tuple[bool, bool],
+    translated: tuple[bool, bool],
+    *,
+    internal: bool,
+) -> None:
+    """Where the machine has addresses, whose own addresses outsiders may use, what leaves under the machine's."""
+    given = {BRIDGE + key: value for key, value in options.items()}
+    state = made(options=given, internal=internal, enable_ipv6=True)
 
-    assert str(caught.value).startswith("network net: ")
+    assert len(state.router_addresses) == routers
+    assert (state.is_guarded(4), state.is_guarded(6)) == guarded
+    assert (state.translates(4), state.translates(6)) == translated
 
 
 def test_pools_that_are_used_up() -> None:
     """The variable that makes more of them is in the hint."""
     spec = NetworkSpec(name="net", project="p")
     with pytest.raises(AddressesExhausted) as caught:
-        BridgeDriver().new_state(spec, parse_pools("10.0.0.0/24/24"), [ipaddress.ip_network("10.0.0.0/16")])
+        BridgeDriver().new_state(
+            spec,
+            AddressSpace(pools=parse_pools("10.0.0.0/24/24"), taken=[ipaddress.ip_network("10.0.0.0/16")]),
+        )
 
     assert "PYCOMPOSE_ADDRESS_POOLS" in str(caught.value.hint)

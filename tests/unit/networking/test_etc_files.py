@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -137,6 +139,29 @@ def test_files_keep_their_inode(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "short\n"
     assert path.stat().st_ino == inode
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_nobody_waits_for_the_end_of_a_lease(tmp_path: Path) -> None:
+    """A container may take one on its file, for as long as the kernel lets it: 45 s (fs.lease-break-time)."""
+    path = tmp_path / "hosts"
+    write_in_place(path, "ours\n")
+    script = (
+        "import fcntl, os, signal, sys; signal.signal(signal.SIGIO, signal.SIG_IGN); "
+        "fd = os.open(sys.argv[1], os.O_RDONLY); fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == "held\n"
+
+        with pytest.raises(NetworkError, match="holds a lease on it"):
+            write_in_place(path, "newer\n")
+
+        holder.stdin.close()
+    assert write_in_place(path, "newer\n", known="ours\n")
 
 
 def test_a_file_that_the_user_changed_is_theirs(tmp_path: Path) -> None:

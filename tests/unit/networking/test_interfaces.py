@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pycompose.engine.errors import NetworkError
 from pycompose.networking.interfaces import choose_gateways, choose_names
@@ -11,16 +13,14 @@ from pycompose.networking.records import NetworkRecord
 SOMEBODY, OTHER = "a" * 64, "b" * 64
 
 
-def network(name: str, *, internal: bool = False, gateway: str = "", gateway6: str = "") -> NetworkState:
+def network(name: str, **settings: Any) -> NetworkState:
     return NetworkState(
         name=name,
         id=name,
         project="p",
         bridge=f"pc-{name}",
-        internal=internal,
-        gateway=gateway,
-        gateway6=gateway6,
         interface_prefix="net" if name == "named" else "eth",
+        **settings,
     )
 
 
@@ -75,6 +75,7 @@ A = network("a", gateway="10.0.0.1")
 B = network("b", gateway="10.1.0.1", gateway6="fd01::1")
 CLOSED = network("closed", internal=True, gateway="10.2.0.1", gateway6="fd02::1")
 SIX = network("six", gateway6="fd03::1")
+ROUTED = network("routed", mode="l3/bridge", subnet="10.4.0.0/24", gateway="10.4.0.1")
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,7 @@ SIX = network("six", gateway6="fd03::1")
         ((connected(A), connected(B, 1)), [("", ""), ("10.1.0.1", "fd01::1")]),
         ((connected(A), connected(CLOSED, 9), connected(SIX)), [("10.0.0.1", ""), ("", ""), ("", "fd03::1")]),
         ((connected(A, -1), connected(SIX)), [("10.0.0.1", ""), ("", "fd03::1")]),
+        ((connected(B), connected(ROUTED, 1)), [("", "fd01::1"), ("0.0.0.0", "")]),  # over the link itself
     ),
 )
 def test_gateways(

@@ -29,7 +29,7 @@ STATE = NetworkState(
     subnet6="fd00::/64",
     ip_range6="fd00::/64",
     gateway6="fd00::1",
-    reserved=("10.0.0.5",),
+    aux={"router": "10.0.0.5"},
 )
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pycompose.networking.firewall import nft, rules
 from pycompose.networking.firewall.conntrack import FlowTuple, is_stale, parse
 from pycompose.networking.model import NetworkState, PublishedPort
-from pycompose.networking.netlink.nfnetlink import Transaction, attribute, attributes, be32, nested, text
+from pycompose.networking.netlink.attributes import attribute, attributes, nested, text
+from pycompose.networking.netlink.nfnetlink import Transaction, be32
 
 TREES = st.recursive(
     st.binary(max_size=40),
@@ -92,7 +93,7 @@ def test_a_batch_is_a_row_of_whole_messages(ports: int) -> None:
         for n in range(ports)
     ]
     transaction = Transaction()
-    rules.RuleSet(nft.Table(transaction, "inet", "t"), [network], published).build()
+    rules.RuleSet(nft.Table(transaction, "inet", "t"), [network], published).build(sources=True)
     data, place, sequence = transaction.encode(5), 0, 5
     while place < len(data):
         length, _kind, _flags, number, _pid = struct.unpack_from("=IHHII", data, place)

@@ -9,7 +9,13 @@ from pycompose.engine.dataclass import replace
 from pycompose.engine.state import ContainerState, Status
 from pycompose.labels import CONFIG_HASH, DEPENDS_ON, NUMBER, SERVICE
 from pycompose.model import Endpoint, Network, Project, Service, Volume
-from pycompose.policy.observed import Observed, ObservedContainer, ObservedResource
+from pycompose.policy.observed import (
+    EndpointRecord,
+    Observed,
+    ObservedContainer,
+    ObservedResource,
+    RuntimeRecord,
+)
 
 MADE = ObservedResource(project="demo")
 OLD = ObservedResource(made_from="old", project="demo")
@@ -42,7 +48,12 @@ def container(
         process=Process(args=("true",)),
         labels={SERVICE: name, NUMBER: str(number), CONFIG_HASH: hash_ or f"{name}-1", DEPENDS_ON: depends},
     )
-    return ObservedContainer(config=config, state=ContainerState(id=config.id, status=status))
+    endpoints = (EndpointRecord(network="demo_default"),) if status is Status.RUNNING else ()
+    return ObservedContainer(
+        config=config,
+        state=ContainerState(id=config.id, status=status),
+        runtime=RuntimeRecord(endpoints=endpoints),
+    )
 
 
 def observed(*containers: ObservedContainer, networks: tuple[str, ...] = ("demo_default",)) -> Observed:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pycompose.engine.config import Namespaces
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import VolumeInUse
 from pycompose.engine.state import Status
 from pycompose.labels import REPLACE
 from pycompose.model import Condition, Dependency, Endpoint, Network, Project, ServiceVolume, Volume
-from pycompose.policy.observed import Observed, ObservedResource
+from pycompose.policy.observed import EndpointRecord, Observed, ObservedResource, RuntimeRecord
 from pycompose.policy.options import ReconcileOptions, Recreate
 from pycompose.policy.reconcile import reconcile
+from pycompose.policy.resources import leftovers
 
-from tests.unit.policy.examples import OLD, container, observed, project, service
+from tests.unit.policy.examples import MADE, OLD, container, observed, project, service
 
+OTHERS = ObservedResource(project="other", key="default")
 NEEDS_WEB = Dependency(service="web", condition=Condition.STARTED)
 
 
@@ -53,6 +56,33 @@ def test_unused_networks_and_volumes_are_made_when_asked_for() -> None:
 def test_an_unchanged_project_has_nothing_to_do() -> None:
     """A second `up` is empty."""
     assert plan(project(service("web")), observed(container("web"))) == ""
+
+
+def test_who_was_taken_off_a_network_is_replaced() -> None:
+    """`network disconnect`: as Docker Compose. Who doesn't run gets all of them when it starts."""
+    off = replace(container("web"), runtime=RuntimeRecord())
+
+    assert plan(project(service("web")), observed(off)).startswith(
+        "[] -> #1 CreateContainer demo-web-1, it was taken off network demo_default\n"
+    )
+    stopped = replace(off, state=replace(off.state, status=Status.EXITED))
+    assert "CreateContainer" not in plan(project(service("web")), observed(stopped))
+
+
+@pytest.mark.parametrize("mode", ("service:web", "container:demo-web-1"))
+def test_who_shares_the_namespace_of_one_that_is_gone_is_replaced(mode: str) -> None:
+    """`up --force-recreate web` leaves the others alone; the next `up` heals them."""
+    wanted = project(service("web"), service("side", network_mode=mode, networks=()))
+
+    def there(shared: str) -> Observed:
+        side = container("side")
+        config = replace(side.config, namespaces=Namespaces(network=f"container:{shared}"))
+        return observed(container("web"), replace(side, config=config))
+
+    assert plan(wanted, there(container("web").id)) == ""
+    assert plan(wanted, there("0" * 64)).startswith(
+        "[] -> #1 CreateContainer demo-side-1, the container whose namespace it shares is gone\n"
+    )
 
 
 def test_a_changed_service_is_replaced_and_its_neighbour_left_alone() -> None:
@@ -170,6 +200,90 @@ def test_a_changed_network_is_made_anew_without_its_users() -> None:
         "[1] -> #2 RemoveNetwork demo_default, configuration changed\n"
         "[2] -> #3 CreateNetwork demo_default, replaces #2\n"
         "[1,3] -> #4 StartContainer demo-web-1, stopped by #1\n"
+    )
+
+
+def test_a_network_with_another_name_takes_its_users_along() -> None:
+    """They leave the old one, which goes if it can, and are started on the new one, not made anew."""
+    wanted = replace(project(service("web")), networks={"default": Network(key="default", name="demo_new")})
+    made = ObservedResource(project="demo", key="default")
+    there = replace(observed(container("web")), networks={"demo_default": made, "other": OTHERS})
+
+    assert plan(wanted, there) == (
+        "[] -> #1 StopContainer demo-web-1, network demo_default becomes demo_new\n"
+        "[1] -> #2 RemoveNetwork demo_default, becomes demo_new\n"
+        "[2] -> #3 CreateNetwork demo_new, replaces #2\n"
+        "[1,3] -> #4 StartContainer demo-web-1, stopped by #1\n"
+    )
+
+
+@pytest.mark.parametrize("kind", ("declared", "external"))
+def test_a_network_of_another_name_is_an_earlier_one_only_if_it_is_ours(kind: str) -> None:
+    """Neither another project's, nor one that another key has, nor what an external network is taken for."""
+    new = Network(key="default", name="demo_new", external=kind == "external")
+    two = Network(key="two", name="demo_default")
+    ours = ObservedResource(project="demo", key="default")
+    wanted = replace(project(service("web")), networks={"default": new, "two": two})
+    there = {"other": OTHERS, "demo_default": ours}
+
+    assert "RemoveNetwork" not in plan(wanted, replace(observed(), networks=there))
+
+
+def test_the_network_of_another_project_is_left_alone() -> None:
+    """It is used, and warned of, whatever it was made from; so is what an earlier name has left."""
+    default = Network(key="default", name="shared", hash="new")
+    data = Volume(key="data", name="demo_data")
+    mount = ServiceVolume(kind="volume", source="data", target="/data")
+    wanted = replace(
+        project(service("web", volumes=(mount,)), volumes={"data": data}), networks={"default": default}
+    )
+    there = replace(
+        observed(
+            replace(container("web"), runtime=RuntimeRecord(endpoints=(EndpointRecord(network="shared"),)))
+        ),
+        networks={
+            "shared": replace(OTHERS, made_from="old"),
+            "old": ObservedResource(project="demo", key="default"),
+        },
+        volumes={"demo_data": MADE, "demo_old": ObservedResource(project="demo", key="data")},
+    )
+
+    assert plan(wanted, there) == ""
+    foreign, network, volume = leftovers(wanted, there, tuple(wanted.services.values()))
+    assert foreign == (
+        'a network with name shared exists but was not created for project "demo". '
+        "Set `external: true` to use an existing network"
+    )
+    assert network == (
+        'network "old" carries the compose label "default" but does not match the compose file (using "shared"); '
+        "it is left untouched: remove it if it is no longer needed"
+    )
+    assert volume.startswith('volume "demo_old" carries the compose label "data"')
+
+
+def test_a_changed_network_is_left_by_orphans_and_by_who_moves_away() -> None:
+    """It can't be removed before: the one is removed, the other is stopped for its replacement."""
+    moved = project(service("web", networks=(Endpoint(network="other"),)), service("api"))
+    wanted = replace(
+        moved,
+        networks={
+            "default": Network(key="default", name="demo_default", hash="new"),
+            "other": Network(key="other", name="demo_other", hash="other"),
+        },
+    )
+    web = replace(container("web", hash_="before"), definition=service("web"))
+    there = replace(
+        observed(web, container("api"), container("old")),
+        networks={"demo_default": OLD, "demo_other": replace(OLD, made_from="other")},
+    )
+
+    text = plan(wanted, there, remove_orphans=True)
+    lines = {line.partition(" -> ")[2].partition(", ")[0]: line for line in text.splitlines()}
+    removal = next(line for key, line in lines.items() if "RemoveNetwork demo_default" in key)
+    before = removal.partition("]")[0].strip("[").split(",")
+    needed = ("StopContainer demo-web-1", "StopContainer demo-api-1", "RemoveContainer demo-old-1")
+    assert sorted(before) == sorted(
+        key.partition("#")[2].partition(" ")[0] for key in lines if key.endswith(needed)
     )
 
 

@@ -37,8 +37,8 @@ def test_init_containers_run_in_order_before_the_start() -> None:
     """Each after the one before it."""
     assert plan(project(service("db", pre_start=(ONCE, ONCE))), observed()) == (
         "[] -> #1 CreateContainer demo-db-1, no existing container\n"
-        "[1] -> #2 RunInitContainer demo-db-pre-start-0, has not succeeded yet\n"
-        "[1,2] -> #3 RunInitContainer demo-db-pre-start-1, has not succeeded yet\n"
+        "[1] -> #2 RunInitContainer demo-db-pre_start-0, has not succeeded yet\n"
+        "[1,2] -> #3 RunInitContainer demo-db-pre_start-1, has not succeeded yet\n"
         "[1,2,3] -> #4 StartContainer demo-db-1, created by #1\n"
     )
 
@@ -47,11 +47,11 @@ def test_what_runs_once_runs_before_all_replicas() -> None:
     """And what runs for each of them runs for one after the other."""
     assert plan(project(service("db", replicas=2, pre_start=(ONCE, EACH))), observed()) == (
         "[] -> #1 CreateContainer demo-db-1, no existing container\n"
-        "[1] -> #2 RunInitContainer demo-db-pre-start-0, has not succeeded yet\n"
-        "[1,2] -> #3 RunInitContainer demo-db-pre-start-1, for each replica\n"
+        "[1] -> #2 RunInitContainer demo-db-pre_start-0, has not succeeded yet\n"
+        "[1,2] -> #3 RunInitContainer demo-db-pre_start-1, for each replica\n"
         "[1,2,3] -> #4 StartContainer demo-db-1, created by #1\n"
         "[] -> #5 CreateContainer demo-db-2, no existing container\n"
-        "[2,3,5] -> #6 RunInitContainer demo-db-pre-start-1, for each replica\n"
+        "[2,3,5] -> #6 RunInitContainer demo-db-pre_start-1, for each replica\n"
         "[2,5,6] -> #7 StartContainer demo-db-2, created by #5\n"
     )
 
@@ -63,7 +63,7 @@ def test_what_has_succeeded_is_not_run_again() -> None:
 
     assert plan(wanted, there) == (
         "[] -> #1 CreateContainer demo-db-1, no existing container\n"
-        "[1] -> #2 RunInitContainer demo-db-pre-start-1, for each replica\n"
+        "[1] -> #2 RunInitContainer demo-db-pre_start-1, for each replica\n"
         "[1,2] -> #3 StartContainer demo-db-1, created by #1\n"
     )
 
@@ -77,13 +77,13 @@ def test_another_definition_needs_its_hooks() -> None:
         "[] -> #1 CreateContainer demo-db-1, configuration changed\n"
         "[1] -> #2 StopContainer demo-db-1, replaced by #1\n"
         "[1,2] -> #3 RemoveContainer demo-db-1, replaced by #1\n"
-        "[3] -> #4 RunInitContainer demo-db-pre-start-0, has not succeeded yet\n"
+        "[3] -> #4 RunInitContainer demo-db-pre_start-0, has not succeeded yet\n"
         "[3,4] -> #5 StartContainer demo-db-1, created by #3\n"
     )
     (first,) = wanted.services.values()
     assert plan(project(replace(first, update_order="start-first")), there) == (
         "[] -> #1 CreateContainer demo-db-1, configuration changed\n"
-        "[1] -> #2 RunInitContainer demo-db-pre-start-0, has not succeeded yet\n"
+        "[1] -> #2 RunInitContainer demo-db-pre_start-0, has not succeeded yet\n"
         "[1,2] -> #3 StartFirst demo-db-1, created by #1\n"
         "[3] -> #4 StopContainer demo-db-1, replaced by #1\n"
         "[4] -> #5 RemoveContainer demo-db-1, replaced by #1\n"
@@ -98,7 +98,7 @@ def test_init_containers_wait_for_what_the_service_depends_on() -> None:
     assert plan(wanted, observed(container("db"))) == (
         "[] -> #1 CreateContainer demo-web-1, no existing container\n"
         "[] -> #2 AwaitService db service_healthy, a dependant needs it\n"
-        "[1,2] -> #3 RunInitContainer demo-web-pre-start-0, has not succeeded yet\n"
+        "[1,2] -> #3 RunInitContainer demo-web-pre_start-0, has not succeeded yet\n"
         "[1,2,3] -> #4 StartContainer demo-web-1, created by #1\n"
     )
 
@@ -236,6 +236,36 @@ def test_a_restart_stops_all_before_it_starts_any() -> None:
         "[1,2,3] -> #4 StartContainer demo-web-1, running\n"
         "[1,2] -> #5 StartContainer demo-job-1, exited\n"
     )
+
+
+def test_who_asks_to_be_restarted_with_a_dependency_waits_for_it() -> None:
+    """Each after what it follows, still running until then; a condition that isn't met leaves it as it was."""
+    needs_db = Dependency(service="db", condition=Condition.HEALTHY, restart=True)
+    needs_app = Dependency(service="app", restart=True)
+    app = replace(
+        container("app", depends="db:service_healthy:true"), definition=service("app", depends_on=(needs_db,))
+    )
+    front = replace(
+        container("front", depends="app:service_started:true"),
+        definition=service("front", depends_on=(needs_app,)),
+    )
+    cron = replace(
+        container("cron", depends="app:service_started:false"),
+        definition=service("cron", depends_on=(Dependency(service="app"),)),
+    )
+
+    assert str(restart_plan([front, cron, app, container("db")], 3.0)) == (
+        "[] -> #1 StopContainer demo-cron-1, asked for\n"
+        "[] -> #2 StopContainer demo-db-1, asked for\n"
+        "[1,2] -> #3 StartContainer demo-db-1, running\n"
+        "[3] -> #4 AwaitService db service_healthy, a dependant is restarted with it\n"
+        "[4] -> #5 StopContainer demo-app-1, a dependency was restarted\n"
+        "[3,5] -> #6 StartContainer demo-app-1, running\n"
+        "[6] -> #7 StopContainer demo-front-1, a dependency was restarted\n"
+        "[7] -> #8 StartContainer demo-front-1, running\n"
+        "[1,2] -> #9 StartContainer demo-cron-1, running\n"
+    )
+    assert "Await" not in str(restart_plan([app, front]))
 
 
 def test_start_of_one_that_was_to_take_over() -> None:

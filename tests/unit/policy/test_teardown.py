@@ -72,7 +72,7 @@ def test_down_takes_the_networks_that_the_project_made() -> None:
 
 
 def test_down_takes_data_only_when_asked() -> None:
-    """Anonymous volumes and those of the compose file; without one, all that the project made."""
+    """Volumes of the compose file; without one, all that the project made. Anonymous ones go with their containers."""
     wanted = project(service("web"), volumes={"data": Volume(key="data", name="demo_data")})
     external = project(service("web"), volumes={"data": Volume(key="data", name="demo_data", external=True)})
 
@@ -80,9 +80,9 @@ def test_down_takes_data_only_when_asked() -> None:
         return [name for name in removed(there(), wanted, **options) if name not in there().networks]
 
     assert volumes(wanted) == []
-    assert volumes(wanted, volumes=True) == ["anonymous", "demo_data"]
-    assert volumes(external, volumes=True) == ["anonymous"]
-    assert volumes(None, volumes=True) == ["anonymous", "demo_data", "demo_old"]
+    assert volumes(wanted, volumes=True) == ["demo_data"]
+    assert volumes(external, volumes=True) == []
+    assert volumes(None, volumes=True) == ["demo_data", "demo_old"]
 
 
 @pytest.mark.parametrize("stays", (True, False))
@@ -92,7 +92,7 @@ def test_down_leaves_the_volumes_of_who_stays(stays: bool) -> None:  # noqa: FBT
     found = there(container("web"), mounting(container("old"), "demo_data", "anonymous"))
     left = removed(found, wanted, volumes=True, remove_orphans=not stays)
 
-    assert ("demo_data" in left, "anonymous" in left) == (not stays, not stays)
+    assert ("demo_data" in left) == (not stays)
 
 
 def test_anonymous_volumes_go_with_their_containers() -> None:

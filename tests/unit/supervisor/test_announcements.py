@@ -37,11 +37,11 @@ WEB = "demo-web-1"
         (CreateContainer(service="web", number=1, name=WEB), "Container demo-web-1: Creating, Created"),
         (
             CreateContainer(service="web", number=1, name=WEB, replaces="f" * 64),
-            "Container demo-web-1: Recreate, Recreated",
+            "Container demo-web-1: Recreate, ",
         ),
         (
-            RunInitContainer(service="web", number=1, index=0, name="demo-web-pre-start-0"),
-            "Container demo-web-pre-start-0: Running, Exited",
+            RunInitContainer(service="web", number=1, index=0, name="demo-web-pre_start-0"),
+            "Container demo-web-pre_start-0: Running, Exited",
         ),
         (StartContainer(service="web", number=1, name=WEB), "Container demo-web-1: Starting, Started"),
         (StartFirst(service="web", number=1, name=WEB), "Container demo-web-1: Starting, Started"),
@@ -49,7 +49,11 @@ WEB = "demo-web-1"
         (RenameContainer(service="web", number=1, name=WEB), "Container demo-web-1: , "),
         (StopContainer(id="f" * 64, name=WEB, service="web"), "Container demo-web-1: Stopping, Stopped"),
         (RemoveContainer(id="f" * 64, name=WEB, service="web"), "Container demo-web-1: Removing, Removed"),
-        (RemoveContainer(id="f" * 64, name=WEB, service="web", replaced=True), "Container demo-web-1: , "),
+        (StopContainer(id="f" * 64, name=WEB, service="web", replaced=True), "Container demo-web-1: , "),
+        (
+            RemoveContainer(id="f" * 64, name=WEB, service="web", replaced=True),
+            "Container demo-web-1: , Recreated",
+        ),
     ),
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )
@@ -73,9 +77,10 @@ def test_a_wait_is_told_of_each_container(condition: Condition, done: str) -> No
 
 
 def test_a_rehearsal_tells_the_causes() -> None:
-    """In the order of the plan; a step without words is passed over."""
+    """In the order of the plan, as soon as they are told of; a step without words is passed over."""
     plan = Plan()
     plan.add(CreateContainer(service="web", number=1, name=WEB, replaces="f" * 64), "configuration changed")
+    plan.add(StopContainer(id="f" * 64, name=WEB, service="web", replaced=True), "replaced by #1")
     plan.add(RemoveContainer(id="f" * 64, name=WEB, service="web", replaced=True), "replaced by #1")
     plan.add(KeepContainer(id="e" * 64, name="demo-db-1"), "wanted again")
     events: list[Event] = []
@@ -83,12 +88,12 @@ def test_a_rehearsal_tells_the_causes() -> None:
     rehearse(plan, events.append)
 
     assert events == [
-        Event(subject="Container demo-web-1", text="Recreate", phase=Phase.WORKING),
         Event(
             subject="Container demo-web-1",
-            text="Recreated",
-            phase=Phase.DONE,
+            text="Recreate",
+            phase=Phase.WORKING,
             details="(configuration changed)",
         ),
+        Event(subject="Container demo-web-1", text="Recreated", phase=Phase.DONE, details="(replaced by #1)"),
         Event(subject="Container demo-db-1", text="Running", phase=Phase.DONE, details="(wanted again)"),
     ]

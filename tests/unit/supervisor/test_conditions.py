@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from pycompose.networking.api import Networking
 from pycompose.policy.health import HEALTHY, STARTING, UNHEALTHY, HealthResult, HealthSpec, HealthState
 from pycompose.policy.restart import RestartState
 from pycompose.state.records import ServiceRecord
-from pycompose.supervisor.lifecycle.conditions import Conditions, DependencyFailed
+from pycompose.supervisor.lifecycle.conditions import PAUSE_PATIENCE_S, Conditions, DependencyFailed
 from pycompose.supervisor.lifecycle.tracked import TrackedContainer
 from pycompose.supervisor.network.wiring import Wiring
 from pycompose.supervisor.runtime.containers import Runtime
@@ -71,10 +72,12 @@ def wait(condition: Condition) -> Callable[[Conditions], Any]:
     (
         (Condition.STARTED, tracked(Status.RUNNING)),
         (Condition.STARTED, tracked(Status.RUNNING, health=STARTING)),
+        (Condition.STARTED, tracked(Status.PAUSED)),
         (Condition.HEALTHY, tracked(Status.RUNNING, health=HEALTHY)),
+        (Condition.HEALTHY, tracked(Status.PAUSED, health=HEALTHY)),
         (Condition.COMPLETED, tracked(Status.EXITED)),
     ),
-    ids=["runs", "runs, whatever its health", "healthy", "done"],
+    ids=["runs", "runs, whatever its health", "is paused", "healthy", "healthy when paused", "done"],
 )
 def test_met(ask: Callable[..., Any], condition: Condition, found: TrackedContainer) -> None:
     """Nobody waits for what is so already."""
@@ -192,3 +195,15 @@ def test_only_one_without_healthcheck_has_to_live_for_a_moment() -> None:
     assert Conditions.age_s(tracked(Status.RUNNING, health=HEALTHY)) == float("inf")
     assert Conditions.age_s(tracked(Status.EXITED)) == float("inf")
     assert Conditions.age_s(tracked(Status.RUNNING, started_s=1e12)) < 0
+
+
+@pytest.mark.parametrize("condition", (Condition.HEALTHY, Condition.COMPLETED))
+def test_a_pause_is_waited_for_but_not_for_ever(ask: Callable[..., Any], condition: Condition) -> None:
+    """`commit` pauses for a moment; who has been paused for longer is named, with the way to go on."""
+    paused = tracked(Status.PAUSED, health=STARTING, paused_s=time.monotonic())
+    with pytest.raises(TimeoutError):
+        ask(wait(condition), paused)
+    paused.paused_s -= PAUSE_PATIENCE_S
+    with pytest.raises(DependencyFailed, match="demo-db-1 has been paused for 30 s") as caught:
+        ask(wait(condition), paused)
+    assert caught.value.hint == "let it go on: pycompose unpause db"

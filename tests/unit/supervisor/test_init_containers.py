@@ -1,4 +1,4 @@
-"""Init containers: what is left of the service, and what is said of one that failed."""
+"""Init containers: what is left of the service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pycompose.model import (
     Service,
     ServiceVolume,
 )
-from pycompose.supervisor.init_containers import failure, init_service
+from pycompose.supervisor.init_containers import init_service
 
 SERVICE = Service(
     name="db",
@@ -76,20 +76,6 @@ def test_an_image_of_its_own_brings_its_own_command() -> None:
 
     assert (own.entrypoint, own.command) == (None, None)
     assert (shared.entrypoint, shared.command) == (("/entry",), ("postgres",))
-
-
-def test_a_failure_quotes_the_last_output() -> None:
-    """The hook by its command, by its number where it has none."""
-    error = failure(SERVICE, 0, name="demo-db-pre-start-0-abc", exit_code=3, lines=["one", "two"])
-    silent = failure(SERVICE, 1, name="x", exit_code=1, lines=[])
-
-    assert str(error) == "service db: pre_start hook migrate up exited with 3"
-    assert error.hint == (
-        "container demo-db-pre-start-0-abc is kept; its last output:\n"
-        "  demo-db-pre-start-0-abc | one\n"
-        "  demo-db-pre-start-0-abc | two"
-    )
-    assert (str(silent), silent.hint) == ("service db: pre_start hook 1 exited with 1", "container x is kept")
 
 
 def test_the_service_itself_is_left_as_it_is() -> None:

@@ -12,13 +12,17 @@ from pycompose.engine.state import Status, transition
 from pycompose.model import Hook, Restart
 from pycompose.policy.health import HEALTHY, HealthSpec
 from pycompose.state.records import read_runtime
+from pycompose.state.snapshot import read_container
 
 from tests.support.managed import Bench, in_a_project
 from tests.support.memory_engine import MemoryEngine
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pycompose.engine.api import StartedExec
     from pycompose.engine.config import Process
+    from pycompose.engine.state import ContainerState
 
 ALWAYS = Restart(kind="always")
 
@@ -49,6 +53,39 @@ async def test_restart_always_starts_again(bench: Bench) -> None:
     await bench.happened(tracked, "restart")
     assert bench.actions(tracked) == ["start", "die", "start", "restart"]
     assert read_runtime(bench.paths, tracked.config.id).restarts == 1
+
+
+class Looked(MemoryEngine):
+    """An engine that notes, before each start, whether the files tell of a container that is about to start again."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.seen: list[bool] = []
+
+    def start_container(
+        self, container_id: str, hold: Mapping[str, Sequence[int]] | None = None
+    ) -> ContainerState:
+        """Look, and start it."""
+        found = read_container(self._paths, container_id)
+        assert found is not None
+        self.seen.append(found.waits)
+        return super().start_container(container_id, hold)
+
+
+@in_a_project
+async def test_a_restart_is_awaited_until_it_runs(bench: Bench) -> None:
+    """Whoever hears of the end may look while the next start is under way: it is not over then, and later it is."""
+    engine = Looked(bench.paths, bench.managed.engine_event)
+    bench.managed.runtime.keeper = engine
+    tracked = await bench.started("web", restart=Restart(kind="on-failure", max_attempts=1))
+    engine.end(tracked.config.id, 1)
+    await bench.happened(tracked, "restart")
+    assert engine.seen == [False, True]
+    engine.end(tracked.config.id, 1)
+    await bench.until(lambda: tracked.status is Status.EXITED)
+    found = read_container(bench.paths, tracked.config.id)
+    assert found is not None
+    assert not found.waits
 
 
 @in_a_project
@@ -130,15 +167,33 @@ async def test_a_restart_that_fails_counts_as_an_end(bench: Bench) -> None:
 
 @in_a_project
 async def test_a_hook_that_fails_fails_the_start(bench: Bench) -> None:
-    """With its exit code and its output; the container runs."""
+    """With its exit code and the end of its output; the container runs."""
     bench.engine.codes[("prepare",)] = 9
     tracked = await bench.add("web", post_start=(Hook(command=("prepare",)),))
 
-    with pytest.raises(EngineError, match="exited with 9") as caught:
-        await bench.managed.lifecycle.start(tracked)
+    lines: list[str] = []
+    with pytest.raises(EngineError) as caught:
+        await bench.managed.lifecycle.start(tracked, lines.append)
 
-    assert "ran prepare" in (caught.value.hint or "")
+    assert str(caught.value) == "web hook exited with status 9: ran prepare"
+    assert caught.value.hint == f"post_start[0] of container {tracked.name}: prepare"
+    assert lines == ["ran prepare"]
     assert tracked.status is Status.RUNNING
+
+
+@in_a_project
+async def test_the_hooks_of_a_oneoff_are_no_reason_for_it_to_fail(bench: Bench) -> None:
+    """What has ended before them needs none; where one fails by itself, that is told."""
+    tracked = await bench.add("web", post_start=(Hook(command=("prepare",)),))
+    lifecycle = bench.managed.lifecycle
+    await lifecycle.launch(tracked)
+    bench.engine.codes[("prepare",)] = 9
+    failure = await lifecycle.accompany(tracked)
+    bench.engine.codes[("prepare",)] = 137
+    bench.engine.end(tracked.config.id, 0)
+
+    assert "status 9" in str(failure)
+    assert await lifecycle.accompany(tracked) is None
 
 
 @in_a_project

@@ -181,7 +181,7 @@ def test_how_a_bind_is_mounted(paths: StatePaths, layer: Path) -> None:
         layer,
         service(
             volume("bind", "/a", str(layer)),
-            volume("bind", "/b", str(layer), recursive="disabled", propagation="rslave", read_only=True),
+            volume("bind", "/b", str(layer), recursive="disabled", propagation="private", read_only=True),
             volume("bind", "/c", str(layer), recursive="writable", read_only=True),
         ),
     ).build()
@@ -192,7 +192,7 @@ def test_how_a_bind_is_mounted(paths: StatePaths, layer: Path) -> None:
         "rprivate",
         False,
     )
-    assert (alone.submounts, alone.propagation, alone.read_only) == (False, "rslave", True)
+    assert (alone.submounts, alone.propagation, alone.read_only) == (False, "private", True)
     assert (writable.submounts, writable.recursive, writable.read_only) == (True, False, True)
 
 
@@ -350,3 +350,9 @@ def test_a_secret_that_cannot_be(
 
     with pytest.raises(VolumeError, match=reason):
         builder(paths, layer, one, project=project(one, secrets={"a": secret})).build()
+
+
+def test_a_volume_of_an_image_that_is_not_absolute(paths: StatePaths, layer: Path) -> None:
+    """What somebody else has written into an image is refused by name."""
+    with pytest.raises(VolumeError, match=r"service \w+: volume 'data' of image \S* ?is not absolute"):
+        builder(paths, layer, service(), volumes=("data",)).build()

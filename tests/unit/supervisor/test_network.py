@@ -102,7 +102,7 @@ def test_replicas_keep_their_leases_and_oneoffs_have_their_own() -> None:
 
 def test_links_are_names_of_one_client() -> None:
     """Those of other projects, too."""
-    assert links(RECORD) == {"database": "db", "cache": "other-cache-1"}
+    assert links("demo", RECORD) == {"database": "db", "cache": "other-cache-1"}
 
 
 def test_ports_lead_to_the_first_network_with_a_way_out() -> None:
@@ -111,12 +111,13 @@ def test_ports_lead_to_the_first_network_with_a_way_out() -> None:
 
     assert published_endpoint(both, NETWORKS) == ON_OUTSIDE
     assert published_endpoint(AttachedContainer(endpoints=(ON_INSIDE,)), NETWORKS) is None
-    assert (
-        published_endpoint(
-            AttachedContainer(endpoints=(EndpointRecord(network="outside", ip6="fd00::2"),)), {}
-        )
-        is None
-    )
+    six = EndpointRecord(network="outside", ip6="fd00::2")
+    assert published_endpoint(AttachedContainer(endpoints=(six,)), {}) == six
+    lan = NetworkState(name="lan", id="3", project="demo", driver="macvlan", parent="eth0")
+    beside = EndpointRecord(network="lan", ip="192.0.2.9")  # the machine is no way there
+    assert published_endpoint(AttachedContainer(endpoints=(beside,)), {"lan": lan}) is None
+    with_both = AttachedContainer(endpoints=(beside, ON_OUTSIDE))
+    assert published_endpoint(with_both, {**NETWORKS, "lan": lan}) == ON_OUTSIDE
 
 
 def test_the_firewall_forwards_what_is_reserved(reserved: list[Reservation]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pycompose.engine.dataclass import replace
-from pycompose.engine.errors import AuthError, DigestMismatch, ImageError, PullError
+from pycompose.engine.errors import ArchiveError, AuthError, DigestMismatch, ImageError, PullError
 from pycompose.engine.images.manifest import sha256
 from pycompose.engine.images.reference import parse
 from pycompose.engine.images.registry.auth import Credentials, CredentialStore
@@ -23,6 +23,7 @@ from pycompose.engine.images.registry.transport import Cancelled
 from tests.linux.engine.images.conftest import make_layout
 from tests.support.faults import Fault, Tokens, faulty
 from tests.support.layers import directory, file, tar
+from tests.support.leftovers import PATIENCE
 from tests.support.registry import PASSWORD, USER, RunningRegistry, registry, skopeo
 from tests.support.requires import requires
 
@@ -71,7 +72,7 @@ def pull(store: ImageStore, settings: RegistrySettings) -> Callable[..., Image]:
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = 20) -> None:
     """Wait until a condition holds."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -274,7 +275,7 @@ def test_wrong_credentials_are_told(
     assert "s3cret" not in str(caught.value)
 
 
-def test_credentials_do_not_follow_to_another_origin(
+def test_cve_2020_15157_credentials_do_not_follow_to_another_origin(
     store: ImageStore, pull: Pull, plain_registry: RunningRegistry, image: str
 ) -> None:
     """CVE-2020-15157's kind: blobs come from another host, which sees no Authorization."""
@@ -310,6 +311,23 @@ def test_mirrors_of_docker_hub_come_first(
     check(store, image)
 
 
+def test_a_broken_layer_beside_one_that_is_being_unpacked(
+    store: ImageStore, pull: Pull, plain_registry: RunningRegistry, tmp_path: Path
+) -> None:
+    """The error is that of the broken one; whoever still unpacks is waited for, and leaves nothing."""
+    many = tar(*(file(f"f{number}") for number in range(20_000)))
+    broken = many[: 512 * 5_000] + b"no tar" * 200
+    layers = [(gzip.compress(plain, mtime=0), plain, "gzip") for plain in (broken, many)]
+    layout = make_layout(tmp_path / "oci", layers)
+    reference = f"{plain_registry.host}/broken:1"
+    skopeo("copy", "--dest-tls-verify=false", f"oci:{layout}", f"docker://{reference}")
+
+    with pytest.raises(ArchiveError, match=r"layer 1 of 2"):
+        pull(reference)
+
+    assert leftovers(store) == []
+
+
 def test_cancelling_keeps_the_parts(
     store: ImageStore, plain_registry: RunningRegistry, image: str, settings: RegistrySettings
 ) -> None:
@@ -332,7 +350,7 @@ def test_cancelling_keeps_the_parts(
         with Puller(store, settings) as puller:
             thread = threading.Thread(target=work, args=(puller, reference))
             thread.start()
-            assert begun.wait(20)
+            assert begun.wait(20 * PATIENCE)
             raise KeyboardInterrupt
 
     with faulty(plain_registry.host, Fault(LAYER, times=9, delay_s=0.2)) as proxy:

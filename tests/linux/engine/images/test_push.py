@@ -14,7 +14,8 @@ from pycompose.engine.images.reference import parse
 from pycompose.engine.images.registry.auth import Credentials
 from pycompose.engine.images.registry.login import login, registry_domain
 from pycompose.engine.images.registry.pull import Progress, Puller
-from pycompose.engine.images.registry.push import CHUNK, push
+from pycompose.engine.images.registry.push import push
+from pycompose.engine.images.registry.upload import CHUNK
 
 from tests.support.faults import Fault, Tokens, faulty
 from tests.support.layers import file, tar
@@ -106,7 +107,7 @@ def test_what_cannot_be_pushed(
 ) -> None:
     """No such image, a digest as name, a registry that refuses."""
     name = f"{plain_registry.host}/push/no:1"
-    with pytest.raises(ImageError, match=r"not found in the local store"):
+    with pytest.raises(ImageError, match=r"no such image in the local store"):
         push(store, settings, parse(name), lambda _: None)
     add(store, name, b"x")
     with pytest.raises(ImageError, match=r"cannot be pushed"):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from pycompose.engine.images import gc
 from pycompose.engine.images.archives.importer import import_rootfs
 from pycompose.engine.images.archives.load import load, load_reference
 from pycompose.engine.images.archives.save import save
+from pycompose.engine.images.layers.workers import DownloadFailed, GrowingBlob, Worker
 from pycompose.engine.images.layout import ImageLayout
 from pycompose.engine.images.reference import parse
 from pycompose.engine.images.store import ImageStore
@@ -30,6 +32,7 @@ from tests.support.layers import directory, file, hardlink, merged, names, symli
 from tests.support.registry import skopeo
 from tests.support.requires import requires
 from tests.support.rootfs import build_tar
+from tests.support.scenario import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,7 +181,7 @@ def test_files_as_references(store: ImageStore, tmp_path: Path) -> None:
     """`oci:DIR` is found once it is loaded, and looked for again when it has changed."""
     make_layout(tmp_path / "img", [(BOTTOM, BOTTOM, "")])
     reference = parse("oci:img").anchored(tmp_path)
-    with pytest.raises(NoSuchImage, match=r"not found in the local store"):
+    with pytest.raises(NoSuchImage, match=r"no such image in the local store"):
         store.resolve("oci:img", base_dir=tmp_path)
 
     image = load_reference(store, reference)
@@ -321,6 +324,28 @@ def test_many_writers_at_once(store: ImageStore) -> None:
     assert len(os.listdir(store.paths.images / "layers")) == 3
 
 
+def test_scratch_that_is_still_unpacked_into_is_left_for_the_next_sweep(store: ImageStore) -> None:
+    """Its owner was killed, the unpacking process lives for a moment."""
+    store.layout.prepare()
+    staging = store.paths.images / "tmp/import-dead/layer"
+    staging.mkdir(parents=True)
+    growing = GrowingBlob()
+    growing.advance(0)
+    with Worker() as worker, ThreadPoolExecutor(1) as beside:
+        blob = os.open(os.devnull, os.O_RDONLY)
+        unpacked = beside.submit(worker.unpack, blob, "", staging, growing)
+        try:
+            eventually((staging / "diff").is_dir)
+            store.prune()
+            assert (staging / "diff").is_dir()
+        finally:
+            growing.fail()
+        assert isinstance(unpacked.exception(), DownloadFailed)
+
+    store.prune()
+    assert os.listdir(store.paths.images / "tmp") == []
+
+
 KILLED = """
 import sys
 from pathlib import Path
@@ -351,6 +376,9 @@ def test_killed_at_any_point_the_store_is_usable(store: ImageStore, tmp_path: Pa
         assert store.resolve("after:1").size_bytes == 1
         assert all(item.image.size_bytes for item in store.list())
 
-    store.prune(everything=True)
-    assert rest(store) == []
+    def swept() -> bool:
+        store.prune(everything=True)
+        return rest(store) == []
+
+    eventually(swept)  # who unpacked for one that was killed is killed as well, a moment later
     assert os.listdir(store.paths.images / "blobs/sha256") == []

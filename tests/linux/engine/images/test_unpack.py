@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import stat
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pycompose.engine.errors import ArchiveError
+from pycompose.engine.images.layers.layertar import LayerTar
+from pycompose.engine.images.layers.lower_layers import LowerView
+from pycompose.engine.images.layers.tarwriter import TarWriter
 
 from tests.support.layers import (
     device,
@@ -26,23 +30,55 @@ from tests.support.layers import (
     tar,
     unpack,
 )
+from tests.support.namespaces import mount, umount
 from tests.support.requires import requires
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pycompose.engine.paths import StatePaths
 
 pytestmark = requires("root", "overlay")
 
 
-@pytest.fixture
-def base(host_paths: StatePaths) -> Path:
-    """Return a directory on a file system that takes trusted.* attributes and devices."""
+@pytest.fixture(params=("tmpfs", "overlay"))
+def base(host_paths: StatePaths, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Return a directory on a file system that takes trusted.* attributes; an overlay refuses whiteouts' devices."""
     path = host_paths.root / "layers"
     path.mkdir()
-    return path
+    if request.param == "tmpfs":
+        yield path
+        return
+    for name in ("lower", "upper", "work"):
+        (host_paths.root / name).mkdir()
+    below = ",".join(f"{name}dir={host_paths.root / name}" for name in ("lower", "upper", "work"))
+    mount("overlay", path, "overlay", data=below)
+    try:
+        yield path
+    finally:
+        umount(path)
 
 
 BASE = (directory("d"), file("d/one", "1"), file("d/two", "2"), directory("t", mode=0o1777), file("x", "old"))
+
+
+def test_whiteouts_are_packed_as_they_came(base: Path) -> None:
+    """In both of their forms, in the root and in a directory whose time they leave alone; with an opaque one beside."""
+    unpack(base / "a", tar(*BASE))
+    members = [directory("d"), file("d/.wh.one"), directory("t"), file("t/.wh..wh..opq"), file("t/empty")]
+    unpack(base / "b", tar(*members, file(".wh.x")), [base / "a"])
+
+    out = io.BytesIO()
+    writer = TarWriter(out)
+    LayerTar(writer).diff(base / "b")
+    writer.close()
+    out.seek(0)
+    with tarfile.open(fileobj=out) as packed:
+        assert sorted(packed.getnames()) == [".wh.x", "d", "d/.wh.one", "t", "t/.wh..wh..opq", "t/empty"]
+        assert packed.getmember("d").mtime == members[0][0].mtime
+    view = LowerView([base / "b", base / "a"])
+    assert [view.find(name) for name in (b"x", b"d/one", b"t/gone")] == [None] * 3
+    view.close()
 
 
 def test_a_whiteout_hides_a_lower_file(base: Path) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pycompose.engine.client import sealed_copy
 from pycompose.engine.errors import EngineError
+from pycompose.engine.launch import sealed_copy
 from pycompose.engine.linux import fs, libc, mounts, process
 
 from tests.support.namespaces import mount, umount
@@ -202,4 +202,4 @@ def test_a_sealed_copy_cannot_be_written() -> None:
 def test_signal_handled_of_nobody_is_false() -> None:
     """A process that is gone will not react."""
     assert not process.signal_handled(2**22 + 1, signal.SIGTERM)
-    assert ctypes.sizeof(process._CloneArgs) == 88
+    assert ctypes.sizeof(process.CloneArgs) == 88

@@ -6,19 +6,24 @@ import bz2
 import gzip
 import io
 import lzma
+import sys
 
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycompose.engine.errors import ArchiveError
 from pycompose.engine.images.layers.compress import PIECE, Budget, detect, pieces
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 COMPRESS = {
     "gzip": gzip.compress,
     "bzip2": bz2.compress,
     "xz": lzma.compress,
-    "zstd": zstandard.ZstdCompressor().compress,
+    "zstd": zstd.compress,
 }
 PLENTY = Budget()
 
@@ -38,7 +43,7 @@ def test_what_goes_in_comes_out(data: bytes, kind: str, more: bytes) -> None:
     assert decompress(packed + COMPRESS[kind](more), kind) == data + more
 
 
-@pytest.mark.parametrize("kind", ("gzip", "bzip2", "xz"))
+@pytest.mark.parametrize("kind", sorted(COMPRESS))
 def test_truncation_and_garbage_are_named(kind: str) -> None:
     """Truncated and trailing data; zeros after the end are padding."""
     packed = COMPRESS[kind](b"x" * 10_000)
@@ -58,6 +63,30 @@ def test_damaged_zstd_is_named() -> None:
 
     with pytest.raises(ArchiveError, match="zstd data is damaged"):
         decompress(packed[:8] + b"\xff\xff" + packed[8:], "zstd")
+
+
+def test_frames_to_skip_are_skipped() -> None:
+    """Layers of the kind zstd:chunked have a table of contents in such frames, between and behind the others."""
+    first, second = (COMPRESS["zstd"](text) for text in (b"one", b"two"))
+    skipped = b"\x5a\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"table"
+
+    assert decompress(first + skipped + second + skipped, "zstd") == b"onetwo"
+
+
+def test_a_wide_window_is_accepted_up_to_a_bound() -> None:
+    """`zstd --long=27` is what people use for large layers; what would take gigabytes of memory is refused."""
+    for log, fits in ((27, True), (28, False)):
+        options: dict[int, int] = {
+            zstd.CompressionParameter.window_log: log,
+            zstd.CompressionParameter.enable_long_distance_matching: 1,
+        }
+        compressor = zstd.ZstdCompressor(options=options)
+        packed = compressor.compress(b"x" * 1000, zstd.ZstdCompressor.FLUSH_BLOCK) + compressor.flush()
+        if fits:
+            assert decompress(packed, "zstd") == b"x" * 1000
+        else:
+            with pytest.raises(ArchiveError, match="zstd data is damaged"):
+                decompress(packed, "zstd")
 
 
 @settings(deadline=None, max_examples=60)

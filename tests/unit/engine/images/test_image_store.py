@@ -106,6 +106,22 @@ def test_a_name_moves_to_the_newer_image(store: ImageStore) -> None:
     assert names(store) == {"app:1", "app:old"}
 
 
+def test_an_image_that_has_its_name_already(store: ImageStore) -> None:
+    """Nothing is written for it; for another name, or another origin, it is."""
+    add(store, "app:1", "one")
+    (entry,) = store.layout.index()
+    manifest = store.layout.read_blob(entry.digest, 1 << 20)
+    index = store.layout.root / "index.json"
+    before = index.stat().st_ino, index.read_bytes()
+
+    assert store.add(manifest, parse("app:1")).reference == "app:1"
+    assert (index.stat().st_ino, index.read_bytes()) == before
+    store.add(manifest, parse("app:1"), source_digest="sha256:" + "a" * 64)
+    assert index.read_bytes() != before[1]
+    store.add(manifest, parse("app:2"))
+    assert names(store) == {"app:1", "app:2"}
+
+
 def test_the_platform_that_is_asked_for(store: ImageStore) -> None:
     """Else this machine's, else any; a name may have several."""
     own = add(store, "app:1", "own")

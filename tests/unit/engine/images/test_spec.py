@@ -118,6 +118,8 @@ def test_an_entrypoint_clears_the_command() -> None:
         ("HEALTHCHECK CMD", "it needs CMD and a command"),
         ("HEALTHCHECK --interval=soon CMD x", "is not a duration"),
         ("SHELL bash", "JSON list"),
+        ("ONBUILD", "it needs an instruction"),
+        ("ONBUILD from x", "FROM isn't allowed as an ONBUILD trigger"),
     ),
 )
 def test_bad_changes_are_told(change: str, reason: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dnslib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycompose.networking.dns import message
+from pycompose.networking.dns.known import MOST, KnownAnswers
 from pycompose.networking.dns.message import AAAA, PTR, A, Query
 
 NAMES = st.lists(
@@ -25,6 +28,11 @@ def parsed(data: bytes) -> Query:
     query = message.parse(data)
     assert isinstance(query, Query)
     return query
+
+
+def respond(query: Query, **answer: Any) -> bytes:
+    """Return the answer to a query as a message."""
+    return message.answer(query, **answer).under(query.id.to_bytes(2, "big"))
 
 
 @given(NAMES, st.sampled_from(("A", "AAAA", "MX", "PTR")), st.sampled_from((0, 512, 1232, 4096, 65535)))
@@ -55,7 +63,7 @@ def test_no_damage_to_a_question_raises(data: st.DataObject) -> None:
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     reply = message.parse(bytes(whole[: data.draw(st.integers(0, len(whole)))]))
     if isinstance(reply, Query):
-        answer = message.respond(reply, addresses=["10.0.0.1"] if reply.qtype == A else [])
+        answer = respond(reply, addresses=["10.0.0.1"] if reply.qtype == A else [])
         assert dnslib.DNSRecord.parse(answer).header.id == reply.id
 
 
@@ -66,8 +74,17 @@ def test_no_damage_to_a_question_raises(data: st.DataObject) -> None:
         (b"\0\1\x28\0\0\1\0\0\0\0\0\0", message.NOTIMP),
         (b"\0\1\x01\0\0\1\0\0\0\0\0\0\xc0\x0c\0\1\0\1", message.FORMERR),
         (b"\0\1\x01\0\0\1\0\0\0\0\0\0\x3fabc", message.FORMERR),
+        (b"\1a\0\0\0\1\0\0\0\0\0\0\xc0\0\0\1\0\1", message.FORMERR),
+        (b"\0\1\x01\0\0\1\0\0\0\0\0\0" + 5 * (b"\x3f" + 63 * b"a") + b"\0\0\1\0\1", message.FORMERR),
     ),
-    ids=("two questions", "update", "a pointer to itself", "cut off"),
+    ids=(
+        "two questions",
+        "update",
+        "a pointer to itself",
+        "cut off",
+        "a pointer into the header",
+        "too long",
+    ),
 )
 def test_what_is_no_question_gets_an_error(data: bytes, rcode: int) -> None:
     reply = message.parse(data)
@@ -83,9 +100,9 @@ def test_responses_are_not_answered() -> None:
 
 def test_answers_carry_what_they_should() -> None:
     query = parsed(asked("Web.Example", size=4096))
-    answer = dnslib.DNSRecord.parse(message.respond(query, addresses=["10.0.0.1", "10.0.0.2"], ttl_s=3))
+    answer = dnslib.DNSRecord.parse(respond(query, addresses=["10.0.0.1", "10.0.0.2"], ttl_s=3))
 
-    assert [str(record.rdata) for record in answer.rr] == ["10.0.0.1", "10.0.0.2"]
+    assert {str(record.rdata) for record in answer.rr} == {"10.0.0.1", "10.0.0.2"}
     assert {record.ttl for record in answer.rr} == {3}
     assert str(answer.q.qname) == "Web.Example."  # the spelling is the client's (draft-vixie-dns-0x20)
     assert (answer.header.qr, answer.header.ra, answer.header.rd) == (1, 1, 1)
@@ -93,9 +110,9 @@ def test_answers_carry_what_they_should() -> None:
 
 
 def test_other_kinds_of_answers() -> None:
-    six = message.respond(parsed(asked(qtype="AAAA")), addresses=["fd00::1"])
-    pointer = message.respond(parsed(asked("1.0.0.10.in-addr.arpa", "PTR")), pointer="db.p_back")
-    nothing = message.respond(parsed(asked()), rcode=message.NXDOMAIN)
+    six = respond(parsed(asked(qtype="AAAA")), addresses=["fd00::1"])
+    pointer = respond(parsed(asked("1.0.0.10.in-addr.arpa", "PTR")), pointer="db.p_back")
+    nothing = respond(parsed(asked()), rcode=message.NXDOMAIN)
 
     assert [(r.rtype, str(r.rdata)) for r in dnslib.DNSRecord.parse(six).rr] == [(AAAA, "fd00::1")]
     assert [(r.rtype, str(r.rdata)) for r in dnslib.DNSRecord.parse(pointer).rr] == [(PTR, "db.p_back.")]
@@ -104,12 +121,54 @@ def test_other_kinds_of_answers() -> None:
 
 def test_an_answer_too_large_is_cut_to_the_question() -> None:
     query = parsed(asked("many"))
-    answer = message.respond(query, addresses=[f"10.0.0.{n}" for n in range(60)])
-    short = dnslib.DNSRecord.parse(message.truncated(query, answer))
+    few = message.answer(query, addresses=[f"10.0.0.{n}" for n in range(30)])
+    many = message.answer(query, addresses=[f"10.0.0.{n}" for n in range(31)])
+    short = dnslib.DNSRecord.parse(message.fitting(query, many).under(b"id"))
 
-    assert len(answer) > 512
+    assert len(few.under(b"id")) <= 512 < len(many.under(b"id"))
     assert (short.header.tc, short.rr, str(short.q.qname)) == (1, [], "many.")
-    assert message.truncated(query, answer[:100]) == answer[:100]
+    assert message.fitting(query, few) == few
+
+
+def test_all_addresses_are_told_in_changing_order() -> None:
+    made = message.answer(parsed(asked()), addresses=["10.0.0.1", "10.0.0.2"])
+    orders = {
+        tuple(str(record.rdata) for record in dnslib.DNSRecord.parse(made.under(b"id")).rr)
+        for _ in range(200)
+    }
+
+    assert orders == {("10.0.0.1", "10.0.0.2"), ("10.0.0.2", "10.0.0.1")}
+
+
+def test_a_name_that_no_label_can_hold_is_no_pointer() -> None:
+    """Docker's networks may have names of 200 characters."""
+    query = parsed(asked("1.0.0.10.in-addr.arpa", "PTR"))
+
+    assert message.answer(query, pointer="db." + 64 * "n").records == ()
+
+
+def test_what_was_answered_is_known_until_the_table_changes() -> None:
+    known, table = KnownAnswers(), object()
+    made = message.answer(parsed(asked()), addresses=["10.0.0.1"])
+
+    assert known.find(asked(), table) is None
+    known.keep(b"ab" + asked()[2:], made)
+    assert known.find(b"cd" + asked()[2:], table) == made.under(b"cd")
+    assert known.find(asked("db"), table) is None
+    assert known.find(asked(qtype="AAAA"), table) is None
+    assert known.find(asked(size=1232), table) is None
+    assert known.find(asked(), object()) is None
+    assert known.find(asked(), table) is None
+
+
+def test_what_is_known_is_bounded() -> None:
+    known, table = KnownAnswers(), object()
+    known.find(b"", table)
+    made = message.answer(parsed(asked()))
+    for number in range(3 * MOST):
+        known.keep(asked(f"n{number}"), made)
+
+    assert sum(known.find(asked(f"n{number}"), table) is not None for number in range(3 * MOST)) <= MOST
 
 
 def test_an_answer_belongs_to_its_question() -> None:

@@ -66,10 +66,8 @@ def test_on_several_shared_networks_the_askers_first_answers() -> None:
     assert found("web", "web.p_back") == {"10.0.2.2"}
 
 
-def test_all_replicas_are_told_in_changing_order() -> None:
-    orders = {TABLE.lookup("db", "worker", A).addresses for _ in range(200)}
-
-    assert orders == {("10.0.2.4", "10.0.2.5"), ("10.0.2.5", "10.0.2.4")}
+def test_all_replicas_are_told() -> None:
+    assert found("db", "worker") == {"10.0.2.4", "10.0.2.5"}
 
 
 def test_a_container_that_does_not_run_yet_may_ask_but_is_not_told() -> None:

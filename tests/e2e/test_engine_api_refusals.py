@@ -1,0 +1,126 @@
+"""What clients of the Engine API get wrong: told so as Docker tells it, at once, and nothing happens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import docker
+import pytest
+from docker.errors import APIError
+
+from tests.support.requires import requires
+from tests.support.scenario import eventually
+
+if TYPE_CHECKING:
+    from tests.support.served import Served
+
+
+def refused(error: pytest.ExceptionInfo[APIError]) -> tuple[int, str]:
+    """Return status and message of an error."""
+    return error.value.status_code or 0, str(error.value.explanation)
+
+
+@requires("docker")
+@pytest.mark.timeout(150)
+def test_a_failed_start_ends_docker_run_and_its_container(served: Served, sdk: docker.DockerClient) -> None:
+    """`docker run --rm` waits for the removal of what never came to run."""
+    for flags in (["--rm"], ["--rm", "-d"]):
+        environment = {"DOCKER_HOST": served.url, "DOCKER_CONFIG": str(served.host.folder / "none")}
+        command = ["docker", "run", *flags, "busybox", "nosuch"]
+        result = served.host.command(command, env=environment, timeout_s=40).exited(127)
+        assert "cannot execute nosuch" in result.stderr
+    assert sdk.containers.list(all=True) == []
+
+
+@pytest.mark.timeout(150)
+def test_a_restart_is_not_the_end_of_what_is_removed_at_its_end(sdk: docker.DockerClient) -> None:
+    """`docker restart` of a container of `run --rm`."""
+    one = sdk.containers.run("busybox", ["sleep", "1000"], detach=True, remove=True, stop_signal="SIGKILL")
+    one.restart()
+    one.reload()
+    assert one.status == "running"
+    one.kill()
+    assert eventually(lambda: not sdk.containers.list(all=True))
+
+
+@pytest.mark.timeout(150)
+def test_what_prune_does_not_understand_it_does_not_do(sdk: docker.DockerClient) -> None:
+    """An unknown filter, or a moment that is none, must not prune everything."""
+    sdk.volumes.create("vol")
+    for things in (sdk.containers, sdk.volumes, sdk.images, sdk.networks):
+        with pytest.raises(APIError) as error:
+            things.prune(filters={"bogus": "1"})
+        assert refused(error) == (400, "invalid filter 'bogus'")
+    with pytest.raises(APIError) as error:
+        sdk.containers.prune(filters={"until": "zz"})
+    assert refused(error)[0] == 400
+    sdk.volumes.get("vol").remove()
+    cases: tuple[tuple[Any, dict[str, Any]], ...] = (
+        (sdk.containers, {"status": "bogus"}),
+        (sdk.images, {"dangling": "zz"}),
+    )
+    for listed, filters in cases:
+        with pytest.raises(APIError) as error:
+            listed.list(filters=filters)
+        assert refused(error)[0] == 400
+    assert sdk.images.list(filters={"until": "24h"}) == []
+
+
+@pytest.mark.timeout(150)
+def test_an_upload_that_is_refused_is_read_all_the_same(served: Served) -> None:
+    """Docker's command line tells of a broken pipe besides, when it is answered amid its sending."""
+    with served.connect() as sock:
+        sock.sendall(
+            b"PUT /containers/none/archive?path=/x HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
+        )
+        sock.sendall(bytes(200_000))
+        head = sock.recv(1 << 16)
+    assert head.startswith(b"HTTP/1.1 404 ")
+    assert b"connection: close" not in head.lower()
+
+
+@pytest.mark.timeout(150)
+def test_changes_that_cannot_be(sdk: docker.DockerClient) -> None:
+    """Names, limits and restart policies of `rename` and `update`; the container stays as it was."""
+    one = sdk.containers.create("busybox", "true", name="one", mem_limit="64m", memswap_limit="128m")
+    for name in ("bad name", "one"):
+        with pytest.raises(APIError) as error:
+            one.rename(name)
+        assert refused(error)[0] == 400
+    changes: tuple[dict[str, Any], ...] = (
+        {"restart_policy": {"Name": "bogus"}},
+        {"restart_policy": {"Name": "always", "MaximumRetryCount": 3}},
+        {"mem_limit": "1m"},
+        {"mem_limit": "256m"},
+        {"cpuset_cpus": "4096"},
+    )
+    for change in changes:
+        with pytest.raises(APIError) as error:
+            one.update(**change)
+        assert refused(error)[0] == 400, change
+    one.reload()
+    host = one.attrs["HostConfig"]
+    assert (one.name, host["Memory"], host["RestartPolicy"]["Name"]) == ("one", 64 << 20, "no")
+    one.remove()
+
+
+@pytest.mark.timeout(150)
+def test_containers_that_cannot_be(sdk: docker.DockerClient) -> None:
+    """400, whatever is wrong: of 404 clients think that the image is missing, and pull it."""
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"network": "nosuch"}, "network nosuch not found"),
+        ({"links": {"nosuch": "x"}}, "could not get container for nosuch"),
+        ({"mem_limit": "1m"}, "6 MiB"),
+        ({"volumes": ["/tmp:/x:bogus"]}, "invalid mode: bogus"),
+        ({"volumes": ["/tmp:/"]}, "destination can't be '/'"),
+        ({"volumes": ["/tmp:/x", "/var:/x"]}, "Duplicate mount point: /x"),
+        ({"restart_policy": {"Name": "on-failure", "MaximumRetryCount": -1}}, "cannot be negative"),
+        ({"name": "bad name"}, "not a container name"),
+    )
+    for wrong, word in cases:
+        with pytest.raises(APIError) as error:
+            sdk.containers.create("busybox", "true", **wrong)
+        status, message = refused(error)
+        assert status == 400, message
+        assert word in message
+    assert sdk.containers.list(all=True) == []
