@@ -19,11 +19,12 @@ from tests.support.scenario import Host, eventually
 pytestmark = requires("host-python")
 
 MIB = 1 << 20
+# The good service starts no process once it ticks: a shell that can't fork ends, whoever is to blame.
 PROJECT = """
 services:
   good:
     image: busybox
-    command: [sh, -c, "while :; do echo tick; sleep 0.1; done"]
+    command: [sh, -c, "mkfifo /clock; exec 3<>/clock; while :; do echo tick; read -t 0.1 -u 3; done"]
     init: true
     stop_signal: SIGKILL
     healthcheck: {{test: [CMD, "true"], interval: 300ms, timeout: 20s, retries: 50}}
