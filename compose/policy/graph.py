@@ -30,17 +30,22 @@ def needs(services: Services, name: str) -> list[str]:
 
 def waves(services: Services) -> list[list[str]]:
     """Return the services in waves: all that a wave needs is in earlier ones. Raises DependencyCycle."""
-    sorter = TopologicalSorter({name: needs(services, name) for name in sorted(services)})
     try:
-        sorter.prepare()
+        return _in_turn({name: needs(services, name) for name in sorted(services)})
     except CycleError:
         raise cycle_error(services) from None
-    found = []
+
+
+def _in_turn(after: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Return the nodes in steps, each sorted: what a node comes `after` is in earlier ones. Raises CycleError."""
+    sorter = TopologicalSorter(after)
+    sorter.prepare()
+    steps = []
     while sorter.is_active():
         ready = sorted(sorter.get_ready())
-        found.append(ready)
+        steps.append(ready)
         sorter.done(*ready)
-    return found
+    return steps
 
 
 def order(services: Services) -> list[str]:
@@ -126,35 +131,30 @@ def generations(needs: Mapping[str, Iterable[str]]) -> list[list[str]]:
 
     A node without a row of its own in `needs` is one that needs nothing.
     """
-    from graphlib import CycleError, TopologicalSorter  # noqa: PLC0415 - for who draws
-
     needed_by: dict[str, set[str]] = {name: set() for name in needs}
     for name, found in needs.items():
         for need in found:
             needed_by.setdefault(need, set()).add(name)
-    sorter = TopologicalSorter(needed_by)
     try:
-        sorter.prepare()
+        return _in_turn(needed_by)
     except CycleError:
-        return _knotted_generations(needs)
-    columns = []
-    while sorter.is_active():
-        ready = sorter.get_ready()
-        columns.append(sorted(ready))
-        sorter.done(*ready)
-    return columns
+        knots = _knots(needs)
+    knot_of = {name: min(knot) for knot in knots for name in knot}
+    merged: dict[str, set[str]] = {knot: set() for knot in knot_of.values()}
+    for name, above in needed_by.items():
+        merged[knot_of[name]] |= {knot_of[one] for one in above} - {knot_of[name]}
+    members = {min(knot): knot for knot in knots}
+    return [sorted(name for knot in column for name in members[knot]) for column in _in_turn(merged)]
 
 
-def _knotted_generations(needs: Mapping[str, Iterable[str]]) -> list[list[str]]:
-    """Return the same of a graph with cycles, by networkx, whose 14 MiB a page's server can do without."""
+def _knots(needs: Mapping[str, Iterable[str]]) -> list[set[str]]:
+    """Return the nodes by who is in a cycle with whom, by networkx, whose 14 MiB a page's server can do without."""
     import networkx as nx  # noqa: PLC0415 - see above
 
     graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(sorted(needs))
-    graph.add_edges_from((name, need) for name in sorted(needs) for need in sorted(needs[name]))
-    knots = nx.condensation(graph)
-    columns = nx.topological_generations(knots)
-    return [sorted(name for knot in column for name in knots.nodes[knot]["members"]) for column in columns]
+    graph.add_nodes_from(needs)
+    graph.add_edges_from((name, need) for name, found in needs.items() for need in found)
+    return list(nx.strongly_connected_components(graph))
 
 
 def digraph(services: Services) -> nx.DiGraph[str]:

@@ -35,7 +35,7 @@ from pycompose.state.snapshot import observe_containers
 from tests.support import oracle
 from tests.support.namespaces import CLONE_FS, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, setns, unshare
 from tests.support.ordinary import UID, OrdinaryHost
-from tests.support.scenario import PYCOMPOSE, SEARCH, Host, Result, eventually
+from tests.support.scenario import PYCOMPOSE, SEARCH, Host, Result, eventually, run_to_its_end
 from tests.support.terminal import Running
 
 if TYPE_CHECKING:
@@ -444,25 +444,8 @@ class Docker(Engine):
     def _command(
         self, argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None, stdin: str, timeout_s: float
     ) -> Result:
-        shown = " ".join(argv)
-        print(f"$ {shown}")
-        with self._popen(argv, cwd, env, subprocess.PIPE) as process:
-            try:
-                out, err = process.communicate(stdin.encode(), timeout_s)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                out, err = process.communicate()
-                raise AssertionError(
-                    f"{shown}: still running after {timeout_s} s\n{out!r}\n{err!r}"
-                ) from None
-        result = Result(
-            command=shown,
-            code=process.returncode,
-            stdout=out.decode(errors="replace"),
-            stderr=err.decode(errors="replace"),
-        )
-        print(f"{result.stdout}{result.stderr}[exit code {result.code}]\n")
-        return result
+        popen = partial(self._popen, argv, cwd, env, subprocess.PIPE)
+        return run_to_its_end(popen, " ".join(argv), stdin, timeout_s)
 
     def _popen(
         self, argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None, stream: int

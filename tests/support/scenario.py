@@ -177,26 +177,8 @@ class Host:
         stdin: str = "",
     ) -> Result:
         """Run any program on the machine to its end."""
-        shown = _shown(argv)
-        start = time.monotonic()
-        print(f"$ {shown}")  # pytest shows it when the test fails
-        with self._popen(argv, cwd, env, subprocess.PIPE, subprocess.PIPE) as process:
-            try:
-                out, err = process.communicate(stdin.encode(), timeout_s * PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                out, err = process.communicate()
-                raise AssertionError(
-                    f"{shown}: still running after {timeout_s} s\n{out.decode()}\n{err.decode()}"
-                ) from None
-        result = Result(
-            command=shown,
-            code=process.returncode,
-            stdout=out.decode(errors="replace"),
-            stderr=err.decode(errors="replace"),
-        )
-        print(f"{result.stdout}{result.stderr}[exit code {result.code}, {time.monotonic() - start:.2f} s]\n")
-        return result
+        popen = partial(self._popen, argv, cwd, env, subprocess.PIPE, subprocess.PIPE)
+        return run_to_its_end(popen, _shown(argv), stdin, timeout_s * PATIENCE)
 
     def spawn(
         self,
@@ -368,6 +350,29 @@ class Hosts:
         host = self.kind(folder, neighbour=neighbour, root=root, reaps=reaps)
         self.made.append(host)
         return host
+
+
+def run_to_its_end(
+    popen: Callable[[], subprocess.Popen[bytes]], shown: str, stdin: str, timeout_s: float
+) -> Result:
+    """Start a process, give it `stdin`, wait for its end; print all of it, which pytest shows when the test fails."""
+    start = time.monotonic()
+    print(f"$ {shown}")
+    with popen() as process:
+        try:
+            out, err = process.communicate(stdin.encode(), timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"{shown}: still running after {timeout_s} s\n{out!r}\n{err!r}") from None
+    result = Result(
+        command=shown,
+        code=process.returncode,
+        stdout=out.decode(errors="replace"),
+        stderr=err.decode(errors="replace"),
+    )
+    print(f"{result.stdout}{result.stderr}[exit code {result.code}, {time.monotonic() - start:.2f} s]\n")
+    return result
 
 
 def thread_run(thread: ThreadPoolExecutor) -> Callable[[Callable[[], object]], object]:
