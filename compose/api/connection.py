@@ -57,7 +57,11 @@ class ApiConnection:
         streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         site: Site,
         workers: Workers,
+        *,
+        idle_s: float = IDLE_S,
     ) -> None:
+        """`idle_s` is how long the next request may take to begin."""
+        self._idle_s = idle_s
         self._reader, self._writer = streams
         # A client that doesn't read has one piece waiting here, not another one beside it.
         self._writer.transport.set_write_buffer_limits(0)
@@ -119,7 +123,7 @@ class ApiConnection:
     async def _request(self) -> h11.Request | None:
         """Return the head of the next request, None at the end of the connection. Raises RemoteProtocolError."""
         started = False
-        deadline = asyncio.get_running_loop().time() + IDLE_S
+        deadline = asyncio.get_running_loop().time() + self._idle_s
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:

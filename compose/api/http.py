@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pycompose.api.errors import ApiError
-from pycompose.engine.dataclass import dataclass
+from pycompose.engine.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
@@ -49,6 +49,24 @@ class Wire(Protocol):
         ...
 
 
+class Clients:
+    """How many connections there are, of every listener of the process; lives in the event loop."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.changed: Callable[[], None] = lambda: None
+
+    def come(self) -> None:
+        """Count one more."""
+        self.number += 1
+        self.changed()
+
+    def go(self) -> None:
+        """Count one less."""
+        self.number -= 1
+        self.changed()
+
+
 @dataclass(slots=True, kw_only=True)
 class Services:
     """What lives as long as the server does."""
@@ -57,6 +75,7 @@ class Services:
     events: EventHub
     execs: Execs
     attached: Attached
+    clients: Clients = field(default_factory=Clients)
 
 
 @dataclass(slots=True, kw_only=True)

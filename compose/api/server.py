@@ -103,6 +103,7 @@ class ApiServer:
         server = await asyncio.start_unix_server(
             lambda reader, writer: self._accept(reader, writer, policy), sock=listener, limit=LIMIT_BYTES
         )
+        self.services.clients.changed = self._check_idle
         self._check_idle()
         ready()
         await self._over.wait()
@@ -125,10 +126,8 @@ class ApiServer:
             work = connection.serve()
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
+        self.services.clients.come()
         task.add_done_callback(self._done)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def end(self) -> None:
         """Have it end."""
@@ -138,17 +137,22 @@ class ApiServer:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("connection", exc_info=error)
-        self._check_idle()
+        self.services.clients.go()
 
     def _check_idle(self) -> None:
-        if self._idle_s and not self._tasks and self._timer is None:
+        """Begin to wait for the end when nobody is there; whoever comes, a page too, puts it off."""
+        if self.services.clients.number:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        elif self._idle_s and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._idle_s, self._idle)
 
     def _idle(self) -> None:
         self._timer = None
         if self.services.execs.busy:
             self._check_idle()
-        elif not self._tasks:
+        else:
             self._over.set()
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.api.connection import ApiConnection
 from pycompose.api.execs import Attached, Execs
-from pycompose.api.http import Services
+from pycompose.api.http import Clients, Services
 from pycompose.api.hub import EventHub
 from pycompose.api.server import listening
 from pycompose.api.workers import Workers
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 BACKLOG = 64
 MOST_CONNECTIONS = 200
 LIMIT_BYTES = 1 << 16
+# A browser keeps connections for the next request, even when its last page of ours has been closed.
+KEPT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,7 @@ async def serve_pages(services: Services, options: PageOptions, ready: Callable[
             if options.background:
                 stack.enter_context(noted(paths, options.project, port))
         connections = _Connections(
-            PageSite(services, port, token, options.project, read_only=options.read_only)
+            PageSite(services, port, token, options.project, read_only=options.read_only), services.clients
         )
         async with connections.accepted(listener):
             ready(address_of(port, token))
@@ -103,8 +105,9 @@ async def serve_pages(services: Services, options: PageOptions, ready: Callable[
 class _Connections:
     """Those that are open."""
 
-    def __init__(self, site: PageSite) -> None:
+    def __init__(self, site: PageSite, clients: Clients) -> None:
         self._site = site
+        self._clients = clients
         self._workers = Workers()
         self._tasks: set[asyncio.Task[None]] = set()
         self.closed = asyncio.Event()
@@ -128,15 +131,17 @@ class _Connections:
                 await asyncio.wait(self._tasks)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = ApiConnection((reader, writer), self._site, self._workers)
+        connection = ApiConnection((reader, writer), self._site, self._workers, idle_s=KEPT_S)
         full = len(self._tasks) >= MOST_CONNECTIONS
         work = connection.refuse(503, "too many connections") if full else connection.serve()
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
+        self._clients.come()
         task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._clients.go()
         self.closed.set()
 
 

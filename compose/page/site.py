@@ -18,12 +18,14 @@ from urllib.parse import parse_qs, urlsplit
 
 from pycompose.api.errors import ApiError
 from pycompose.api.http import ApiAnswer, ApiCall, Headers, Services, answer, done
-from pycompose.page import actions, resources
+from pycompose.api.websocket import handshake
+from pycompose.page import actions
 from pycompose.page.shared import PageShared
 from pycompose.page.shells import Shells
 from pycompose.page.stream import PageStream
 
 if TYPE_CHECKING:
+    from pycompose.api.http import Wire
     from pycompose.page.rows import Row
 
 _STATIC = Path(__file__).with_name("static")
@@ -37,6 +39,7 @@ TERMINAL = "terminal.html"
 TERMINAL_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 NO_COOKIE = "This page needs the whole address that `pycompose page` has printed, with its token.\n"
 _MOST_FIELDS = 100
+_SOCKETS = frozenset({"/stream", "/shell"})
 
 
 class PageRoute(NamedTuple):
@@ -109,8 +112,9 @@ class PageSite:
             raise ApiError(403, "another origin may not ask")
         if call.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise ApiError(403, "another site may not ask")
-        if call.method not in ("GET", "HEAD") and origin != ours:
-            raise ApiError(403, "who changes something has to say an origin")
+        # A browser lets any site's page open a WebSocket, and says whose it is (RFC 6455, 10.2).
+        if (call.method not in ("GET", "HEAD") or call.path in _SOCKETS) and origin != ours:
+            raise ApiError(403, "who changes something, or opens a WebSocket, has to say an origin")
 
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode(), self._token.encode())
@@ -128,25 +132,26 @@ class PageSite:
         return ApiAnswer(status=303, headers=(("Location", "/"), ("Set-Cookie", cookie)))
 
     def _route(self, call: ApiCall) -> PageRoute:
-        changes = {"/act": self._act, "/plan": self._plan, "/shell": self._shell}
-        path = call.path if call.path in changes else "/shell/" * call.path.startswith("/shell/")
-        if path:
+        if self._read_only and (call.method not in ("GET", "HEAD") or call.path == "/shell"):
+            raise ApiError(403, "the page is read-only (--read-only)")
+        changes = {"/act": self._act, "/plan": self._plan}
+        if call.path in changes:
             if call.method != "POST":
                 raise ApiError(405, f"{call.method} {call.path}: POST it")
-            if self._read_only:
-                raise ApiError(403, "the page is read-only (--read-only)")
-            return PageRoute(changes.get(path, self._shells.ask), slow=path in changes)
+            return PageRoute(changes[call.path], slow=True)
         if call.method not in ("GET", "HEAD"):
             raise ApiError(405, f"{call.method} {call.path}: not done here")
-        looks = {"/stream": self._stream, "/resources": self._resources}
-        return PageRoute(looks.get(call.path, static), slow=call.path == "/resources")
+        return PageRoute({"/stream": self._stream, "/shell": self._shell}.get(call.path, static))
 
     def _asked(self, call: ApiCall) -> dict[str, Any]:
         """Return what a request says, if it is about a project of this page. Raises ApiError."""
         asked = call.document()
-        if self._project not in ("", asked.get("project")):
-            raise ApiError(403, f"this page is of project {self._project}")
+        self._check_project(asked.get("project"))
         return asked
+
+    def _check_project(self, asked: object) -> None:
+        if self._project not in ("", asked):
+            raise ApiError(403, f"this page is of project {self._project}")
 
     def _act(self, call: ApiCall) -> ApiAnswer:
         actions.act(call.context, self._shared.works, self._asked(call))
@@ -156,18 +161,17 @@ class PageSite:
         return answer(actions.plan(call.context, self._asked(call)))
 
     def _shell(self, call: ApiCall) -> ApiAnswer:
-        self._asked(call)
+        self._check_project(call.query.get("project", [""])[0])
         return self._shells.open(call)
 
-    def _resources(self, call: ApiCall) -> ApiAnswer:
-        return answer(resources.resources(call.context, self._project))
-
-    def _stream(self, _call: ApiCall) -> ApiAnswer:
+    def _stream(self, call: ApiCall) -> ApiAnswer:
+        accepted = handshake(call)
         about: Row = {"readOnly": self._read_only, "only": self._project}
-        return ApiAnswer(
-            headers=(("Content-Type", "text/event-stream"),),
-            flow=lambda: PageStream(self._shared, self._project, about).flow(),
-        )
+
+        async def talk(wire: Wire) -> None:
+            await PageStream(self._shared, self._project, about).talk(wire)
+
+        return ApiAnswer(headers=accepted, talk=talk)
 
 
 def static(call: ApiCall) -> ApiAnswer:

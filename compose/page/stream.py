@@ -1,16 +1,19 @@
-"""What one open page is told, as server-sent events (HTML, "Server-sent events"): all there is, then what changes.
+"""What one open page is told by its WebSocket: all there is, then what changes. Each message is `[kind, value]`.
 
 ```
-retry: 500
-event: snapshot   {"projects": {NAME: {"rows": {ID: row}, "graph": {…}}}, …}   first: who comes again has all
-event: change     {"project", "rows": {ID: row or null}, "graph"?}             as soon as a supervisor has told
-event: pending    {NAME: {"file", "steps", "error"}}                           files that are newer than what runs
-event: happened   {"events": […], "missed"}                                    in docker's words
-event: stirred    {}                                                           volumes or networks may have changed
-event: work       {"works": [{"id", "title", "state", "steps", "lines", …}]}   steps that have changed
-event: printed    {"lines": [[ms, ID, stderr, text]], "dropped"}
-event: usage      {"at": ms, "use": {ID: [cpu, memory, limit, received, sent]}}
+snapshot   {"projects": {NAME: {"rows": {ID: row}, "graph": {…}}}, …}   first: who comes again has all
+change     {"project", "rows": {ID: row or null}, "graph"?}             as soon as a supervisor has told
+pending    {NAME: {"file", "steps", "error"}}                           files that are newer than what runs
+happened   {"events": […], "missed"}                                    in docker's words
+storage    {"volumes", "networks", "error"}                             while the page shows them
+work       {"works": [{"id", "title", "state", "steps", "lines", …}]}   steps that have changed
+printed    {"lines": [[ms, ID, stderr, text]], "dropped"}
+usage      {"at": ms, "use": {ID: [cpu, memory, limit, received, sent]}}
 ```
+The page says `{"storage": bool}` for whether it shows volumes and networks (again: measure them again), and
+`{"took": N}` for so many messages of `printed` that it has taken.
+
+A WebSocket, since browsers have six connections for one place, and open pages may be more (RFC 6455 knows no limit).
 Nothing here runs while no page is open. A page that reads slowly is waited for; what waits meanwhile has an end.
 """
 
@@ -18,13 +21,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pycompose.api.websocket import TEXT, WebSocketWire
 from pycompose.events import ContainerEvent
 from pycompose.labels import PROJECT
+from pycompose.page.messages import message, objects
+from pycompose.page.storage import StorageView
 from pycompose.page.usage import Usage
 from pycompose.page.view import ProjectsView
 from pycompose.state.snapshot import STANDALONE
@@ -32,6 +37,7 @@ from pycompose.state.snapshot import STANDALONE
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
+    from pycompose.api.http import Wire
     from pycompose.api.hub import Happening
     from pycompose.page.rows import Row
     from pycompose.page.shared import PageShared
@@ -43,15 +49,10 @@ USAGE_S = 2.0
 LOOK_S = 5.0
 FILES_S = 1.0
 MOST_EVENTS = 500
-RETRY_MS = 500
+# Messages of output that the page may not have taken yet: its browser keeps them in our place.
+MOST_AHEAD = 8
 # What changes who uses a volume or a network.
 _STIRS = frozenset({"create", "destroy", "start", "die"})
-
-
-def message(kind: str, value: Any) -> bytes:
-    """Return one event; JSON has no line breaks of its own."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
-    return f"event: {kind}\ndata: {text}\n\n".encode()
 
 
 class PageStream:
@@ -64,7 +65,7 @@ class PageStream:
         self._view = ProjectsView(shared.context, project)
         self._changed: set[tuple[str, str]] = set()
         self._look = False
-        self._stirred = False
+        self._ahead = 0
         self._happened: deque[Row] = deque()
         self._missed = 0
         self._use: Row | None = None
@@ -75,21 +76,54 @@ class PageStream:
         self._loop = asyncio.get_running_loop()
         self._output = shared.output.listen(self._stir)
         self._usage = Usage(shared.context)
+        self._storage = StorageView(shared.context, project, self._stir)
 
-    async def flow(self) -> AsyncGenerator[bytes, None]:
-        """Yield events until the page is closed."""
+    async def talk(self, wire: Wire) -> None:
+        """Tell the page what there is until it is closed. Raises OSError."""
+        inner = WebSocketWire(wire, TEXT)
+        both = [asyncio.ensure_future(work) for work in (self._tell_all(inner), self._hear(inner))]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                await _cancel(task)
+        for task in both:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    async def _tell_all(self, wire: WebSocketWire) -> None:
+        async with contextlib.aclosing(self._flow()) as pieces:
+            async for piece in pieces:
+                await wire.write(piece)
+
+    async def _hear(self, wire: WebSocketWire) -> None:
+        async with contextlib.aclosing(objects(wire)) as said:
+            async for one in said:
+                if isinstance(one.get("storage"), bool):
+                    self._storage.show(shown=one["storage"])
+                if isinstance(one.get("took"), int):
+                    self._ahead = max(self._ahead - one["took"], 0)
+                    self._wake.set()
+
+    async def _flow(self) -> AsyncGenerator[bytes, None]:
+        """Yield messages without end."""
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._output.close)
             stack.push_async_callback(asyncio.to_thread, self._usage.close)
             stack.enter_context(self._shared.works.listen(self._stir))
             await stack.enter_async_context(self._shared.news.listening())
             queue = await stack.enter_async_context(self._shared.events.listen())
-            yield f"retry: {RETRY_MS}\n\n".encode()
             projects = await asyncio.to_thread(self._view.snapshot)
             yield message("snapshot", {"projects": projects, **self._about})
             self._output.follow(self._view.ids())
             self._wake.set()
-            for work in (self._listen(queue), self._measure(), self._look_again(), self._compare()):
+            for work in (
+                self._listen(queue),
+                self._measure(),
+                self._look_again(),
+                self._compare(),
+                self._storage.run(),
+            ):
                 stack.push_async_callback(_cancel, asyncio.ensure_future(work))
             while True:
                 await self._wake.wait()
@@ -117,15 +151,15 @@ class PageStream:
             self._happened.clear()
             self._missed = 0
             yield message("happened", {"events": events, "missed": missed})
-        if self._stirred:
-            self._stirred = False
-            yield message("stirred", {})
+        if (storage := self._storage.news()) is not None:
+            yield message("storage", storage)
         self._works, works = self._shared.works.news(self._works)
         works = [work for work in works if self._project in ("", work["project"])]
         if works:
             yield message("work", {"works": works})
-        lines, dropped = self._output.take()
+        lines, dropped = self._output.take() if self._ahead < MOST_AHEAD else ([], 0)
         if lines or dropped:
+            self._ahead += 1
             yield message("printed", {"lines": lines, "dropped": dropped})
         if self._use is not None:
             use, self._use = self._use, None
@@ -142,13 +176,13 @@ class PageStream:
         while True:
             event = await queue.get()
             if not isinstance(event, ContainerEvent):
-                self._stirred = True
-                self._wake.set()
+                self._storage.stir()
                 continue
             project = self._view.project_of(event.id, event.attributes.get(PROJECT, STANDALONE))
             if self._project in ("", project):
                 self._changed.add((project, event.id))
-                self._stirred = self._stirred or event.action in _STIRS
+                if event.action in _STIRS:
+                    self._storage.stir()
                 if not event.action.startswith("exec_"):
                     self._tell(project, event)
                 self._wake.set()

@@ -6,9 +6,10 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from playwright.sync_api import expect
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from tests.support.scenario import Host
 
+WEBSOCKET_KEY = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+# Where the only card's shell is.
+SHELL = "new URL(document.querySelector('.card a.button').href).search.slice(1)"
 SLEEP = "init: true, command: [sleep, '1000']"
 SHOP = f"""
 name: shop
@@ -125,6 +129,22 @@ def test_its_buttons_do_what_they_say(busy: Host) -> None:
         expect(page.locator("#said")).to_have_text("restart a: done")
         tab(page, "Events")
         expect(page.locator("#event-rows tr").filter(has_text="restart")).to_have_count(1)
+        # A browser has six connections to one place, and any number of pages, each with what may take long.
+        others = [page.context.new_page() for _ in range(7)]
+        for other in others:
+            other.goto(served.address)
+        shell = urljoin(served.address, f"/terminal.html?{page.evaluate(SHELL)}")
+        for other in others[3:]:
+            other.goto(shell)
+            expect(other.locator(".xterm-rows")).to_contain_text("demo-a-1")
+        tab(page, "Services")
+        card(page, "a").get_by_role("button", name="pause a", exact=True).click()
+        for one in (page, *others[:3]):
+            expect(card(one, "a").locator(".state")).to_have_text("paused")
+        card(others[2], "a").get_by_role("button", name="unpause a", exact=True).click()
+        expect(state).to_have_text("running")
+        others[3].keyboard.type("yes | head -c 3000000; echo $((6*7)); exit 4\n")
+        expect(others[3].locator(".xterm-rows")).to_contain_text("ended with code 4")
     busy.run("down", cwd=folder).ok()
     served.end()
 
@@ -212,7 +232,13 @@ def test_nobody_else_is_let_in(host: Host) -> None:
     status, headers = asked(host, port, "GET", "/", cookie)
     assert status == 200
     assert "default-src 'none'" in headers["content-security-policy"]
+    opens = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", **WEBSOCKET_KEY}
     refused: list[tuple[str, str, dict[str, str]]] = [
+        ("GET", "/stream", {**opens, "Origin": f"http://{ours}"}),
+        ("GET", "/stream", {**opens, **cookie}),
+        ("GET", "/stream", {**opens, **cookie, "Origin": "http://evil.example"}),
+        ("GET", "/shell", {**opens, **cookie, "Origin": f"http://evil.example:{port}"}),
+        ("GET", "/shell", {**opens, **cookie}),
         ("GET", "/", {}),
         ("GET", "/?token=x", {}),
         ("GET", "/stream", {"Cookie": f"pycompose-{port}=x"}),
@@ -246,6 +272,7 @@ def test_a_read_only_page_changes_nothing(host: Host) -> None:
 
     for target in ("/act", "/plan", "/shell", "/shell/x/input"):
         assert asked(host, port, "POST", target, allowed)[0] == 403
+    assert asked(host, port, "GET", "/shell", allowed)[0] == 403
     served.end()
 
 
@@ -276,6 +303,31 @@ def test_it_is_served_on_a_socket_and_beside_the_api(host: Host, tmp_path: Path)
     assert ask("/_ping", "localhost") == 200
     both.process.terminate()
     assert both.process.wait(20) == 0
+    assert not place.exists()
+
+
+def test_who_serves_until_nobody_is_there_counts_pages(host: Host, tmp_path: Path) -> None:
+    place = host.readable(tmp_path) / "api.sock"
+    server = host.spawn("system", "serve", "--socket", str(place), "--page", "0", "--idle", "2")
+    assert server.process.stdout is not None
+    first = server.process.stdout.readline()
+    client = socket.socket(socket.AF_UNIX)
+    eventually(lambda: client.connect_ex(str(place)) == 0)
+    address = urlsplit(min(first, server.process.stdout.readline()).decode().strip())
+    ours = f"127.0.0.1:{address.port}"
+    _, headers = asked(host, address.port or 0, "GET", f"/?{address.query}", {})
+    request = {
+        "Host": ours, "Origin": f"http://{ours}", "Cookie": headers["set-cookie"].partition(";")[0],
+        "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", **WEBSOCKET_KEY,
+    }  # fmt: skip
+    lines = "".join(f"{name}: {value}\r\n" for name, value in request.items())
+    with host.inside(lambda: socket.create_connection(("127.0.0.1", address.port or 0), timeout=30)) as sock:
+        sock.sendall(f"GET /stream HTTP/1.1\r\n{lines}\r\n".encode())
+        assert sock.recv(12) == b"HTTP/1.1 101"
+        client.close()
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(3)
+    assert server.process.wait(60) == 0
     assert not place.exists()
 
 

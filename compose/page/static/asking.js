@@ -5,7 +5,7 @@ import { byId, say, visible } from "./dom.js";
 export async function ask(path, asked) {
   let answer;
   try {
-    answer = await fetch(path, asked === undefined ? {} : {
+    answer = await fetch(path, {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked),
     });
   } catch {

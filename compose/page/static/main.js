@@ -1,10 +1,11 @@
-// The page: one stream of events from the server, and the views of what it tells.
+// The page: what the server tells, and the views of it.
 
 import { perform } from "./asking.js";
 import * as cards from "./cards.js";
 import { byId, make, say, visible } from "./dom.js";
 import * as graph from "./graph.js";
 import * as happenings from "./happenings.js";
+import * as link from "./link.js";
 import * as logs from "./logs.js";
 import * as model from "./model.js";
 import * as plan from "./plan.js";
@@ -15,45 +16,39 @@ const choice = byId("project");
 let chosen = "";
 let wanted = false;
 
-// ---------------------------------------------------------------------- the stream
+// ---------------------------------------------------------------------- what the server tells
 
-function connect() {
-  const source = new EventSource("/stream");
-  const on = (kind, take) => source.addEventListener(kind, (event) => take(JSON.parse(event.data)));
-  source.addEventListener("open", () => linked(true));
-  source.addEventListener("error", () => {
-    linked(false);
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 1000);
-  });
-  on("snapshot", (message) => {
-    model.snapshot(message);
-    logs.clear();
-    works.clear();
-    show();
-    resources.stirred();
-  });
-  on("change", (message) => {
-    model.change(message);
-    show();
-  });
-  on("pending", (message) => {
-    model.awaits(message);
-    show();
-  });
-  on("happened", happenings.add);
-  on("stirred", resources.stirred);
-  on("work", works.add);
-  on("printed", (message) => logs.add(message, projectOf));
-  on("usage", (message) => {
-    model.usage(message);
-    cards.measure();
-  });
-}
+link.on("snapshot", (message) => {
+  model.snapshot(message);
+  logs.clear();
+  works.clear();
+  show();
+  resources.look();
+});
+link.on("change", (message) => {
+  model.change(message);
+  show();
+});
+link.on("pending", (message) => {
+  model.awaits(message);
+  show();
+});
+link.on("happened", happenings.add);
+link.on("storage", resources.told);
+link.on("work", works.add);
+link.on("printed", (message) => {
+  logs.add(message, projectOf);
+  link.say({ took: 1 });
+});
+link.on("usage", (message) => {
+  model.usage(message);
+  cards.measure();
+});
 
 function linked(yes) {
-  const link = byId("link");
-  link.classList.toggle("lost", !yes);
-  say(link, yes ? "live" : "not connected: trying again…");
+  const said = byId("link");
+  said.classList.toggle("lost", !yes);
+  say(said, yes ? "live" : "not connected: trying again…");
 }
 
 function projectOf(id) {
@@ -128,7 +123,7 @@ function select(name) {
     byId(tab.getAttribute("aria-controls")).hidden = !here;
   }
   logs.draw();
-  if (name === "resources") resources.look();
+  resources.look();
 }
 
 for (const [at, tab] of tabs.entries()) {
@@ -146,4 +141,4 @@ choice.addEventListener("change", () => {
   show();
 });
 setInterval(show, 1000); // ages
-connect();
+link.connect(linked);

@@ -1,12 +1,12 @@
-// Volumes and networks. They are asked for when somebody looks, and again when something has happened to them.
+// Volumes and networks. The server tells of them while they are in sight.
 
-import { ask, perform } from "./asking.js";
+import { perform } from "./asking.js";
 import { age, byId, make, say, size, visible } from "./dom.js";
+import * as link from "./link.js";
 import { STANDALONE, about } from "./model.js";
 
 const dialog = byId("volume");
 const tag = byId("volume-tag");
-let wanted = false;
 let project = "";
 let known = { volumes: [], networks: [] };
 let todo = null;
@@ -16,21 +16,15 @@ export function choose(name) {
   draw();
 }
 
-export function stirred() {
-  if (wanted || byId("resources").hidden) return;
-  wanted = true;
-  setTimeout(look, 200);
+// Says whether they are in sight; they are measured anew for it.
+export function look() {
+  link.say({ storage: !byId("resources").hidden });
 }
 
-export async function look() {
-  wanted = false;
-  try {
-    known = await ask("/resources");
-    say(byId("resources-note"), "");
-    draw();
-  } catch (error) {
-    say(byId("resources-note"), error.message);
-  }
+export function told(message) {
+  known = message;
+  say(byId("resources-note"), visible(message.error));
+  draw();
 }
 
 // Those of the project that is chosen, and those of nobody.

@@ -1,16 +1,15 @@
-// A shell in a container: one request that prints as long as the shell lives, and one for each bit that is typed.
+// A shell in a container, on a WebSocket (compose/page/shells.py).
 
 import { FitAddon } from "./vendor/addon-fit.js";
 import { Terminal } from "./vendor/xterm.js";
 import { byId, say, visible } from "./dom.js";
+import { address } from "./link.js";
+
+const PIECE = 8192;
 
 const wanted = new URLSearchParams(location.search);
 const terminal = new Terminal({ cursorBlink: true, fontSize: 13, scrollback: 5000, screenReaderMode: true, theme: { background: "#0d1117", foreground: "#e6edf3" } });
 const fit = new FitAddon();
-const encoder = new TextEncoder();
-let id = "";
-let waiting = "";
-let busy = false;
 
 terminal.loadAddon(fit);
 terminal.open(byId("terminal"));
@@ -18,53 +17,31 @@ fit.fit();
 terminal.focus();
 document.title = `${visible(wanted.get("name") ?? "shell")} – pycompose`;
 
-async function post(what, body) {
-  return fetch(what, { method: "POST", body });
+const query = new URLSearchParams({ project: wanted.get("project"), container: wanted.get("container"), rows: terminal.rows, columns: terminal.cols });
+const socket = new WebSocket(address(`/shell?${query}`));
+socket.binaryType = "arraybuffer";
+let opened = false;
+
+function tell(what) {
+  if (socket.readyState === WebSocket.OPEN) socket.send(`${JSON.stringify(what)}\n`);
 }
 
-// One after the other, so that what is typed arrives in its order.
-async function send() {
-  if (busy || !id) return;
-  busy = true;
-  while (waiting && id) {
-    const text = waiting;
-    waiting = "";
-    const answer = await post(`/shell/${id}/input`, encoder.encode(text)).catch(() => null);
-    if (answer?.status === 503) {
-      waiting = text + waiting;
-      await new Promise((later) => setTimeout(later, 200));
-    }
-  }
-  busy = false;
-}
-
-async function run() {
-  const size = { rows: terminal.rows, columns: terminal.cols };
-  const answer = await post("/shell", JSON.stringify({ project: wanted.get("project"), container: wanted.get("container"), ...size }));
-  if (!answer.ok) throw new Error((await answer.json()).message);
-  id = answer.headers.get("X-Shell");
+socket.addEventListener("open", () => {
+  opened = true;
   say(byId("state"), "connected: closing this tab ends the shell");
   resize();
-  send();
-  const reader = answer.body.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    await new Promise((shown) => terminal.write(value, shown));
-  }
-}
+});
+// The server sends on when what it has sent is shown.
+socket.addEventListener("message", (event) => terminal.write(new Uint8Array(event.data), () => tell({ shown: event.data.byteLength })));
+socket.addEventListener("close", () => say(byId("state"), opened ? "the shell has ended" : "the server doesn't let a shell be opened"));
 
 function resize() {
   fit.fit();
-  if (id) post(`/shell/${id}/size`, JSON.stringify({ rows: terminal.rows, columns: terminal.cols })).catch(() => {});
+  tell({ size: [terminal.rows, terminal.cols] });
 }
 
 terminal.onData((text) => {
-  waiting += text;
-  send();
+  const letters = [...text]; // no letter is cut in two
+  for (let at = 0; at < letters.length; at += PIECE) tell({ typed: letters.slice(at, at + PIECE).join("") });
 });
 new ResizeObserver(resize).observe(byId("terminal"));
-run().then(() => say(byId("state"), "the shell has ended"), (error) => say(byId("state"), visible(error.message)))
-  .finally(() => {
-    id = "";
-  });
