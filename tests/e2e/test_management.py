@@ -172,6 +172,8 @@ def test_events_of_images_networks_and_volumes(busy: Host) -> None:
     busy.run("container", "kill", "con").ok()
     busy.run("network", "rm", "net").ok()
     assert "no such network" in busy.run("container", "start", "con").exited(1).stderr
+    eventually(lambda: not busy.processes("pycompose.supervisor"))  # and by one that has never seen it
+    assert "no such network" in busy.run("container", "start", "con").exited(1).stderr
     for words in (("container", "rm", "con"), ("volume", "rm", "vol"), ("image", "rm", "other:1")):
         busy.run(*words).ok()
     past = ("system", "events", "--since", begin, "--until", f"{time.time():.9f}", "--format")

@@ -561,8 +561,11 @@ class Wiring:
         # The default one has no owner: whoever uses it looks after it, and the last one takes it away.
         if state is None or network == DEFAULT_BRIDGE:
             wanted = next((n for n in record.networks.values() if n.name == network), None)
-            if wanted is None:
-                raise NetworkError(f"network {network}: not found", hint="run `pycompose up` to create it")
+            if wanted is None or (wanted.external and network != DEFAULT_BRIDGE):
+                raise NetworkError(
+                    f"network {network}: no such network",
+                    hint="`pycompose up` makes a project's own, `pycompose network create` any other",
+                )
             self.ensure_networks([wanted])
             return
         with self._lock:
