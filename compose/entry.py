@@ -93,6 +93,9 @@ def _main() -> int:
             spawn.waiting.append(spawn.spawn_supervisor({}))
         except OSError:
             pass  # the command line tries again and says what is wrong
+    from pycompose.cli import light_click  # noqa: PLC0415 - see above
+
+    light_click.load()
     from pycompose.cli.main import main as command_line  # noqa: PLC0415 - see above
 
     try:

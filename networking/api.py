@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import ipaddress
-import logging
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -42,15 +41,13 @@ from pycompose.networking.subnet_memory import SubnetMemory
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pycompose.engine.paths import StatePaths
     from pycompose.networking.netlink.watch import DeletionWatch
 
 POOLS_VARIABLE = "PYCOMPOSE_ADDRESS_POOLS"
-
-log = logging.getLogger(__name__)
 
 
 class Networking:
@@ -201,16 +198,17 @@ class Networking:
 
     def _take_away(self, records: Sequence[NetworkRecord]) -> None:
         """Remove networks with what is left of connections to them; the caller holds the lock."""
+        if not records:
+            return
         links: list[str] = []
         for record in records:
             links += [item.veth for item in record.attachments.values()]
             links += driver_of(record.state).links(record.state)
+        self._restore_forwarding({record.state.name for record in records})
         rtnetlink.delete_links(links)
         for record in records:
             self._records.delete(record.state.name)
             self._note("destroy", record.state)
-        if records:
-            self._restore_forwarding()
 
     def remove_unused(self, name: str) -> bool:
         """Remove a network that nobody is connected to; tell whether there was one."""
@@ -218,10 +216,7 @@ class Networking:
             record = self._records.load(check_name(name))
             if record is None or any(self._alive(key) for key in record.attachments):
                 return False
-            rtnetlink.delete_links([*driver_of(record.state).links(record.state)])
-            self._records.delete(name)
-            self._note("destroy", record.state)
-            self._restore_forwarding()
+            self._take_away([record])
             return True
 
     # containers
@@ -236,7 +231,9 @@ class Networking:
         them on the way. Raises NetworkError; what was done stays for the next call, or for `disconnect`.
         """
         found = self._registrations.do((container_id, endpoints))
-        log.debug(
+        import logging  # noqa: PLC0415 - 6 ms; networks without containers say nothing
+
+        logging.getLogger(__name__).debug(
             "connect %s (%s): %s", container_id[:12], hostname, ", ".join(one.network.name for one in found)
         )
         from pycompose.networking.dns import sockets  # noqa: PLC0415 - for containers only
@@ -432,9 +429,13 @@ class Networking:
                 self._opened = Netfilter()
             return self._opened
 
-    def _restore_forwarding(self) -> None:
-        """Stop being a router if the last network is gone; the caller holds the lock."""
-        if not self._records.all():
+    def _restore_forwarding(self, going: Collection[str] = ()) -> None:
+        """Stop being a router if there is no network but those that are `going`; the caller holds the lock.
+
+        Before their links go: a table's end takes the kernel 10 ms, for which the socket waits when it is closed, and
+        which pass meanwhile.
+        """
+        if not set(self._records.names()).difference(going):
             forwarding.restore(self._netfilter(), self.paths.networks)
 
     def overlapping_routes(self, spec: NetworkSpec) -> list[str]:

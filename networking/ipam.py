@@ -7,7 +7,6 @@ available, non-overlapping IPv4 address pool", we go on with /24s.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import ipaddress
 import itertools
 import os
@@ -15,6 +14,7 @@ import socket
 from typing import TYPE_CHECKING, TypeAlias
 
 from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.digests import sha256
 from pycompose.engine.errors import AddressesExhausted, NetworkError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def derive_subnet6(project: str, name: str) -> ipaddress.IPv6Network:
     """Return the unique local /64 (RFC 4193) of a network that asks for IPv6 without giving a subnet."""
-    digest = hashlib.sha256(f"{project}\0{name}".encode()).digest()
+    digest = sha256(f"{project}\0{name}".encode()).digest()
     return ipaddress.IPv6Network((b"\xfd" + digest[:7] + bytes(8), 64))
 
 

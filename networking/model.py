@@ -8,11 +8,11 @@ keep others off the host's port (ports/reserve.py, Reservation). Where nothing i
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import dataclass, field
+from pycompose.engine.digests import sha256
 from pycompose.engine.errors import NetworkError
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ class OpenPort:
 
 def predefined_id(root: Path, name: str) -> str:
     """Return the id of a network that is always there, on the machine whose state lies in `root`."""
-    return hashlib.sha256(f"{root} {name}".encode()).hexdigest()
+    return sha256(f"{root} {name}".encode()).hexdigest()
 
 
 def check_name(name: str) -> str:
@@ -269,6 +269,4 @@ def link_alias(project: str) -> str:
 
     Every user of the machine can list it: it has a digest in place of the name.
     """
-    import hashlib  # noqa: PLC0415 - for those who make links only
-
-    return f"pycompose {hashlib.sha256(project.encode()).hexdigest()[:16]}"
+    return f"pycompose {sha256(project.encode()).hexdigest()[:16]}"

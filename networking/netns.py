@@ -14,7 +14,6 @@ import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pycompose.engine.errors import NetworkError
-from pycompose.engine.linux import libc
 from pycompose.engine.statedirs import make_directory
 
 if TYPE_CHECKING:
@@ -65,8 +64,8 @@ def create(pin: Path, setup: Callable[[], T]) -> T:
     """
 
     def inside() -> T:
-        libc.call("unshare", CLONE_NEWNET)
-        libc.call("mount", "/proc/thread-self/ns/net", str(pin), None, MS_BIND, None, path=str(pin))
+        _call("unshare", CLONE_NEWNET)
+        _call("mount", "/proc/thread-self/ns/net", str(pin), None, MS_BIND, None, path=str(pin))
         return setup()
 
     make_directory(pin.parent)
@@ -87,11 +86,11 @@ def enter(pin: Path | int, action: Callable[[], T]) -> T:
     def inside() -> T:
         try:
             if isinstance(pin, int):
-                libc.call("setns", pin, CLONE_NEWNET)
+                _call("setns", pin, CLONE_NEWNET)
             else:
                 fd = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
                 try:
-                    libc.call("setns", fd, CLONE_NEWNET)
+                    _call("setns", fd, CLONE_NEWNET)
                 finally:
                     os.close(fd)
         except OSError as exc:
@@ -105,13 +104,20 @@ def remove(pin: Path) -> None:
     """Unpin the namespace; it goes when its last process and socket go. No error when it isn't there."""
     while True:
         try:
-            libc.call("umount2", str(pin), MNT_DETACH | UMOUNT_NOFOLLOW, path=str(pin))
+            _call("umount2", str(pin), MNT_DETACH | UMOUNT_NOFOLLOW, path=str(pin))
         except OSError as exc:
             if exc.errno in (errno.EINVAL, errno.ENOENT):  # not mounted (any more)
                 break
             raise NetworkError(f"network namespace {pin}: unpin: {os.strerror(exc.errno or 0)}") from exc
     with contextlib.suppress(FileNotFoundError):
         os.unlink(pin)
+
+
+def _call(name: str, *arguments: object, path: str | None = None) -> None:
+    """Make a system call that Python lacks; raises OSError."""
+    from pycompose.engine.linux import libc  # noqa: PLC0415 - ctypes: 4 ms that networks without containers need not pay
+
+    libc.call(name, *arguments, path=path)
 
 
 def write_sysctls(values: Mapping[str, str], *, required: bool = False) -> None:

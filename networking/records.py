@@ -76,14 +76,17 @@ class NetworkRecords:
             if name.startswith(".") and ".json." in name:
                 (self.paths.networks / name).unlink(missing_ok=True)
 
-    def all(self) -> list[NetworkRecord]:
-        """Return every record, by name."""
+    def names(self) -> list[str]:
+        """Return the names of all networks, sorted."""
         try:
-            names = sorted(os.listdir(self.paths.networks))
+            files = sorted(os.listdir(self.paths.networks))
         except FileNotFoundError:
             return []
-        plain_names = [name[:-5] for name in names if name.endswith(".json") and not name.startswith(".")]
-        return [record for name in plain_names if (record := self.load(name)) is not None]
+        return [name[:-5] for name in files if name.endswith(".json") and not name.startswith(".")]
+
+    def all(self) -> list[NetworkRecord]:
+        """Return every record, by name."""
+        return [record for name in self.names() if (record := self.load(name)) is not None]
 
 
 def _fields(value: Lease | Attachment) -> dict[str, str]:

@@ -8,7 +8,6 @@ MOST names that are remembered those that came once go first: test stacks have n
 from __future__ import annotations
 
 import ipaddress
-import logging
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import StateError
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST = 256
-
-log = logging.getLogger(__name__)
 
 
 class SubnetMemory:
@@ -35,7 +32,7 @@ class SubnetMemory:
         except FileNotFoundError:
             pass
         except (StateError, KeyError, TypeError, ValueError) as exc:  # not worth more than the next `up`
-            log.warning("subnets of earlier networks are forgotten: %s", exc)
+            _warn("subnets of earlier networks are forgotten: %s", exc)
         self._changed = False
 
     def last(self, name: str) -> ipaddress.IPv4Network | None:
@@ -67,5 +64,11 @@ class SubnetMemory:
             make_directory(self._path.parent)
             write_json(self._path, {"networks": networks}, durable=False)
         except OSError as exc:
-            log.warning("cannot write %s: %s", self._path, exc.strerror)
+            _warn("cannot write %s: %s", self._path, exc.strerror)
         self._changed = False
+
+
+def _warn(text: str, *values: object) -> None:
+    import logging  # noqa: PLC0415 - 6 ms, for what hardly ever happens
+
+    logging.getLogger(__name__).warning(text, *values)

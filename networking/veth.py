@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 from typing import TYPE_CHECKING
 
+from pycompose.engine.digests import sha256
 from pycompose.engine.errors import NetworkError
 from pycompose.networking import ipam
 from pycompose.networking.model import IPV6_MIN_MTU, link_alias
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def host_end(container_id: str, network: str) -> str:
     """Return the name of the host's end: always the same one, so that a repair finds it."""
-    return "veth" + hashlib.sha256(f"{container_id} {network}".encode()).hexdigest()[:11]
+    return "veth" + sha256(f"{container_id} {network}".encode()).hexdigest()[:11]
 
 
 def create_pairs(

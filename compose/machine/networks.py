@@ -21,7 +21,7 @@ from pycompose.machine.rows import (
     matches_labels,
 )
 from pycompose.networking.api import Networking
-from pycompose.networking.model import PREDEFINED, NetworkState
+from pycompose.networking.model import PREDEFINED, NetworkState, check_name
 from pycompose.state.ownership import is_held
 from pycompose.state.snapshot import claims
 from pycompose.state.users import network_users
@@ -79,12 +79,29 @@ def _type(value: str) -> str:
 
 def find(context: Context, text: str) -> NetworkState:
     """Return the network of this name or id prefix. Raises NetworkError."""
+    if (state := _named(context, text)) is not None:
+        return state
     states_ = states(context)
     found = [s for s in states_ if s.name == text] or [s for s in states_ if text and s.id.startswith(text)]
     if len(found) != 1:
         reason = "several ids begin so" if found else "not found"
         raise NetworkError(f"network {text}: {reason}", hint="see: pycompose network ls")
     return found[0]
+
+
+def _named(context: Context, name: str) -> NetworkState | None:
+    """Return the network of this name without a look at all the others, None when there is none but a predefined one.
+
+    Raises NetworkError when it has gone with a reboot and can't be made again.
+    """
+    try:
+        check_name(name)
+    except NetworkError:
+        return None
+    kept_networks.restore(context.paths, name)
+    with contextlib.closing(Networking(context.paths)) as networking:
+        state = networking.inspect(name)
+    return None if state is None or state.project.startswith(BUILDS) else state
 
 
 def remove(context: Context, text: str, *, force: bool = False) -> str:
@@ -100,7 +117,9 @@ def remove(context: Context, text: str, *, force: bool = False) -> str:
         raise
     if state.name in PREDEFINED:
         raise NetworkError(f"network {state.name}: is a pre-defined network and cannot be removed")
-    if made := [other.name for other in states(context) if other.config_from == state.name]:
+    if state.config_only and (
+        made := [other.name for other in states(context) if other.config_from == state.name]
+    ):
         raise NetworkError(f"network {state.name}: configuration network is in use by {', '.join(made)}")
     # As Docker: one that doesn't run isn't there (its next start fails, and says so).
     if users := [c for c in network_users(context.paths).get(state.name, ()) if c.running]:

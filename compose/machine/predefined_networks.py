@@ -29,10 +29,10 @@ def with_predefined(paths: StatePaths, states: Iterable[NetworkState]) -> list[N
 
 def users_of_modes(paths: StatePaths) -> dict[str, list[ObservedContainer]]:
     """Return the containers, running or not, whose network is the machine's (`host`), or none."""
-    from pycompose.state.records import read_service  # noqa: PLC0415 - not for a machine without containers
-
     users: dict[str, list[ObservedContainer]] = {}
     for container in all_containers(paths):
+        from pycompose.state.records import read_service  # noqa: PLC0415 - not for a machine without containers
+
         with contextlib.suppress(FileNotFoundError):
             mode = read_service(paths, container.id).service.network_mode
             if mode in ("host", "none"):

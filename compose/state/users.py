@@ -64,10 +64,10 @@ def volume_users(paths: StatePaths) -> dict[str, list[ObservedContainer]]:
 
 def network_users(paths: StatePaths) -> dict[str, list[ObservedContainer]]:
     """Return the containers that refer to each network, running or not."""
-    from pycompose.state.records import read_service  # noqa: PLC0415 - not for volumes, and lists of containers
-
     users: dict[str, list[ObservedContainer]] = {}
     for container in all_containers(paths):
+        from pycompose.state.records import read_service  # noqa: PLC0415 - not for a machine without containers
+
         with contextlib.suppress(FileNotFoundError):
             for network in read_service(paths, container.id).networks.values():
                 users.setdefault(network.name, []).append(container)

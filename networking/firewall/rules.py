@@ -24,10 +24,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import ipaddress
 from typing import TYPE_CHECKING
 
+from pycompose.engine.digests import sha256
 from pycompose.engine.errors import NetworkError
 from pycompose.networking.firewall import gateway_modes, nft
 from pycompose.networking.firewall.families import IPV4, IPV6, subnets_of
@@ -55,7 +55,7 @@ def table_name(project: str) -> str:
     name = PREFIX + project
     if len(name) <= LONGEST_NAME:
         return name
-    return name[: LONGEST_NAME - 13] + "-" + hashlib.sha256(project.encode()).hexdigest()[:12]
+    return name[: LONGEST_NAME - 13] + "-" + sha256(project.encode()).hexdigest()[:12]
 
 
 def apply(

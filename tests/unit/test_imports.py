@@ -55,6 +55,34 @@ def test_light_commands_load_nothing_heavy(command: tuple[str, ...], tmp_path: P
     assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
 
 
+def test_making_networks_loads_nothing_of_containers() -> None:
+    """`network create` and `rm` wait for nobody but Python: what names, logs and namespaces need comes with those."""
+    script = (
+        "from pycompose.cli import light_click; light_click.load(); import sys, pycompose.cli.main,"
+        " pycompose.cli.commands.network, pycompose.machine.network_creation, pycompose.client.context\n"
+        "print('\\n'.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines())
+
+    assert "pycompose.networking.api" in loaded
+    assert loaded & {"inspect", "hashlib", "logging", "ctypes", "pycompose.state.snapshot"} == set()
+
+
+@pytest.mark.parametrize(
+    "text", ("Show it.", "  Show it. ", "\tShow\tit.", "", "Show.\n\n    More.\n  Less.\n")
+)
+def test_click_gets_the_texts_that_inspect_would_give(text: str) -> None:
+    """Where `inspect` isn't loaded, help texts look as they do with it."""
+    script = (
+        "from pycompose.cli import light_click; light_click.load()\n"
+        "import sys, click.core as core; text = sys.argv[1]; assert 'inspect' not in sys.modules\n"
+        "got = core.inspect.cleandoc(text); import inspect; assert core.inspect is not inspect\n"
+        "assert core.inspect.isfunction is inspect.isfunction; assert got == inspect.cleandoc(text), got"
+    )
+    subprocess.run([sys.executable, "-c", script, text], check=True)
+
+
 def test_reading_compose_files_loads_no_model() -> None:
     """`config` prints trees: the typed model and what may be made of it are for commands that make containers."""
     script = "import pycompose.config.load, sys; print('\\n'.join(sys.modules))"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BASICS = (
     "engine.dataclass", "engine.errors", "engine.batching", "engine.config", "engine.paths", "engine.statefiles",
     "engine.statedirs", "engine.state", "engine.machine", "engine.sysctls", "engine.executables", "engine.journal",
+    "engine.digests",
 )  # fmt: skip
 # A row for every room: a package, or a module that stands higher or lower than its neighbours. What it may import, at
 # the top, late, or for types only: rooms in rows above its own. So no arrow goes up, and no circle closes.
@@ -24,6 +25,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "engine.batching": (),
     "engine.machine": (),
     "engine.executables": (),
+    "engine.digests": (),
     "engine.sysctls": ("engine.errors",),
     "engine.config": ("engine.dataclass",),
     "engine.paths": ("engine.dataclass",),
@@ -235,7 +237,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "cli.container": (*BASICS, "client", "machine", "cli.display", "cli", "cli.commands"),
     "cli.main": (*BASICS, "commands", "errors", "cli", "cli.commands"),
-    "entry": (*BASICS, "rootless.places", "privileges", "ipc", "handover", "dockercli", "cli.main"),
+    "entry": (*BASICS, "rootless.places", "privileges", "ipc", "handover", "dockercli", "cli", "cli.main"),
     "caller": ("engine.linux", "engine.cgroups"),
     "forkserver_keeper": ("engine.launch",),
     "forkserver": (
