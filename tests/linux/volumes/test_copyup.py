@@ -105,6 +105,51 @@ def test_an_image_with_directories_without_end(host_paths: StatePaths, tmp_path:
     remove_tree(root)
 
 
+def test_modes_owners_times_and_holes_arrive(host_paths: StatePaths, tmp_path: Path) -> None:
+    """Whatever a file can have, small or large, with the umask of a cautious machine or without one."""
+    source = tmp_path / "image/data"
+    source.mkdir(parents=True)
+    for name, mode, owner, size in (
+        ("plain", 0o644, 0, 10),
+        ("open", 0o666, 0, 10),
+        ("setuid", 0o4755, 0, 10),
+        ("foreign", 0o2754, 999, 10),
+        ("closed", 0o000, 0, 10),
+        ("empty", 0o640, 999, 0),
+        ("large", 0o664, 0, 100_000),
+    ):
+        file = source / name
+        file.write_bytes(os.urandom(size))
+        os.chown(file, owner, owner)
+        file.chmod(mode)
+        os.utime(file, ns=(1_000_000_007, 2_000_000_009))
+    with (source / "sparse").open("wb") as sparse:
+        sparse.seek(1 << 20)
+        sparse.write(b"middle")
+        sparse.truncate(3 << 20)
+    os.setxattr(source / "large", "user.colour", b"red")
+    trees = (RootfsTree(lowers=(str(tmp_path / "image"),)),)
+    before = {file.name: file.stat() for file in source.iterdir()}
+    store = VolumeStore(host_paths)
+    for umask in (0o022, 0o077):
+        store.ensure(VolumeSpec(name=f"v{umask}"))
+        old = os.umask(umask)
+        try:
+            assert copy_up(host_paths.volume(f"v{umask}"), trees, "/data", name="v")
+        finally:
+            os.umask(old)
+        for name, info in before.items():
+            copy = store.data(f"v{umask}") / name
+            made = copy.stat()
+            assert (name, oct(made.st_mode), made.st_uid, made.st_gid) == (
+                name, oct(info.st_mode), info.st_uid, info.st_gid,
+            )  # fmt: skip
+            assert (name, made.st_mtime_ns, made.st_size) == (name, info.st_mtime_ns, info.st_size)
+            assert copy.read_bytes() == (source / name).read_bytes()
+        assert os.getxattr(store.data(f"v{umask}") / "large", "user.colour") == b"red"
+        assert (store.data(f"v{umask}") / "sparse").stat().st_blocks * 512 < 1 << 20
+
+
 def test_replicas_at_once_fill_it_once(host_paths: StatePaths, tmp_path: Path) -> None:
     """Those that come second find a whole volume: nobody starts upon half of one."""
     image = tmp_path / "image"
