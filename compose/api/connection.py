@@ -211,9 +211,11 @@ class ApiConnection:
 
     async def _send(self, reply: ApiAnswer, *, head: bool) -> None:
         if reply.talk is not None and not head:
-            await self._converse(reply)
+            with reply.during():
+                await self._converse(reply)
         elif (reply.flow is not None or reply.stream is not None) and not head:
-            await self._send_long(reply)
+            with reply.during():
+                await self._send_long(reply)
         else:
             await self._send_whole(reply, head=head)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pycompose.engine.cgroups.base import open_existing
 from pycompose.engine.cgroups.stats import Sample, StatsReader
 from pycompose.engine.errors import CgroupError, NoSuchContainer
 from pycompose.engine.logs.writer import is_kept
+from pycompose.events import ContainerEvent
 from pycompose.machine import containers
 from pycompose.machine.inspect_container import NEVER, stamp
 
@@ -103,13 +105,17 @@ def logs(call: ApiCall) -> ApiAnswer:
                 outlet.write(piece)
 
     kind = output_type(tty=tty, version=call.version)
-    return ApiAnswer(headers=(("Content-Type", kind),), stream=stream)
+    during = functools.partial(call.services.followers.following, container.id)
+    return ApiAnswer(headers=(("Content-Type", kind),), stream=stream, during=during)
 
 
 def _followed(
     call: ApiCall, container: ObservedContainer, options: LogsOptions, outlet: Outlet
 ) -> Iterator[list[ContainerLogLine]]:
-    """Yield the lines of a container until it has ended, or the client has gone."""
+    """Yield the lines of a container until its run has ended, or the client has gone.
+
+    Of the next run who wants them asks anew, as with moby, whose logs end with each run (container.Reset).
+    """
     from pycompose.client.log_tail import LogTail  # noqa: PLC0415 - only to follow
 
     with LogTail(call.context, container.config.project) as tail:
@@ -118,7 +124,8 @@ def _followed(
         while first or (tail.alive and container.id in tail.active):
             waits_s = 0.0 if first else _LOOK_S
             first = False
-            lines = [item for item in tail.wait(waits_s) if isinstance(item, ContainerLogLine)]
+            found = tail.wait(waits_s)
+            lines = [item for item in found if isinstance(item, ContainerLogLine)]
             if options.until_ns and (
                 time.time_ns() > options.until_ns or any(line.stamp_ns > options.until_ns for line in lines)
             ):
@@ -126,9 +133,22 @@ def _followed(
                 return
             if outlet.gone:
                 return
+            ends = (item for item in found if isinstance(item, ContainerEvent) and item.id == container.id)
+            if (end := next((item for item in ends if item.action == "die"), None)) is not None:
+                yield _of_run(call, end, [*lines, *tail.drop(container.id)])
+                return
             if lines:
                 yield lines
         yield tail.rest()
+
+
+def _of_run(call: ApiCall, end: ContainerEvent, lines: list[ContainerLogLine]) -> list[ContainerLogLine]:
+    """Return the lines that aren't of the next run, which may have begun meanwhile."""
+    try:
+        started_ns = containers.find(call.context, end.id).state.started_ns
+    except NoSuchContainer:
+        return lines
+    return [line for line in lines if line.stamp_ns < started_ns or started_ns < end.time_ns]
 
 
 # ---------------------------------------------------------------------- stats

@@ -46,6 +46,8 @@ def events(call: ApiCall) -> ApiAnswer:
                     event = await asyncio.wait_for(queue.get(), left_s)
                 except TimeoutError:
                     return
+                if event.action == "die":
+                    await call.services.followers.end(event.id, event.time_ns)
                 if event.time_ns > last_ns.get(event.id, 0) and (not until_ns or event.time_ns <= until_ns):
                     yield shown(event)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pycompose.api.errors import ApiError
@@ -10,9 +11,11 @@ from pycompose.engine.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
     from typing import BinaryIO
 
     from pycompose.api.execs import Attached, Execs
+    from pycompose.api.followers import Followers
     from pycompose.api.hub import EventHub
     from pycompose.client.context import Context
 
@@ -75,6 +78,7 @@ class Services:
     events: EventHub
     execs: Execs
     attached: Attached
+    followers: Followers
     clients: Clients = field(default_factory=Clients)
 
 
@@ -134,7 +138,8 @@ class ApiAnswer:
     """What goes back: `body`, or at most one of three that take longer.
 
     `stream` writes from a thread of its own, `flow` yields pieces in the event loop, and is cancelled when the client
-    hangs up; `talk` takes the connection over.
+    hangs up; `talk` takes the connection over. `during` is entered, in the event loop, before any of them is sent, and
+    left after its end has been.
     """
 
     status: int = 200
@@ -143,6 +148,7 @@ class ApiAnswer:
     stream: Callable[[Outlet], None] | None = None
     flow: Callable[[], AsyncGenerator[bytes, None]] | None = None
     talk: Callable[[Wire], Awaitable[None]] | None = None
+    during: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class Handling(Protocol):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from pycompose.api import routes
 from pycompose.api.connection import ApiConnection
 from pycompose.api.execs import Attached, Execs
+from pycompose.api.followers import Followers
 from pycompose.api.http import Headers, Services
 from pycompose.api.hub import EventHub
 from pycompose.api.policy import SocketPolicy
@@ -85,7 +86,11 @@ class ApiServer:
     def __init__(self, context: Context, *, idle_s: float) -> None:
         """`idle_s` 0 is patience without end."""
         self.services = Services(
-            context=context, events=EventHub(context), execs=Execs(), attached=Attached()
+            context=context,
+            events=EventHub(context),
+            execs=Execs(),
+            attached=Attached(),
+            followers=Followers(),
         )
         self._workers = Workers()
         remember()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from pycompose.api.hub import Happening
     from pycompose.client.sessions import Session
+    from pycompose.policy.observed import ObservedContainer
 
 _STREAMS = ("stdin", "stdout", "stderr")
 _CONDITIONS = frozenset({"", "not-running", "next-exit", "removed"})
@@ -198,19 +200,22 @@ def attach(call: ApiCall) -> ApiAnswer:
     wants = frozenset(name for name in _STREAMS if query.flag(call, name))
     if not (query.flag(call, "stream") or query.flag(call, "logs")):
         raise ApiError(400, "Either the stream or logs query parameters must be true")
-    tty, joined = _attached(call, wants)
+    container, joined = _attached(call, wants)
+    tty = container.config.process.tty
 
     async def talk(wire: Wire) -> None:
         await joined(wire, multiplexed=not tty)
 
-    return ApiAnswer(headers=(("Content-Type", output_type(tty=tty, version=call.version)),), talk=talk)
+    kind = output_type(tty=tty, version=call.version)
+    during = functools.partial(call.services.followers.following, container.id)
+    return ApiAnswer(headers=(("Content-Type", kind),), talk=talk, during=during)
 
 
 def attach_websocket(call: ApiCall) -> ApiAnswer:
     """GET /containers/NAME/attach/ws: the same by WebSocket, both outputs as one (moby wsContainersAttach)."""
     accepted = handshake(call)
     wants = frozenset(name for name in _STREAMS if call.version < (1, 42) or query.flag(call, name))
-    _, joined = _attached(call, wants)
+    container, joined = _attached(call, wants)
     kind = TEXT if call.version < (1, 28) else BINARY
 
     async def talk(wire: Wire) -> None:
@@ -219,11 +224,14 @@ def attach_websocket(call: ApiCall) -> ApiAnswer:
         with contextlib.suppress(OSError):
             await inner.close()
 
-    return ApiAnswer(headers=accepted, talk=talk)
+    during = functools.partial(call.services.followers.following, container.id)
+    return ApiAnswer(headers=accepted, talk=talk, during=during)
 
 
-def _attached(call: ApiCall, wants: frozenset[str]) -> tuple[bool, Callable[..., Awaitable[None]]]:
-    """Attach to a container; return whether it has a terminal, and what joins it to a wire."""
+def _attached(
+    call: ApiCall, wants: frozenset[str]
+) -> tuple[ObservedContainer, Callable[..., Awaitable[None]]]:
+    """Attach to a container; return it, and what joins it to a wire."""
     began_ns = time.time_ns()
     query.detach_keys(query.text(call, "detachKeys"))
     container = containers.find(call.context, call.names[0])
@@ -251,7 +259,7 @@ def _attached(call: ApiCall, wants: frozenset[str]) -> tuple[bool, Callable[...,
             pump = Pump(session, wire, ended, shown=wants, multiplexed=multiplexed, waits=not running)
             await pump.run()
 
-    return container.config.process.tty, joined
+    return container, joined
 
 
 def resize(call: ApiCall) -> ApiAnswer:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pycompose.api.connection import ApiConnection
 from pycompose.api.execs import Attached, Execs
+from pycompose.api.followers import Followers
 from pycompose.api.http import Clients, Services
 from pycompose.api.hub import EventHub
 from pycompose.api.server import listening
@@ -58,7 +59,9 @@ def serve(context: Context, options: PageOptions, ready: Callable[[str], None]) 
 
     Raises PycomposeError.
     """
-    services = Services(context=context, events=EventHub(context), execs=Execs(), attached=Attached())
+    services = Services(
+        context=context, events=EventHub(context), execs=Execs(), attached=Attached(), followers=Followers()
+    )
     remember()
 
     async def run() -> None:

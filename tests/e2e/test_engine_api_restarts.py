@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import docker
 import pytest
 
 from tests.support.scenario import eventually
+
+if TYPE_CHECKING:
+    from tests.support.served import Served
+
+FOLLOW = "GET /containers/%s/logs?stdout=1&follow=1&tail=1 HTTP/1.1\r\nHost: d\r\n\r\n"
 
 
 @pytest.mark.timeout(150)
@@ -75,3 +80,30 @@ def test_a_container_that_takes_its_time_to_stop(sdk: docker.DockerClient) -> No
     stopper.join(60)
     assert slow.wait()["StatusCode"] == 137
     slow.remove()
+
+
+@pytest.mark.timeout(150)
+def test_a_log_ends_before_the_end_is_told(served: Served, sdk: docker.DockerClient) -> None:
+    """With each run: Docker Compose's `up` opens one for the next run, and fails when one is left at the last end."""
+    script = (
+        "read n </n; echo $((n + 1)) >/n; echo run $n; until test -e /go; do sleep 0.05; done; rm /go; exit 4"
+    )
+    policy: Any = {"Name": "on-failure", "MaximumRetryCount": 3}
+    one = sdk.containers.create("busybox", ["sh", "-c", f"echo 0 >>/n; {script}"], restart_policy=policy)
+    heard = sdk.events(decode=True, filters={"event": ["start", "die"]})
+    one.start()
+    for number in range(4):
+        assert next(heard)["Action"] == "start"
+        with served.connect() as log:
+            log.sendall(FOLLOW.replace("%s", one.id).encode())
+            told = b""
+            while f"run {number}\n".encode() not in told:
+                told += log.recv(65536)
+            one.exec_run(["touch", "/go"])
+            assert next(heard)["Action"] == "die"
+            log.setblocking(False)
+            while not told.endswith(b"\r\n0\r\n\r\n"):
+                told += log.recv(65536)
+        assert told.endswith(f"run {number}\n\r\n0\r\n\r\n".encode())
+    heard.close()
+    one.remove()

@@ -9,6 +9,7 @@ import pytest
 from pycompose.api import builds, routes
 from pycompose.api.errors import ApiError
 from pycompose.api.execs import Attached, Execs
+from pycompose.api.followers import Followers
 from pycompose.api.http import ApiCall, Services
 from pycompose.client.context import Context
 from pycompose.engine.builder.request import CACHED, DONE, OUTPUT, STARTED, WARNING, BuildEvent
@@ -46,7 +47,9 @@ def test_nothing_is_lost_of_a_build_that_ends_early() -> None:
 
 def call(**fields: str) -> ApiCall:
     context = Context(paths=StatePaths(), sink=lambda _event: None)
-    services = Services(context=context, events=None, execs=Execs(), attached=Attached())  # type: ignore[arg-type]
+    services = Services(
+        context=context, events=None, execs=Execs(), attached=Attached(), followers=Followers()
+    )  # type: ignore[arg-type]
     return routes.find("POST", f"/build?{urlencode(fields)}", [], services)[1]
 
 

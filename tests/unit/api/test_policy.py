@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pycompose.api.errors import ApiError
 from pycompose.api.execs import Attached, Execs
+from pycompose.api.followers import Followers
 from pycompose.api.http import Services
 from pycompose.api.policy import SocketPolicy, noun_of
 from pycompose.api.routes import ROUTES, find
@@ -17,7 +18,9 @@ from pycompose.policy.sockets import SocketAccess, access
 def status(given: SocketAccess, method: str, target: str) -> int:
     """Return 200 for what is let through, else the status that is answered."""
     context = Context(paths=StatePaths(), sink=lambda _event: None)
-    services = Services(context=context, events=None, execs=Execs(), attached=Attached())  # type: ignore[arg-type]
+    services = Services(
+        context=context, events=None, execs=Execs(), attached=Attached(), followers=Followers()
+    )  # type: ignore[arg-type]
     route, call = find(method, target, [], services)
     try:
         SocketPolicy(access=given).check(call, route)

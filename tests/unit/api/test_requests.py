@@ -13,6 +13,7 @@ from pycompose.api import containers, images, query, routes, sessions
 from pycompose.api.errors import ApiError
 from pycompose.api.execs import Attached, Execs
 from pycompose.api.faults import fault, status_of
+from pycompose.api.followers import Followers
 from pycompose.api.http import ApiCall, Services
 from pycompose.client.context import Context
 from pycompose.engine.errors import PycomposeError, VolumeError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def services() -> Services:
     """Return services that no request here gets as far as."""
     context = Context(paths=StatePaths(), sink=lambda _event: None)
-    return Services(context=context, events=None, execs=Execs(), attached=Attached())  # type: ignore[arg-type]
+    return Services(context=context, events=None, execs=Execs(), attached=Attached(), followers=Followers())  # type: ignore[arg-type]
 
 
 def call(target: str, method: str = "GET") -> ApiCall:
