@@ -48,8 +48,12 @@ def test_nothing_is_lost_of_a_build_that_ends_early() -> None:
 def call(**fields: str) -> ApiCall:
     context = Context(paths=StatePaths(), sink=lambda _event: None)
     services = Services(
-        context=context, events=None, execs=Execs(), attached=Attached(), followers=Followers()
-    )  # type: ignore[arg-type]
+        context=context,
+        events=None,  # type: ignore[arg-type]
+        execs=Execs(),
+        attached=Attached(),
+        followers=Followers(),
+    )
     return routes.find("POST", f"/build?{urlencode(fields)}", [], services)[1]
 
 

@@ -19,8 +19,12 @@ def status(given: SocketAccess, method: str, target: str) -> int:
     """Return 200 for what is let through, else the status that is answered."""
     context = Context(paths=StatePaths(), sink=lambda _event: None)
     services = Services(
-        context=context, events=None, execs=Execs(), attached=Attached(), followers=Followers()
-    )  # type: ignore[arg-type]
+        context=context,
+        events=None,  # type: ignore[arg-type]
+        execs=Execs(),
+        attached=Attached(),
+        followers=Followers(),
+    )
     route, call = find(method, target, [], services)
     try:
         SocketPolicy(access=given).check(call, route)
