@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import os
 from typing import TYPE_CHECKING, Any
 
 from pycompose.api import query
@@ -123,7 +124,7 @@ def asked(body: Json, name: str, cgroup_parent: str) -> tuple[ContainerRunOption
         command=(command,) if isinstance(command, str) else tuple(command or ()),
         entrypoint=None if not words else () if words == ("",) else words,
         keys={key: value for key, value in keys.items() if value not in ([], "", None)},
-        volumes=(*(host.get("Binds") or ()), *(body.get("Volumes") or ())),
+        volumes=(*(host.get("Binds") or ()), *_anonymous(body, host)),
         mounts=tuple(_mount(mount) for mount in host.get("Mounts") or ()),
         networks=tuple(_networks(body, host)),
         ulimits=tuple(_ulimit(one) for one in host.get("Ulimits") or ()),
@@ -269,6 +270,18 @@ def _csv(fields: Iterable[str]) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="").writerow(fields)
     return out.getvalue()
+
+
+def _anonymous(body: Json, host: Json) -> Iterator[str]:
+    """Yield the places of `Volumes` where nothing else is mounted (moby createContainerOSSpecificSettings).
+
+    Docker's SDK for Python lists the places of its binds there, too.
+    """
+    taken = {os.path.normpath(mount.get("Target") or "") for mount in host.get("Mounts") or ()}
+    for bind in host.get("Binds") or ():
+        first, colon, rest = bind.partition(":")
+        taken.add(os.path.normpath(rest.partition(":")[0] if colon else first))
+    yield from (place for place in body.get("Volumes") or () if os.path.normpath(place) not in taken)
 
 
 def _mount(mount: Json) -> str:
