@@ -175,12 +175,16 @@ class KillRequest(PlanRequest[ChangeResult]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveRequest(PlanRequest[ChangeResult]):
-    """Remove stopped containers, with `stop` running ones too, with `volumes` their anonymous volumes."""
+    """Remove stopped containers, with `stop` running ones too, with `volumes` their anonymous volumes.
+
+    With `kill` those that run are killed first: nobody is told that they were stopped.
+    """
 
     op = "rm"
     repeatable = True
 
     stop: bool = False
+    kill: bool = False
     volumes: bool = False
     timeout_s: float | None = None
 

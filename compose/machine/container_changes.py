@@ -164,7 +164,7 @@ def remove(context: Context, text: str, *, force: bool, volumes: bool) -> str:
         raise StateError(
             f"container {container.name}: cannot remove: it is running", hint="stop it first, or use --force"
         )
-    ask(context, container, RemoveRequest(stop=force, volumes=volumes, timeout_s=0.0))
+    ask(context, container, RemoveRequest(stop=force, kill=force, volumes=volumes, timeout_s=0.0))
     return container.name
 
 

@@ -67,7 +67,7 @@ class Adoption:
         records = {c.id: (read_service(paths, c.id), read_runtime(paths, c.id)) for c in fresh}
         running = [(c.config, *records[c.id]) for c in fresh if c.running]
         await blocking(self._wiring.adopt_containers, running)
-        await blocking(runtime.adopt_api_sockets, [config for config, _, _ in running])
+        await blocking(runtime.adopt_running, [config for config, _, _ in running])
         for container in fresh:
             await self._adopt(container, *records[container.id])
         for container in containers:

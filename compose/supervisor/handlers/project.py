@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.errors import KeeperLost, NoSuchContainer, PycomposeError, StateError
@@ -314,6 +315,10 @@ class ProjectHandlers:
             chosen = selected(await self._managed.observe(), request.services, request.ids)
             if not request.stop:
                 chosen = [container for container in chosen if not container.running]
+            elif request.kill and not request.dry_run:
+                tracked = self._managed.lifecycle.tracked
+                alive = [tracked[one.id] for one in chosen if one.running and one.id in tracked]
+                await _all(self._managed.lifecycle.signal(one, signal.SIGKILL) for one in alive)
             plan = stop_plan(chosen, timeout_s=request.timeout_s, remove=True, volumes=request.volumes)
             await self._walk(plan, self._managed.operations(sink_of(peer)), request)
         peer.answer(ChangeResult(nothing=not chosen))

@@ -31,6 +31,7 @@ from pycompose.state.records import ServiceRecord, read_runtime, read_service, w
 from pycompose.state.snapshot import STANDALONE, read_container
 from pycompose.supervisor.runtime.claims import Claims
 from pycompose.supervisor.runtime.container_config import Parts, container_config
+from pycompose.supervisor.runtime.mounted import MountedVolumes
 from pycompose.supervisor.runtime.mounts import (
     MountBuilder,
     anonymous_by_target,
@@ -109,6 +110,7 @@ class Runtime:
         self._keeper: Engine | None = None
         # The threads share one interpreter: all at once, they would all be done late, and the keeper idle until then.
         self._connecting = threading.Semaphore(CONNECTING)
+        self._mounted = MountedVolumes(paths)
         # How many keepers have died on us.
         self.losses = 0
 
@@ -129,8 +131,9 @@ class Runtime:
         self._keeper = keeper
         self._wiring.keeper = keeper
 
-    def adopt_api_sockets(self, configs: Iterable[ContainerConfig]) -> None:
-        """Listen again for the containers that run since an earlier supervisor, and have Docker's socket."""
+    def adopt_running(self, configs: Sequence[ContainerConfig]) -> None:
+        """Take on containers that run since an earlier supervisor; listen again for those that have Docker's socket."""
+        self._mounted.adopt(configs)
         if self._api_sockets is not None and self._keeper is not None:
             self._api_sockets.adopt(self._keeper, configs)
 
@@ -291,6 +294,7 @@ class Runtime:
         config = self._join_again(config, record)
         before = read_runtime(self.paths, config.id)
         mount_volumes(self.paths, config)
+        self._mounted.begin(config)
         with self._connecting:
             runtime = self._wiring.connect(config, record)
         write_runtime(
@@ -341,6 +345,7 @@ class Runtime:
             self._api_sockets.close(self._keeper, [container_id for container_id, _ in containers])
         for container_id, stopped in containers:
             release_volumes(self.paths, container_id)
+            self._mounted.end(container_id)
             if self.paths.container(container_id).exists():
                 record = read_runtime(self.paths, container_id)
                 changed = RuntimeRecord(stopped=stopped, restarts=record.restarts)
@@ -388,6 +393,7 @@ class Runtime:
     def mark_restarting(self, container_id: str, restarts: int, *, stopped: bool) -> None:
         """Remember that the container waits for its next start, which somebody wants who has `stopped` it."""
         self._wiring.withdraw_names(container_id)
+        self._mounted.end(container_id)
         record = read_runtime(self.paths, container_id)
         changed = RuntimeRecord(
             ports=record.ports,
