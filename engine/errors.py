@@ -9,7 +9,7 @@ PycomposeError(message, hint)               exit code 1
 │   ├─ KeeperMismatch(pid)                  the keeper is of another version, and is replaced
 │   ├─ KeeperLost                           the keeper died meanwhile: what was asked can be asked again
 │   ├─ StateError ── InvalidTransition  NoSuchContainer  AlreadyExists
-│   ├─ ImageError ── InvalidReference  NoSuchImage  PullError  AuthError  DigestMismatch  ArchiveError
+│   ├─ ImageError ── InvalidChange  InvalidReference  NoSuchImage  PullError  AuthError  DigestMismatch  ArchiveError
 │   └─ BuildError ── DockerfileError(file, line, text) ── StepFailed(output, exit_code)
 ├─ StorageError                             a state directory that is full, read-only, or failing
 ├─ NetworkError ── AddressesExhausted  PortInUse
@@ -147,6 +147,10 @@ class AlreadyExists(StateError):  # noqa: N818
 
 class ImageError(EngineError):
     """An image could not be found, fetched, stored or unpacked."""
+
+
+class InvalidChange(ImageError):  # noqa: N818
+    """An instruction of `commit -c` or `import -c` can't be followed."""
 
 
 class InvalidReference(ImageError):  # noqa: N818

@@ -11,7 +11,10 @@ from pycompose.api.http import JSON_TYPE, ApiAnswer, ApiCall, answer
 from pycompose.engine.errors import StateError
 from pycompose.machine import containers
 from pycompose.machine.inspect_container import container
+from pycompose.networking.model import DEFAULT_BRIDGE
 
+# The version of the API that no longer has them (moby getContainersByName).
+IDS_NO_ALIASES = (1, 45)
 _KINDS = {"C": 0, "A": 1, "D": 2}
 
 
@@ -36,8 +39,18 @@ def inspect(call: ApiCall) -> ApiAnswer:
     if sized:
         view = containers.view(call.context, call.names[0])
         document["SizeRootFs"] = containers.sizes(call.context, [view])[0][1]
+    if call.version < IDS_NO_ALIASES:
+        _add_id(document)
     document["ExecIDs"] = call.services.execs.of(document["Id"]) or None
     return answer(document)
+
+
+def _add_id(document: dict[str, Any]) -> None:
+    """Put the id among the aliases on networks that have names, as older clients know it."""
+    for name, endpoint in document["NetworkSettings"]["Networks"].items():
+        if name not in (DEFAULT_BRIDGE, "host", "none"):
+            aliases = [*(endpoint["Aliases"] or ()), document["Id"][:12]]
+            endpoint["Aliases"] = list(dict.fromkeys(aliases))
 
 
 def changes(call: ApiCall) -> ApiAnswer:

@@ -10,6 +10,7 @@ from pycompose.engine.errors import (
     DockerfileError,
     ExecError,
     ImageError,
+    InvalidChange,
     InvalidReference,
     NetworkError,
     NetworkInUse,
@@ -28,6 +29,7 @@ _WRONG = ("cannot be used", "invalid filter", "not a ", "cannot set", "its own n
 _STATUSES: tuple[tuple[type[PycomposeError], int], ...] = (
     (NoSuchContainer, 404),
     (NoSuchImage, 404),
+    (InvalidChange, 400),
     (InvalidReference, 400),
     (DockerfileError, 400),
     (AlreadyExists, 409),

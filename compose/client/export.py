@@ -180,7 +180,8 @@ def commit(context: Context, project_name: str, options: CommitOptions) -> str:
         return ""
     store = ImageStore(context.paths)
     base = _base(store, container)
-    config = apply_changes(_configuration(context, container, base), options.changes)
+    config = _configuration(context, container, base)
+    apply_changes(config, options.changes)  # what can't be is told at once
     layout = store.layout
     with layout.adding(), layout.scratch("commit") as scratch:
         with _paused(context, project_name, container, wanted=options.pause):
@@ -352,7 +353,10 @@ def _add_layer(
 def _document(
     base: StoredImage | None, config: ImageConfig, diff_id: str, options: CommitOptions
 ) -> dict[str, Any]:
-    """Return the configuration of the new image (image-spec config.md)."""
+    """Return the configuration of the new image (image-spec config.md).
+
+    Its step is said to be made by the container's command, whatever that is changed to (moby CreateImageFromContainer).
+    """
     old: Mapping[str, Any] = base.configuration.document if base else {}
     created = created_now()
     platform = base.configuration.platform if base else machine()
@@ -362,7 +366,7 @@ def _document(
         "created": created,
         "architecture": platform.architecture,
         "os": platform.os,
-        "config": {**config_to_oci(config), **on_build(options.changes)},
+        "config": {**config_to_oci(apply_changes(config, options.changes)), **on_build(options.changes)},
         "rootfs": {
             "type": "layers",
             "diff_ids": [*(base.configuration.diff_ids if base else ()), diff_id],

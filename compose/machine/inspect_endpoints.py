@@ -11,7 +11,7 @@ from pycompose.networking.api import Networking
 from pycompose.networking.model import DEFAULT_BRIDGE
 from pycompose.policy.observed import EndpointRecord
 from pycompose.state.memory import FolderMemory
-from pycompose.state.snapshot import observe_containers
+from pycompose.state.snapshot import STANDALONE, observe_containers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,12 +53,14 @@ def network_settings(
     networks = {}
     links = _links(context, found, record) or None
     with_state = network_states(context)
+    # Compose asks for both names by itself; of what else is made only those are shown that somebody has asked for.
+    own = () if found.config.project == STANDALONE else (found.name, record.service.name)
     for endpoint in record.service.networks:
         name = record.networks[endpoint.network].name
         networks[name] = shown_endpoint(
             endpoints.get(name),
             with_state.get(name),
-            (found.name, record.service.name, *endpoint.aliases),
+            (*own, *endpoint.aliases),
             container_id=found.id,
             asked=endpoint,
         )
@@ -129,7 +131,7 @@ def shown_endpoint(
         "IPAMConfig": _asked(asked) if asked else None,
         "Links": None,
         "DriverOpts": asked.driver_opts or None if asked else None,
-        "Aliases": list(dict.fromkeys(aliases)),
+        "Aliases": list(dict.fromkeys(aliases)) or None,
         "MacAddress": now.mac,
         "NetworkID": state.id if state else "",
         "EndpointID": endpoint_id(container_id, state.id) if state and live else "",

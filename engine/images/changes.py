@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from pycompose.engine.dataclass import replace
-from pycompose.engine.errors import ImageError
+from pycompose.engine.errors import InvalidChange
 from pycompose.engine.images.spec import Healthcheck, ImageConfig
 
 if TYPE_CHECKING:
@@ -20,19 +20,19 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, 
 def apply_changes(config: ImageConfig, changes: Sequence[str]) -> ImageConfig:
     """Return `config` after the instructions, each one line such as `CMD ["sh"]` or `ENV A=1 B=2`.
 
-    Raises ImageError naming the instruction.
+    Raises InvalidChange naming the instruction.
     """
     for change in changes:
         word, _, rest = change.strip().partition(" ")
         handler = _HANDLERS.get(word.upper())
         if handler is None:
-            raise ImageError(
+            raise InvalidChange(
                 f"change {change!r}: {word!r} is not possible here", hint=f"possible: {', '.join(_HANDLERS)}"
             )
         try:
             config = handler(config, rest.strip())
         except ValueError as exc:
-            raise ImageError(f"change {change!r}: {exc}") from exc
+            raise InvalidChange(f"change {change!r}: {exc}") from exc
     return config
 
 

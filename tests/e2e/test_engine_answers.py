@@ -32,7 +32,6 @@ DIFFERENCES: dict[str, str] = {
     "groups v1; everywhere we say what v2 has",
     STATS + r"\.memory_stats\.stats\.": "what the kernel says, which was another one",
     r"GET /events of containers: .*\.(comment|imageID|imageRef): str": "there is no event of a `commit`",
-    r"GET /events of volumes: .*\.(container|destination|propagation|read/write): str": "no `mount` is told of",
     r"GET /images/.*/json: \.Descriptor: missing": "newer engines have it",
     r"GET /images/.*/json: \.GraphDriver\.Data\.": "layers are directories, which are mounted nowhere",
     r"GET /info: \.(ContainerdCommit|InitCommit|RuncCommit|Runtimes)": "there is no containerd, runc or tini",

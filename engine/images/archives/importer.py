@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pycompose.engine.images.store import ImageStore
 
 _PIECE = 1024 * 1024
+# What dockerd says of an image that came as a request's body, unless it is told something better.
+IMPORTED = "Imported from -"
 _KEPT_COMPRESSIONS = ("", "gzip", "zstd")
 
 
@@ -138,7 +140,7 @@ def _describe(
         "os": platform.os,
         "config": config,
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
-        "history": [{"created": created, "created_by": "", "comment": message or "imported"}],
+        "history": [{"created": created, "created_by": "", "comment": message or IMPORTED}],
     }
     if platform.variant:
         document["variant"] = platform.variant
