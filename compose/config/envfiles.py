@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pycompose.config.attributes import ATTRIBUTES
-from pycompose.config.files import display, read_text
+from pycompose.config.files import display, note, read_text
 from pycompose.config.syntax import dotenv
 from pycompose.config.tree import Map, locate
 from pycompose.config.warnings import Warnings
@@ -58,6 +58,7 @@ def _read(entry: Map, working_dir: str, where: Location, *, required: bool) -> t
         raise ConfigError(
             f"unsupported env_file format {kind!r}", location=where, hint="the only other format is raw"
         )
+    note(path)
     if not os.path.exists(path):
         if not (required and entry.get("required", True)):
             return "", shown

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
+from typing import TYPE_CHECKING
 
 from pycompose.errors import ConfigError, Location
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 MAX_STREAM_BYTES = 16 * 1024 * 1024  # a device may never end
 REMOTE_PREFIXES = ("https://", "http://", "git://", "ssh://", "git@", "github.com/", "oci://")
 
 
+# Where the files go that are being read, while somebody wants to know.
+_noted: list[list[str]] = []
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[list[str]]:
+    """Yield a list to which each file is added that is read in the block, or should have been and isn't there."""
+    found: list[str] = []
+    _noted.append(found)
+    try:
+        yield found
+    finally:
+        _noted.pop()
+
+
+def note(path: str) -> None:
+    """Tell who wants to know that what is loaded depends on a file, or on there being none."""
+    for found in _noted:
+        if path not in found:
+            found.append(path)
+
+
 def read_bytes(path: str, shown: str, *, where: Location | None = None, what: str = "file") -> bytes:
     """Return the content of `path`, of standard input for "-". Raises ConfigError naming `shown`, at `where`."""
     place = where or Location(shown)
     name = f"{what} {shown}" if where else f"the {what}"
+    note(path)
     if path == "-":
         return sys.stdin.buffer.read()
     try:

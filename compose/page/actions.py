@@ -17,6 +17,7 @@ from pycompose.client.options import (
     StartOptions,
     StopOptions,
 )
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import PycomposeError
 from pycompose.page import commandline, plans, resources
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycompose.client.context import Context
+    from pycompose.page.commandline import ProjectOrigin
     from pycompose.page.rows import Row
-    from pycompose.page.works import Works
+    from pycompose.page.shared import PageShared
 
 # Without a compose file: they are about containers that exist.
 ACTIONS: dict[str, Callable[[Context, str, tuple[str, ...]], Any]] = {
@@ -50,14 +52,15 @@ VOLUME_ACTIONS: dict[str, Callable[[Context, str, str, str], None]] = {
 }
 
 
-def act(context: Context, works: Works, asked: dict[str, Any]) -> None:
+def act(shared: PageShared, asked: dict[str, Any]) -> None:
     """Do what is asked: of ACTIONS upon `services`, of VOLUME_ACTIONS upon a `volume` and a `tag`, or `apply`.
 
     Raises ApiError, PycomposeError.
     """
+    context = shared.context
     action, project = asked.get("action"), _project(asked)
     if action == "apply":
-        apply(context, works, project, asked)
+        apply(shared, project, asked)
     elif isinstance(action, str) and action in ACTIONS:
         if not project:
             raise ApiError(400, "project: a name")
@@ -71,26 +74,38 @@ def act(context: Context, works: Works, asked: dict[str, Any]) -> None:
         raise ApiError(400, f"action: one of {', '.join((*ACTIONS, *VOLUME_ACTIONS, 'apply'))}")
 
 
-def plan(context: Context, asked: dict[str, Any]) -> Row:
+def plan(shared: PageShared, asked: dict[str, Any]) -> Row:
     """Return the steps of what is asked, as plans.words_of has it. Raises ApiError, PycomposeError."""
-    files = commandline.project_files(context, _project(asked))
-    return {"steps": plans.plan(context, files, plans.words_of(asked)), "files": list(files.files)}
+    origin = _origin(shared, _project(asked), asked)
+    return {"steps": plans.plan(shared.context, origin, plans.words_of(asked)), "files": list(origin.files)}
 
 
-def apply(context: Context, works: Works, project: str, asked: dict[str, Any]) -> None:
+def apply(shared: PageShared, project: str, asked: dict[str, Any]) -> None:
     """Do what was planned, if the plan is still the one that was shown (`steps`). Raises ApiError, PycomposeError."""
-    files = commandline.project_files(context, project)
+    origin = _origin(shared, project, asked)
     words = plans.words_of(asked)
-    if plans.plan(context, files, words) != asked.get("steps"):
+    if plans.plan(shared.context, origin, words) != asked.get("steps"):
         raise ApiError(409, "something has changed meanwhile: look at the plan again")
     key = secrets.token_hex(8)
+    works = shared.works
     works.begin(key, project, " ".join(words))
     try:
-        commandline.run(context, files, words, lambda event: works.tell(key, event))
+        commandline.run(shared.context, origin, words, lambda event: works.tell(key, event))
     except PycomposeError as exc:
         works.end(key, exc.message)
         raise
     works.end(key)
+
+
+def _origin(shared: PageShared, project: str, asked: dict[str, Any]) -> ProjectOrigin:
+    """Return the files of a project, with the `profiles` that are asked for, else those of the last `up`."""
+    origin = shared.files.origin(project)
+    profiles = asked.get("profiles")
+    if profiles is None:
+        return origin
+    if not isinstance(profiles, list) or not all(isinstance(one, str) for one in profiles):
+        raise ApiError(400, "profiles: a list of names")
+    return replace(origin, profiles=tuple(profiles))
 
 
 def _project(asked: dict[str, Any]) -> str:

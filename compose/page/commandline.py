@@ -19,11 +19,13 @@ from pycompose.labels import CONFIG_FILES, ENVIRONMENT_FILE, WORKING_DIR
 from pycompose.state.snapshot import applied, claims, read_container
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pycompose.client.context import Context
 
 _STANDARD_INPUT = "-"
+_COMMAND = (sys.executable, "-I", "-X", "utf8", "-m", "pycompose")
+_MOST_MESSAGE = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,17 +36,24 @@ class ProjectOrigin:
     directory: str
     files: tuple[str, ...]
     env_files: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    isolated: bool = False
 
     def flags(self) -> list[str]:
         """Return the global flags of the command line by which it reads the same again."""
         found = ["-p", self.name, "--project-directory", self.directory]
-        for flag, names in (("-f", self.files), ("--env-file", self.env_files)):
+        lists = (("-f", self.files), ("--env-file", self.env_files), ("--profile", self.profiles))
+        for flag, names in lists:
             found += [word for name in names for word in (flag, name)]
         return found
 
     def watched(self) -> tuple[str, ...]:
-        """Return the files whose change may change the services."""
+        """Return the files whose change may change the services, as far as they are known without reading them."""
         return (*self.files, *(self.env_files or (os.path.join(self.directory, ".env"),)))
+
+    def shown(self, name: str) -> str:
+        """Return a file's name as people write it: from the project's folder, if it is in it."""
+        return name.removeprefix(self.directory.rstrip("/") + "/")
 
 
 def project_files(context: Context, project: str) -> ProjectOrigin:
@@ -65,20 +74,42 @@ def project_files(context: Context, project: str) -> ProjectOrigin:
         directory=labels.get(WORKING_DIR) or noted.get("directory", "/"),
         files=tuple(files),
         env_files=tuple(env_files.split(",")) if env_files else (),
+        profiles=tuple(noted.get("profiles", ())),
+        isolated=bool(noted.get("isolated")),
     )
+
+
+def described(context: Context, flags: Sequence[str], directory: str) -> dict[str, Any]:
+    """Return what the compose files say that global flags lead to (cli/commands/page.py: described).
+
+    `error` is there alone with `reads` when they can't be used. Raises PycomposeError when nothing can be said.
+    """
+    done = subprocess.run(
+        [*_COMMAND, *flags, "page", "--describe"],
+        cwd=directory if os.path.isdir(directory) else "/",
+        env=_environment(context),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    found = _object(done.stdout)
+    if found is None or not isinstance(found.get("reads"), list):
+        raise PycomposeError(done.stderr.strip()[-_MOST_MESSAGE:] or "the compose files cannot be read")
+    return found
 
 
 def run(
     context: Context, files: ProjectOrigin, words: list[str], told: Callable[[dict[str, Any]], None]
 ) -> None:
     """Perform a command upon a project; `told` gets each object that it prints. Raises what has gone wrong."""
-    command = [sys.executable, "-I", "-X", "utf8", "-m", "pycompose", *files.flags(), "--progress", "json"]
-    environment = {**context.environment, **context.paths.to_environment(), UNTOLD_VARIABLE: "1"}
     failures: list[str] = []
     with subprocess.Popen(
-        [*command, *words],
+        [*_COMMAND, *files.flags(), "--progress", "json", *words],
         cwd=files.directory if os.path.isdir(files.directory) else "/",
-        env=environment,
+        env=_environment(context),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -95,6 +126,10 @@ def run(
                 told(found)
     if process.returncode:
         raise PycomposeError("; ".join(failures[-5:]) or f"{words[0]}: ended with code {process.returncode}")
+
+
+def _environment(context: Context) -> dict[str, str]:
+    return {**context.environment, **context.paths.to_environment(), UNTOLD_VARIABLE: "1"}
 
 
 def _object(line: str) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 # What a service can't be without to start, in words; the label has Compose's (`db:service_healthy:false`).
-_WANTED = {
+WANTED = {
     "service_started": "started",
     "service_healthy": "healthy",
     "service_completed_successfully": "completed",
@@ -74,7 +74,7 @@ def needs(label: str) -> list[dict[str, str]]:
         service, _, rest = item.partition(":")
         if service:
             condition = rest.partition(":")[0]
-            found.append({"service": service, "condition": _WANTED.get(condition, "started")})
+            found.append({"service": service, "condition": WANTED.get(condition, "started")})
     return found
 
 

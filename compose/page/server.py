@@ -24,6 +24,7 @@ from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import PycomposeError
 from pycompose.engine.linux import outside
 from pycompose.page.background import ADDRESS, address_of, noted, until_gone
+from pycompose.page.shared import PageShared
 from pycompose.page.site import PageSite
 from pycompose.page.tokens import held_token, new_token
 from pycompose.state.memory import remember
@@ -44,7 +45,8 @@ KEPT_S = 5.0
 class PageOptions:
     """What is served where: on a unix socket at `path`, or ("") at `port`, 0 being any that is free.
 
-    `project` "" is all of them. In the `background` it is one project's, for as long as there is that.
+    `project` "" is all of them. In the `background` it is one project's, for as long as there is that. `start` are the
+    global flags that lead to a project's files in the present directory, None for no such.
     """
 
     port: int = 0
@@ -52,6 +54,7 @@ class PageOptions:
     project: str = ""
     read_only: bool = False
     background: bool = False
+    start: tuple[str, ...] | None = None
 
 
 def serve(context: Context, options: PageOptions, ready: Callable[[str], None]) -> None:
@@ -94,9 +97,9 @@ async def serve_pages(services: Services, options: PageOptions, ready: Callable[
             token = stack.enter_context(held_token(paths, port))
             if options.background:
                 stack.enter_context(noted(paths, options.project, port))
-        connections = _Connections(
-            PageSite(services, port, token, options.project, read_only=options.read_only), services.clients
-        )
+        shared = PageShared(services.context, services.events, options.start)
+        site = PageSite(services, shared, port, token, options.project, read_only=options.read_only)
+        connections = _Connections(site, services.clients)
         async with connections.accepted(listener):
             ready(address_of(port, token))
             if options.background:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pycompose.page.files import ProjectFiles
 from pycompose.page.news import News
 from pycompose.page.output import PrintedOutput
-from pycompose.page.pending import PendingChanges
 from pycompose.page.works import Works
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 class PageShared:
     """Lives as long as the server; costs nothing while no page is open."""
 
-    def __init__(self, context: Context, events: EventHub) -> None:
+    def __init__(self, context: Context, events: EventHub, start: tuple[str, ...] | None) -> None:
+        """`start` are the global flags of the project where the page was opened, None for no such."""
         self.context = context
         self.events = events
         self.output = PrintedOutput(context)
         self.works = Works()
         self.news = News(context, self.works)
-        self.pending = PendingChanges(context)
+        self.files = ProjectFiles(context, self.works, start)

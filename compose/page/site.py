@@ -20,13 +20,13 @@ from pycompose.api.errors import ApiError
 from pycompose.api.http import ApiAnswer, ApiCall, Headers, Services, answer, done
 from pycompose.api.websocket import handshake
 from pycompose.page import actions
-from pycompose.page.shared import PageShared
 from pycompose.page.shells import Shells
 from pycompose.page.stream import PageStream
 
 if TYPE_CHECKING:
     from pycompose.api.http import Wire
     from pycompose.page.rows import Row
+    from pycompose.page.shared import PageShared
 
 _STATIC = Path(__file__).with_name("static")
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -66,7 +66,16 @@ class PageSite:
         ("Cross-Origin-Resource-Policy", "same-origin"),
     )
 
-    def __init__(self, services: Services, port: int, token: str, project: str, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        services: Services,
+        shared: PageShared,
+        port: int,
+        token: str,
+        project: str,
+        *,
+        read_only: bool,
+    ) -> None:
         self._services = services
         # A unix socket is reached by whatever port somebody leads to it (ssh -L).
         self._host = re.compile(
@@ -76,7 +85,7 @@ class PageSite:
         self._token = token
         self._project = project
         self._read_only = read_only
-        self._shared = PageShared(services.context, services.events)
+        self._shared = shared
         self._shells = Shells()
 
     def find(
@@ -154,11 +163,11 @@ class PageSite:
             raise ApiError(403, f"this page is of project {self._project}")
 
     def _act(self, call: ApiCall) -> ApiAnswer:
-        actions.act(call.context, self._shared.works, self._asked(call))
+        actions.act(self._shared, self._asked(call))
         return done()
 
     def _plan(self, call: ApiCall) -> ApiAnswer:
-        return answer(actions.plan(call.context, self._asked(call)))
+        return answer(actions.plan(self._shared, self._asked(call)))
 
     def _shell(self, call: ApiCall) -> ApiAnswer:
         self._check_project(call.query.get("project", [""])[0])

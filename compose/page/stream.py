@@ -3,7 +3,8 @@
 ```
 snapshot   {"projects": {NAME: {"rows": {ID: row}, "graph": {…}}}, …}   first: who comes again has all
 change     {"project", "rows": {ID: row or null}, "graph"?}             as soon as a supervisor has told
-pending    {NAME: {"file", "steps", "error"}}                           files that are newer than what runs
+known      {NAME: {"services": {NAME: image}, "profiles", "active", "graph"}}   what compose files say
+pending    {NAME: {"files", "steps", "builds", "error"}}                files that are newer than what runs
 happened   {"events": […], "missed"}                                    in docker's words
 storage    {"volumes", "networks", "error"}                             while the page shows them
 work       {"works": [{"id", "title", "state", "steps", "lines", …}]}   steps that have changed
@@ -11,7 +12,7 @@ printed    {"lines": [[ms, ID, stderr, text]], "dropped"}
 usage      {"at": ms, "use": {ID: [cpu, memory, limit, received, sent]}}
 ```
 The page says `{"storage": bool}` for whether it shows volumes and networks (again: measure them again), and
-`{"took": N}` for so many messages of `printed` that it has taken.
+`{"took": N}` for so many lines that it has taken.
 
 A WebSocket, since browsers have six connections for one place, and open pages may be more (RFC 6455 knows no limit).
 Nothing here runs while no page is open. A page that reads slowly is waited for; what waits meanwhile has an end.
@@ -49,8 +50,8 @@ USAGE_S = 2.0
 LOOK_S = 5.0
 FILES_S = 1.0
 MOST_EVENTS = 500
-# Messages of output that the page may not have taken yet: its browser keeps them in our place.
-MOST_AHEAD = 8
+# Lines of output that the page may not have taken yet: its browser keeps them in our place. It shows no more.
+MOST_AHEAD = 20_000
 # What changes who uses a volume or a network.
 _STIRS = frozenset({"create", "destroy", "start", "die"})
 
@@ -69,8 +70,8 @@ class PageStream:
         self._happened: deque[Row] = deque()
         self._missed = 0
         self._use: Row | None = None
-        self._pending: dict[str, Row] = {}
-        self._pending_told: dict[str, Row] = {}
+        self._files: dict[str, dict[str, Row]] = {"known": {}, "pending": {}}
+        self._files_told = self._files
         self._works = 0
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -143,9 +144,10 @@ class PageStream:
             yield piece
 
     def _others(self) -> Iterator[bytes]:
-        if self._pending != self._pending_told:
-            self._pending_told = self._pending
-            yield message("pending", self._pending)
+        told, self._files_told = self._files_told, self._files
+        for kind, found in self._files.items():
+            if found != told[kind]:
+                yield message(kind, found)
         if self._happened:
             events, missed = list(self._happened), self._missed
             self._happened.clear()
@@ -159,7 +161,7 @@ class PageStream:
             yield message("work", {"works": works})
         lines, dropped = self._output.take() if self._ahead < MOST_AHEAD else ([], 0)
         if lines or dropped:
-            self._ahead += 1
+            self._ahead += len(lines)
             yield message("printed", {"lines": lines, "dropped": dropped})
         if self._use is not None:
             use, self._use = self._use, None
@@ -226,8 +228,9 @@ class PageStream:
                 for name, rows in list(self._view.known.items())
                 if name != STANDALONE
             }
-            self._pending = await asyncio.to_thread(self._shared.pending.look, known)
-            if self._pending != self._pending_told:
+            said, pending = await asyncio.to_thread(self._shared.files.look, known, self._project)
+            self._files = {"known": said, "pending": pending}
+            if self._files != self._files_told:
                 self._wake.set()
             await asyncio.sleep(FILES_S)
 

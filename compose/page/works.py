@@ -96,6 +96,17 @@ class Works:
                 work.version = self._version
                 work.about |= {"state": FAILED if error else DONE, "error": error, "ended": _now_ms()}
 
+    def built(self, project: str) -> int:
+        """Return when the last build of a project began that has ended well, in milliseconds since 1970; 0 is never."""
+        with self._lock:
+            found = [
+                work.about["began"]
+                for work in self._all.values()
+                if work.about["project"] == project and work.about["state"] == DONE
+                if any("cached" in row for _, row in work.steps.values())
+            ]
+        return max(found, default=0)
+
     def bury(self) -> None:
         """Note the end of what processes did that are gone without a word."""
         with self._lock:

@@ -104,7 +104,7 @@ def test_it_shows_what_happens_as_it_happens(busy: Host) -> None:
         expect(page.locator("#event-rows")).to_contain_text("health_status: healthy")
         tab(page, "Services")
         busy.run("down", cwd=folder).ok()
-        expect(page.locator("#nothing")).to_be_visible()
+        expect(card(page, "web").locator(".state")).to_have_text("not created")
     assert complaints == []
     served.end()
 
@@ -425,6 +425,78 @@ def test_it_plans_and_does_what_the_compose_file_says(busy: Host) -> None:
         expect(shell.locator(".xterm-rows")).to_contain_text("42")
         expect(shell.locator("#state")).to_have_text("the shell has ended")
     busy.run("down", "-v", cwd=folder).ok()
+    served.end()
+
+
+YARD = f"""
+name: yard
+include: [parts/more.yaml]
+services:
+  dog:
+    image: busybox
+    env_file: [{{path: dog.env, required: false}}]
+    extends: {{file: base.yaml, service: base}}
+    init: true
+    command: [sleep, '1000']
+  cat: {{image: busybox, {SLEEP}, profiles: [indoors], depends_on: [dog]}}
+  pup: {{build: kennel, {SLEEP}, profiles: [indoors]}}
+"""
+
+
+@requires("chromium")
+@pytest.mark.timeout(180)
+def test_it_brings_up_what_is_down(busy: Host) -> None:
+    """A project that is down, of the folder of the page, with a profile; then all its files are watched."""
+    files = {
+        "compose.yaml": YARD,
+        "parts/more.yaml": f"services: {{hen: {{image: busybox, {SLEEP}}}}}",
+        "base.yaml": "services: {base: {labels: {a: one}}}",
+        "kennel/Dockerfile": "FROM busybox\n",
+    }
+    folder = busy.project(files)
+    served = ServedPage(busy, cwd=folder)
+    with browser_of(busy) as browser:
+        page = open_page(browser, served.address)
+        expect(page.locator("#project")).to_have_value("yard")
+        expect(card(page, "dog").locator(".state")).to_have_text("not created")
+        expect(card(page, "cat")).to_have_count(0)
+        steps = page.locator("#plan-steps li")
+        page.get_by_role("button", name="Up…").click()
+        expect(steps.filter(has_text="yard-dog-1")).to_contain_text("Created, Started")
+        expect(steps.filter(has_text="yard-cat-1")).to_have_count(0)
+        page.get_by_label("indoors").check()
+        expect(steps.filter(has_text="yard-cat-1")).to_contain_text("Created, Started")
+        page.get_by_role("button", name="Do it").click()
+        expect(page.locator("#said")).to_have_text("up yard: done")
+        for name in ("dog", "cat", "hen", "pup"):
+            expect(card(page, name).locator(".state")).to_have_text("running")
+
+        pending = page.locator("#pending")
+        expect(pending).to_be_hidden()
+        for name, text in (
+            ("parts/more.yaml", files["parts/more.yaml"].replace("image", "tty: true, image")),
+            ("base.yaml", files["base.yaml"].replace("one", "two")),
+            ("dog.env", "BONE=1\n"),
+        ):
+            (folder / name).write_text(text)
+            expect(pending).to_contain_text(f"{name} has changed: Container yard-")
+            (folder / name).write_text(files[name]) if name in files else (folder / name).unlink()
+            expect(pending).to_be_hidden()
+        (folder / "kennel/Dockerfile").write_text("FROM busybox\nENV BONE=1\n")
+        expect(pending).to_contain_text("kennel/Dockerfile has changed: pup to be built")
+        page.get_by_role("button", name="Up…").click()
+        expect(page.get_by_label("Build images first")).to_be_checked()
+        expect(page.get_by_label("indoors")).to_be_checked()
+        expect(steps.filter(has_text="yard-pup-1")).to_be_visible()
+        page.get_by_role("button", name="Do it").click()
+        expect(page.locator("#said")).to_have_text("up yard: done")
+        expect(pending).to_be_hidden()
+
+        busy.run("--profile", "indoors", "down", cwd=folder).ok()
+        expect(card(page, "cat").locator(".state")).to_have_text("not created")
+        expect(page.locator("#project option")).to_have_text("yard (down)")
+        page.get_by_role("button", name="Up…").click()
+        expect(steps.filter(has_text="yard-cat-1")).to_contain_text("Created, Started")
     served.end()
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from playwright.sync_api import expect, sync_playwright
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright.sync_api import Browser, Page
 
     from tests.support.scenario import Host
@@ -49,8 +51,8 @@ def open_page(
 class ServedPage:
     """`pycompose page` on a machine, and its address."""
 
-    def __init__(self, host: Host, *arguments: str) -> None:
-        self.running: Running = host.spawn("page", *arguments)
+    def __init__(self, host: Host, *arguments: str, cwd: Path | None = None) -> None:
+        self.running: Running = host.spawn("page", *arguments, cwd=cwd)
         assert self.running.process.stdout is not None
         self.address = self.running.process.stdout.readline().decode().strip()
 

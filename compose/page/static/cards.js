@@ -74,10 +74,10 @@ function fill(card, project, service) {
   line(card.waits, service.waits.map(visible).join("; "));
   const probe = containers.map((c) => c.probe).find((p) => p && (p.code !== 0 || p.output));
   line(card.probe, probe ? `probe ${probe.code === 0 ? "passed" : `failed (${probe.code})`}: ${visible(probe.output.trim())}` : "");
-  const said = JSON.stringify(containers.map((c) => [c.image, c.ports, c.networks, c.volumes, c.restarts, c.name, c.words, c.started]));
+  const said = JSON.stringify([service.image, ...containers.map((c) => [c.image, c.ports, c.networks, c.volumes, c.restarts, c.name, c.words, c.started])]);
   if (said !== card.said) {
     card.said = said;
-    facts(card, project, containers);
+    facts(card, project, containers, service.image);
   }
   const states = containers.filter((c) => !c.oneoff).map((c) => c.state);
   card.replicas = states.length;
@@ -101,11 +101,13 @@ function line(element, text) {
   element.hidden = !text;
 }
 
-function facts(card, project, containers) {
+function facts(card, project, containers, image) {
   const ports = new Map(containers.flatMap((c) => c.ports).map((port) => [port.text, port]));
   const restarts = containers.reduce((sum, c) => sum + c.restarts, 0);
   card.age = make("dd");
-  const rows = [["Image", make("dd", {}, visible([...new Set(containers.map((c) => c.image))].join(", ")))], ["Age", card.age]];
+  const images = containers.length ? [...new Set(containers.map((c) => c.image))] : [image || "built by the project"];
+  const rows = [["Image", make("dd", {}, visible(images.join(", ")))]];
+  if (containers.length) rows.push(["Age", card.age]);
   if (ports.size) {
     const links = [...ports.values()].flatMap((port, i) => [i ? " " : "", port.link
       ? make("a", { href: port.link, target: "_blank", rel: "noreferrer noopener" }, port.text) : port.text]);
@@ -128,7 +130,7 @@ function times(card, containers) {
   const ended = containers.filter((c) => c.state === "exited" && c.finished).map((c) => c.finished);
   if (started.length) say(card.age, `up ${age(Math.min(...started))}`);
   else if (ended.length) say(card.age, `ended ${age(Math.max(...ended))} ago`);
-  else say(card.age, `made ${age(Math.min(...containers.map((c) => c.created)))} ago`);
+  else if (containers.length) say(card.age, `made ${age(Math.min(...containers.map((c) => c.created)))} ago`);
 }
 
 // The sums over the service's containers, sample by sample from the end.

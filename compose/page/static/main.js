@@ -29,6 +29,10 @@ link.on("change", (message) => {
   model.change(message);
   show();
 });
+link.on("known", (message) => {
+  model.knows(message);
+  show();
+});
 link.on("pending", (message) => {
   model.awaits(message);
   show();
@@ -38,7 +42,7 @@ link.on("storage", resources.told);
 link.on("work", works.add);
 link.on("printed", (message) => {
   logs.add(message, projectOf);
-  link.say({ took: 1 });
+  link.say({ took: message.lines.length });
 });
 link.on("usage", (message) => {
   model.usage(message);
@@ -68,17 +72,19 @@ function show() {
 }
 
 function paint() {
-  const names = [...model.projects.keys()].sort();
-  if (!names.includes(chosen)) pick(names.find((name) => name !== model.STANDALONE) ?? names[0] ?? "");
-  if ([...choice.options].map((option) => option.value).join("\n") !== names.join("\n")) {
-    choice.replaceChildren(...names.map((name) => make("option", { value: name }, name === model.STANDALONE ? "containers without a project" : visible(name))));
+  const names = model.names();
+  const own = names.filter((name) => name !== model.STANDALONE);
+  if (!names.includes(chosen)) pick(own.find((name) => model.projects.has(name)) ?? own[0] ?? names[0] ?? "");
+  const said = names.map(title);
+  if ([...choice.options].map((option) => option.textContent).join("\n") !== said.join("\n")) {
+    choice.replaceChildren(...names.map((name, at) => make("option", { value: name }, said[at])));
   }
   choice.value = chosen;
   document.title = chosen ? `${chosen} – pycompose` : "pycompose";
   const project = model.projects.get(chosen);
-  const services = project ? model.services(project) : [];
+  const services = model.services(chosen);
   byId("nothing").hidden = services.length > 0;
-  graph.show(byId("graph"), project?.graph, services, (name) => cards.choose(chosen, name));
+  graph.show(byId("graph"), project ? project.graph : model.known.get(chosen)?.graph, services, (name) => cards.choose(chosen, name));
   cards.show(byId("cards"), chosen, services, act, (name) => {
     select("logs");
     logs.offer(services.map((service) => service.name), name);
@@ -86,6 +92,11 @@ function paint() {
   logs.offer(services.map((service) => service.name));
   works.choose(chosen);
   pending();
+}
+
+function title(name) {
+  if (name === model.STANDALONE) return "containers without a project";
+  return visible(name) + (model.projects.has(name) ? "" : " (down)");
 }
 
 function act(action, project, service, count) {
@@ -102,13 +113,20 @@ function pick(name) {
 function pending() {
   const text = byId("pending");
   const found = model.pending.get(chosen);
-  const some = Boolean(found?.error || found?.steps.length);
+  const some = found !== undefined;
   text.hidden = !some;
   text.classList.toggle("bad", Boolean(found?.error));
-  if (found?.error) say(text, `${visible(found.file)} cannot be used: ${visible(found.error)}`);
-  else if (some) say(text, `${visible(found.file)} has changed: ${found.steps.map((step) => `${visible(step.what)} ${step.why ? `(${visible(step.why)})` : ""}`).join(", ")}`);
+  if (some) say(text, told(found));
   byId("project-bar").hidden = chosen === model.STANDALONE || !chosen || (model.about.readOnly && !some);
   byId("up").hidden = model.about.readOnly;
+}
+
+function told({ files, steps, builds, error }) {
+  const names = files.map(visible).join(", ");
+  const said = builds.map(({ file, services }) => `${visible(file)} has changed: ${services.map(visible).join(", ")} to be built (Build images first)`);
+  if (error) said.unshift(`${names} cannot be used: ${visible(error)}`);
+  else if (steps.length) said.unshift(`${names} ${files.length > 1 ? "have" : "has"} changed: ${steps.map((step) => `${visible(step.what)} ${step.why ? `(${visible(step.why)})` : ""}`).join(", ")}`);
+  return said.join("; ");
 }
 
 byId("up").addEventListener("click", () => plan.open(chosen));

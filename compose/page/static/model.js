@@ -1,8 +1,9 @@
 // What the page knows: projects of containers, brought up to date by the server's messages (compose/page/stream.py).
 
+export const known = new Map(); // name → {services: {name: image}, profiles, active, graph}: what compose files say
 export const projects = new Map(); // name → {rows: Map(id → row), graph}
 export const uses = new Map(); // id → [[at, cpu, memory, limit, received, sent], …]
-export const pending = new Map(); // name → {file, steps, error}: what `up` would do about files that have changed
+export const pending = new Map(); // name → {files, steps, builds, error}: what `up` would do about files that have changed
 export const about = { readOnly: true, only: "" };
 export const STANDALONE = "_containers";
 const SAMPLES = 150;
@@ -32,8 +33,21 @@ export function change(message) {
 }
 
 export function awaits(message) {
-  pending.clear();
-  for (const [name, found] of Object.entries(message)) pending.set(name, found);
+  replace(pending, message);
+}
+
+export function knows(message) {
+  replace(known, message);
+}
+
+function replace(map, message) {
+  map.clear();
+  for (const [name, found] of Object.entries(message)) map.set(name, found);
+}
+
+// All projects, those too that are down.
+export function names() {
+  return [...new Set([...projects.keys(), ...known.keys()])].sort();
 }
 
 export function usage(message) {
@@ -53,10 +67,11 @@ export function row(id) {
   return undefined;
 }
 
-// The services of a project, each with its containers: replicas by number, one-offs behind them.
-export function services(project) {
+// The services of a project, each with its containers: replicas by number, one-offs behind them. Some have none.
+export function services(name) {
   const found = new Map();
-  for (const container of project.rows.values()) {
+  for (const [key, image] of Object.entries(known.get(name)?.services ?? {})) found.set(key, { name: key, image, containers: [] });
+  for (const container of projects.get(name)?.rows.values() ?? []) {
     const key = container.service;
     if (!found.has(key)) found.set(key, { name: key, containers: [] });
     found.get(key).containers.push(container);
@@ -66,7 +81,7 @@ export function services(project) {
     const replicas = service.containers.filter((c) => !c.oneoff);
     const counted = replicas.length ? replicas : service.containers;
     service.tone = counted.reduce((worst, c) => (TONES.indexOf(c.tone) > TONES.indexOf(worst) ? c.tone : worst), "off");
-    service.words = words(counted);
+    service.words = counted.length ? words(counted) : "not created";
   }
   for (const service of found.values()) service.waits = waits(service, found);
   return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -2,6 +2,7 @@
 
 import { ask, perform } from "./asking.js";
 import { byId, make, say, visible } from "./dom.js";
+import { known, pending } from "./model.js";
 
 const dialog = byId("plan");
 const number = byId("plan-number");
@@ -11,6 +12,7 @@ const doIt = byId("plan-do");
 let asked = null; // what the plan is of
 let steps = null; // the plan, once it is there
 let turn = 0;
+let boxes = new Map(); // profile → its checkbox
 
 export function open(project, service, count) {
   asked = { project, service };
@@ -18,7 +20,13 @@ export function open(project, service, count) {
   byId("plan-options").hidden = service !== undefined;
   say(byId("plan-title"), service === undefined ? `Up: ${visible(project)}` : `Scale ${visible(service)}`);
   number.value = String(count ?? 1);
-  build.checked = orphans.checked = false;
+  build.checked = Boolean(pending.get(project)?.builds.length);
+  orphans.checked = false;
+  const { profiles = [], active = [] } = known.get(project) ?? {};
+  boxes = new Map(profiles.map((name) => [name, make("input", { type: "checkbox", change: look })]));
+  for (const [name, box] of boxes) box.checked = active.includes(name);
+  byId("plan-profiles").hidden = service !== undefined || !boxes.size;
+  byId("plan-profile-list").replaceChildren(...[...boxes].map(([name, box]) => make("label", { class: "check" }, box, ` ${visible(name)}`)));
   dialog.showModal();
   (service === undefined ? doIt : number).focus();
   look();
@@ -26,7 +34,7 @@ export function open(project, service, count) {
 
 function request() {
   if (asked.service !== undefined) return { project: asked.project, scale: { [asked.service]: number.valueAsNumber } };
-  return { project: asked.project, build: build.checked, removeOrphans: orphans.checked };
+  return { project: asked.project, build: build.checked, removeOrphans: orphans.checked, profiles: [...boxes].filter(([, box]) => box.checked).map(([name]) => name) };
 }
 
 async function look() {

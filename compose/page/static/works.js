@@ -1,7 +1,7 @@
 // What is being done to the project, by the page or by commands elsewhere: `up`, builds step by step, live reload, tests.
 
 import { byId, clock, make, say, visible } from "./dom.js";
-import { projects } from "./model.js";
+import { names } from "./model.js";
 
 const MOST = 50;
 const works = new Map(); // id → what is known of it, its steps by their names, and its elements
@@ -19,7 +19,7 @@ export function choose(name) {
 }
 
 function ours(work) {
-  return work.project === project || !projects.has(work.project); // a build may come before its project, tests stay after
+  return work.project === project || !names().includes(work.project); // a build may come before its project, tests stay after
 }
 
 export function add(message) {

@@ -126,6 +126,8 @@ class ProjectHandlers:
         }  # fmt: skip
         if project.isolated:
             value["isolated"] = True
+        if project.profiles:
+            value["profiles"] = list(project.profiles)
         write_json(directory / "project.json", value, durable=False)
 
     async def _wait_ready(self, sink: Sink, services: Iterable[str], timeout_s: float | None) -> None:
