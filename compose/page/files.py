@@ -52,7 +52,7 @@ class _Known:
         return found
 
 
-class ProjectFiles:
+class ComposeFiles:
     """Shared by all pages; used by several threads."""
 
     def __init__(self, context: Context, works: Works, start: tuple[str, ...] | None) -> None:

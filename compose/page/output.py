@@ -25,15 +25,18 @@ if TYPE_CHECKING:
     from pycompose.client.context import Context
     from pycompose.engine.logs.reader import LogLine
 
-# For all containers together; a page shows so many at most.
-MOST_WAITING = 5000
+# For all containers together; a page keeps so many at most.
+MOST_WAITING = 20_000
+MOST_WAITING_CHARACTERS = 1 << 22
+# In one message.
+MOST_TOLD = 5000
 # Of each container, from before the page was opened.
 TAIL = 200
 TAIL_CHARACTERS = 1 << 16
 MOST_BYTES = 8192
 PAUSE_S = 0.05
 
-# Milliseconds since 1970, id of the container, whether it is stderr, the text.
+# Microseconds since 1970 (a browser has no larger whole numbers), id of the container, whether it is stderr, the text.
 PrintedLine = tuple[int, str, bool, str]
 
 
@@ -47,6 +50,7 @@ class OutputListener:
         self.served: set[str] = set()
         self.lock = threading.Lock()
         self.waiting: deque[PrintedLine] = deque()
+        self._characters = 0
         self.dropped = 0
 
     def follow(self, wanted: frozenset[str]) -> None:
@@ -56,12 +60,19 @@ class OutputListener:
             self._source.nudge()
 
     def take(self) -> tuple[list[PrintedLine], int]:
-        """Return what waits, and how many lines were dropped since the last time."""
+        """Return what waits, MOST_TOLD lines at a time, and how many lines were dropped since the last time."""
         with self.lock:
-            lines, dropped = list(self.waiting), self.dropped
-            self.waiting.clear()
-            self.dropped = 0
+            lines = [self._pop() for _ in range(min(len(self.waiting), MOST_TOLD))]
+            dropped, self.dropped = self.dropped, 0
+            more = bool(self.waiting)
+        if more:
+            self.told()
         return lines, dropped
+
+    def _pop(self) -> PrintedLine:
+        line = self.waiting.popleft()
+        self._characters -= len(line[3])
+        return line
 
     def add(self, lines: list[PrintedLine]) -> None:
         """Have lines wait, in the order of their time."""
@@ -69,10 +80,10 @@ class OutputListener:
             return
         with self.lock:
             self.waiting += lines
-            over = max(len(self.waiting) - MOST_WAITING, 0)
-            self.dropped += over
-            for _ in range(over):
-                self.waiting.popleft()
+            self._characters += sum(len(line[3]) for line in lines)
+            while len(self.waiting) > MOST_WAITING or self._characters > MOST_WAITING_CHARACTERS:
+                self._pop()
+                self.dropped += 1
         self.told()
 
     def close(self) -> None:
@@ -190,7 +201,7 @@ class PrintedOutput:
         found: list[PrintedLine] = []
         for key, one in list(followed.items()):
             try:
-                new = [_line(key, line) for line in one.follower.read()]
+                new = [printed_line(key, line) for line in one.follower.read()]
             except (OSError, EngineError):
                 followed.pop(key).follower.close()
                 continue
@@ -205,6 +216,7 @@ class PrintedOutput:
         return bool(found)
 
 
-def _line(key: str, line: LogLine) -> PrintedLine:
+def printed_line(key: str, line: LogLine) -> PrintedLine:
+    """Return a line of a container (`key`) as the page gets it."""
     text = line.data[:MOST_BYTES].decode("utf-8", "replace")
-    return line.stamp_ns // 1_000_000, key, line.stream == "stderr", text
+    return line.stamp_ns // 1000, key, line.stream == "stderr", text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycompose.page.files import ProjectFiles
+from pycompose.page.files import ComposeFiles
 from pycompose.page.news import News
 from pycompose.page.output import PrintedOutput
 from pycompose.page.works import Works
@@ -24,4 +24,4 @@ class PageShared:
         self.output = PrintedOutput(context)
         self.works = Works()
         self.news = News(context, self.works)
-        self.files = ProjectFiles(context, self.works, start)
+        self.files = ComposeFiles(context, self.works, start)

@@ -19,12 +19,12 @@ from urllib.parse import parse_qs, urlsplit
 from pycompose.api.errors import ApiError
 from pycompose.api.http import ApiAnswer, ApiCall, Headers, Services, answer, done
 from pycompose.api.websocket import handshake
-from pycompose.page import actions
+from pycompose.page import actions, history
 from pycompose.page.shells import Shells
 from pycompose.page.stream import PageStream
 
 if TYPE_CHECKING:
-    from pycompose.api.http import Wire
+    from pycompose.api.http import Outlet, Wire
     from pycompose.page.rows import Row
     from pycompose.page.shared import PageShared
 
@@ -38,6 +38,7 @@ POLICY = (
 TERMINAL = "terminal.html"
 TERMINAL_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 NO_COOKIE = "This page needs the whole address that `pycompose page` has printed, with its token.\n"
+PROJECT_NAME = re.compile(r"[a-z0-9_][a-z0-9_-]*")
 _MOST_FIELDS = 100
 _SOCKETS = frozenset({"/stream", "/shell"})
 
@@ -150,7 +151,8 @@ class PageSite:
             return PageRoute(changes[call.path], slow=True)
         if call.method not in ("GET", "HEAD"):
             raise ApiError(405, f"{call.method} {call.path}: not done here")
-        return PageRoute({"/stream": self._stream, "/shell": self._shell}.get(call.path, static))
+        looks = {"/stream": self._stream, "/shell": self._shell, "/output": self._output}
+        return PageRoute(looks.get(call.path, static))
 
     def _asked(self, call: ApiCall) -> dict[str, Any]:
         """Return what a request says, if it is about a project of this page. Raises ApiError."""
@@ -172,6 +174,26 @@ class PageSite:
     def _shell(self, call: ApiCall) -> ApiAnswer:
         self._check_project(call.query.get("project", [""])[0])
         return self._shells.open(call)
+
+    def _output(self, call: ApiCall) -> ApiAnswer:
+        """GET /output?project=…&service=…&stream=out|err&search=…: all that is in the logs, as a file."""
+        project, service, stream, search = (
+            call.query.get(key, [""])[0] for key in ("project", "service", "stream", "search")
+        )
+        self._check_project(project)
+        if not PROJECT_NAME.fullmatch(project):
+            raise ApiError(400, "project: a name")
+        places = [one for one in history.sources(call.context, project) if service in ("", one.service)]
+
+        def write(outlet: Outlet) -> None:
+            for piece in history.whole(places, search=search, stream=stream):
+                outlet.write(piece)
+
+        given = (
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Disposition", f'attachment; filename="{project}.log"'),
+        )
+        return ApiAnswer(headers=given, stream=write)
 
     def _stream(self, call: ApiCall) -> ApiAnswer:
         accepted = handshake(call)

@@ -8,11 +8,13 @@ pending    {NAME: {"files", "steps", "builds", "error"}}                files th
 happened   {"events": […], "missed"}                                    in docker's words
 storage    {"volumes", "networks", "error"}                             while the page shows them
 work       {"works": [{"id", "title", "state", "steps", "lines", …}]}   steps that have changed
-printed    {"lines": [[ms, ID, stderr, text]], "dropped"}
+printed    {"lines": [[µs, ID, stderr, text]], "dropped"}
+past       {"turn", "lines", "more"}                                    what the page has asked for of the logs
 usage      {"at": ms, "use": {ID: [cpu, memory, limit, received, sent]}}
 ```
 The page says `{"storage": bool}` for whether it shows volumes and networks (again: measure them again), and
-`{"took": N}` for so many lines that it has taken.
+`{"took": N}` for so many lines that it has taken. It asks `{"past": {"turn", "project", "until": µs}}` or, with `since`
+in the place of `until`, for what comes later than that.
 
 A WebSocket, since browsers have six connections for one place, and open pages may be more (RFC 6455 knows no limit).
 Nothing here runs while no page is open. A page that reads slowly is waited for; what waits meanwhile has an end.
@@ -29,6 +31,7 @@ from typing import TYPE_CHECKING
 from pycompose.api.websocket import TEXT, WebSocketWire
 from pycompose.events import ContainerEvent
 from pycompose.labels import PROJECT
+from pycompose.page.history import PastLines, earlier, later, sources
 from pycompose.page.messages import message, objects
 from pycompose.page.storage import StorageView
 from pycompose.page.usage import Usage
@@ -52,6 +55,9 @@ FILES_S = 1.0
 MOST_EVENTS = 500
 # Lines of output that the page may not have taken yet: its browser keeps them in our place. It shows no more.
 MOST_AHEAD = 20_000
+MOST_ASKED = 4
+# What fits into a time of files, in nanoseconds: the year 2262.
+MOST_US = 1 << 53
 # What changes who uses a volume or a network.
 _STIRS = frozenset({"create", "destroy", "start", "die"})
 
@@ -67,6 +73,8 @@ class PageStream:
         self._changed: set[tuple[str, str]] = set()
         self._look = False
         self._ahead = 0
+        self._asked: asyncio.Queue[Row] = asyncio.Queue()
+        self._past: deque[Row] = deque()
         self._happened: deque[Row] = deque()
         self._missed = 0
         self._use: Row | None = None
@@ -105,6 +113,8 @@ class PageStream:
                 if isinstance(one.get("took"), int):
                     self._ahead = max(self._ahead - one["took"], 0)
                     self._wake.set()
+                if isinstance(one.get("past"), dict) and self._asked.qsize() < MOST_ASKED:
+                    self._asked.put_nowait(one["past"])
 
     async def _flow(self) -> AsyncGenerator[bytes, None]:
         """Yield messages without end."""
@@ -124,6 +134,7 @@ class PageStream:
                 self._look_again(),
                 self._compare(),
                 self._storage.run(),
+                self._look_back(),
             ):
                 stack.push_async_callback(_cancel, asyncio.ensure_future(work))
             while True:
@@ -163,6 +174,8 @@ class PageStream:
         if lines or dropped:
             self._ahead += len(lines)
             yield message("printed", {"lines": lines, "dropped": dropped})
+        while self._past:
+            yield message("past", self._past.popleft())
         if self._use is not None:
             use, self._use = self._use, None
             yield message("usage", use)
@@ -204,6 +217,24 @@ class PageStream:
                 "code": code,
             }
         )
+
+    async def _look_back(self) -> None:
+        """Read from the logs what the page asks for, one after the other."""
+        while True:
+            asked = await self._asked.get()
+            found = await asyncio.to_thread(self._read_past, asked)
+            self._past.append({"turn": asked.get("turn"), "lines": found.lines, "more": found.more})
+            self._wake.set()
+
+    def _read_past(self, asked: Row) -> PastLines:
+        project = asked.get("project")
+        if not isinstance(project, str) or project not in self._view.known:
+            return PastLines([], more=False)
+        places = sources(self._shared.context, project)
+        for key, read in (("until", earlier), ("since", later)):
+            if type(at_us := asked.get(key)) is int and 0 <= at_us < MOST_US:
+                return read(places, at_us)
+        return PastLines([], more=False)
 
     async def _measure(self) -> None:
         while True:

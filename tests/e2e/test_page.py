@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -94,9 +95,10 @@ def test_it_shows_what_happens_as_it_happens(busy: Host) -> None:
         assert lines.count() < 200
         page.get_by_label("Search").fill("2999")
         expect(page.locator("#log-count")).to_contain_text("11 of ")
+        # What the page has forgotten meanwhile is in the logs.
         with page.expect_download() as download:
             page.get_by_role("button", name="Download").click()
-        assert len(download.value.path().read_text().splitlines()) == 11
+        assert len(download.value.path().read_text().splitlines()) == 13
         page.get_by_label("Stream").select_option("stderr")
         expect(page.locator("#log-count")).to_contain_text("0 of ")
 
@@ -106,6 +108,74 @@ def test_it_shows_what_happens_as_it_happens(busy: Host) -> None:
         busy.run("down", cwd=folder).ok()
         expect(card(page, "web").locator(".state")).to_have_text("not created")
     assert complaints == []
+    served.end()
+
+
+MILESTONES = f"""
+name: road
+services:
+  a:
+    image: busybox
+    init: true
+    command: [sh, -c, "seq 5000; sleep 1.5; seq 5001 9000; echo last >&2; exec sleep 1000"]
+  b: {{image: busybox, {SLEEP}}}
+"""
+# The second in which the first of the lines that are shown was printed, as it is typed.
+SECOND = """([text]) => { const at = new Date(text);
+  return new Date(at.getTime() - at.getTimezoneOffset() * 60000).toISOString().slice(0, 19); }"""
+
+
+@requires("chromium")
+@pytest.mark.timeout(180)
+def test_it_finds_what_was_printed_long_before(busy: Host) -> None:
+    """Beyond the last 200 lines: earlier ones, a time, all in a file."""
+    folder = busy.project({"compose.yaml": MILESTONES})
+    busy.run("up", "-d", cwd=folder).ok()
+    eventually(lambda: "last" in busy.run("logs", "--tail", "1", cwd=folder).stdout)
+    began = busy.run("logs", "--no-log-prefix", "-t", "a", cwd=folder).ok().stdout.split(" ", 1)[0]
+    served = ServedPage(busy)
+    with browser_of(busy) as browser:
+        page = open_page(browser, served.address)
+        tab(page, "Logs")
+        texts = page.locator(".line .text")
+        expect(texts.last).to_have_text("last")
+        count = page.locator("#log-count")
+        expect(count).to_contain_text("200 of 200 lines")
+        busy.run("exec", "b", "sh", "-c", "echo more > /proc/1/fd/1", cwd=folder).ok()
+        expect(texts.last).to_have_text("more")
+        page.get_by_role("button", name="Earlier").click()
+        expect(count).not_to_contain_text("201 of 201 lines")
+        expect(page.get_by_label("Follow")).not_to_be_checked()
+
+        earlier = page.get_by_role("button", name="Earlier")
+        while earlier.is_enabled():
+            earlier.click()
+            expect(page.locator("#log-earlier[data-busy]")).to_have_count(0)
+        expect(count).to_contain_text("9,002 of 9,002 lines")
+        page.locator("#log-window").evaluate("one => one.scrollTop = 0")
+        expect(texts.first).to_have_text("1")
+        page.get_by_label("Follow").check()
+        expect(texts.last).to_have_text("more")
+
+        page.get_by_label("Jump to").fill(page.evaluate(SECOND, [began]))
+        expect(texts.first).to_have_text("1")
+        window = page.locator("#log-window")
+        for _ in range(20):
+            window.evaluate("one => one.scrollTop = one.scrollHeight")
+            expect(page.locator("#log-earlier[data-busy]")).to_have_count(0)
+        expect(texts.last).to_have_text("more")
+        expect(count).to_contain_text("9,002 of 9,002 lines")
+        busy.run("exec", "b", "sh", "-c", "echo new > /proc/1/fd/1", cwd=folder).ok()
+        expect(count).to_contain_text("9,003 of 9,003 lines")
+
+        page.locator("#log-service").select_option("a")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        written = download.value.path().read_text().splitlines()
+        assert [line.split(" ", 3)[3] for line in written] == [*map(str, range(1, 9001)), "last"]
+        assert written[-1].split(" ", 3)[1:3] == ["road-a-1", "stderr"]
+        assert download.value.suggested_filename == "road.log"
+    busy.run("down", cwd=folder).ok()
     served.end()
 
 
@@ -454,6 +524,11 @@ def test_it_brings_up_what_is_down(busy: Host) -> None:
         "kennel/Dockerfile": "FROM busybox\n",
     }
     folder = busy.project(files)
+    told = json.loads(busy.run("page", "--describe", cwd=folder).ok().stdout)
+    assert {os.path.relpath(name, folder) for name in told["reads"]} == {*files, "dog.env"} - {
+        "kennel/Dockerfile"
+    }
+    assert [os.path.relpath(name, folder) for name in told["dockerfiles"]] == []  # its profile is off
     served = ServedPage(busy, cwd=folder)
     with browser_of(busy) as browser:
         page = open_page(browser, served.address)

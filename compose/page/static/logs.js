@@ -1,7 +1,11 @@
 // Output of all containers. So many lines are kept, and only those in sight are elements: 10,000 a second are as quick as 10.
+//
+// `live` are the latest lines of all projects. Who looks further back has a window of the chosen project: what was read
+// from the logs, and the lines after it, up to now while it is `attached`.
 
 import { plain, spans } from "./ansi.js";
 import { byId, clock, make, say, visible } from "./dom.js";
+import * as link from "./link.js";
 import { row } from "./model.js";
 
 const MOST = 20000;
@@ -17,41 +21,76 @@ const service = byId("log-service");
 const stream = byId("log-stream");
 const follow = byId("log-follow");
 const time = byId("log-time");
+const back = byId("log-earlier");
 
-let lines = [];
+let live = [];
+let past = null; // the window
+let attached = true;
+let cut = false; // whether lines of the time of its last one may be missing
 let shown = [];
 let dropped = 0;
 let wanted = false;
 let project = "";
+let lastTop = 0;
+let turn = 0;
+let asked = null; // what is being read from the logs
+
+function lines() {
+  return past ?? live;
+}
 
 export function clear() {
-  lines = [];
-  shown = [];
+  live = [];
   dropped = 0;
-  draw();
+  leave();
+}
+
+// Shows what is live again.
+function leave() {
+  past = null;
+  attached = true;
+  asked = null;
+  delete back.dataset.busy;
+  back.disabled = false;
+  filter();
+}
+
+function lineOf([at, id, error, text], projectOf) {
+  const container = row(id);
+  return { at, id, error, text, project: projectOf(id), service: container?.service ?? "", name: container?.name ?? id.slice(0, 12) };
 }
 
 export function add(message, projectOf) {
   dropped += message.dropped;
-  for (const [at, id, error, text] of message.lines) {
-    const container = row(id);
-    const line = { at, error, text, project: projectOf(id), service: container?.service ?? "", name: container?.name ?? id.slice(0, 12) };
-    lines.push(line);
+  for (const told of message.lines) {
+    const line = lineOf(told, projectOf);
+    live.push(line);
+    if (past && !(attached && ours(line))) continue;
+    past?.push(line);
     if (matches(line)) shown.push(line);
   }
-  if (lines.length > MOST) trim();
+  if (live.length > MOST) trim();
+  if (past && attached && past.length > MOST + TRIM) {
+    if (follow.checked) leave();
+    else [attached, cut] = [false, true];
+  }
   draw();
 }
 
 function trim() {
-  const gone = new Set(lines.splice(0, lines.length - MOST + TRIM));
+  const gone = new Set(live.splice(0, live.length - MOST + TRIM));
+  if (past) return;
   const before = shown.length;
   shown = shown.filter((line) => !gone.has(line));
   if (!follow.checked) view.scrollTop -= (before - shown.length) * HEIGHT;
 }
 
+function ours(line) {
+  return !project || line.project === project;
+}
+
 function matches(line) {
-  if (project && line.project !== project) return false;
+  if (!ours(line)) return false;
   if (service.value && line.service !== service.value) return false;
   if (stream.value && (stream.value === "err") !== line.error) return false;
   const text = search.value.toLowerCase();
@@ -59,13 +98,14 @@ function matches(line) {
 }
 
 export function filter() {
-  shown = lines.filter(matches);
+  shown = lines().filter(matches);
   draw();
 }
 
 export function choose(name) {
+  if (project === name) return;
   project = name;
-  filter();
+  leave();
 }
 
 export function offer(names, picked = service.value) {
@@ -97,15 +137,26 @@ function paint() {
   const last = Math.min(shown.length, first + Math.ceil(view.clientHeight / HEIGHT) + 2 * BEYOND);
   place.style.transform = `translateY(${first * HEIGHT}px)`;
   place.replaceChildren(...shown.slice(first, last).map(element));
-  say(byId("log-count"), `${shown.length.toLocaleString("en")} of ${lines.length.toLocaleString("en")} lines`);
+  const since = lines().length ? `, from ${moment(lines()[0].at)}` : "";
+  say(byId("log-count"), `${shown.length.toLocaleString("en")} of ${lines().length.toLocaleString("en")} lines${since}`);
   const note = byId("log-dropped");
   note.hidden = !dropped;
-  if (dropped) say(note, `${dropped.toLocaleString("en")} lines came faster than they could be shown, and were left out here; they are in \`pycompose logs\`.`);
+  if (dropped) say(note, `${dropped.toLocaleString("en")} lines came faster than they could be shown, and were left out here; Download has them.`);
+}
+
+function moment(at) {
+  const date = new Date(at / 1000);
+  const day = date.toDateString() === new Date().toDateString() ? "" : `${local(date).slice(0, 10)} `;
+  return day + clock(at / 1000).slice(0, 8);
+}
+
+function local(date) {
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
 }
 
 function element(line) {
   line.element ??= make("div", { class: line.error ? "line error" : "line" },
-    make("time", {}, clock(line.at)), make("b", { class: `who who-${hash(line.name)}` }, visible(line.name)),
+    make("time", {}, clock(line.at / 1000)), make("b", { class: `who who-${hash(line.name)}` }, visible(line.name)),
     make("span", { class: "text" }, ...spans(line.text)));
   const found = line.element;
   return found;
@@ -117,43 +168,131 @@ function hash(text) {
   return sum % 6;
 }
 
+// All that is in the logs, filtered as it is here.
 function download() {
-  const text = shown.map((line) => `${new Date(line.at).toISOString()} ${line.name} ${line.error ? "stderr" : "stdout"} ${line.text}\n`);
-  const address = URL.createObjectURL(new Blob(text, { type: "text/plain" }));
-  make("a", { href: address, download: "output.log" }).click();
-  URL.revokeObjectURL(address);
+  const query = new URLSearchParams({ project, service: service.value, stream: stream.value, search: search.value });
+  make("a", { href: `/output?${query}`, download: "" }).click();
 }
 
-// Goes to the first line of that time of the day or later, of the last day that is kept.
-function jump() {
-  if (!time.value || !shown.length) return;
-  const [hours, minutes, seconds] = time.value.split(":").map(Number);
-  const wanted = new Date(shown[shown.length - 1].at);
-  wanted.setHours(hours, minutes, seconds || 0, 0);
-  if (wanted > shown[shown.length - 1].at) wanted.setDate(wanted.getDate() - 1);
-  let low = 0;
-  let high = shown.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (shown[middle].at < wanted.getTime()) low = middle + 1;
-    else high = middle;
-  }
+// ---------------------------------------------------------------------- what the logs have
+
+// From here on nothing is missing between the lines of the project: each container began with its last lines.
+function horizon() {
+  const first = new Map();
+  for (const line of live) if (ours(line) && !first.has(line.id)) first.set(line.id, line.at);
+  return first.size ? Math.max(...first.values()) : Date.now() * 1000;
+}
+
+function read(what, take) {
+  if (asked || !project) return;
+  turn += 1;
+  asked = { turn, take };
+  back.dataset.busy = "";
   follow.checked = false;
-  view.scrollTop = low * HEIGHT;
-  lastTop = view.scrollTop;
+  link.say({ past: { turn, project, ...what } });
+}
+
+export function told(message) {
+  if (message.turn !== asked?.turn) return;
+  const { take } = asked;
+  asked = null;
+  delete back.dataset.busy;
+  back.disabled = false;
+  const found = message.lines.map((line) => lineOf(line, () => project));
+  take(found, message.more);
   draw();
+}
+
+// The window after what was asked for has come: the line that is on top stays there, or the one after a time comes there,
+// or, of those who ask for what is `above` it, to the foot.
+function replace(next, at, above = false) {
+  const top = above ? undefined : shown[Math.floor(view.scrollTop / HEIGHT)];
+  past = next;
+  shown = past.filter(matches);
+  let index = top ? shown.findIndex((line) => line === top || (line.at === top.at && line.id === top.id && line.text === top.text)) : -1;
+  if (index < 0) index = shown.findIndex((line) => line.at > at);
+  if (index < 0) index = shown.length;
+  if (above) index = Math.max(0, index - Math.floor(view.clientHeight / HEIGHT) + 1);
+  space.style.height = `${shown.length * HEIGHT}px`;
+  lastTop = index * HEIGHT + (top ? view.scrollTop % HEIGHT : 0);
+  view.scrollTop = lastTop;
+}
+
+// The first, or the last, of too many lines; those of one time stay together, as the server has them.
+function part(list, first) {
+  if (list.length <= MOST) return list;
+  const end = list.at(first ? MOST : -MOST - 1).at;
+  const kept = list.filter((line) => (first ? line.at < end : line.at > end));
+  return kept.length ? kept : list;
+}
+
+function earlier(above) {
+  const until = past?.length ? past[0].at - 1 : horizon();
+  read({ until }, (found, more) => {
+    const all = [...found, ...lines().filter((line) => ours(line) && line.at > until)];
+    const next = part(all, true);
+    if (next.length < all.length) {
+      attached = false;
+      cut = false;
+    }
+    replace(next, until, above);
+    back.disabled = !more;
+  });
+}
+
+function later() {
+  const since = past[past.length - 1].at + (cut ? 0 : 1);
+  read({ since }, (found, more) => arrive([...past.filter((line) => line.at < since), ...found], more, since));
+}
+
+function arrive(next, more, at) {
+  attached = !more;
+  if (attached) {
+    const from = horizon();
+    next = [...next.filter((line) => line.at <= from), ...live.filter((line) => ours(line) && line.at > from)];
+  }
+  cut = false;
+  replace(part(next, false), at);
+}
+
+// Goes to the first line of that time or later.
+function jump() {
+  if (!time.value || !project) return;
+  const at = new Date(time.value).getTime() * 1000;
+  follow.checked = false;
+  if (at >= (past?.length ? past[0].at : horizon()) && (attached || at <= past[past.length - 1].at)) {
+    const index = shown.findIndex((line) => line.at >= at);
+    lastTop = (index < 0 ? shown.length : index) * HEIGHT;
+    view.scrollTop = lastTop;
+    draw();
+    return;
+  }
+  asked = null;
+  read({ since: at }, (found, more) => {
+    shown = [];
+    arrive(found, more, at - 1);
+  });
 }
 
 view.addEventListener("scroll", () => {
   const end = view.scrollTop + view.clientHeight >= shown.length * HEIGHT - HEIGHT;
-  if (!end && follow.checked && lastTop > view.scrollTop) follow.checked = false;
+  const up = lastTop > view.scrollTop;
   lastTop = view.scrollTop;
+  if (!end && follow.checked && up) follow.checked = false;
+  if (up && view.scrollTop < HEIGHT && !back.disabled) earlier(false);
+  if (end && !up && past?.length && !attached) later();
   draw();
 });
-let lastTop = 0;
 for (const input of [search, service, stream]) input.addEventListener("input", filter);
-follow.addEventListener("change", draw);
+follow.addEventListener("change", () => {
+  if (follow.checked) leave();
+  else draw();
+});
 time.addEventListener("change", jump);
+time.addEventListener("focus", () => {
+  if (!time.value) time.value = local(new Date());
+});
+back.addEventListener("click", () => earlier(true));
 byId("log-filter").addEventListener("submit", (event) => event.preventDefault());
 byId("log-download").addEventListener("click", download);
 new ResizeObserver(draw).observe(view);

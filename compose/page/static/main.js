@@ -44,6 +44,7 @@ link.on("printed", (message) => {
   logs.add(message, projectOf);
   link.say({ took: message.lines.length });
 });
+link.on("past", logs.told);
 link.on("usage", (message) => {
   model.usage(message);
   cards.measure();
