@@ -6,6 +6,7 @@ Files are only looked at, until one is another: then they are read, and the plan
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -60,7 +61,9 @@ class ComposeFiles:
         self._context = context
         self._works = works
         self._start = start
-        self._directory = os.getcwd()
+        self._directory = "/"
+        with contextlib.suppress(FileNotFoundError):  # it was removed
+            self._directory = os.getcwd()
         self._lock = threading.Lock()
         self._known: dict[str, _Known] = {}
 
