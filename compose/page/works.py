@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime as dt
-import os
 import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
+
+from pycompose.engine.state import running_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,13 +108,20 @@ class Works:
             ]
         return max(found, default=0)
 
+    def abandon(self, key: str) -> None:
+        """Take note that who does one is gone, without a word if it hasn't ended."""
+        with self._lock:
+            working = (work := self._all.get(key)) is not None and work.about["state"] == WORKING
+        if working:
+            self.end(key, "its process has ended")
+
     def bury(self) -> None:
-        """Note the end of what processes did that are gone without a word."""
+        """Note the end of what processes did that are gone without a word; a zombie is gone."""
         with self._lock:
             working = [one for one in self._all.values() if one.about["state"] == WORKING and one.pid]
         for work in working:
-            if not os.path.exists(f"/proc/{work.pid}"):
-                self.end(work.key, "its process has ended")
+            if not running_ticks(work.pid):
+                self.abandon(work.key)
 
     def news(self, since: int) -> tuple[int, list[Row]]:
         """Return the present version, and what has changed since another one, with the steps that have."""
