@@ -81,6 +81,7 @@ class Telling:
     def __init__(self, paths: StatePaths, project: str, title: str) -> None:
         self._directory = news_directory(paths)
         self._about = {"project": project, "title": title, "pid": os.getpid(), "work": os.urandom(8).hex()}
+        self._errors: dict[str, str] = {}
         self._lines: dict[str, _Line] = {}
         self._lock = threading.Lock()
 
@@ -91,9 +92,18 @@ class Telling:
 
     def steps(self, steps: Iterable[tuple[str, str, str]]) -> None:
         """Tell steps in the words of `--progress json`: what it is about, the status, a text."""
-        if names := self._sockets():
-            for subject, status, text in steps:
+        names = self._sockets()
+        for subject, status, text in steps:
+            self._errors.pop(subject, None)
+            if status == "Error":
+                self._errors[subject] = text
+            if names:
                 self._tell(names, {"event": {"id": subject, "status": status, "text": text}})
+
+    @property
+    def errors(self) -> str:
+        """The steps whose last status was "Error", in words."""
+        return ", ".join(f"{subject}: {text}" for subject, text in self._errors.items())
 
     def end(self, error: str = "") -> None:
         """Tell the end, and what has gone wrong."""

@@ -40,6 +40,8 @@ def container_condition(view: ContainerView) -> Look:
         words = f"exited ({view.exit_code})" + (", out of memory" if view.oom_killed else "")
         harmless = view.exit_code in _HARMLESS and not view.oom_killed
         return Look(tone=OFF if harmless else BAD, words=words)
+    if view.state == "restarting" and view.exit_code_known and view.exit_code:
+        return Look(tone=BAD, words=f"restarting ({view.exit_code})")
     tones = {"created": OFF, "paused": WAITING, "restarting": BAD}
     return Look(tone=tones.get(view.state, WAITING), words=view.state)
 

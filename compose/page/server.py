@@ -56,6 +56,11 @@ class PageOptions:
     background: bool = False
     start: tuple[str, ...] | None = None
 
+    @property
+    def allows(self) -> str:
+        """What who has the token may do."""
+        return f"{'look at' if self.read_only else 'change'} {self.project or 'all projects'}"
+
 
 def serve(context: Context, options: PageOptions, ready: Callable[[str], None]) -> None:
     """Serve the page until a signal comes, one in the background until nobody needs it; `ready` gets its address.
@@ -94,7 +99,7 @@ async def serve_pages(services: Services, options: PageOptions, ready: Callable[
         else:
             listener = stack.enter_context(listen(options.port))
             port = listener.getsockname()[1]
-            token = stack.enter_context(held_token(paths, port))
+            token = stack.enter_context(held_token(paths, port, options.allows))
             if options.background:
                 stack.enter_context(noted(paths, options.project, port))
         shared = PageShared(services.context, services.events, options.start)

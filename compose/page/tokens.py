@@ -1,6 +1,7 @@
 """The tokens of servers, `run/pages/PORT.token`, each for its owner alone and locked while its server lives.
 
-One that was killed and is started again at the same port takes its token over, and pages that were open find it again.
+One that was killed and is started again at the same port takes its token over, and pages that were open find it again:
+if it allows what the other one did, and no more or less.
 What nobody has come back for within a day is swept away by the next server.
 """
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pycompose.engine.paths import StatePaths
 
 KEPT_S = 86_400.0
+_MOST_BYTES = 4096
 _TOKEN = re.compile(r"[\w-]{32}")
 
 
@@ -42,8 +44,11 @@ def _place(paths: StatePaths, port: int) -> Path:
 
 
 @contextlib.contextmanager
-def held_token(paths: StatePaths, port: int) -> Iterator[str]:
+def held_token(paths: StatePaths, port: int, allows: str) -> Iterator[str]:
     """Yield the token of the server that was killed at this port, or a new one; it is forgotten after the block.
+
+    It is taken over if that server said the same of what it `allows` (one line): who was given the address of a page
+    that is read-only, or one project's, gets nothing else by it.
 
     Raises PycomposeError while another server has it.
     """
@@ -53,11 +58,11 @@ def held_token(paths: StatePaths, port: int) -> Iterator[str]:
     with _locked(path, os.O_RDWR | os.O_CREAT) as fd:
         if fd is None:
             raise PycomposeError(f"port {port}: another page has it", hint="choose another --port, or none")
-        token = os.pread(fd, 64, 0).decode("ascii", "replace")
-        if not _TOKEN.fullmatch(token):
+        token, _, allowed = os.pread(fd, _MOST_BYTES, 0).decode("utf-8", "replace").partition("\n")
+        if not _TOKEN.fullmatch(token) or allowed != allows:
             token = new_token()
             os.ftruncate(fd, 0)
-            os.pwrite(fd, token.encode(), 0)
+            os.pwrite(fd, f"{token}\n{allows}".encode(), 0)
         try:
             yield token
         finally:
@@ -69,7 +74,7 @@ def living_token(paths: StatePaths, port: int) -> str:
     path = _place(paths, port)
     try:
         with _locked(path, os.O_RDONLY) as fd:
-            return path.read_text(encoding="ascii") if fd is None else ""
+            return path.read_text(encoding="utf-8").partition("\n")[0] if fd is None else ""
     except OSError:
         return ""
 

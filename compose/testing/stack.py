@@ -197,7 +197,8 @@ class Compose(StackControl):
                     finish(self)
                 if names:
                     self.up(*names)
-        except BaseException:
+        except BaseException as exc:
+            self.tell_test("stack", "Error", str(exc) or "interrupted")
             self.close()
             raise
         self.entered = True
@@ -220,7 +221,7 @@ class Compose(StackControl):
         self._owner = 0
         self.entered = False
         if self._telling is not None:
-            self._telling.end()
+            self._telling.end(self._telling.errors)
         if not self.context.paths.project(self.name).exists():
             return  # it has been taken down
         leave = self.keep if keep is None else keep

@@ -43,6 +43,8 @@ services:
     healthcheck: {{test: "echo '<b>not yet</b>'; test -e /ok", interval: 0.3s, retries: 1000}}
 """
 SCRIPT = "<img src=x onerror='window.hacked=1'>\n\033[31mred\033[0m \033]0;title\007after\n\0\001\u202eodd\n"
+# As a terminal ends lines, and colours in parts (ISO 8613-6).
+SCRIPT += "\033[38:2::1:2:3mdeep\033[0m\r\n"
 
 
 def card(page: Page, service: str) -> Locator:
@@ -88,6 +90,8 @@ def test_it_shows_what_happens_as_it_happens(busy: Host) -> None:
         expect(page.locator(".fore-1")).to_have_text("red")
         expect(lines.nth(1)).to_contain_text("red after")
         expect(lines.nth(2)).to_contain_text("\u2400\u2401\ufffdodd")
+        expect(lines.nth(3).locator(".text")).to_have_text("deep")
+        expect(lines.nth(3).locator(".text span")).to_have_css("color", "rgb(1, 2, 3)")
         assert page.evaluate("[window.hacked, document.images.length]") == [None, 0]
 
         busy.run("exec", "db", "touch", "/go", cwd=folder).ok()
@@ -222,7 +226,10 @@ def test_its_buttons_do_what_they_say(busy: Host) -> None:
 @requires("chromium")
 @pytest.mark.timeout(180)
 def test_it_comes_again_after_a_kill(busy: Host) -> None:
-    """Of the server, which is started again at its port, and of a supervisor, which its keeper starts again."""
+    """Of the server, which is started again at its port, and of a supervisor, which its keeper starts again.
+
+    A server that allows more doesn't let the page in: its address was given for something else.
+    """
     folder = busy.project({"compose.yaml": f"services: {{a: {{image: busybox, {SLEEP}}}}}"})
     busy.run("up", "-d", cwd=folder).ok()
     served = ServedPage(busy, "--read-only", "--project", "demo")
@@ -241,6 +248,11 @@ def test_it_comes_again_after_a_kill(busy: Host) -> None:
         os.kill(supervisor, signal.SIGKILL)
         busy.run("stop", cwd=folder).ok()
         expect(card(page, "a").locator(".state")).to_have_text("exited (143)")
+        for flags in (["--project", "demo"], ["--read-only"]):
+            os.kill(again.running.process.pid, signal.SIGKILL)
+            again = ServedPage(busy, "--port", port, *flags)
+            assert again.address != served.address
+        expect(page.locator("#link")).to_contain_text("not let in")
     busy.run("down", cwd=folder).ok()
     again.end()
 
@@ -457,7 +469,8 @@ def test_it_plans_and_does_what_the_compose_file_says(busy: Host) -> None:
         expect(done).to_contain_text("something has changed meanwhile")
         page.get_by_role("button", name="Up…").click()
         expect(steps.filter(has_text="farm-cow-1")).to_contain_text("Started")
-        page.get_by_role("button", name="Do it").click()
+        expect(page.get_by_role("button", name="Do it")).to_be_focused()
+        page.keyboard.press("Enter")
         expect(done).to_have_text("up farm: done")
         expect(page.locator("#pending")).to_be_hidden()
         expect(card(page, "hen").locator(".state")).to_have_text("running")
@@ -481,6 +494,7 @@ def test_it_plans_and_does_what_the_compose_file_says(busy: Host) -> None:
         expect(milk.locator(".snapshots")).to_contain_text("fresh")
         busy.run("exec", "cow", "sh", "-c", "echo sour > /milk/colour", cwd=folder).ok()
         milk.get_by_role("button", name="restore").click()
+        expect(page.locator("#volume-cancel")).to_be_focused()
         page.get_by_role("button", name="Do it").click()
         expect(done).to_have_text("restore farm_milk: done")
         assert busy.run("exec", "cow", "cat", "/milk/colour", cwd=folder).ok().stdout == "white\n"
@@ -603,7 +617,10 @@ def test_it_tells_what_commands_elsewhere_do(busy: Host) -> None:
     """Builds step by step, batches of live reload, tests of stacks; hostile names of folders and files are text."""
     files = {
         "compose.yaml": MILL,
-        "Dockerfile": f'FROM busybox\nCOPY src /app\nRUN echo "grinding {HOSTILE}" >&2; echo done > /done\n',
+        "Dockerfile": (
+            "FROM busybox\nCOPY src /app\n"
+            f'RUN echo "grinding {HOSTILE}" >&2; printf "\\033[31mred\\n" >&2; echo done > /done\n'
+        ),
         "src/a.txt": "one",
     }
     folder = busy.project(files, HOSTILE)
@@ -618,6 +635,7 @@ def test_it_tells_what_commands_elsewhere_do(busy: Host) -> None:
         expect(work.locator(".steps li").filter(has_text="RUN echo")).to_contain_text("cached")
         busy.run("build", "--no-cache", cwd=folder).ok()
         expect(page.locator(".work").first.locator(".work-output")).to_contain_text(f"grinding {HOSTILE}")
+        expect(page.locator(".work").first.locator(".work-output")).not_to_contain_text("[31m")
         expect(page.locator(".work.done")).to_have_count(2)
 
         busy.run("watch", "-d", cwd=folder).ok()
@@ -626,6 +644,8 @@ def test_it_tells_what_commands_elsewhere_do(busy: Host) -> None:
         expect(batch.first).to_contain_text(f"{HOSTILE}.txt")
         busy.run("test", cwd=folder)
         expect(page.locator(".work.done").filter(has_text="tests")).to_contain_text("stack ready")
+        busy.run("test", "web", "--", "false", cwd=folder).exited(1)
+        expect(page.locator(".work.failed").filter(has_text="tests")).to_contain_text("exit code 1")
 
         # A narrow, dark page, used without a mouse.
         expect(page.locator("body")).to_have_css("background-color", "rgb(13, 17, 23)")

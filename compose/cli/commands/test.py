@@ -105,6 +105,9 @@ def _suite(invocation: Invocation, suite: Suite, args: dict[str, Any]) -> list[C
             _say(f"stack {stack.name} ready after {time.monotonic() - began_s:.2f} s")
             for result in run_suite(stack, suite, _write):
                 _tell(result, stack)
+                stack.tell_test(
+                    result.name, "Error" if result.failure else "Done", result.failure or "passed"
+                )
                 results.append(result)
     except PycomposeError as exc:
         name = suite.scenarios[min(len(results), len(suite.scenarios) - 1)].name

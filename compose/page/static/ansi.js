@@ -6,10 +6,16 @@ const SEQUENCE = /\u001b(?:\[([0-?]*)[ -/]*([@-~])|\][^\u0007\u001b]*(?:\u0007|\
 const STEPS = [0, 95, 135, 175, 215, 255];
 
 export function plain(text) {
-  return visible(text.replace(SEQUENCE, ""));
+  return visible(ended(text).replace(SEQUENCE, ""));
 }
 
-export function spans(text) {
+// A terminal ends its lines with CR and LF.
+function ended(text) {
+  return text.replace(/\r+$/, "");
+}
+
+export function spans(printed) {
+  const text = ended(printed);
   const found = [];
   let style = {};
   let at = 0;
@@ -46,7 +52,7 @@ function paint(span, colour, kind, property) {
 }
 
 function changed(style, parameters) {
-  const codes = parameters.split(/[;:]/).map((word) => Number.parseInt(word || "0", 10));
+  const codes = parameters.split(";").flatMap(numbers);
   let next = { ...style };
   for (let i = 0; i < codes.length; i += 1) {
     const code = codes[i];
@@ -73,6 +79,15 @@ function changed(style, parameters) {
     }
   }
   return next;
+}
+
+// One parameter; with colons it has parts of its own (ISO 8613-6): 38:2:SPACE:R:G:B, or without the space; 4:3 is a kind of 4.
+function numbers(parameter) {
+  const parts = parameter.split(":").map((word) => Number.parseInt(word || "0", 10));
+  if (parts.length === 1) return parts;
+  if (parts[0] === 4) return [parts[1] ? 4 : 24];
+  if (parts[0] !== 38 && parts[0] !== 48) return [];
+  return parts[1] === 2 ? [parts[0], 2, ...parts.slice(parts.length > 5 ? 3 : 2).slice(0, 3)] : parts.slice(0, 3);
 }
 
 function extended(codes) {

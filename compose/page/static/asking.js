@@ -15,14 +15,23 @@ export async function ask(path, asked) {
   throw new Error(visible((await answer.json()).message));
 }
 
+const KEPT_MS = 10000;
+let kept = 0;
+
+// What went well is said for a while, what didn't until somebody takes it away.
+byId("said").addEventListener("click", () => say(byId("said"), ""));
+
 // Does something, and says at the foot of the page what has become of it.
 export async function perform(title, asked) {
   const said = byId("said");
+  clearTimeout(kept);
   said.classList.remove("bad");
   say(said, `${title}…`);
   try {
     await ask("/act", asked);
     say(said, `${title}: done`);
+    clearTimeout(kept);
+    kept = setTimeout(() => say(said, ""), KEPT_MS);
     return true;
   } catch (error) {
     said.classList.add("bad");

@@ -1,6 +1,7 @@
 // The one way to the server: a WebSocket, on which it tells what there is, and what changes (compose/page/stream.py).
 
 const AGAIN_MS = 500;
+const REFUSED_MS = 5000; // another tab may get the token
 const takers = new Map(); // kind of message → who takes it
 let socket = null;
 
@@ -19,13 +20,27 @@ export function address(path) {
 
 export function connect(linked) {
   socket = new WebSocket(address("/stream"));
-  socket.addEventListener("open", () => linked(true));
-  socket.addEventListener("close", () => {
-    linked(false);
-    setTimeout(() => connect(linked), AGAIN_MS);
+  let opened = false;
+  socket.addEventListener("open", () => {
+    opened = true;
+    linked("live");
+  });
+  socket.addEventListener("close", async () => {
+    const refused = !opened && await isRefused();
+    linked(refused ? "refused" : "lost");
+    setTimeout(() => connect(linked), refused ? REFUSED_MS : AGAIN_MS);
   });
   socket.addEventListener("message", (event) => {
     const [kind, value] = JSON.parse(event.data);
     takers.get(kind)?.(value);
   });
+}
+
+// A browser doesn't say why a WebSocket couldn't be opened: whether there is a server that has another token.
+async function isRefused() {
+  try {
+    return (await fetch("/", { method: "HEAD" })).status === 403;
+  } catch {
+    return false;
+  }
 }

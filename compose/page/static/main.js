@@ -50,10 +50,14 @@ link.on("usage", (message) => {
   cards.measure();
 });
 
-function linked(yes) {
+const LINKS = {
+  live: "live", lost: "not connected: trying again…", refused: "not let in: open the address that `pycompose page` has printed last",
+};
+
+function linked(how) {
   const said = byId("link");
-  said.classList.toggle("lost", !yes);
-  say(said, yes ? "live" : "not connected: trying again…");
+  said.classList.toggle("lost", how !== "live");
+  say(said, LINKS[how]);
 }
 
 function projectOf(id) {

@@ -54,6 +54,8 @@ async function look() {
     say(state, todo ? `${todo} ${todo === 1 ? "thing" : "things"} to do, by ${answer.files.map(visible).join(", ")}` : `Nothing to do: all is as ${answer.files.map(visible).join(", ")} says.`);
     list.replaceChildren(...steps.map(line));
     doIt.disabled = !todo;
+    // It lost the focus by being disabled; who has gone on to another field stays there.
+    if (todo && !dialog.contains(document.activeElement)) doIt.focus();
   } catch (error) {
     if (mine !== turn) return;
     list.replaceChildren();

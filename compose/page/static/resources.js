@@ -41,7 +41,7 @@ function draw() {
 }
 
 function users(row) {
-  return row.users.map(visible).join(", ") || "nobody";
+  return [...row.users].sort().map(visible).join(", ") || "nobody";
 }
 
 function snapshots(row) {
@@ -57,8 +57,7 @@ function snapshots(row) {
 function take(row) {
   const now = new Date();
   const two = (part) => String(part).padStart(2, "0");
-  show(`Snapshot of ${visible(row.name)}`, "Containers that use it are frozen while it is copied.");
-  byId("volume-name").hidden = false;
+  show(`Snapshot of ${visible(row.name)}`, "Containers that use it are frozen while it is copied.", true);
   tag.value = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;
   tag.select();
   todo = () => perform(`snapshot ${visible(row.name)}`, { action: "snapshot", project: row.project, volume: row.name, tag: tag.value }).then(look);
@@ -66,12 +65,13 @@ function take(row) {
 
 function restore(row, name) {
   show(`Restore ${visible(row.name)} to ${visible(name)}`,
-    `What it holds now is lost. ${row.users.length ? `Who runs of ${users(row)} is stopped for it, and started again.` : ""}`);
-  byId("volume-name").hidden = true;
+    `What it holds now is lost. ${row.users.length ? `Of ${users(row)}, those that run are stopped for it, and started again.` : ""}`, false);
   todo = () => perform(`restore ${visible(row.name)}`, { action: "restore", project: row.project, volume: row.name, tag: name }).then(look);
 }
 
-function show(title, text) {
+// What is hidden can't have the focus, which the dialog gives to its first field, else to Cancel.
+function show(title, text, named) {
+  byId("volume-name").hidden = !named;
   say(byId("volume-title"), title);
   say(byId("volume-text"), text);
   dialog.showModal();

@@ -1,5 +1,6 @@
 // What is being done to the project, by the page or by commands elsewhere: `up`, builds step by step, live reload, tests.
 
+import { plain } from "./ansi.js";
 import { byId, clock, make, say, visible } from "./dom.js";
 import { names } from "./model.js";
 
@@ -75,7 +76,7 @@ function fill(work) {
   work.item.hidden = !ours(work);
   say(error, visible(work.error));
   error.hidden = !work.error;
-  const text = work.lines.map(visible).join("\n");
+  const text = work.lines.map(plain).join("\n");
   output.hidden = !text;
   say(output, text);
 }

@@ -26,6 +26,7 @@ def view(**fields: Any) -> ContainerView:
         ({"state": "paused"}, "waiting", "paused"),
         ({"state": "created"}, "off", "created"),
         ({"state": "restarting"}, "bad", "restarting"),
+        ({"state": "restarting", "exit_code": 3}, "bad", "restarting (3)"),
         ({"state": "exited"}, "off", "exited (0)"),
         ({"state": "exited", "exit_code": 1}, "bad", "exited (1)"),
         ({"state": "exited", "exit_code": 143}, "off", "exited (143)"),
