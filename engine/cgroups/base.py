@@ -20,7 +20,7 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pycompose.engine.cgroups import files, v1, v2
+from pycompose.engine.cgroups import files, lost, v1, v2
 from pycompose.engine.cgroups.devices import attach, rules_for, v1_writes
 from pycompose.engine.cgroups.group import LIMITED, Cgroup, write_limits
 from pycompose.engine.cgroups.hosts import Hierarchies, Kind, detect
@@ -68,7 +68,12 @@ def create(  # noqa: PLR0913 - each is a field of ContainerConfig
         write_limits(group, limits)
         if "memory" not in group.leaves:
             group.warnings += tuple(f"{key} has no effect on cgroup v2" for key in ignored_on_v2(limits))
-        if rules:
+        if not userns.is_initial():
+            if parent and group.unified is None:
+                group.warnings += (lost.parent(parent),)
+            if not privileged:
+                group.warnings += tuple(lost.filters(devices, device_rules))
+        elif rules:
             _filter_devices(group, rules)
     except BaseException:
         with contextlib.suppress(CgroupError):
@@ -215,8 +220,6 @@ def _filter_devices(group: Cgroup, rules: Sequence[DeviceRule]) -> None:
     Raises CgroupError for root on a machine that can't. A user namespace has no BPF for that, and needs none: its root
     makes no device nodes, and opens those that are bound into a container with the rights of an ordinary user.
     """
-    if not userns.is_initial():
-        return
     reason = "no control groups here that we may write"
     if group.unified:
         fd = files.open_file(group.unified, ".", os.O_RDONLY | os.O_DIRECTORY)

@@ -21,11 +21,11 @@ from pycompose.engine.cgroups.limits import (
     v1_files,
     v2_files,
 )
+from pycompose.engine.cgroups.lost import insists
 from pycompose.engine.config import Limits
 from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import CgroupError, doctor_row
 from pycompose.engine.linux import userns
-from pycompose.engine.paths import STRICT_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -409,7 +409,7 @@ def _apply_unified(
     lost = []
     for name, text in entries.items():
         if _controller(name) not in available and name not in optional:
-            if not userns.is_initial() and os.environ.get(STRICT_LIMITS) != "1":
+            if not userns.is_initial() and not insists():
                 reason = f"this user has no {_controller(name)} controller"
                 lost.append(f"{key_of(name)} has no effect: {reason}; {doctor_row('control groups')}")
                 continue

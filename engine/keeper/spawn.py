@@ -329,6 +329,9 @@ class Launcher:
         group.warnings += warnings(self._paths, config.id)
         if config.process.oom_score_adj < 0 and not userns.is_initial():
             group.warnings += ("oom_score_adj has no effect: only root's processes are spared before others",)
+        if granted := caps.without_effect(config.process.capabilities):
+            reason = "the kernel lets only the machine's root do what it is for"
+            group.warnings += (f"cap_add: {', '.join(granted)} has no effect: {reason}",)
         if config.process.user.additional_groups and not userns.may_set_groups():
             group.warnings += (f"group_add has no effect: this user has one id; {doctor_row('id maps')}",)
         return rw

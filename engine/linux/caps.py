@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from pycompose.engine.errors import EngineError
+from pycompose.engine.linux import userns
 from pycompose.engine.linux.libc import syscall
 
 CAPABILITIES = (
@@ -19,6 +20,11 @@ CAPABILITIES = (
     "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
     "CHECKPOINT_RESTORE",
 )  # fmt: skip
+# Those that the kernel asks for in the initial user namespace alone: capable(), never ns_capable(), in its sources.
+_OF_THE_MACHINE = frozenset({
+    "AUDIT_CONTROL", "AUDIT_READ", "BLOCK_SUSPEND", "BPF", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "PERFMON",
+    "SYSLOG", "SYS_MODULE", "SYS_PACCT", "SYS_RAWIO", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
+})  # fmt: skip
 SYS_ADMIN = 1 << CAPABILITIES.index("SYS_ADMIN")
 
 _VERSION_3 = 0x20080522
@@ -46,6 +52,17 @@ def permitted() -> int:
         if line.startswith("CapPrm:"):
             return int(line.split()[1], 16)
     return 0
+
+
+def without_effect(names: Iterable[str]) -> list[str]:
+    """Return those of `names` that give nothing in our user namespace.
+
+    More than half of all are what ALL has left, where nobody has asked for these by name.
+    """
+    wanted = frozenset(names)
+    if userns.is_initial() or len(wanted) > len(CAPABILITIES) // 2:
+        return []
+    return sorted(_OF_THE_MACHINE & wanted)
 
 
 def mask_of(names: Iterable[str]) -> int:

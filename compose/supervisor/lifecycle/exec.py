@@ -98,6 +98,8 @@ class ExecRunner:
                 running.ended.set_exception(
                     EngineError("exec: the keeper ended", hint="run the command again")
                 )
+                # Nobody waits for a detached one, or after a caller's end: asyncio would complain in the log.
+                running.ended.exception()
         self._running.clear()
 
     async def start(
