@@ -250,3 +250,22 @@ def test_who_looks_on_goes_on(busy: Host, command: tuple[str, ...]) -> None:
         busy.run("stop", "-t", "0", cwd=project).ok()
     assert running.wait() == {"up": 130, "logs": 0, "wait": 3}[command[0]]
     busy.run("down", cwd=project).ok()
+
+
+def test_the_end_of_the_keeper_is_told_to_who_waits(busy: Host) -> None:
+    """A command in a container ends with an error; of one that nobody waits for, none is left in the log."""
+    project = busy.project({"compose.yaml": QUIET})
+    busy.run("up", "-d", "web", cwd=project).ok()
+    busy.run("exec", "-d", "web", "sleep", "1000", cwd=project).ok()
+    waited_for = busy.spawn("exec", "-T", "web", "sh", "-c", "echo runs; exec sleep 1000", cwd=project)
+    waited_for.expect("runs")
+
+    for keeper in busy.processes("pycompose.engine.keeper"):
+        os.kill(keeper, signal.SIGKILL)
+
+    assert waited_for.wait() != 0
+    assert "the keeper ended" in waited_for.errors
+    logs = busy.logs()
+    busy.run("down", "-t", "0", cwd=project).ok()
+    assert "the keeper has ended" in logs
+    assert "never retrieved" not in logs

@@ -35,7 +35,8 @@ def test_keys_without_effect_are_said_once(user: OrdinaryHost) -> None:
     expected = (*KEYS.values(), GRANTED)
     assert {text: said.count(text) for text in expected} == dict.fromkeys(expected, 1)
     user.run("down", cwd=folder).ok()
-    folder = user.project(_project('devices: ["/dev/null:/dev/nothing:rw"]', "cap_add: [ALL]", "cap_drop: [BPF]"), "fine")
+    keys = ('devices: ["/dev/null:/dev/nothing:rw"]', "cap_add: [ALL]", "cap_drop: [BPF]")
+    folder = user.project(_project(*keys), "fine")
     assert "Warning" not in user.run("up", "-d", cwd=folder).ok().stderr
     user.run("down", cwd=folder).ok()
 
