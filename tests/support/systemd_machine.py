@@ -85,6 +85,10 @@ class SystemdMachine:
 
     def _boot(self) -> None:
         for group in self._groups:
+            if (controllers := group.parent / "cgroup.controllers").exists():  # else its own would have none
+                with contextlib.suppress(OSError):
+                    enabled = " ".join(f"+{name}" for name in controllers.read_text().split())
+                    (group.parent / "cgroup.subtree_control").write_text(enabled)
             group.mkdir()
             for name in ("cpuset.cpus", "cpuset.mems"):
                 if (group / "cgroup.clone_children").exists() and (group / name).exists():
