@@ -8,6 +8,7 @@ from pycompose.api import query
 from pycompose.api.errors import ApiError
 from pycompose.api.http import ApiAnswer, ApiCall, answer, done
 from pycompose.api.shapes import UPDATE, checked, restart_policy
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import StateError
 from pycompose.engine.state import Status
 from pycompose.machine import container_changes, containers
@@ -102,10 +103,10 @@ def update(call: ApiCall) -> ApiAnswer:
     limits: dict[str, Any] = {ours: body[theirs] for theirs, ours in _LIMITS.items() if body.get(theirs)}
     if body.get("NanoCpus"):
         limits["cpus"] = body["NanoCpus"] / 1e9
-    container_changes.update(
-        call.context, call.names[0], limits, restart_policy(body.get("RestartPolicy") or {})
-    )
-    return answer({"Warnings": None})
+    warnings: list[str] = []
+    context = replace(call.context, sink=lambda event: warnings.append(event.details))
+    container_changes.update(context, call.names[0], limits, restart_policy(body.get("RestartPolicy") or {}))
+    return answer({"Warnings": warnings or None})
 
 
 def remove(call: ApiCall) -> ApiAnswer:

@@ -185,7 +185,7 @@ class Invocation:
         return "-" in (self.files or self.environment.get("COMPOSE_FILE", "").split(separator))
 
     def context(self, sink: Callable[[Event], None] | None = None) -> Context:
-        """Return the context of one call of a use case; without `sink` its events go nowhere.
+        """Return the context of one call of a use case; without `sink` only what has no effect is told.
 
         Raises PycomposeError for whoever may neither make containers nor see them.
         """
@@ -201,7 +201,7 @@ class Invocation:
         close_to_others(paths)
         return Context(
             paths=paths,
-            sink=sink or _ignore,
+            sink=sink or self._tell_warning,
             environment=dict(self.environment),
             confirm=confirmed,
         )
@@ -260,6 +260,11 @@ class Invocation:
         label = style.paint("WARN", style.YELLOW, on=self.colour(sys.stderr))
         print(f"{label} {style.clean(text)}", file=sys.stderr)
 
+    def _tell_warning(self, event: Event) -> None:
+        """Print what a container was given in vain, of all that happens."""
+        if event.text == "Warning":
+            self.warn(f"{event.subject}: {event.details}")
+
 
 def project_of(loaded: Loaded) -> Project:
     """Return the typed project, which a load with all its phases always has."""
@@ -275,10 +280,6 @@ def confirmed(question: str) -> bool:
     if not answer.endswith("\n"):
         print(file=sys.stderr)
     return answer.strip().lower() in TRUE_WORDS
-
-
-def _ignore(_event: Event) -> None:
-    return None
 
 
 def number(text: str, what: str) -> int | None:

@@ -53,3 +53,21 @@ def test_keys_without_effect_are_refused_to_who_insists(user: OrdinaryHost, key:
     assert "doctor" in said
     user.run("down", cwd=folder).ok()
     eventually(lambda: not user.processes("pycompose.supervisor"))
+
+
+def test_other_ways_to_limits_say_so_too(user: OrdinaryHost) -> None:
+    """`run`, and docker's commands for one container: a limit without effect is never taken in silence."""
+    said = "mem_limit has no effect: this user has no memory controller"
+    folder = user.project(_project("mem_limit: 64m"))
+    one = ("-m", "64m", "--stop-signal", "KILL", "busybox", "sleep", "1000")
+    for words in (
+        ("run", "-d", "web"),
+        ("container", "run", "-d", "--name", "first", *one),
+        ("container", "update", "-m", "32m", "first"),
+        ("container", "restart", "-t", "0", "first"),
+    ):
+        assert user.run(*words, cwd=folder).ok().stderr.count(said) == 1, words
+    assert said not in user.run("container", "create", "--name", "second", *one).ok().stderr
+    assert said in user.run("container", "start", "second").ok().stderr
+    user.run("container", "rm", "-f", "first", "second").ok()
+    user.run("down", cwd=folder).ok()

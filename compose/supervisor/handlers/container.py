@@ -14,6 +14,7 @@ from pycompose.engine.state import Status
 from pycompose.engine.statefiles import write_json
 from pycompose.ipc.messages import ChangeResult
 from pycompose.state.records import write_service
+from pycompose.supervisor.handlers.project import sink_of, tell_warnings
 from pycompose.supervisor.threads import blocking
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class ContainerHandlers:
                 config = replace(tracked.config, limits=from_json(Limits, changed))
                 _check(config.limits)
                 if tracked.status in (Status.RUNNING, Status.PAUSED):
-                    await blocking(self._limit, tracked, request.limits)
+                    tell_warnings(
+                        sink_of(peer), tracked, await blocking(self._limit, tracked, request.limits)
+                    )
                 path = paths.container(config.id) / "config.json"
                 await blocking(write_json, path, plain(config), durable=False)
                 tracked.config = config
@@ -55,8 +58,8 @@ class ContainerHandlers:
                 await blocking(write_service, paths, tracked.config.id, tracked.record)
         peer.answer(ChangeResult())
 
-    def _limit(self, tracked: TrackedContainer, limits: Limits) -> None:
-        """Write limits to the control group; memory goes with what swap it has."""
+    def _limit(self, tracked: TrackedContainer, limits: Limits) -> tuple[str, ...]:
+        """Write limits to the control group, return what has no effect; memory goes with what swap it has."""
         from pycompose.engine.cgroups.base import open_existing  # noqa: PLC0415 - 3 ms that only `update` needs
 
         own = tracked.config.limits
@@ -68,6 +71,7 @@ class ContainerHandlers:
             group.update(limits)
         finally:
             group.close()
+        return group.warnings
 
     def _tracked(self, request: ContainersRequest[Any]) -> TrackedContainer:
         (found,) = self._managed.chosen((), request.ids) or (None,)

@@ -378,6 +378,12 @@ def sink_of(peer: Peer) -> Sink:
     return lambda event: peer.send(ProgressMessage(event=event))
 
 
+def tell_warnings(sink: Sink, tracked: TrackedContainer, texts: Iterable[str]) -> None:
+    """Tell what was asked for a container and has no effect on this machine."""
+    for text in texts:
+        sink(Event(subject=f"Container {tracked.name}", text="Warning", phase=Phase.WARNING, details=text))
+
+
 def _quiet(sink: Sink) -> Sink:
     """Let only failures through."""
     return lambda event: sink(event) if event.phase in (Phase.ERROR, Phase.WARNING) else None

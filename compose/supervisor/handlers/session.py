@@ -32,7 +32,7 @@ from pycompose.model import Condition
 from pycompose.policy.observed import known_services
 from pycompose.policy.plan import AwaitService, Node
 from pycompose.supervisor.announcements import orphans_found
-from pycompose.supervisor.handlers.project import ProjectHandlers, sink_of
+from pycompose.supervisor.handlers.project import ProjectHandlers, sink_of, tell_warnings
 from pycompose.supervisor.lifecycle.exec import exec_process
 from pycompose.supervisor.threads import blocking
 
@@ -230,6 +230,7 @@ class SessionHandlers:
                 )
                 _close(fds)
             await self._managed.lifecycle.launch(tracked)
+            tell_warnings(sink, tracked, tracked.warnings)
             hooks = self._managed.tasks.start(self._managed.lifecycle.accompany(tracked))
             if not request.detach:
                 attached = await self._attach_started(tracked)
