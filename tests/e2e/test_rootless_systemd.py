@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.leftovers import PATIENCE
 from tests.support.ordinary import FIRST_SUBID, NAME, SUBIDS, UID
 from tests.support.requires import requires
 from tests.support.scenario import PYCOMPOSE, SEARCH, eventually
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 CONTROLLERS = CGROUPS / "cgroup.controllers"
 pytestmark = [
     requires("systemctl", "newuidmap"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(300 * PATIENCE),
     pytest.mark.skipif(
         not CONTROLLERS.exists() or "memory" not in CONTROLLERS.read_text().split(),
         reason="the controllers are those of version 1",
@@ -36,6 +37,7 @@ services:
     image: host
     command: [sleep, "1000"]
     stop_signal: KILL
+    restart: always
     mem_limit: 64m
     memswap_limit: 64m
     cpus: 0.5

@@ -17,13 +17,15 @@ from typing import Self
 
 import pytest
 
+from tests.support.leftovers import PATIENCE
 from tests.support.scenario import PYCOMPOSE, REPOSITORY, SEARCH, Result, eventually
 
 CGROUPS = Path("/sys/fs/cgroup")
 # How unshare tells that the first process of a pid namespace has called reboot(2) to restart: by SIGHUP.
 RESTARTED = 128 + 1
 BOOT_S = 60.0
-# Keeps what outlives a reboot, and boots again after one. Arguments: a directory, and the script below.
+# Keeps what outlives a reboot, and boots again after one. Arguments: a directory, the script below, and the group of
+# version 2 with controllers, "" for none: that one must have no processes but systemd's, or systemd can pass none on.
 AGAIN = f"""
 set -eu
 mount -t tmpfs tmpfs "$1"
@@ -31,12 +33,20 @@ mkdir "$1/lib" "$1/srv" "$1/units" "$1/root"
 code={RESTARTED}
 while [ $code = {RESTARTED} ]; do
     code=0
-    unshare --pid --fork --kill-child --mount --net --uts --ipc --cgroup sh -c "$2" boot "$1" || code=$?
+    rm -f "$1/entered"
+    sh -c '
+        if [ "$3" ]; then echo 0 >"$3/cgroup.procs"; fi
+        exec unshare --pid --fork --kill-child --mount --net --uts --ipc --cgroup sh -c "$2" boot "$1"
+    ' enter "$1" "$2" "$3" &
+    until [ -e "$1/entered" ] || ! kill -0 $!; do sleep 0.1; done
+    if [ "$3" ]; then echo $! >"$3/../cgroup.procs"; fi
+    wait $! || code=$?
 done
 """
 # Argument: that directory. What this machine has mounted of control groups, and directories to show, come in between.
 BOOT = """
 set -eu
+touch "$1/entered"
 mount -t tmpfs tmpfs "$1/root"
 cd "$1/root"
 mkdir upper work new
@@ -45,6 +55,7 @@ cd new
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys
 {cgroups}
+while grep -qsx 0 .{top}/cgroup.procs; do sleep 0.1; done
 mount -t tmpfs -o mode=755 tmpfs dev
 mkdir dev/pts dev/shm
 mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
@@ -71,6 +82,7 @@ class SystemdMachine:
     def __init__(self, folder: Path) -> None:
         """`folder` is an empty directory."""
         self._groups = [top / f"pycompose-systemd-{os.getpid()}" for top in _hierarchies()]
+        self._unified = next((str(group) for group in self._groups if group.parent == CGROUPS), "")
         self._folder = folder
         self._exit = contextlib.ExitStack()
 
@@ -85,17 +97,18 @@ class SystemdMachine:
 
     def _boot(self) -> None:
         for group in self._groups:
-            if (controllers := group.parent / "cgroup.controllers").exists():  # else its own would have none
-                with contextlib.suppress(OSError):
-                    enabled = " ".join(f"+{name}" for name in controllers.read_text().split())
-                    (group.parent / "cgroup.subtree_control").write_text(enabled)
             group.mkdir()
+            if group.parent == CGROUPS:
+                for name in (CGROUPS / "cgroup.controllers").read_text().split():
+                    with contextlib.suppress(OSError):  # not one that the kernel keeps to itself
+                        (CGROUPS / "cgroup.subtree_control").write_text(f"+{name}")
             for name in ("cpuset.cpus", "cpuset.mems"):
                 if (group / "cgroup.clone_children").exists() and (group / name).exists():
                     (group / name).write_text((group.parent / name).read_text())
                     (group / "cgroup.clone_children").write_text("1")
         shown = " ".join(map(shlex.quote, dict.fromkeys((str(REPOSITORY), sys.prefix, sys.base_prefix))))
         boot = BOOT.replace("{cgroups}", _mounts()).replace("{shown}", shown)
+        boot = boot.replace("{top}", str(CGROUPS))
         self._process = subprocess.Popen(
             [
                 "unshare",
@@ -108,6 +121,7 @@ class SystemdMachine:
                 "again",
                 self._folder,
                 boot,
+                self._unified,
             ],
             env={"PATH": SEARCH},
             stdin=subprocess.DEVNULL,
@@ -118,7 +132,8 @@ class SystemdMachine:
 
     def _enter_groups(self) -> None:
         for group in self._groups:
-            (group / "cgroup.procs").write_text("0")
+            if str(group) != self._unified:
+                (group / "cgroup.procs").write_text("0")
 
     def __exit__(self, *_: object) -> None:
         """End it, and what it has had in control groups."""
@@ -182,7 +197,7 @@ class SystemdMachine:
             env={"PATH": f"{PYCOMPOSE.parent}:{SEARCH}", "HOME": "/root", "LANG": "C.UTF-8"},
             capture_output=True,
             text=True,
-            timeout=BOOT_S,
+            timeout=BOOT_S * PATIENCE,
             check=False,
         )
         shown = shlex.join(map(str, arguments))
