@@ -18,7 +18,7 @@ from pycompose.engine.digests import sha256
 from pycompose.engine.errors import AddressesExhausted, NetworkError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from pycompose.networking.model import Pool
 
@@ -219,8 +219,11 @@ def complete(pool: Pool, subnet: Network | None = None) -> AddressBlock:
     return AddressBlock(net, inner, gateway, aux)
 
 
-def check_static(name: str, address: str, subnet: str, taken: Collection[str], *, allowed: bool) -> str:
-    """Return the address a service asked for, in canonical form. Raises NetworkError if it can't be."""
+def check_static(name: str, address: str, subnet: str, taken: Mapping[str, str], *, allowed: bool) -> str:
+    """Return the address a service asked for, in canonical form; `taken` are those of others, and who has each.
+
+    Raises NetworkError if it can't be had.
+    """
     if not subnet or not allowed:
         raise NetworkError(
             f"network {name}: lease {address}: a fixed address needs a subnet",
@@ -228,7 +231,10 @@ def check_static(name: str, address: str, subnet: str, taken: Collection[str], *
         )
     text = _member(name, "lease", address, ipaddress.ip_network(subnet))
     if text in taken:
-        raise NetworkError(f"network {name}: lease {text}: the address is taken")
+        raise NetworkError(
+            f"network {name}: lease {text}: the address is taken by {taken[text]}",
+            hint=f"ask for another address of {subnet}, or for none",
+        )
     return text
 
 

@@ -107,8 +107,10 @@ def _address(record: NetworkRecord, asked: str, old: str, *, version: int) -> st
     )
     fixed = {gateway, *state.aux.values()} - {""}
     if asked:
-        held = {item for one in record.attachments.values() for item in (one.ip, one.ip6) if item}
-        address = ipam.check_static(state.name, asked, subnet, fixed | held, allowed=static)
+        held = {address: name for name, address in state.aux.items()} | {gateway: "the gateway"}
+        for one in record.attachments.values():
+            held |= dict.fromkeys((one.ip, one.ip6), "container " + one.lease_key.replace("/", "-"))
+        address = ipam.check_static(state.name, asked, subnet, held, allowed=static)
         _evict(record, address)
         return address
     if not subnet:

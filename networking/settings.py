@@ -192,7 +192,11 @@ def _pool_problems(pool: Pool, path: tuple[str | int, ...], seen: set[int]) -> I
         if isinstance(inner, str):
             yield SettingProblem((*path, "ip_range"), inner)
         elif inner.version != subnet.version or not (inner[0] in subnet and inner[-1] in subnet):
-            yield SettingProblem((*path, "ip_range"), f"ip_range {inner} is not inside subnet {subnet}")
+            yield SettingProblem(
+                (*path, "ip_range"),
+                f"ip_range {inner} is not inside subnet {subnet}",
+                "give a part of the subnet, or none: containers get their addresses from all of it then",
+            )
     yield from _address_problems(pool, path, subnet)
 
 
@@ -211,7 +215,11 @@ def _address_problems(pool: Pool, path: tuple[str | int, ...], subnet: Network) 
             continue
         low, high = usable(subnet)
         if address.version != subnet.version or not low <= int(address) <= high:
-            yield SettingProblem((*path, *below), f"{what}: {text} is not a host address of {subnet}")
+            yield SettingProblem(
+                (*path, *below),
+                f"{what}: {text} is not a host address of {subnet}",
+                f"for example {subnet[1]}" if subnet.num_addresses > 2 else "",
+            )
         elif address in taken:
             yield SettingProblem((*path, *below), f"{what}: {text} is that of {taken[address]}")
         taken.setdefault(address, what)

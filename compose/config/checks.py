@@ -56,7 +56,7 @@ def _volume(node: Any) -> str | None:
     if not isinstance(node, dict) or node.get("external") is not True:
         return None
     extra = [key for key in node if key not in ("name", "external") and not key.startswith("x-")]
-    return f'"external" excludes "{extra[0]}"' if extra else None
+    return f'"external" excludes "{extra[0]}": whoever makes the volume says what it is' if extra else None
 
 
 def _host_ip(node: Any) -> str | None:

@@ -61,7 +61,7 @@ def _build(service: Any, root: Map, _disabled: Map) -> Iterator[Finding]:
             target = context.removeprefix("service:")
             path = ("build", "additional_contexts", key)
             if target not in root["services"]:
-                yield path, f"refers to undefined service {target}", None
+                yield path, f"refers to undefined service {target}", _near(target, root["services"])
             elif "build" not in root["services"][target]:
                 yield path, f"service {target} has no build", None
     platforms = build.get("platforms")
@@ -72,7 +72,7 @@ def _build(service: Any, root: Map, _disabled: Map) -> Iterator[Finding]:
 def _networks(service: Any, root: Map, _disabled: Map) -> Iterator[Finding]:
     networks = service.get("networks") or {}
     if service.get("network_mode") and networks:
-        yield ("network_mode",), "network_mode and networks exclude each other", None
+        yield ("network_mode",), "network_mode and networks exclude each other", "leave one of them out"
         return
     for name in networks:
         if name not in (root.get("networks") or {}):

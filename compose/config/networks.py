@@ -83,7 +83,8 @@ def _overlaps(root: Map) -> Iterator[Finding]:
             for other, there in subnets:
                 if other != name and there.version == subnet.version and there.overlaps(subnet):
                     path = ("networks", name, "ipam", "config", place, "subnet")
-                    yield path, f"subnet {subnet} overlaps {there} of network {other}", None
+                    hint = "choose another subnet for one of the two, or leave it out to get a free one"
+                    yield path, f"subnet {subnet} overlaps {there} of network {other}", hint
             subnets.append((name, subnet))
 
 
@@ -98,7 +99,11 @@ def wrong_addresses(root: Map) -> Iterator[Finding]:
                 if not text or version_of(text) != version or (version == 6 and _is_idle(own[name])):
                     continue
                 if reason := _misfit(text, own[name]):
-                    hint = f"give {name} an ipam.config with a subnet that has it"
+                    hint = (
+                        f"give {name} an ipam.config with a subnet that has it"
+                        if _is_elsewhere(text, own[name])
+                        else "ask for another address of the subnet, or for none"
+                    )
                     yield ("services", service, "networks", name, key), reason, hint
 
 
@@ -189,6 +194,15 @@ def _subnet(pool: Map) -> Any:
 
 def _pools(network: Map) -> list[Any]:
     return list((network.get("ipam") or {}).get("config") or ())
+
+
+def _is_elsewhere(text: str, network: Map) -> bool:
+    """Tell whether no subnet of a network has an address in it."""
+    import ipaddress  # noqa: PLC0415 - few services ask for an address
+
+    address = ipaddress.ip_address(text)
+    subnets = [subnet for pool in _pools(network) if (subnet := _subnet(pool)) is not None]
+    return not any(address in subnet for subnet in subnets)
 
 
 def _misfit(text: str, network: Map) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pycompose.engine.config import Mount
     from pycompose.engine.paths import StatePaths
     from pycompose.model import Port
-    from pycompose.policy.observed import ObservedContainer
+    from pycompose.policy.observed import ObservedContainer, PortBinding
 
 
 def all_containers(paths: StatePaths) -> Iterator[ObservedContainer]:
@@ -32,13 +32,18 @@ def all_containers(paths: StatePaths) -> Iterator[ObservedContainer]:
 
 def port_holder(paths: StatePaths, port: Port) -> ObservedContainer | None:
     """Return the running container that publishes the first host port that `port` asks for, None without one."""
-    number = port.published[0] if port.published else 0
     for container in all_containers(paths):
-        for binding in container.runtime.ports if container.running else ():
-            same = {port.host_ip, binding.host_ip} & {"", "0.0.0.0", "::"} or port.host_ip == binding.host_ip  # noqa: S104
-            if same and (binding.host_port, binding.protocol) == (number, port.protocol):
-                return container
+        if container.running and any(in_the_way(port, binding) for binding in container.runtime.ports):
+            return container
     return None
+
+
+def in_the_way(port: Port, binding: PortBinding) -> bool:
+    """Tell whether the first host port that `port` asks for can't be had while there is `binding`."""
+    number = port.published[0] if port.published else 0
+    everywhere = {port.host_ip, binding.host_ip} & {"", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    same = bool(everywhere) or port.host_ip == binding.host_ip
+    return same and (binding.host_port, binding.protocol) == (number, port.protocol)
 
 
 def volume_of(paths: StatePaths, mount: Mount) -> str:

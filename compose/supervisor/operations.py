@@ -228,7 +228,10 @@ class Operations:
                 own = [t.config.id for t in self.lifecycle.tracked.values() if t.name == name]
                 container_id = self._newest(own) or self.runtime.claims.find(name)
             if not container_id:
-                raise StateError(f"service {service.name}: cannot share what {mode} has: no such container")
+                raise StateError(
+                    f"service {service.name}: cannot share what {mode} has: no such container",
+                    hint="start it first, or name a service of this project: service:NAME",
+                )
             found[mode] = container_id
         return found
 

@@ -28,6 +28,7 @@ _NOT_FOUND = (errno.ENOENT, errno.ENOTDIR)
 # What a kernel says that can't do something, or may not do it for us.
 _LACKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENODEV, errno.EPERM)
 MAP_IDS = "map the ids of"
+MOUNT_SUBPATH = "mount the subpath"
 CHANGE_USER = "change the user"
 SET_LIMIT = "set ulimit"
 # A start needs that many: a copy of what is mounted below the image's binds, and two dozen of the container's own.
@@ -109,6 +110,10 @@ def to_error(name: str, failure: dict[str, Any]) -> EngineError:
             hint = (
                 "the machine has as many mounts as fs.mount-max allows: unmount some, or raise it with sysctl"
             )
+        elif op == MOUNT_SUBPATH and number == errno.ENOENT:
+            hint = "the volume or image has nothing of that name: make it there first, or mount all without `subpath`"
+        elif number == errno.EINVAL and reason.startswith("tmpfs"):
+            hint = "size takes bytes, with k, m or g, or a percentage; mode is octal; uid and gid are numbers"
         elif number in _LACKS:
             hint = DOCTOR
         return MountError(message, hint=hint)

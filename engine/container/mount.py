@@ -16,7 +16,7 @@ from pycompose.engine.cgroups import files, hosts
 from pycompose.engine.cgroups.group import Cgroup
 from pycompose.engine.config import RootfsTree
 from pycompose.engine.container import devices, rootfs
-from pycompose.engine.container.child_error import MAP_IDS, at
+from pycompose.engine.container.child_error import MAP_IDS, MOUNT_SUBPATH, at
 from pycompose.engine.linux import fs, idmap, mounts, namespaces, userns
 from pycompose.engine.linux.libc import AT_FDCWD
 
@@ -42,7 +42,7 @@ def _clone_source(bind: rootfs.Bind) -> int:
     source = _overlay_source(bind) if bind.lowers else fs.open_host(bind.source)
     try:
         if bind.subpath:
-            at("mount the subpath", bind.subpath)
+            at(MOUNT_SUBPATH, bind.subpath)
             inner = fs.open_in_root(source, bind.subpath)
             os.close(source)
             source = inner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from functools import partial
@@ -150,6 +151,27 @@ def test_a_taken_port_names_who_has_it(host: Host, busybox_tar: Path) -> None:
 
     host.run("down", cwd=late).ok()
     host.run("down", cwd=first).ok()
+
+
+TWINS = """
+services:
+  one: {image: busybox, command: sleep 1000, ports: ["127.0.0.1:18371:80"]}
+  two: {image: busybox, command: sleep 1000, ports: ["18371:81"]}
+"""
+
+
+def test_two_services_with_one_port_are_named(host: Host, busybox_tar: Path) -> None:
+    """As with Docker one of them starts, whichever is first: the other's error says who that is, and where to look."""
+    host.run("image", "import", busybox_tar, "busybox").ok()
+    twins = host.project({"compose.yaml": TWINS}, "twins")
+
+    said = host.run("up", "-d", cwd=twins).exited(1).stderr
+    found = re.search(r"twins-(one|two)-1: port 18371/tcp: .* in use by container twins-(one|two)-1 of", said)
+    assert found, said
+    assert {found[1], found[2]} == {"one", "two"}
+    assert f"services.{found[1]}.ports" in said
+
+    host.run("down", cwd=twins).ok()
 
 
 MANY = """

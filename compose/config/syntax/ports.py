@@ -21,7 +21,10 @@ def parse_port(text: str) -> list[dict[str, object]]:
         raise ValueError(f"no container port in {text!r}: 0 is none")
     hosts = port_range(published, "host port") if published else None
     if hosts and last - first != hosts[1] - hosts[0] and first != last:
-        raise ValueError(f"the ranges {published} (host) and {container} (container) differ in length")
+        raise ValueError(
+            f"the ranges {published} (host) and {container} (container) differ in length: "
+            "write as many host ports as container ports, or one container port"
+        )
     if protocol not in PROTOCOLS:
         raise ValueError(f"invalid protocol {protocol!r}: allowed are tcp, udp, sctp")
     ports: list[dict[str, object]] = []

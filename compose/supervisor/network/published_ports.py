@@ -6,7 +6,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from pycompose.engine.dataclass import replace
+from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import NetworkError, PortInUse
 from pycompose.networking.model import ANY4, ANY6
 from pycompose.policy.observed import PortBinding
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from pycompose.policy.observed import ObservedContainer
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartingContainer:
+    """A container that has its host ports already, and doesn't run yet."""
+
+    name: str
+    service: str
+    ports: tuple[PortBinding, ...]
 
 
 def reserve_again(published: Sequence[PortBinding]) -> list[Reservation]:
@@ -52,11 +61,12 @@ def reserve_ports(
     others: Sequence[Reservation] = (),
     *,
     families: Collection[int] = (4, 6),
-    holder: Callable[[Port], ObservedContainer | None] = lambda _port: None,
+    holder: Callable[[Port], ObservedContainer | StartingContainer | None] = lambda _port: None,
+    service: str = "",
 ) -> tuple[list[Reservation], tuple[PortBinding, ...]]:
     """Reserve the host ports of a container in some address families, both mostly.
 
-    A port that names no address is published on `default_ip`.
+    A port that names no address is published on `default_ip`; `service` is whose `ports:` they are, of a compose file.
 
     What one of `others` is a reservation of already is taken from there, so that it is never free. Raises PortInUse,
     which names the container that `holder` finds behind the port, NetworkError; nothing new is reserved then.
@@ -78,7 +88,7 @@ def reserve_ports(
                 except PortInUse as exc:
                     if _is_own(port, bindings):
                         raise _twice(exc) from exc
-                    raise _held(exc, holder(replace(port, host_ip=host_ip))) from exc
+                    raise _held(exc, service, holder(replace(port, host_ip=host_ip))) from exc
             reserved.append(reservation)
             bindings += [
                 PortBinding(
@@ -119,15 +129,27 @@ def _twice(error: PortInUse) -> PortInUse:
     )
 
 
-def _held(error: PortInUse, container: ObservedContainer | None) -> PortInUse:
+def _held(
+    error: PortInUse, service: str, container: ObservedContainer | StartingContainer | None
+) -> PortInUse:
     """Return the error with the container that has the port, in place of the process that holds it for us."""
     what, in_use, who = error.message.partition("already in use")
-    if container is None and f"(pid {os.getpid()})" in who:
+    ours = f"(pid {os.getpid()})" in who
+    place = f"services.{service}.ports" if service else ""
+    if isinstance(container, StartingContainer) and ours:
+        other = f"services.{container.service}.ports"
+        return PortInUse(
+            f"{what}{in_use} by container {container.name} of this project, which starts now",
+            hint=f"{place} has one host port for several containers: give it a range, or none"
+            if place == other
+            else f"{place} and {other} have the same host port: give one of them another one",
+        )
+    if container is None and ours:
         return PortInUse(
             f"{what}{in_use} by another container of this project, which starts now",
             hint="publish another host port for one of the two",
         )
-    if container is None:
+    if container is None or isinstance(container, StartingContainer):
         return error
     own = f" of project {container.config.project}" if container.config.project != STANDALONE else ""
     stop = (
@@ -137,7 +159,8 @@ def _held(error: PortInUse, container: ObservedContainer | None) -> PortInUse:
     )
     return PortInUse(
         f"{what}{in_use} by container {container.name}{own}",
-        hint=f"end that with `pycompose {stop}`, or publish another host port",
+        hint=f"end that with `pycompose {stop}`, or publish another host port"
+        + (f": {place}" if place else ""),
     )
 
 

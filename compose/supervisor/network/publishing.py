@@ -11,7 +11,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import NetworkError, PycomposeError
-from pycompose.state.users import port_holder
+from pycompose.state.snapshot import STANDALONE
+from pycompose.state.users import in_the_way, port_holder
 from pycompose.supervisor.network.attached import (
     idle_ports,
     open_ports,
@@ -19,6 +20,7 @@ from pycompose.supervisor.network.attached import (
     published_families,
 )
 from pycompose.supervisor.network.published_ports import (
+    StartingContainer,
     missing_ports,
     reserve_again,
     reserve_ports,
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
     from pycompose.engine.api import Engine
     from pycompose.engine.config import ContainerConfig
     from pycompose.engine.paths import StatePaths
+    from pycompose.model import Port
     from pycompose.networking.model import NetworkState
     from pycompose.networking.ports.relay import Relays
     from pycompose.networking.ports.reserve import Reservation
+    from pycompose.policy.observed import ObservedContainer
     from pycompose.state.records import ServiceRecord
     from pycompose.supervisor.network.attached import AttachedContainer
 
@@ -49,6 +53,8 @@ class Publishing:
         self._loop = loop
         self._lock = threading.Lock()
         self._relays: Relays | None = None
+        # By container id: those that have reserved ports in this process.
+        self._reserved: dict[str, StartingContainer] = {}
         self.keeper: Engine | None = None
 
     def publish(
@@ -76,12 +82,23 @@ class Publishing:
                 network.host_binding,
                 others,
                 families=published_families(target, network),
-                holder=lambda port: port_holder(self._paths, port),
+                holder=self._holder,
+                service=record.service.name if config.project != STANDALONE else "",
             )
         except NetworkError as exc:
             raise type(exc)(f"container {config.name}: {exc}", hint=exc.hint) from exc
+        self._reserved[config.id] = StartingContainer(
+            name=config.name, service=record.service.name, ports=attached.ports
+        )
         attached.opened = open_ports(record.service.ports, target, network)
         self.relay(attached, networks)
+
+    def _holder(self, port: Port) -> ObservedContainer | StartingContainer | None:
+        """Return who has the first host port that `port` asks for: a container that runs, or starts now in here."""
+        starting = list(self._reserved.values())
+        return port_holder(self._paths, port) or next(
+            (one for one in starting if any(in_the_way(port, binding) for binding in one.ports)), None
+        )
 
     def relay(self, attached: AttachedContainer, networks: Networks) -> None:
         """Serve the connections that the kernel can't redirect."""
@@ -147,6 +164,11 @@ class Publishing:
 
     def release(self, container_id: str, attached: AttachedContainer, *, drop: bool = True) -> None:
         """Give a container's ports back; with `drop` the keeper's copies, too."""
+        reserved = self._reserved.get(container_id)
+        if (
+            reserved is not None and reserved.ports is attached.ports
+        ):  # not those of its start that comes next
+            del self._reserved[container_id]
         for reservation in attached.reservations:
             reservation.close()
         attached.reservations = []

@@ -338,7 +338,9 @@ def test_fixed_addresses(empty_lab: Lab) -> None:
         "10.5.0.254",
     )
     assert free.attachment.ip == "10.5.0.129"
-    with pytest.raises(NetworkError, match=r"network n: lease 10\.5\.0\.7: the address is taken"):
+    with pytest.raises(
+        NetworkError, match=r"network n: lease 10\.5\.0\.7: the address is taken by container "
+    ):
         networking.connect("c" * 64, [endpoint("n", "lab/x/1", ipv4_address="10.5.0.7")])
     networking.ensure_network(NetworkSpec(name="auto", project="lab"))
     with pytest.raises(NetworkError, match="a fixed address needs a subnet"):

@@ -166,13 +166,13 @@ REFUSED = (
         "networks: {s: {ipv4_address: 10.1.0.9}}",
         "networks.s.ipv4_address",
         "10.1.0.9 is the address of the gateway",
-        "ipam",
+        "another address of the subnet",
     ),
     (
         "networks: {s: {ipv4_address: 10.1.0.8}}",
         "networks.s.ipv4_address",
         "10.1.0.8 is the address of r",
-        "ipam",
+        "another address of the subnet",
     ),
     (
         "networks: {m: {driver_opts: {com.docker.network.endpoint.sysctls: net.ipv4.ip_forward=1}}}",
