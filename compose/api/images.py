@@ -11,7 +11,7 @@ from pycompose.api import query
 from pycompose.api.errors import ApiError
 from pycompose.api.http import JSON_TYPE, ApiAnswer, ApiCall, Outlet, answer, done, dumps
 from pycompose.api.progress import told
-from pycompose.api.registry import credentials, server_of
+from pycompose.api.registry import credentials, refusals, server_of
 from pycompose.engine.errors import AuthError, ImageError, NoSuchImage
 from pycompose.engine.images.reference import parse
 from pycompose.machine import images
@@ -140,10 +140,9 @@ def create(call: ApiCall) -> ApiAnswer:
     def work(context: Context, say: Callable[[Json], None]) -> None:
         before = _id(context, name)
         try:
-            with credentials(call, context, server_of(parse(name).domain)) as mine:
+            with refusals(name), credentials(call, context, server_of(parse(name).domain)) as mine:
                 reference = images.pull(mine, name, platform=platform)
         except AuthError as exc:
-            # As moby: of 401 docker's command line makes a question for a user name, which in a script nobody answers.
             raise ApiError(500, exc.message) from exc
         (document,) = images.inspect(context, [reference])
         for digest in document["RepoDigests"][:1]:
@@ -255,7 +254,7 @@ def push(call: ApiCall) -> ApiAnswer:
             (document,) = images.inspect(context, [name])
         except NoSuchImage as exc:
             raise ApiError(404, f"An image does not exist locally with the tag: {call.names[0]}") from exc
-        with credentials(call, context, server_of(parse(name).domain)) as mine:
+        with refusals(name), credentials(call, context, server_of(parse(name).domain)) as mine:
             digest = images.push(mine, name)
         say({"status": f"{number or 'latest'}: digest: {digest} size: {document['Size']}"})
         say(

@@ -73,8 +73,29 @@ def server_of(domain: str) -> str:
     return server_key(domain)
 
 
+@contextlib.contextmanager
+def refusals(name: str = "") -> Iterator[None]:
+    """Raise what a registry refuses in the block: with dockerd's status, and behind our words those that clients know.
+
+    An image that it doesn't have is 404. Credentials that are missing are 500: of 401 docker's command line makes a
+    question for a user name, which in a script nobody answers.
+    """
+    from pycompose.engine.errors import AuthError
+    from pycompose.engine.images.registry.registry import NotInRegistry
+
+    try:
+        yield
+    except NotInRegistry as exc:
+        raise ApiError(404, f"manifest for {name} not found: manifest unknown: {exc.message}") from exc
+    except AuthError as exc:
+        if "asks for a user and password" in exc.message:
+            raise ApiError(500, f"{exc.message}: no basic auth credentials") from exc
+        raise AuthError(f"{exc.message} (unauthorized: authentication required)") from exc
+
+
 def auth(call: ApiCall) -> ApiAnswer:
     """POST /auth: try credentials at a registry."""
+    from pycompose.engine.errors import AuthError
     from pycompose.engine.images.registry.auth import Credentials
     from pycompose.engine.images.registry.login import login, registry_domain
     from pycompose.engine.images.registry.settings import RegistrySettings
@@ -82,7 +103,10 @@ def auth(call: ApiCall) -> ApiAnswer:
     body = call.document()
     server = body.get("serveraddress") or _HUB
     given = Credentials(username=body.get("username") or "", password=body.get("password") or "")
-    login(RegistrySettings.load(call.context.environment), registry_domain(server), given)
+    try:
+        login(RegistrySettings.load(call.context.environment), registry_domain(server), given)
+    except AuthError as exc:
+        raise ApiError(500, f"{exc.message}: login attempt failed with status: 401 Unauthorized") from exc
     return answer({"Status": "Login Succeeded", "IdentityToken": ""})
 
 
@@ -93,7 +117,7 @@ def distribution(call: ApiCall) -> ApiAnswer:
     reference = parse(call.names[0])
     if reference.kind is not ReferenceKind.REGISTRY:
         raise ApiError(400, f"{call.names[0]}: is no name in a registry")
-    with credentials(call, call.context, server_of(reference.domain)) as context:
+    with refusals(call.names[0]), credentials(call, call.context, server_of(reference.domain)) as context:
         from pycompose.machine.distribution import distribution as asked
 
         found = asked(context, reference)
