@@ -169,7 +169,7 @@ def test_interrupt_while_it_starts(scene: Scene) -> None:
     """Ctrl+C must stop what is being started, too."""
     scene.file("compose.yaml", "services: {a: {image: busybox, command: sleep inf, stop_grace_period: 0s}}")
     up = scene.spawn("up")
-    up.expect("Starting")
+    up.expect("Starting|Attaching")  # Docker Compose 2.40 tells only of what it creates
     up.interrupt()
     assert up.wait() == 130
     assert scene.compose("ps", "-q").stdout == ""
