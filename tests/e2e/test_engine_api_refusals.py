@@ -67,19 +67,6 @@ def test_what_prune_does_not_understand_it_does_not_do(sdk: docker.DockerClient)
 
 
 @pytest.mark.timeout(150)
-def test_an_upload_that_is_refused_is_read_all_the_same(served: Served) -> None:
-    """Docker's command line tells of a broken pipe besides, when it is answered amid its sending."""
-    with served.connect() as sock:
-        sock.sendall(
-            b"PUT /containers/none/archive?path=/x HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
-        )
-        sock.sendall(bytes(200_000))
-        head = sock.recv(1 << 16)
-    assert head.startswith(b"HTTP/1.1 404 ")
-    assert b"connection: close" not in head.lower()
-
-
-@pytest.mark.timeout(150)
 def test_changes_that_cannot_be(sdk: docker.DockerClient) -> None:
     """Names, limits and restart policies of `rename` and `update`; the container stays as it was."""
     one = sdk.containers.create("busybox", "true", name="one", mem_limit="64m", memswap_limit="128m")
