@@ -217,7 +217,7 @@ def test_its_buttons_do_what_they_say(busy: Host) -> None:
             expect(card(one, "a").locator(".state")).to_have_text("paused")
         card(others[2], "a").get_by_role("button", name="unpause a", exact=True).click()
         expect(state).to_have_text("running")
-        others[3].keyboard.type("yes | head -c 3000000; echo $((6*7)); exit 4\n")
+        others[3].keyboard.type("yes | head -c 500000; echo $((6*7)); exit 4\n")
         expect(others[3].locator(".xterm-rows")).to_contain_text("ended with code 4")
     busy.run("down", cwd=folder).ok()
     served.end()
