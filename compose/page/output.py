@@ -217,6 +217,8 @@ class PrintedOutput:
 
 
 def printed_line(key: str, line: LogLine) -> PrintedLine:
-    """Return a line of a container (`key`) as the page gets it."""
+    """Return a line of a container (`key`) as the page gets it; a long one says how much of it isn't there."""
     text = line.data[:MOST_BYTES].decode("utf-8", "replace")
+    if (more := len(line.data) - MOST_BYTES) > 0:
+        text += f"… ({more} bytes more: pycompose logs)"
     return line.stamp_ns // 1000, key, line.stream == "stderr", text
