@@ -70,7 +70,7 @@ def test_how_images_came_to_be(served: Served, sdk: docker.DockerClient) -> None
     # Aliases are those that were asked for; clients before API 1.45 find the id among them.
     network = sdk.networks.create("net")
     network.connect(one, aliases=["asked"])
-    for version, more in (("1.45", []), ("1.44", [one.id[:12]])):
+    for version, more in (("1.45", []), ("1.44", [str(one.id)[:12]])):
         networks = served.get(f"/v{version}/containers/one/json")["NetworkSettings"]["Networks"]
         assert networks["net"]["Aliases"] == ["asked", *more]
         assert networks["bridge"]["Aliases"] is None

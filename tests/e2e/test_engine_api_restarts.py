@@ -95,7 +95,7 @@ def test_a_log_ends_before_the_end_is_told(served: Served, sdk: docker.DockerCli
     for number in range(4):
         assert next(heard)["Action"] == "start"
         with served.connect() as log:
-            log.sendall(FOLLOW.replace("%s", one.id).encode())
+            log.sendall(FOLLOW.replace("%s", str(one.id)).encode())
             told = b""
             while f"run {number}\n".encode() not in told:
                 told += log.recv(65536)

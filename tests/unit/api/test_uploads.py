@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pycompose.api.connection import ApiConnection
 from pycompose.api.errors import ApiError
@@ -17,7 +17,7 @@ from pycompose.client.context import Context
 from pycompose.engine.paths import StatePaths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pycompose.api.http import ApiAnswer, Headers
 
@@ -34,7 +34,12 @@ class RefusingSite:
     def __init__(self) -> None:
         self.refused = threading.Event()
 
-    def find(self, method: str, target: str, _headers: Any) -> tuple[RefusingSite, ApiCall]:
+    def find(
+        self,
+        method: str,
+        target: str,
+        headers: Iterable[tuple[bytes, bytes]],
+    ) -> tuple[RefusingSite, ApiCall]:
         """Return what refuses."""
         services = Services(
             context=Context(paths=StatePaths(), sink=lambda _event: None),
