@@ -190,7 +190,9 @@ def _copy_content(reading: int, writing: int, info: os.stat_result) -> None:
     """Copy what is in a file; holes stay holes."""
     if info.st_size <= _SMALL_BYTES:
         while data := os.read(reading, _SMALL_BYTES):
-            os.write(writing, data)
+            left = memoryview(data)
+            while left:  # a disk that is nearly full takes a part, and says so at the next one
+                left = left[os.write(writing, left) :]
             if len(data) >= info.st_size:
                 break
     elif info.st_blocks * _BLOCK_BYTES < info.st_size:

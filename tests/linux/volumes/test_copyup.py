@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -64,6 +65,21 @@ def test_a_copy_that_was_cut_off_is_done_again(host_paths: StatePaths, tmp_path:
 
     assert copy_up(host_paths.volume("v"), make_image(tmp_path), "/srv/data", name="v")
     assert "half" not in os.listdir(store.data("v"))
+
+
+def test_a_full_disk_is_an_error_and_no_short_file(host_paths: StatePaths, tmp_path: Path) -> None:
+    """A disk takes what it has room for of a small file, too: that is no copy."""
+    VolumeStore(host_paths).ensure(VolumeSpec(name="v"))
+    data = host_paths.volume("v") / "_data"
+    source = tmp_path / "image/srv"
+    source.mkdir(parents=True)
+    (source / "file").write_bytes(b"x" * 12_288)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", data], check=True)
+    try:
+        with pytest.raises(VolumeError, match="No space left on device"):
+            copy_up(host_paths.volume("v"), (RootfsTree(lowers=(str(source),)),), "/", name="v")
+    finally:
+        subprocess.run(["umount", data], check=True)
 
 
 def test_a_missing_directory_copies_nothing(host_paths: StatePaths, tmp_path: Path) -> None:
