@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -98,7 +99,7 @@ def test_it_shows_what_happens_as_it_happens(busy: Host) -> None:
         expect(page.locator(".line .text").last).to_have_text("30000")
         assert lines.count() < 200
         page.get_by_label("Search").fill("2999")
-        expect(page.locator("#log-count")).to_contain_text("11 of ")
+        expect(page.locator("#log-count")).to_contain_text(re.compile("1[12] of "))  # 12999 may be forgotten
         # What the page has forgotten meanwhile is in the logs.
         with page.expect_download() as download:
             page.get_by_role("button", name="Download").click()
