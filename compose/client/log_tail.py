@@ -17,6 +17,8 @@ from pycompose.ipc.messages import ContainerMessage, SubscribedMessage
 from pycompose.state.snapshot import read_container
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pycompose.client.context import Context
     from pycompose.engine.logs.follow import LogFollower
     from pycompose.engine.logs.reader import LogLine
@@ -114,7 +116,7 @@ class LogTail:
                 timeout_s = 0
             if not fds and not timeout_s:
                 return []
-            select.select(fds, [], [], timeout_s)
+            _wait_readable(fds, timeout_s)
             lines = self._read()
         events = self._events()
         if events:
@@ -132,7 +134,7 @@ class LogTail:
 
     def _events(self) -> list[ContainerEvent]:
         events: list[ContainerEvent] = self._resubscribe() if self._until_s else []
-        while self._connection is not None and select.select([self._connection.socket], [], [], 0)[0]:
+        while self._connection is not None and _wait_readable([self._connection.socket.fileno()], 0):
             try:
                 message, _ = self._connection.receive()
             except PycomposeError:
@@ -159,6 +161,14 @@ class LogTail:
             return []
         self._until_s = 0.0
         return [_missed_end(self._context, container_id) for container_id in sorted(before - self.active)]
+
+
+def _wait_readable(fds: Iterable[int], timeout_s: float | None) -> bool:
+    """Wait until one of them is readable, select() knows none above 1023; tell whether one is."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
 
 
 def _missed_end(context: Context, container_id: str) -> ContainerEvent:

@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import PycomposeError, StateError
-from pycompose.engine.linux.libc import call
+from pycompose.engine.logs.inotify import watch_directory
 from pycompose.engine.statedirs import make_directory
 from pycompose.engine.statefiles import locked, read_json, write_json
 from pycompose.page.tokens import living_token, pages
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 ADDRESS = "127.0.0.1"
 # A container that is replaced may be the only one.
 GRACE_S = 1.0
-_IN_DELETE, _IN_DELETE_SELF = 0x200, 0x400  # inotify(7)
 
 
 def address_of(port: int, token: str) -> str:
@@ -136,13 +135,15 @@ async def _end_of_input() -> None:
 @contextlib.contextmanager
 def _watched(directory: Path, changed: asyncio.Event) -> Iterator[None]:
     """Have `changed` set when something in a directory goes, or it does; one that isn't there has nothing to go."""
-    loop = asyncio.get_running_loop()
-    fd = call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            call("inotify_add_watch", fd, os.fsencode(directory), _IN_DELETE | _IN_DELETE_SELF)
-        loop.add_reader(fd, changed.set)
+        watch = watch_directory(directory)
+    except FileNotFoundError:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_reader(watch.fileno(), changed.set)
+    try:
         yield
     finally:
-        loop.remove_reader(fd)
-        os.close(fd)
+        loop.remove_reader(watch.fileno())
+        watch.close()

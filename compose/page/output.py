@@ -208,7 +208,7 @@ class PrintedOutput:
             for line in new:
                 one.keep(line)
             found += new
-            if one.follower.gone:
+            if one.follower.gone and not new:
                 followed.pop(key).follower.close()
         found.sort(key=lambda line: line[0])
         for listener in listeners:

@@ -1,4 +1,4 @@
-"""Following a container log as it is written, through every rotation: inotify(7) on its directory.
+"""Following a container log as it is written, through every rotation: its directory is watched.
 
 Root's containers have root's share of inotify, too, and one of them may have taken all of it: then we look ten times a
 second.
@@ -7,16 +7,13 @@ second.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
-import struct
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from pycompose.engine.errors import EngineError
-from pycompose.engine.linux.libc import call
+from pycompose.engine.logs.inotify import watch_directory
 from pycompose.engine.logs.reader import (
     BLOCK_BYTES,
     LineJoiner,
@@ -29,17 +26,7 @@ from pycompose.engine.logs.reader import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-IN_MODIFY = 0x2
-IN_MOVED_TO = 0x80
-IN_CREATE = 0x100
-IN_DELETE = 0x200
-IN_DELETE_SELF = 0x400
-IN_IGNORED = 0x8000
-_EVENT = struct.Struct("iIII")  # wd, mask, cookie, length of the name
 _TURN_BYTES = 1024 * 1024
-_LOOK_NS = 100_000_000
-# timerfd_settime(2): interval and first time, seconds and nanoseconds each.
-_ITIMERSPEC = struct.Struct("@4l")
 
 
 class LogFollower:
@@ -50,7 +37,6 @@ class LogFollower:
 
     def __init__(self, directory: Path, *, since_ns: int | None = None, tail: int | None = None) -> None:
         """Start with the lines from `since_ns` on, the last `tail` of them; raises EngineError."""
-        self.gone = False
         self._directory = directory
         self._since_ns = since_ns
         self._joiner = LineJoiner()
@@ -59,7 +45,10 @@ class LogFollower:
         self._offset = 0
         self._ready: deque[LogLine] = deque()
         # Watched first, looked at then, so that nothing falls between.
-        self._wakeup, self._told = _watch(directory)
+        try:
+            self._watch = watch_directory(directory)
+        except OSError as exc:
+            raise EngineError(f"log {directory}: cannot follow: {exc.strerror}") from exc
         try:
             self._start(tail)
         except BaseException:
@@ -75,19 +64,22 @@ class LogFollower:
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when there may be more."""
-        return self._wakeup
+        return self._watch.fileno()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the log has been removed, as of the last `read`."""
+        return self._watch.gone
 
     def close(self) -> None:
         """Close everything."""
         while self._files:
             os.close(self._files.pop())
-        if self._wakeup >= 0:
-            os.close(self._wakeup)
-            self._wakeup = -1
+        self._watch.close()
 
     def read(self) -> list[LogLine]:
         """Return what is there, at most about 1 MiB of it, without waiting; raises EngineError."""
-        self._drain()
+        self._watch.drain()
         lines = list(self._ready)
         self._ready.clear()
         left = _TURN_BYTES
@@ -133,41 +125,3 @@ class LogFollower:
             self._offset, self._rest = 0, b""
         self._files.extend(newer)
         return bool(newer)
-
-    def _drain(self) -> None:
-        """Take the events; what they say is looked up in the files, but for the end of the directory."""
-        with contextlib.suppress(BlockingIOError):
-            while events := os.read(self._wakeup, 1 << 16):
-                if not self._told:
-                    self.gone = self.gone or not self._directory.exists()
-                    continue
-                at = 0
-                while at < len(events):
-                    _watch, mask, _cookie, length = _EVENT.unpack_from(events, at)
-                    self.gone = self.gone or bool(mask & (IN_DELETE_SELF | IN_IGNORED))
-                    at += _EVENT.size + length
-
-
-def _watch(directory: Path) -> tuple[int, bool]:
-    """Return a descriptor that is readable when there may be something new, and whether it says what.
-
-    Raises EngineError where there is no such directory.
-    """
-    mask = IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF
-    fd = -1
-    try:
-        fd = call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
-        call("inotify_add_watch", fd, os.fsencode(directory), mask)
-    except OSError as exc:
-        if fd >= 0:
-            os.close(fd)
-        if exc.errno not in (errno.EMFILE, errno.ENOSPC):  # max_user_instances, max_user_watches
-            raise EngineError(f"log {directory}: cannot follow: {exc.strerror}") from exc
-    else:
-        return fd, True
-    try:
-        timer = call("timerfd_create", time.CLOCK_MONOTONIC, os.O_CLOEXEC | os.O_NONBLOCK)
-        call("timerfd_settime", timer, 0, _ITIMERSPEC.pack(0, _LOOK_NS, 0, _LOOK_NS), 0)
-    except OSError as exc:
-        raise EngineError(f"log {directory}: cannot follow: {exc.strerror}") from exc
-    return timer, False
