@@ -6,6 +6,7 @@ the pidfd (its end). The keeper's loop calls in; nothing here waits.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import errno
 import json
@@ -41,7 +42,7 @@ ORPHAN_S = 2.0
 Done = Callable[["EngineError | None"], None]
 
 
-class WatchedProcess:
+class WatchedProcess(abc.ABC):
     """One process that the keeper waits for. The sync socket, if any, is its only word until it executes."""
 
     def __init__(self, loop: Loop, pid: int, pidfd: int, sync: socket.socket | None) -> None:
@@ -91,20 +92,20 @@ class WatchedProcess:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._sync.send(word)
 
+    @abc.abstractmethod
     def on_message(self, message: dict[str, Any], fds: list[int]) -> None:
         """Handle what the child says."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def on_silence(self) -> None:
         """Handle the end of the sync socket: the child has executed, or it is dead."""
-        raise NotImplementedError
 
-    def write_end(self, code: int, *, known: bool) -> None:
+    def write_end(self, code: int, *, known: bool) -> None:  # noqa: B027 - not every kind is written down
         """Write down the end of the process, which is a zombie still."""
 
+    @abc.abstractmethod
     def on_end(self, code: int) -> None:
         """Let go of the process, which is no more."""
-        raise NotImplementedError
 
     def _on_sync(self, _events: int = 0) -> None:
         while self._sync is not None:
