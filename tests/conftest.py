@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.host import PASSED
+from tests.support.leftovers import PATIENCE
 from tests.support.requires import check
 
 if TYPE_CHECKING:
@@ -44,13 +45,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the levels in their order."""
+    """Run the levels in their order, and give each test's own limit an emulated machine's time."""
 
     def level(item: pytest.Item) -> int:
         folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
         return LEVELS.index(folder) if folder in LEVELS else len(LEVELS)
 
     items.sort(key=level)
+    for item in items if PATIENCE > 1 else ():
+        limit = item.get_closest_marker("timeout")
+        if limit is not None:
+            item.add_marker(pytest.mark.timeout(limit.args[0] * PATIENCE), append=False)
 
 
 @pytest.hookimpl(tryfirst=True)
