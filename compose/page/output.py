@@ -11,7 +11,7 @@ import os
 import select
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pycompose.engine.errors import EngineError
 from pycompose.engine.logs.follow import LogFollower
@@ -38,6 +38,16 @@ PAUSE_S = 0.05
 
 # Microseconds since 1970 (a browser has no larger whole numbers), id of the container, whether it is stderr, the text.
 PrintedLine = tuple[int, str, bool, str]
+# Id of the container, and whether it is stderr.
+PrintedStream = tuple[str, bool]
+
+
+class Printed(NamedTuple):
+    """What a page is told at once: lines, what there is so far of the ones after them, how many were dropped before."""
+
+    lines: list[PrintedLine]
+    unfinished: list[PrintedLine]
+    dropped: int
 
 
 class OutputListener:
@@ -51,7 +61,8 @@ class OutputListener:
         self.lock = threading.Lock()
         self.waiting: deque[PrintedLine] = deque()
         self._characters = 0
-        self.dropped = 0
+        self._unfinished: dict[PrintedStream, PrintedLine] = {}
+        self._dropped = 0
 
     def follow(self, wanted: frozenset[str]) -> None:
         """Follow the containers with these ids, and no others."""
@@ -59,31 +70,38 @@ class OutputListener:
             self.wanted = wanted
             self._source.nudge()
 
-    def take(self) -> tuple[list[PrintedLine], int]:
-        """Return what waits, MOST_TOLD lines at a time, and how many lines were dropped since the last time."""
+    def take(self) -> Printed:
+        """Return what waits, MOST_TOLD lines at a time; of a line that isn't over only what hasn't been told."""
         with self.lock:
             lines = [self._pop() for _ in range(min(len(self.waiting), MOST_TOLD))]
-            dropped, self.dropped = self.dropped, 0
+            dropped, self._dropped = self._dropped, 0
             more = bool(self.waiting)
+            unfinished = []
+            if not more:
+                unfinished = list(self._unfinished.values())
+                self._unfinished.clear()
         if more:
             self.told()
-        return lines, dropped
+        return Printed(lines, unfinished, dropped)
 
     def _pop(self) -> PrintedLine:
         line = self.waiting.popleft()
         self._characters -= len(line[3])
         return line
 
-    def add(self, lines: list[PrintedLine]) -> None:
-        """Have lines wait, in the order of their time."""
-        if not lines:
+    def add(self, lines: list[PrintedLine], unfinished: list[PrintedLine]) -> None:
+        """Have lines wait, in the order of their time, and what there is so far of those that come next."""
+        if not lines and not unfinished:
             return
         with self.lock:
             self.waiting += lines
             self._characters += sum(len(line[3]) for line in lines)
+            for line in lines:
+                self._unfinished.pop(line[1:3], None)
+            self._unfinished |= {line[1:3]: line for line in unfinished}
             while len(self.waiting) > MOST_WAITING or self._characters > MOST_WAITING_CHARACTERS:
                 self._pop()
-                self.dropped += 1
+                self._dropped += 1
         self.told()
 
     def close(self) -> None:
@@ -92,10 +110,12 @@ class OutputListener:
 
 
 class _Followed:
-    """One container's follower, and its last lines."""
+    """One container's follower, its last lines, and what there is of the next one of each stream."""
 
     def __init__(self, follower: LogFollower) -> None:
         self.follower = follower
+        self.unfinished: dict[PrintedStream, PrintedLine] = {}
+        self._lengths: dict[str, int] = {}
         self._last: deque[PrintedLine] = deque(maxlen=TAIL)
         self._characters = 0
 
@@ -106,6 +126,19 @@ class _Followed:
         self._characters += len(line[3])
         while self._characters > TAIL_CHARACTERS:
             self._characters -= len(self._last.popleft()[3])
+
+    def grown(self, key: str, ended: list[PrintedLine]) -> list[PrintedLine]:
+        """Return what there is of lines that aren't over, where that is more than before these lines have `ended`."""
+        found = self.follower.unfinished()
+        if not found and not self._lengths:
+            return []
+        before = self._lengths
+        for line in ended:
+            before.pop("stderr" if line[2] else "stdout", None)
+        self._lengths = {line.stream: len(line.data) for line in found}
+        printed = {line.stream: printed_line(key, line) for line in found}
+        self.unfinished = {line[1:3]: line for line in printed.values()}
+        return [line for stream, line in printed.items() if self._lengths[stream] != before.get(stream)]
 
     @property
     def last(self) -> list[PrintedLine]:
@@ -186,7 +219,8 @@ class PrintedOutput:
             late = (listener.wanted & followed.keys()) - listener.served
             listener.served = set(listener.wanted & followed.keys())
             past = [line for key in late for line in followed[key].last]
-            listener.add(sorted(past, key=lambda line: line[0]))
+            unfinished = [line for key in late for line in followed[key].unfinished.values()]
+            listener.add(sorted(past, key=lambda line: line[0]), unfinished)
 
     def _begin(self, followed: dict[str, _Followed], key: str) -> None:
         container = read_container(self._context.paths, key, states=False)
@@ -199,6 +233,7 @@ class PrintedOutput:
     @staticmethod
     def _read(followed: dict[str, _Followed], listeners: list[OutputListener]) -> bool:
         found: list[PrintedLine] = []
+        unfinished: list[PrintedLine] = []
         for key, one in list(followed.items()):
             try:
                 new = [printed_line(key, line) for line in one.follower.read()]
@@ -208,12 +243,14 @@ class PrintedOutput:
             for line in new:
                 one.keep(line)
             found += new
+            unfinished += one.grown(key, new)
             if one.follower.gone and not new:
                 followed.pop(key).follower.close()
         found.sort(key=lambda line: line[0])
         for listener in listeners:
-            listener.add([line for line in found if line[1] in listener.served])
-        return bool(found)
+            served = listener.served
+            listener.add(*([line for line in lines if line[1] in served] for lines in (found, unfinished)))
+        return bool(found or unfinished)
 
 
 def printed_line(key: str, line: LogLine) -> PrintedLine:

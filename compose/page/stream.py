@@ -8,7 +8,8 @@ pending    {NAME: {"files", "steps", "builds", "error"}}                files th
 happened   {"events": […], "missed"}                                    in docker's words
 storage    {"volumes", "networks", "error"}                             while the page shows them
 work       {"works": [{"id", "title", "state", "steps", "lines", …}]}   steps that have changed
-printed    {"lines": [[µs, ID, stderr, text]], "dropped"}
+printed    {"lines": [[µs, ID, stderr, text]], "dropped", "unfinished"}   the last: lines so far; the next of their
+                                                                         container and stream takes their place
 past       {"turn", "lines", "more"}                                    what the page has asked for of the logs
 usage      {"at": ms, "use": {ID: [cpu, memory, limit, received, sent]}}
 ```
@@ -170,10 +171,9 @@ class PageStream:
         works = [work for work in works if self._project in ("", work["project"])]
         if works:
             yield message("work", {"works": works})
-        lines, dropped = self._output.take() if self._ahead < MOST_AHEAD else ([], 0)
-        if lines or dropped:
-            self._ahead += len(lines)
-            yield message("printed", {"lines": lines, "dropped": dropped})
+        if self._ahead < MOST_AHEAD and any(printed := self._output.take()):
+            self._ahead += len(printed.lines)
+            yield message("printed", printed._asdict())
         while self._past:
             yield message("past", self._past.popleft())
         if self._use is not None:

@@ -96,6 +96,10 @@ class LogFollower:
             lines += [line for line in self._joiner.lines(records) if line.stamp_ns >= since_ns]
         return lines
 
+    def unfinished(self) -> list[LogLine]:
+        """Return what `read` has come across of lines that aren't over (prompts), of each stream one at most."""
+        return self._joiner.unfinished()
+
     def _start(self, tail: int | None) -> None:
         """Find the place to begin at, and the lines before it that were asked for."""
         with contextlib.closing(LogFiles(self._directory)) as run:

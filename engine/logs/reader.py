@@ -82,6 +82,14 @@ class LineJoiner:
         """Return the lines that have no end yet."""
         return [self._join(stream, partial=True) for stream in STREAMS if self._pieces[stream]]
 
+    def unfinished(self) -> list[LogLine]:
+        """Return what there is so far of the lines that have no end yet, which go on all the same."""
+        return [
+            LogLine(self._stamp_ns, stream, b"".join(pieces), partial=True)
+            for stream, pieces in self._pieces.items()
+            if pieces
+        ]
+
     def _join(self, stream: str, *, partial: bool) -> LogLine:
         data = b"".join(self._pieces[stream])
         self._pieces[stream].clear()

@@ -116,6 +116,45 @@ def test_it_shows_what_happens_as_it_happens(busy: Host) -> None:
     served.end()
 
 
+ASKING = """
+services:
+  a:
+    image: busybox
+    init: true
+    command: [sh, -c, "printf Pass; while ! test -e /1; do sleep 0.1; done; printf word:; echo other >&2;
+      while ! test -e /2; do sleep 0.1; done; echo ' given'; echo next; exec sleep 1000"]
+"""
+
+
+@requires("chromium")
+@pytest.mark.timeout(180)
+def test_it_shows_lines_before_they_are_over(busy: Host) -> None:
+    """A prompt as it grows, and its end in its place, on a page that was there and on one that comes meanwhile."""
+    folder = busy.project({"compose.yaml": ASKING})
+    served = ServedPage(busy)
+    with browser_of(busy) as browser:
+        first = open_page(browser, served.address)
+        tab(first, "Logs")
+        busy.run("up", "-d", cwd=folder).ok()
+        texts, asking = first.locator(".line .text"), first.locator(".line.unfinished .text")
+        expect(asking).to_have_text("Pass")
+        first.get_by_label("Search").fill("word")
+        expect(texts).to_have_count(0)
+        busy.run("exec", "a", "touch", "/1", cwd=folder).ok()
+        expect(asking).to_have_text("Password:")
+        first.get_by_label("Search").fill("")
+        second = first.context.new_page()
+        second.goto(served.address)
+        tab(second, "Logs")
+        expect(second.locator(".line .text")).to_have_text(["other", "Password:"])
+        busy.run("exec", "a", "touch", "/2", cwd=folder).ok()
+        expect(texts).to_have_text(["Password: given", "other", "next"])
+        expect(second.locator(".line .text")).to_have_text(["other", "Password: given", "next"])
+        expect(asking).to_have_count(0)
+    busy.run("down", cwd=folder).ok()
+    served.end()
+
+
 MILESTONES = f"""
 name: road
 services:

@@ -24,6 +24,7 @@ const time = byId("log-time");
 const back = byId("log-earlier");
 
 let live = [];
+let unfinished = new Map(); // container and stream → the line that isn't over: the next one of them takes its place
 let past = null; // the window
 let attached = true;
 let cut = false; // whether lines of the time of its last one may be missing
@@ -41,6 +42,7 @@ function lines() {
 
 export function clear() {
   live = [];
+  unfinished.clear();
   dropped = 0;
   leave();
 }
@@ -62,12 +64,15 @@ function lineOf([at, id, error, text], projectOf) {
 
 export function add(message, projectOf) {
   dropped += message.dropped;
+  if (message.dropped) forsake();
   for (const told of message.lines) {
-    const line = lineOf(told, projectOf);
-    live.push(line);
-    if (past && !(attached && ours(line))) continue;
-    past?.push(line);
-    if (matches(line)) shown.push(line);
+    if (!grow(told, false)) put(lineOf(told, projectOf));
+  }
+  for (const told of message.unfinished) {
+    if (grow(told, true)) continue;
+    const line = { ...lineOf(told, projectOf), unfinished: true };
+    unfinished.set(streamOf(told), line);
+    put(line);
   }
   if (live.length > MOST) trim();
   if (past && attached && past.length > MOST + TRIM) {
@@ -75,6 +80,40 @@ export function add(message, projectOf) {
     else [attached, cut] = [false, true];
   }
   draw();
+}
+
+function put(line) {
+  live.push(line);
+  if (past && !(attached && ours(line))) return;
+  past?.push(line);
+  if (matches(line)) shown.push(line);
+}
+
+function streamOf([, id, error]) {
+  return `${id} ${error}`;
+}
+
+// Gives a line that isn't over, if there is one, the time and the text that it has now, and perhaps its end.
+function grow(told, goesOn) {
+  const line = unfinished.size && unfinished.get(streamOf(told));
+  if (!line) return false;
+  const before = matches(line);
+  [line.at, , , line.text] = told;
+  line.unfinished = goesOn;
+  if (!goesOn) unfinished.delete(streamOf(told));
+  line.element = undefined;
+  if (matches(line) !== before) filter();
+  return true;
+}
+
+// The ends of lines that aren't over may be among those that were dropped.
+function forsake() {
+  const gone = new Set(unfinished.values());
+  unfinished.clear();
+  if (!gone.size) return;
+  live = live.filter((line) => !gone.has(line));
+  past = past?.filter((line) => !gone.has(line)) ?? null;
+  filter();
 }
 
 function trim() {
@@ -155,7 +194,7 @@ function local(date) {
 }
 
 function element(line) {
-  line.element ??= make("div", { class: line.error ? "line error" : "line" },
+  line.element ??= make("div", { class: `line${line.error ? " error" : ""}${line.unfinished ? " unfinished" : ""}` },
     make("time", {}, clock(line.at / 1000)), make("b", { class: `who who-${hash(line.name)}` }, visible(line.name)),
     make("span", { class: "text" }, ...spans(line.text)));
   const found = line.element;
