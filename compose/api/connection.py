@@ -13,14 +13,13 @@ import os
 import select
 import threading
 import time
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import h11
 from pycompose.api.errors import ApiError, ClientGone
 from pycompose.api.faults import fault
-from pycompose.api.http import ApiAnswer, ApiCall, failure
+from pycompose.api.http import ApiAnswer, ApiCall, failure, http_date
 from pycompose.api.pipes import write_fd
 from pycompose.engine.errors import PycomposeError
 
@@ -239,7 +238,7 @@ class ApiConnection:
     def _headers(self, reply: ApiAnswer) -> list[tuple[str, str]]:
         own = {name for name, _ in reply.headers}
         common = [header for header in self._site.headers if header[0] not in own]
-        return [*common, ("Date", formatdate(usegmt=True)), *reply.headers]
+        return [*common, ("Date", http_date(time.time())), *reply.headers]
 
     async def _send_long(self, reply: ApiAnswer) -> None:
         """Send what comes piece by piece, until its end or the client's."""

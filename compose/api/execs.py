@@ -5,7 +5,7 @@ They are the one thing that the server itself knows: what has ended is forgotten
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -84,7 +84,7 @@ class Execs:
 
     def new_id(self) -> str:
         """Return 64 hex digits."""
-        return secrets.token_hex(32)
+        return os.urandom(32).hex()
 
     def add(self, instance: ExecInstance) -> None:
         """Keep one, and forget old ones. Raises ApiError when too many run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
 
 JSON_TYPE = "application/json"
 Headers = tuple[tuple[str, str], ...]
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def http_date(seconds: float) -> str:
+    """Return a time, seconds since 1970, as headers have it (RFC 9110, 5.6.7), in no language of the machine's.
+
+    The library's is in `email`, half a MiB of each server.
+    """
+    at = time.gmtime(seconds)
+    day, month = _DAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
+    return f"{day}, {at.tm_mday:02} {month} {at.tm_year} {time.strftime('%H:%M:%S', at)} GMT"
 
 
 class Outlet(Protocol):

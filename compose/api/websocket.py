@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from typing import TYPE_CHECKING
 
 from pycompose.api.errors import ApiError
+from pycompose.engine.digests import sha1
 
 if TYPE_CHECKING:
     from pycompose.api.http import ApiCall, Headers, Wire
@@ -29,7 +29,7 @@ def handshake(call: ApiCall) -> Headers:
     key = call.headers.get("sec-websocket-key", "").encode("latin-1")
     if not key:
         raise ApiError(400, "Sec-WebSocket-Key is missing")
-    accepted = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest()).decode()
+    accepted = base64.b64encode(sha1(key + _GUID).digest()).decode()
     return (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accepted))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
@@ -265,7 +264,7 @@ def run(context: Context, loaded: Loaded, options: RunOptions) -> Session | None
 
     project = oneoff(enabled(loaded.runnable, [options.service]), options, context.environment)
     service = project.services[options.service]
-    name = options.name or project.joined(service.name, "run", secrets.token_hex(6))
+    name = options.name or project.joined(service.name, "run", os.urandom(6).hex())
     needs = [] if options.no_deps else select(project.services, [service.name])[:-1]
     _start_dependencies(context, loaded, options, needs)
     if options.dry_run:

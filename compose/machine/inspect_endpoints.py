@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
+from pycompose.engine.digests import sha256
 from pycompose.machine.predefined_networks import with_predefined
 from pycompose.networking.api import Networking
 from pycompose.networking.model import DEFAULT_BRIDGE
@@ -114,7 +114,7 @@ def _network_states(context: Context) -> dict[str, NetworkState]:
 
 def endpoint_id(container_id: str, network_id: str) -> str:
     """Return the id of a container's place on a network: the same one as long as there are both."""
-    return hashlib.sha256(f"{container_id} {network_id}".encode()).hexdigest()
+    return sha256(f"{container_id} {network_id}".encode()).hexdigest()
 
 
 def shown_endpoint(

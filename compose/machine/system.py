@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import time
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pycompose.cdi.registry import DIRECTORIES as CDI_DIRECTORIES
 from pycompose.client.events import all_events
 from pycompose.engine.dataclass import dataclass
+from pycompose.engine.digests import sha256
 from pycompose.engine.errors import PycomposeError
 from pycompose.engine.machine import has_apparmor
 from pycompose.engine.state import Status
@@ -265,7 +265,7 @@ def _machine_id() -> str:
         text = Path("/etc/machine-id").read_bytes().strip()
     except OSError:
         return ""
-    return str(uuid.UUID(bytes=hashlib.sha256(b"pycompose" + text).digest()[:16])) if text else ""
+    return str(uuid.UUID(bytes=sha256(b"pycompose" + text).digest()[:16])) if text else ""
 
 
 def _os_version() -> str:

@@ -5,7 +5,7 @@ What needs no compose file is done here; what does is planned first, shown, and 
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import TYPE_CHECKING, Any
 
 from pycompose.api.errors import ApiError
@@ -86,7 +86,7 @@ def apply(shared: PageShared, project: str, asked: dict[str, Any]) -> None:
     words = plans.words_of(asked)
     if plans.plan(shared.context, origin, words) != asked.get("steps"):
         raise ApiError(409, "something has changed meanwhile: look at the plan again")
-    key = secrets.token_hex(8)
+    key = os.urandom(8).hex()
     works = shared.works
     works.begin(key, project, " ".join(words))
     try:

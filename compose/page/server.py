@@ -18,11 +18,12 @@ from pycompose.api.execs import Attached, Execs
 from pycompose.api.followers import Followers
 from pycompose.api.http import Clients, Services
 from pycompose.api.hub import EventHub
-from pycompose.api.server import listening
+from pycompose.api.server import KEPT_BYTES, listening
 from pycompose.api.workers import Workers
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import PycomposeError
 from pycompose.engine.linux import outside
+from pycompose.engine.linux.memory import be_thrifty
 from pycompose.page.background import ADDRESS, address_of, noted, until_gone
 from pycompose.page.shared import PageShared
 from pycompose.page.site import PageSite
@@ -71,6 +72,7 @@ def serve(context: Context, options: PageOptions, ready: Callable[[str], None]) 
         context=context, events=EventHub(context), execs=Execs(), attached=Attached(), followers=Followers()
     )
     remember()
+    be_thrifty(KEPT_BYTES)
 
     async def run() -> None:
         over = asyncio.Event()

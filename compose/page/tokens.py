@@ -7,11 +7,11 @@ What nobody has come back for within a day is swept away by the next server.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import os
 import re
-import secrets
 import time
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ def pages(paths: StatePaths) -> Path:
 
 def new_token() -> str:
     """Return a token that nobody can guess."""
-    return secrets.token_urlsafe(24)
+    return base64.urlsafe_b64encode(os.urandom(24)).decode()
 
 
 def _place(paths: StatePaths, port: int) -> Path:
