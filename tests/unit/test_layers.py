@@ -275,7 +275,7 @@ KEEPER_SIDE = (
     "pycompose.engine.cgroups",
 )
 KEEPER_MAY_IMPORT = (
-    "__future__", "binascii", "collections", "contextlib", "ctypes", "enum", "errno", "fcntl", "functools", "gc",
+    "__future__", "abc", "binascii", "collections", "contextlib", "ctypes", "enum", "errno", "fcntl", "functools", "gc",
     "io", "itertools", "json", "math", "operator", "os", "pathlib", "select", "signal", "socket", "stat",
     "struct", "sys", "time", "types", "typing",
 )  # fmt: skip
