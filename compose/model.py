@@ -145,7 +145,10 @@ class Restart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """How a service sits on one network. `network` is the key in the file."""
+    """How a service sits on one network. `network` is the key in the file.
+
+    `links` are (container, alias) that only requests of the Engine API and `network connect` have.
+    """
 
     network: str
     aliases: tuple[str, ...] = ()
@@ -157,6 +160,7 @@ class Endpoint:
     priority: int = 0
     gw_priority: int = 0
     driver_opts: dict[str, str] = field(default_factory=dict)
+    links: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

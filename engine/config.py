@@ -99,12 +99,14 @@ class Process:
 
     `env` holds "KEY=value" in order; the engine adds PATH, HOSTNAME (not without `tells_hostname`), HOME and TERM as
     Docker does (moby container/container.go `CreateDaemonEnvironment`; HOME is runc's).
+    `linked` comes before them: what a start has found out about containers that this one is linked to.
     `capabilities` are names without CAP_, `apparmor` is the profile to enter ("" for none). `init` puts a reaper as
     pid 1 before `args`.
     """
 
     args: tuple[str, ...]
     env: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
     cwd: str = "/"
     user: User = field(default_factory=User)
     capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES

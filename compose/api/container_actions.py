@@ -112,7 +112,7 @@ def update(call: ApiCall) -> ApiAnswer:
 def remove(call: ApiCall) -> ApiAnswer:
     """DELETE /containers/NAME."""
     if query.flag(call, "link"):
-        raise ApiError(400, "link: there are no links of default bridges here")
+        raise ApiError(400, "link: a link goes with its container, and can't be removed alone")
     name = call.names[0]
     found = containers.find(call.context, name)
     force = query.flag(call, "force")

@@ -127,6 +127,7 @@ def asked(body: Json, name: str, cgroup_parent: str) -> tuple[ContainerRunOption
         volumes=(*(host.get("Binds") or ()), *_anonymous(body, host)),
         mounts=tuple(_mount(mount) for mount in host.get("Mounts") or ()),
         networks=tuple(_networks(body, host)),
+        links=_endpoint_links(body),
         ulimits=tuple(_ulimit(one) for one in host.get("Ulimits") or ()),
         gpus=_devices(host.get("DeviceRequests") or []),
         cpuset_mems=host.get("CpusetMems") or "",
@@ -325,6 +326,17 @@ def _networks(body: Json, host: Json) -> Iterable[str]:
     yield _network(mode, first or {}, body.get("MacAddress") or "")
     for name, endpoint in endpoints.items():
         yield _network(name, endpoint or {}, "")
+
+
+def _endpoint_links(body: Json) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return what the container calls others on single networks."""
+    endpoints: Json = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+    found = {}
+    for network, endpoint in endpoints.items():
+        if links := (endpoint or {}).get("Links"):
+            parts = (_link(text).partition(":") for text in links)
+            found[network] = tuple((name, alias or name) for name, _, alias in parts)
+    return found
 
 
 def _network(name: str, endpoint: Json, mac: str) -> str:

@@ -259,7 +259,7 @@ class ContainerRunOptions(ImageOptions):
     """`container run` and `create`. `keys` has the value of each flag of run_flags.FLAGS by its `key`, as far as given.
 
     `entrypoint` None is the image's, () none. `cidfile` gets the id. With `start` False the container is only made.
-    `outputs` are those that the session gets.
+    `outputs` are those that the session gets, `links` the (container, alias) for one network each.
     """
 
     image: str
@@ -271,6 +271,7 @@ class ContainerRunOptions(ImageOptions):
     volumes: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    links: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     ip: str = ""
     ip6: str = ""

@@ -45,6 +45,7 @@ _OF_ANOTHER_NETWORK = {
     "dns": "dns",
     "extra_hosts": "custom host-to-IP mapping",
     "links": "links",
+    "external_links": "external_links",
 }
 _MAC = re.compile("[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
 _INTERVALS = ("interval", "timeout", "start_period", "start_interval")
@@ -111,8 +112,10 @@ def _conflicts(service: Map, _services: Map) -> Iterator[Finding]:
                     f"conflicting options: {what} and network_mode: {mode}",
                     f"{key} belongs to the one whose network it is",
                 )
-    elif mode == "host" and service.get("links"):
-        yield ("links",), "conflicting options: links and network_mode: host", None
+    elif mode == "host":
+        for key in ("links", "external_links"):
+            if service.get(key):
+                yield (key,), f"conflicting options: {key} and network_mode: host", None
     if service.get("uts") == "host":
         for key in ("hostname", "domainname"):
             if service.get(key):

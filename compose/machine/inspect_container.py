@@ -19,6 +19,7 @@ from pycompose.machine import containers
 from pycompose.machine.inspect_endpoints import network_settings
 from pycompose.machine.rows import directory_bytes
 from pycompose.policy.health import DEFAULT_START_INTERVAL_S
+from pycompose.state.links import links_of, sets_variables
 from pycompose.state.records import ServiceRecord, read_service
 from pycompose.state.snapshot import shown_labels
 from pycompose.state.users import source_of
@@ -87,7 +88,7 @@ def container(context: Context, text: str, *, size: bool = False) -> Json:
         },
         "Mounts": _mounts(context, config),
         "Config": _config(config, record),
-        "NetworkSettings": network_settings(context, found, record, _exposed(record)),
+        "NetworkSettings": network_settings(context, found, record),
     }
     if size:
         document["SizeRw"] = directory_bytes(directory / "rw")
@@ -150,7 +151,7 @@ def _config(config: ContainerConfig, record: ServiceRecord) -> Json:
         "AttachStdin": False,
         "AttachStdout": True,
         "AttachStderr": True,
-        "ExposedPorts": {key: {} for key in _exposed(record)},
+        "ExposedPorts": {key: {} for key in record.exposed},
         "Tty": process.tty,
         "OpenStdin": process.stdin_open,
         "StdinOnce": False,
@@ -191,12 +192,6 @@ def _healthcheck(record: ServiceRecord, spec: HealthSpec) -> Json:
     if spec.start_interval_s != DEFAULT_START_INTERVAL_S:
         document["StartInterval"] = round(spec.start_interval_s * _NS)
     return document
-
-
-def _exposed(record: ServiceRecord) -> list[str]:
-    ports = [f"{port.target}/{port.protocol}" for port in record.service.ports]
-    ports += [text if "/" in text else f"{text}/tcp" for text in record.service.expose]
-    return list(dict.fromkeys(ports))
 
 
 def _log_options(log: LogConfig, wanted: Logging) -> Json:
@@ -248,7 +243,7 @@ def _host_config(context: Context, config: ContainerConfig, record: ServiceRecor
         "GroupAdd": list(service.group_add) or None,
         "IpcMode": config.namespaces.ipc,
         "Cgroup": "",
-        "Links": None,
+        "Links": _links(context, config, record) or None,
         "OomScoreAdj": config.process.oom_score_adj,
         "PidMode": "" if config.namespaces.pid == "private" else config.namespaces.pid,
         "Privileged": config.security.privileged,
@@ -345,6 +340,14 @@ def _rates(found: Iterable[DeviceRate], number: str = "Rate") -> list[Json] | No
 def _first_network(record: ServiceRecord) -> str:
     endpoints = record.service.networks
     return record.networks[endpoints[0].network].name if endpoints else "none"
+
+
+def _links(context: Context, config: ContainerConfig, record: ServiceRecord) -> list[str]:
+    """Return the links of the default bridge as Docker has them: /CONTAINER:/OWN/ALIAS."""
+    if not sets_variables(record):
+        return []
+    found = links_of(context.paths, config.project, record)
+    return [f"/{other}:/{config.name}/{alias}" for other, alias in found]
 
 
 def _bindings(record: ServiceRecord) -> Json:

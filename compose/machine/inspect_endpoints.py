@@ -10,8 +10,9 @@ from pycompose.machine.predefined_networks import with_predefined
 from pycompose.networking.api import Networking
 from pycompose.networking.model import DEFAULT_BRIDGE
 from pycompose.policy.observed import EndpointRecord
+from pycompose.state.links import links_of, sets_variables
 from pycompose.state.memory import FolderMemory
-from pycompose.state.snapshot import STANDALONE, observe_containers
+from pycompose.state.snapshot import STANDALONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,19 +40,17 @@ _OF_OLD_ENGINES: Json = {
 }
 
 
-def network_settings(
-    context: Context, found: ObservedContainer, record: ServiceRecord, exposed: Iterable[str]
-) -> Json:
+def network_settings(context: Context, found: ObservedContainer, record: ServiceRecord) -> Json:
     """Return what Docker shows as NetworkSettings of a container: ports, and its place on each of its networks."""
-    ports: dict[str, list[Json] | None] = dict.fromkeys(exposed)
     running = found.running
+    ports: dict[str, list[Json] | None] = dict.fromkeys(found.runtime.exposed)
     for port in found.runtime.ports if running else ():
         key = f"{port.target}/{port.protocol}"
         entry = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
         ports[key] = [*(ports.get(key) or []), entry]
     endpoints = {e.network: e for e in found.runtime.endpoints} if running else {}
     networks = {}
-    links = _links(context, found, record) or None
+    links = [] if sets_variables(record) else links_of(context.paths, found.config.project, record)
     with_state = network_states(context)
     # Compose asks for both names by itself; of what else is made only those are shown that somebody has asked for.
     own = () if found.config.project == STANDALONE else (found.name, record.service.name)
@@ -64,7 +63,8 @@ def network_settings(
             container_id=found.id,
             asked=endpoint,
         )
-        networks[name]["Links"] = links
+        known = [f"{other}:{alias}" for other, alias in (*links, *endpoint.links)]
+        networks[name]["Links"] = list(dict.fromkeys(known)) or None
     if record.service.network_mode in ("host", "none"):
         name = record.service.network_mode
         live = EndpointRecord(network=name) if running else None
@@ -79,19 +79,6 @@ def network_settings(
         "Ports": ports if running else {},
         "Networks": networks,
     }
-
-
-def _links(context: Context, found: ObservedContainer, record: ServiceRecord) -> list[str]:
-    """Return what the container calls others, CONTAINER:ALIAS, as Compose writes `links` out."""
-    service = record.service
-    listed = []
-    others = observe_containers(context.paths, found.config.project)[0] if service.links else []
-    for linked, alias in service.links:
-        for other in others:
-            if other.service == linked and not other.oneoff:
-                names = (alias, f"{linked}-{other.number}", other.name)
-                listed += [f"{other.name}:{name}" for name in names]
-    return listed + [f"{name}:{alias}" for name, alias in service.external_links]
 
 
 def network_states(context: Context) -> dict[str, NetworkState]:

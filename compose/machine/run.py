@@ -16,7 +16,7 @@ from pycompose.ipc.requests import RunRequest
 from pycompose.state.snapshot import STANDALONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pycompose.client.context import Context
     from pycompose.client.options import ContainerRunOptions
@@ -38,12 +38,12 @@ def make(context: Context, options: ContainerRunOptions) -> Session:
     from pycompose.client.ready_images import ready_images  # noqa: PLC0415
     from pycompose.machine import run_project  # noqa: PLC0415
 
+    if given := options.keys.get("external_links"):
+        options = replace(options, keys={**options.keys, "external_links": _linked(context, given)})
     project, loaded = run_project.project_of(
         options, context.environment, lambda name: _network(context, name)
     )
     (service,) = project.services.values()
-    for link in options.keys.get("external_links") or ():
-        _check_link(context, link)
     for text in run_project.ineffective_flags(service, loaded):
         context.sink(Event(subject="", text=text, phase=Phase.WARNING))
     with _naming_container(service.name):
@@ -75,15 +75,34 @@ def _network(context: Context, text: str) -> str:
     return networks.find(context, text).name
 
 
-def _check_link(context: Context, link: str) -> None:
-    """Raise PycomposeError for a link to nobody."""
+def _linked(context: Context, links: Iterable[str]) -> list[str]:
+    """Return the links, NAME:ALIAS, of those that are written: the first of an alias counts (moby registerLinks).
+
+    Raises PycomposeError for what is none, and for a link to nobody.
+    """
     from pycompose.machine import containers  # noqa: PLC0415 - for those who link
 
-    name = link.partition(":")[0]
-    try:
-        containers.find(context, name)
-    except NoSuchContainer as exc:
-        raise PycomposeError(f"--link {link}: could not get container for {name}: there is none") from exc
+    found: dict[str, str] = {}
+    for link in links:
+        name, colon, alias = link.partition(":")
+        if not link:
+            raise PycomposeError("empty string specified for links", hint="--link CONTAINER[:ALIAS]")
+        if ":" in alias:
+            raise PycomposeError(f"bad format for links: {link}", hint="--link CONTAINER[:ALIAS]")
+        try:
+            other = containers.find(context, name)
+        except NoSuchContainer as exc:
+            raise PycomposeError(
+                f"--link {link}: could not get container for {name}: No such container: {name}"
+            ) from exc
+        if other.config.namespaces.network == "host":
+            raise PycomposeError(
+                f"--link {link}: conflicting options: host type networking can't be used with links",
+                hint=f"container {other.name} has the machine's network: host-gateway in --add-host leads there",
+            )
+        if alias or not colon:
+            found.setdefault(alias or name, other.name)
+    return [f"{name}:{alias}" for alias, name in found.items()]
 
 
 @contextlib.contextmanager

@@ -72,6 +72,10 @@ def project_of(
         service = replace(service, restart=Restart(**options.restart))
     if options.cpuset_mems:
         service = replace(service, limits=replace(service.limits, cpuset_mems=options.cpuset_mems))
+    if options.links:
+        linked = {_name(key, network): pairs for key, pairs in options.links.items()}
+        endpoints = (replace(e, links=linked.get(e.network, ())) for e in service.networks)
+        service = replace(service, networks=tuple(endpoints))
     _check_service(service)
     return replace(project, name=STANDALONE, services={name: service}), loaded
 
@@ -81,6 +85,8 @@ def ineffective_flags(service: Service, loaded: Loaded) -> list[str]:
     found = [warning.text for warning in loaded.warnings]
     if service.ports and service.network_mode == "host":
         found.append("--publish has no effect with --network host")
+    if service.external_links and service.network_mode == "none":
+        found.append("--link has no effect with --network none")
     return found
 
 
@@ -253,10 +259,14 @@ def _add_networks(
         wanted[0][1]["priority"] = 1
     root["networks"], service["networks"] = {}, {}
     for text, endpoint in wanted:
-        default = text in ("default", BRIDGE)
-        name = BRIDGE if default else network(text)
-        root["networks"][name] = {"name": name} if default else {"name": name, "external": True}
+        name = _name(text, network)
+        root["networks"][name] = {"name": name} if name == BRIDGE else {"name": name, "external": True}
         service["networks"][name] = endpoint or None
+
+
+def _name(text: str, network: Callable[[str], str]) -> str:
+    """Return the name of a network that somebody has called `text`."""
+    return BRIDGE if text in ("default", BRIDGE) else network(text)
 
 
 _NETWORK_KEYS = {

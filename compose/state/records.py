@@ -26,6 +26,7 @@ class ServiceRecord:
 
     `takes_over` is the id of the container whose ports and names it is to get when it is ready. `lease` tells the
     addresses of the two apart: a replica has one set of them, and one more for being replaced by a running one.
+    `image_ports` are those that the image exposes ("80/tcp").
     """
 
     service: Service
@@ -39,6 +40,18 @@ class ServiceRecord:
     anonymous_volumes: tuple[str, ...] = ()
     takes_over: str = ""
     lease: str = ""
+    image_ports: tuple[str, ...] = ()
+
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        """The ports that are published, exposed by the service or by its image, one by one, as `80/tcp`."""
+        ports = [f"{port.target}/{port.protocol}" for port in self.service.ports]
+        for text in (*self.service.expose, *self.image_ports):
+            numbers, _, protocol = text.partition("/")
+            first, _, last = numbers.partition("-")
+            if (first + last).isdecimal():
+                ports += [f"{n}/{protocol or 'tcp'}" for n in range(int(first), int(last or first) + 1)]
+        return tuple(dict.fromkeys(ports))
 
 
 def read_service(paths: StatePaths, container_id: str) -> ServiceRecord:

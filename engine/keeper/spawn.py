@@ -96,7 +96,9 @@ def open_reader(path: Path) -> int:
 
 
 def environment(wanted: Process, host_name: str) -> dict[str, str]:
-    """Return the variables of a process but for HOME: PATH, HOSTNAME, TERM, then its own; the last one wins.
+    """Return the variables of a process but for HOME: PATH, HOSTNAME, TERM, those of links, then its own.
+
+    The last one wins.
 
     Raises EngineError for an entry without a name or `=`, or with a NUL in it.
     """
@@ -105,7 +107,7 @@ def environment(wanted: Process, host_name: str) -> dict[str, str]:
         env["HOSTNAME"] = host_name
     if wanted.tty:
         env["TERM"] = "xterm"
-    for entry in wanted.env:
+    for entry in (*wanted.linked, *wanted.env):
         name, equals, value = entry.partition("=")
         if not name or not equals or "\0" in entry:
             raise EngineError(f"environment {entry!r}: cannot set: it must be NAME=value")

@@ -111,3 +111,34 @@ def test_containers_that_cannot_be(sdk: docker.DockerClient) -> None:
         assert status == 400, message
         assert word in message
     assert sdk.containers.list(all=True) == []
+
+
+@pytest.mark.timeout(150)
+def test_links_by_the_api(sdk: docker.DockerClient) -> None:
+    """Those of the default bridge ask for a container that runs, those of a network are shown with it."""
+    network = sdk.networks.create("net")
+    db = sdk.containers.create("busybox", ["sleep", "1000"], name="db", environment={"A": "b"})
+    web = sdk.containers.create("busybox", "env", name="web", links={"db": "store"})
+    with pytest.raises(APIError) as error:
+        web.start()
+    assert refused(error) == (
+        500,
+        "Cannot link to a non running container: /db AS /web/store (start that one first)",
+    )
+    db.start()
+    web.start()
+    web.wait()
+    assert {b"STORE_NAME=/web/store", b"STORE_ENV_A=b"} <= set(web.logs().splitlines())
+    config = sdk.api.create_networking_config({"net": sdk.api.create_endpoint_config(links={"other": "x"})})
+    one = sdk.api.create_container(
+        "busybox",
+        "true",
+        networking_config=config,
+        host_config=sdk.api.create_host_config(network_mode="net"),
+    )
+    shown = sdk.api.inspect_container(one["Id"])
+    assert shown["NetworkSettings"]["Networks"]["net"]["Links"] == ["other:x"]
+    assert sdk.api.inspect_container("web")["HostConfig"]["Links"] == ["/db:/web/store"]
+    for found in sdk.containers.list(all=True):
+        found.remove(force=True)
+    network.remove()

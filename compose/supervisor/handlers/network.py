@@ -89,12 +89,9 @@ def with_network(container: str, record: ServiceRecord, request: ConnectRequest)
         ipv6_address=request.ip6,
         link_local_ips=request.link_local,
         driver_opts=request.options,
+        links=request.links,
     )
-    service = replace(
-        record.service,
-        networks=(*record.service.networks, endpoint),
-        external_links=(*record.service.external_links, *request.links),
-    )
+    service = replace(record.service, networks=(*record.service.networks, endpoint))
     network = Network(key=name, name=name, external=True)
     return replace(record, service=service, networks={**record.networks, name: network})
 

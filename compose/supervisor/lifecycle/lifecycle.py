@@ -171,7 +171,7 @@ class Lifecycle:
             tracked.health = None
             tracked.starting, tracked.deferred_exit = True, None
             try:
-                state = await blocking(
+                config, state = await blocking(
                     self._runtime.start, tracked.config, tracked.record, tracked.restart.total
                 )
             except BaseException as exc:
@@ -184,6 +184,10 @@ class Lifecycle:
                 await self._endings.do((tracked.config.id, True))
                 self.conditions.notify_all()
                 raise
+            if (
+                config.process != tracked.config.process
+            ):  # what is executed in it later gets the same variables
+                tracked.config = replace(tracked.config, process=config.process)
             tracked.pid = state.pid
             tracked.started_s = time.monotonic()
             tracked.started_ns = state.started_ns

@@ -49,9 +49,10 @@ def endpoint_spec(config: ContainerConfig, record: ServiceRecord, endpoint: Endp
 
 
 def links(project: str, record: ServiceRecord) -> dict[str, str]:
-    """Return alias → name of `links:` and `external_links:`."""
+    """Return alias → name of `links:` and `external_links:`, and of those that are for one network."""
     service = record.service
-    found = {alias: name for name, alias in service.external_links}
+    found = {alias: name for endpoint in service.networks for name, alias in endpoint.links}
+    found |= {alias: name for name, alias in service.external_links}
     on_bridge = any(_on_default_bridge(project, record, endpoint) for endpoint in service.networks)
     return found | {alias: _linked(project, name) if on_bridge else name for name, alias in service.links}
 

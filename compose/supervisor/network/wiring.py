@@ -193,7 +193,9 @@ class Wiring:
             old.reservations = [item for item in old.reservations if item not in attached.reservations]
             if old.reservations:
                 self._ports.release(config.id, old, drop=not attached.reservations)
-        return RuntimeRecord(ports=attached.ports, endpoints=endpoints)
+        # Where no way leads out, Docker shows none.
+        exposed = record.exposed if published_endpoint(attached, self._states) else ()
+        return RuntimeRecord(ports=attached.ports, endpoints=endpoints, exposed=exposed)
 
     def _publish(
         self,

@@ -31,6 +31,7 @@ from pycompose.state.records import ServiceRecord, read_runtime, read_service, w
 from pycompose.state.snapshot import STANDALONE, read_container
 from pycompose.supervisor.runtime.claims import Claims
 from pycompose.supervisor.runtime.container_config import Parts, container_config
+from pycompose.supervisor.runtime.linked import linked_variables
 from pycompose.supervisor.runtime.mounted import MountedVolumes
 from pycompose.supervisor.runtime.mounts import (
     MountBuilder,
@@ -222,6 +223,7 @@ class Runtime:
             anonymous_volumes=anonymous_volumes,
             takes_over=wanted.replaces if wanted.beside else "",
             lease=self._lease(wanted),
+            image_ports=wanted.image.config.exposed_ports,
         )
 
     def _borrowed(self, service: Service, joined: dict[str, str]) -> Iterator[Mount]:
@@ -289,9 +291,14 @@ class Runtime:
 
     # ------------------------------------------------------------------ running
 
-    def start(self, config: ContainerConfig, record: ServiceRecord, restarts: int) -> ContainerState:
-        """Set up volumes, network and ports, start process 1; raises VolumeError, NetworkError, EngineError."""
-        config = self._join_again(config, record)
+    def start(
+        self, config: ContainerConfig, record: ServiceRecord, restarts: int
+    ) -> tuple[ContainerConfig, ContainerState]:
+        """Set up volumes, network and ports, start process 1; return what it was started with, and its state.
+
+        Raises VolumeError, NetworkError, EngineError.
+        """
+        config = self._bound_again(config, record)
         before = read_runtime(self.paths, config.id)
         mount_volumes(self.paths, config)
         self._mounted.begin(config)
@@ -307,7 +314,7 @@ class Runtime:
                 restarting=before.restarting,
                 after_ns=before.after_ns,
                 restarts=restarts,
-                exposed=record.service.expose,
+                exposed=runtime.exposed,
             ),
         )
         sockets = self._wiring.sockets(config.id)
@@ -319,11 +326,14 @@ class Runtime:
         if self.project == STANDALONE and not record.auto_remove:
             with contextlib.suppress(OSError):
                 note(self.paths, config.id, LastStatus.UP)
-        return state
+        return config, state
 
-    def _join_again(self, config: ContainerConfig, record: ServiceRecord) -> ContainerConfig:
-        """Return the config with the ids of what `container:NAME` means now: that one may have been made anew."""
-        service = record.service
+    def _bound_again(self, config: ContainerConfig, record: ServiceRecord) -> ContainerConfig:
+        """Return the config with what other containers are now: they may have been made anew, or have other addresses.
+
+        Those are `container:NAME`, and links. Raises EngineError for a link to a container that doesn't run.
+        """
+        before, service = config, record.service
         modes = {"network": service.network_mode, "pid": service.pid, "ipc": service.ipc}
         changed = {}
         for kind, mode in modes.items():
@@ -332,6 +342,10 @@ class Runtime:
                 changed[kind] = f"container:{found}"
         if changed:
             config = replace(config, namespaces=replace(config.namespaces, **changed))
+        linked = linked_variables(self.paths, config, record, self.claims.find)
+        if linked != config.process.linked:
+            config = replace(config, process=replace(config.process, linked=linked))
+        if config is not before:
             write_json(self.paths.container(config.id) / "config.json", plain(config), durable=False)
         return config
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -10,6 +11,39 @@ from tests.support.scene import Scene
 
 WAIT = ("sh", "-c", "trap exit TERM; echo up; sleep 1000 & wait")
 SIZE = "until stty size | grep -q '24 80'; do sleep 0.05; done; echo has $(stty size)"
+LINKED = """\
+A_1_ENV_A=b
+A_1_NAME=/WEB/a-1
+A_1_PORT=tcp://IP:53
+A_1_PORT_100_TCP=tcp://IP:100
+A_1_PORT_100_TCP_ADDR=IP
+A_1_PORT_100_TCP_END=tcp://IP:102
+A_1_PORT_100_TCP_PORT=100
+A_1_PORT_100_TCP_PORT_END=102
+A_1_PORT_100_TCP_PORT_START=100
+A_1_PORT_100_TCP_PROTO=mine
+A_1_PORT_100_TCP_START=tcp://IP:100
+A_1_PORT_101_TCP=tcp://IP:101
+A_1_PORT_101_TCP_ADDR=IP
+A_1_PORT_101_TCP_PORT=101
+A_1_PORT_101_TCP_PROTO=tcp
+A_1_PORT_102_TCP=tcp://IP:102
+A_1_PORT_102_TCP_ADDR=IP
+A_1_PORT_102_TCP_PORT=102
+A_1_PORT_102_TCP_PROTO=tcp
+A_1_PORT_53_TCP=tcp://IP:53
+A_1_PORT_53_TCP_ADDR=IP
+A_1_PORT_53_TCP_PORT=53
+A_1_PORT_53_TCP_PROTO=tcp
+A_1_PORT_53_UDP=udp://IP:53
+A_1_PORT_53_UDP_ADDR=IP
+A_1_PORT_53_UDP_PORT=53
+A_1_PORT_53_UDP_PROTO=udp
+A_1_PORT_80_TCP=tcp://IP:80
+A_1_PORT_80_TCP_ADDR=IP
+A_1_PORT_80_TCP_PORT=80
+A_1_PORT_80_TCP_PROTO=tcp
+"""
 MEMORY = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null"
 
 
@@ -265,3 +299,82 @@ def test_signal(scene: Scene) -> None:
     run.process.terminate()
     assert run.wait() == 8
     assert "told" in run.output
+
+
+def test_links(scene: Scene) -> None:
+    """`--link` must tell of the other's ports and variables, at each start, and ask for one that runs on the bridge."""
+    db, web, apart = scene.named("db"), scene.named("web"), scene.named("apart")
+    ports = ("--expose", "100-102", "--expose", "53/udp", "--expose", "53", "-p", "80")
+    scene.container("run", "-d", "--name", db, *ports, "-e", "A=b", "-e", "HOME=/", "busybox", *WAIT)
+    own = ("-e", "A_1_PORT_100_TCP_PROTO=mine")
+    scene.container("run", "-d", "--name", web, "--link", f"{db}:a-1", *own, "busybox", *WAIT)
+
+    def expected() -> str:
+        where = "{{.NetworkSettings.IPAddress}}"
+        ip = scene.container("inspect", "-f", where, db).stdout.strip()
+        return LINKED.replace("IP", ip).replace("WEB", web)
+
+    executed = scene.container("exec", web, "sh", "-c", "env | grep ^A_1_ | sort")
+    first = scene.container("exec", web, "sh", "-c", "tr '\\0' '\\n' </proc/1/environ | grep ^A_1_ | sort")
+    assert (executed.stdout, first.stdout) == (expected(), expected())
+    shown = "{{json .HostConfig.Links}} {{json .Config.Env}}"
+    links, _, variables = scene.container("inspect", "-f", shown, web).stdout.partition(" ")
+    assert links == f'["/{db}:/{web}/a-1"]'
+    assert "A_1_NAME" not in variables
+    assert scene.container("exec", web, "ping", "-c1", "-w5", "a-1").stdout
+
+    scene.container("stop", "-t", "0", db, web)
+    refusal = scene.container("start", web, code=1).stderr
+    assert f"Cannot link to a non running container: /{db} AS /{web}/a-1" in refusal
+    # Another one may have its address by now.
+    scene.container("run", "-d", "--name", apart, "busybox", *WAIT)
+    scene.container("start", db)
+    scene.container("start", web)
+    assert scene.container("exec", web, "sh", "-c", "env | grep ^A_1_ | sort").stdout == expected()
+    scene.container("rm", "-f", web, apart, db)
+
+
+def test_links_that_cannot_be(scene: Scene) -> None:
+    """A link must be NAME:ALIAS, to a container of the default bridge; on another network it must only be a name."""
+    network, apart, lost = f"{scene.project}-net", scene.named("apart"), scene.named("lost")
+    scene.engine.run("network", "create", network, cwd=scene.folder).ok()
+    scene.container("run", "-d", "--name", apart, "--network", network, "busybox", *WAIT)
+
+    def refused(link: str, *flags: str) -> str:
+        own = ("--rm", "--name", lost, *flags, "--link", link, "busybox", "true")
+        return scene.container("run", *own, code=125).stderr
+
+    words = f"Cannot link to /{apart}, as it does not belong to the default network"
+    assert words in refused(f"{apart}:x")
+    assert "bad format for links: a:b:c" in refused("a:b:c")
+    assert "could not get container for nosuch" in refused("nosuch:x")
+    assert "link" in refused(f"{apart}:x", "--network", "host")
+    there = ("--network", network, "--link", f"{apart}:x", "busybox", "sh", "-c", "nslookup x && env")
+    seen = scene.container("run", "--rm", *there).stdout
+    assert "Address" in seen
+    assert "X_NAME" not in seen
+    scene.container("rm", "-f", apart)
+    scene.engine.run("network", "rm", network, cwd=scene.folder).ok()
+
+
+def test_ports_of_the_image(scene: Scene) -> None:
+    """What the image exposes must be shown with what the container does, for who looks for a port to lead to."""
+    name, image = scene.named("web"), scene.project
+    scene.container("create", "--name", name, "busybox", "true")
+    scene.container("commit", "-c", "EXPOSE 8080 53/udp", name, image)
+    scene.container("rm", name)
+    scene.container("run", "-d", "--name", name, "--expose", "99", "-p", "47321:8080", image, *WAIT)
+    shown = "{{json .Config.ExposedPorts}} {{json .NetworkSettings.Ports}}"
+    exposed, ports = scene.container("inspect", "-f", shown, name).stdout.split()
+    listed = scene.container("ls", "--format", "{{.Ports}}", "-f", f"name={name}").stdout
+    scene.container("rm", "-f", name)
+    scene.engine.run("image", "rm", image, cwd=scene.folder).ok()
+
+    assert exposed == '{"53/udp":{},"8080/tcp":{},"99/tcp":{}}'
+    assert {key: bool(places) for key, places in json.loads(ports).items()} == {
+        "53/udp": False,
+        "8080/tcp": True,
+        "99/tcp": False,
+    }
+    assert "53/udp" in listed
+    assert "99/tcp" in listed

@@ -54,6 +54,8 @@ def test_the_default_bridge(scene: Scene, keeper: Keeper) -> None:
     scene.eventually(lambda: fetched(scene, "app", web) == "web\n")
     assert scene.eventually(lambda: scene.engine.connect(port_of(scene, "web")) == "web\n")
     assert web in known(scene, "app", "data")
+    variables = scene.compose("exec", "-T", "app", "env").stdout.splitlines()
+    assert {f"DATA_PORT=tcp://{web}:80", "WEB_1_PORT_80_TCP_PORT=80"} <= set(variables)
     other = keeper.scene()
     other.up(OTHER)
     other.eventually(lambda: fetched(other, "app", web) == "web\n")
