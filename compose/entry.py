@@ -93,14 +93,23 @@ def _main() -> int:
             spawn.waiting.append(spawn.spawn_supervisor({}))
         except OSError:
             pass  # the command line tries again and says what is wrong
+    try:
+        return _command_line(arguments)
+    finally:
+        if quick:
+            handover.ask_for_one()
+        gc.freeze()  # the interpreter looks for garbage once more when it ends, which takes 15 ms
+
+
+def _command_line(arguments: list[str]) -> int:
+    if arguments[:1] == ["network"]:
+        from pycompose.cli import bare  # noqa: PLC0415 - see above
+
+        if (perform := bare.read(arguments, os.environ)) is not None:
+            return perform()
     from pycompose.cli import light_click  # noqa: PLC0415 - see above
 
     light_click.load()
     from pycompose.cli.main import main as command_line  # noqa: PLC0415 - see above
 
-    try:
-        return command_line()
-    finally:
-        if quick:
-            handover.ask_for_one()
-        gc.freeze()  # the interpreter looks for garbage once more when it ends, which takes 15 ms
+    return command_line()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _socket  # as in netlink/requests.py
 import functools
 import ipaddress
 import os
-import socket
 from typing import TYPE_CHECKING
 
 from pycompose.engine.errors import NetworkError
@@ -16,6 +16,7 @@ from pycompose.networking.model import ON_LINK, ON_LINK6
 from pycompose.networking.netlink.rtnetlink import Netlink
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
@@ -138,7 +139,7 @@ def _configure(container: Netlink, endpoints: Sequence[EndpointState]) -> None:
         name = endpoint.attachment.interface
         for gateway in filter(None, (endpoint.gateway, endpoint.gateway6)):
             if gateway in (ON_LINK, ON_LINK6):
-                family = socket.AF_INET if gateway == ON_LINK else socket.AF_INET6
+                family = _socket.AF_INET if gateway == ON_LINK else _socket.AF_INET6
                 batch.add_default_link(name, indexes[name], family)
             else:
                 batch.add_default_route(name, indexes[name], gateway)

@@ -109,7 +109,8 @@ def is_any(_text: str) -> str:
 # What a container's place on a network takes (libnetwork/netlabel).
 ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls"
 ENDPOINT_INTERFACE = "com.docker.network.endpoint.ifname"
-_SYSCTL = re.compile(r"net\.(ipv4|ipv6|mpls)\.([a-z0-9_]+)\.IFNAME\.([a-z0-9_]+)=([^,]*)", re.ASCII)
+# Compiled when one is there: few networks have any.
+_SYSCTL = r"net\.(ipv4|ipv6|mpls)\.([a-z0-9_]+)\.IFNAME\.([a-z0-9_]+)=([^,]*)"
 
 
 def interface_sysctls(text: str) -> dict[str, str]:
@@ -119,7 +120,7 @@ def interface_sysctls(text: str) -> dict[str, str]:
     """
     found = {}
     for item in text.split(","):
-        match = _SYSCTL.fullmatch(item.strip())
+        match = re.fullmatch(_SYSCTL, item.strip(), re.ASCII)
         if match is None:
             raise ValueError(f"{item.strip()!r} is not net.X.Y.IFNAME.Z=VALUE with ipv4, ipv6 or mpls for X")
         family, group, name, value = match.groups()

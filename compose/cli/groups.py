@@ -99,19 +99,6 @@ def pairs(texts: Iterable[str]) -> dict[str, str]:
     return {key: value for key, _, value in (text.partition("=") for text in texts)}
 
 
-def each(names: Iterable[str], work: Callable[[str], str]) -> None:
-    """Do `work` for every name and print what it returns, unless that is ""; then raise what went wrong."""
-    failures: list[PycomposeError] = []
-    for name in names:
-        try:
-            if done := work(name):
-                click.echo(done)
-        except PycomposeError as exc:
-            failures.append(exc)
-    if failures:
-        raise failures[0] if len(failures) == 1 else ExceptionGroup("some are left", failures)
-
-
 def show_each(names: Iterable[str], look: Callable[[str], list[dict[str, Any]]], template: str) -> None:
     """Print what `look` finds under each name, then raise what went wrong with the others."""
     documents: list[dict[str, Any]] = []

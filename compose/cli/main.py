@@ -16,16 +16,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from pycompose.cli.boundary import INTERRUPTED_EXIT, SIGPIPE_EXIT, guarded
 from pycompose.cli.completion import COMPLETES, complete_profiles, names_of
-from pycompose.cli.errors import exit_code, let_go_of_stdout, quiet_stdout, report, report_json, unwritten
+from pycompose.cli.errors import quiet_stdout, report
 from pycompose.cli.invocation import Invocation
-from pycompose.cli.lossy import lossy
 from pycompose.cli.options import PROGRESS
 from pycompose.cli.switches import plain_switches
 from pycompose.commands import COMMANDS, REPLACED
-
-SIGPIPE_EXIT = 141
-INTERRUPTED_EXIT = 130
 
 
 @contextmanager
@@ -173,45 +170,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         from pycompose.cli import completing
 
         completing.register()
-    if None in (sys.stdin, sys.stdout, sys.stderr):
-        _open_missing_streams()
-    own = sys.__stderr__
-    if own is not None and sys.stderr is own:
-        sys.stderr = lossy(own)
-    try:
-        result = cli.main(
-            args=None if argv is None else list(argv),
-            prog_name="pycompose",
-            standalone_mode=False,
-            obj=invocation,
-        )
-        sys.stdout.flush()
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        return INTERRUPTED_EXIT
-    except BrokenPipeError:
-        quiet_stdout()
-        return SIGPIPE_EXIT
-    except click.exceptions.Exit as exc:
-        return int(exc.exit_code)
-    except click.ClickException as exc:
-        _usage(exc, invocation)
-        return invocation.failure_code
-    except Exception as exc:  # noqa: BLE001 - the boundary: whatever it is becomes two lines
-        _report(unwritten(exc) or exc, invocation)
-        let_go_of_stdout()
-        code = exit_code(exc) if invocation.command_codes else 1
-        return invocation.failure_code if code == 1 else code
-    return result if isinstance(result, int) else 0
 
+    def run() -> object:
+        try:
+            return cli.main(
+                args=None if argv is None else list(argv),
+                prog_name="pycompose",
+                standalone_mode=False,
+                obj=invocation,
+            )
+        except click.exceptions.Abort:
+            return INTERRUPTED_EXIT
+        except click.exceptions.Exit as exc:
+            return int(exc.exit_code)
+        except click.ClickException as exc:
+            _usage(exc, invocation)
+            return invocation.failure_code
 
-def _open_missing_streams() -> None:
-    """Put /dev/null where the caller has closed a standard stream: the next file would get its number otherwise."""
-    for fd, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
-            if opened == fd:
-                os.set_inheritable(fd, True)
-            setattr(sys, name, open(opened, "w" if fd else "r", encoding="utf-8"))  # noqa: SIM115 - stays open
+    return guarded(run, invocation)
 
 
 # What click calls the types of values, and what people do.
@@ -230,15 +206,3 @@ def _usage(error: click.ClickException, invocation: Invocation) -> None:
     path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "pycompose"
     shown = PycomposeError(text[:1].lower() + text[1:], hint=f"see '{path} --help'")
     report(shown, stream=sys.stderr, colour=colour)
-
-
-def _report(error: Exception, invocation: Invocation) -> None:
-    from pycompose.errors import ConfigError
-
-    if isinstance(error, ConfigError):
-        invocation.show_warnings(error.warnings)
-    if invocation.json_errors or invocation.progress == "json":
-        report_json(error, sys.stderr)
-        return
-    debug = invocation.debug or bool(os.environ.get("PYCOMPOSE_DEBUG"))
-    report(error, stream=sys.stderr, colour=invocation.colour(sys.stderr), debug=debug)

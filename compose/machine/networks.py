@@ -22,8 +22,6 @@ from pycompose.machine.rows import (
 )
 from pycompose.networking.api import Networking
 from pycompose.networking.model import PREDEFINED, NetworkState, check_name
-from pycompose.state.ownership import is_held
-from pycompose.state.snapshot import claims
 from pycompose.state.users import network_users
 
 if TYPE_CHECKING:
@@ -135,11 +133,18 @@ def _remove(paths: StatePaths, name: str) -> None:
     with contextlib.closing(Networking(paths)) as networking:
         state = networking.inspect(name)
         networking.remove_network(name)
-        project = state.project if state else ""
-        if project and not (
-            networking.list_networks(project) or claims(paths, project) or is_held(paths, project)
-        ):
-            networking.remove_firewall(project)
+        if state is not None and state.project:
+            _remove_last_firewall(paths, networking, state.project)
+
+
+def _remove_last_firewall(paths: StatePaths, networking: Networking, project: str) -> None:
+    """Take a project's rules away, unless more of it is there."""
+    # Networks that commands make belong to no project: `network rm` of those starts without them.
+    from pycompose.state.ownership import is_held  # noqa: PLC0415
+    from pycompose.state.snapshot import claims  # noqa: PLC0415
+
+    if not (networking.list_networks(project) or claims(paths, project) or is_held(paths, project)):
+        networking.remove_firewall(project)
 
 
 def prune(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import PycomposeError
 from pycompose.engine.linux.trees import files_below
-from pycompose.state.ownership import is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -109,7 +108,11 @@ def matches_labels(labels: Mapping[str, str], wanted: str) -> bool:
 def in_the_making(paths: StatePaths, project: str, created_ns: int) -> bool:
     """Tell whether an `up` may have made something a moment ago, for a container that isn't there yet."""
     young = time.time_ns() - created_ns < YOUNG_NS
-    return bool(project) and young and is_held(paths, project)
+    if not (project and young):
+        return False
+    from pycompose.state.ownership import is_held  # noqa: PLC0415 - for `prune` only
+
+    return is_held(paths, project)
 
 
 def directory_bytes(path: Path) -> int:

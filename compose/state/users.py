@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING
 
 from pycompose.engine.paths import BUILDS, DOCKER_SOCKETS
-from pycompose.state.snapshot import read_container
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +23,10 @@ def all_containers(paths: StatePaths) -> Iterator[ObservedContainer]:
         ids = sorted(os.listdir(paths.containers))
     except FileNotFoundError:
         return
+    if not ids:
+        return
+    from pycompose.state.snapshot import read_container  # noqa: PLC0415 - not for a machine without containers
+
     for container_id in ids:
         container = read_container(paths, container_id)
         if container is not None and not container.config.project.startswith(BUILDS):

@@ -6,9 +6,9 @@ from linux/netfilter/nf_tables.h and nfnetlink.h; numbers in attributes are big-
 
 from __future__ import annotations
 
+import _socket as socket  # the module around it brings selectors and more: 3 ms of `network create`
 import errno
 import os
-import socket
 import struct
 import threading
 from typing import TYPE_CHECKING

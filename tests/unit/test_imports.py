@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pycompose.cli import bare
 
 HEAVY = {"networkx", "pyroute2", "watchfiles", "urllib3", "dnslib", "numpy", "asyncio", "http", "ssl"}
 # Commands that only look: they read state files and /proc.
@@ -58,15 +59,40 @@ def test_light_commands_load_nothing_heavy(command: tuple[str, ...], tmp_path: P
 def test_making_networks_loads_nothing_of_containers() -> None:
     """`network create` and `rm` wait for nobody but Python: what names, logs and namespaces need comes with those."""
     script = (
-        "from pycompose.cli import light_click; light_click.load(); import sys, pycompose.cli.main,"
-        " pycompose.cli.commands.network, pycompose.machine.network_creation, pycompose.client.context\n"
+        "import sys; from pycompose.cli import bare; assert bare.read(['network', 'rm', 'x'], {}) is not None\n"
+        "import pycompose.machine.network_creation, pycompose.machine.networks, pycompose.client.context\n"
         "print('\\n'.join(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines())
 
     assert "pycompose.networking.api" in loaded
-    assert loaded & {"inspect", "hashlib", "logging", "ctypes", "pycompose.state.snapshot"} == set()
+    others = {"inspect", "hashlib", "logging", "ctypes", "socket", "click", "pycompose.state.snapshot"}
+    assert loaded & others == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    (
+        ("network", {}),
+        ("network create", {}),
+        ("network create a b", {}),
+        ("network create --label x=y a", {}),
+        ("network create -- a", {}),
+        ("network rm", {}),
+        ("network rm -f a", {}),
+        ("network rm a --help", {}),
+        ("network ls", {}),
+        ("--dry-run network rm a", {}),
+        ("network rm a", {"COMPOSE_PROGRESS": "json"}),
+        ("network rm a", {"_PYCOMPOSE_COMPLETE": "bash_complete"}),
+    ),
+)
+def test_click_reads_all_commands_that_are_more_than_names(
+    arguments: str, environment: dict[str, str]
+) -> None:
+    """Flags, their variables, and what has too few or too many names: nobody else knows what to say."""
+    assert bare.read(arguments.split(), environment) is None
 
 
 @pytest.mark.parametrize(

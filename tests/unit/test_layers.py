@@ -236,7 +236,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "page", "cli",
     ),
     "cli.container": (*BASICS, "client", "machine", "cli.display", "cli", "cli.commands"),
-    "cli.main": (*BASICS, "commands", "errors", "cli", "cli.commands"),
+    "cli.main": (*BASICS, "commands", "cli", "cli.commands"),
     "entry": (*BASICS, "rootless.places", "privileges", "ipc", "handover", "dockercli", "cli", "cli.main"),
     "caller": ("engine.linux", "engine.cgroups"),
     "forkserver_keeper": ("engine.launch",),

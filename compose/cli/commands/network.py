@@ -12,6 +12,7 @@ from pycompose.cli.completion import names_of
 from pycompose.cli.display import humanize
 from pycompose.cli.display.format import Layout, show
 from pycompose.cli.invocation import Invocation
+from pycompose.cli.one_by_one import each
 from pycompose.cli.options import TimestampType, format_option
 from pycompose.engine.errors import NetworkError
 
@@ -167,7 +168,7 @@ def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool) -> Non
     """Remove what can be removed, then say what could not."""
     from pycompose.machine import networks
 
-    groups.each(names, lambda name: networks.remove(invocation.context(), name, force=force))
+    each(names, lambda name: networks.remove(invocation.context(), name, force=force))
 
 
 @command.command("prune", help="Remove networks that no container refers to.")

@@ -13,6 +13,7 @@ from pycompose.cli.completion import complete_names
 from pycompose.cli.display import humanize
 from pycompose.cli.display.format import Layout, show
 from pycompose.cli.invocation import Invocation
+from pycompose.cli.one_by_one import each
 from pycompose.cli.options import format_option
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool) -> Non
         volumes.remove(invocation.context(), name, force=force)
         return name
 
-    groups.each(names, remove)
+    each(names, remove)
 
 
 pause_option = click.option(

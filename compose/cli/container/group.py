@@ -19,6 +19,7 @@ from pycompose.cli.display.format import Layout, show
 from pycompose.cli.display.prefix import LogPrinter
 from pycompose.cli.docker_config import setting
 from pycompose.cli.invocation import Invocation
+from pycompose.cli.one_by_one import each
 from pycompose.cli.options import TimestampType, detach_keys_option, format_option, timeout_option
 
 LS = Layout(
@@ -114,7 +115,7 @@ def stop(invocation: Invocation, /, *, names: tuple[str, ...], signal: str, time
     from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: container_changes.stop(context, name, timeout, signal))
+    each(names, lambda name: container_changes.stop(context, name, timeout, signal))
 
 
 command.add_command(processes.start)
@@ -150,7 +151,7 @@ def restart(invocation: Invocation, /, *, names: tuple[str, ...], signal: str, t
     from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: container_changes.restart(context, name, timeout, signal))
+    each(names, lambda name: container_changes.restart(context, name, timeout, signal))
 
 
 @command.command("kill", help="Send a signal to containers.")
@@ -162,7 +163,7 @@ def kill(invocation: Invocation, /, *, names: tuple[str, ...], signal: str) -> N
     from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: container_changes.kill(context, name, signal))
+    each(names, lambda name: container_changes.kill(context, name, signal))
 
 
 @command.command("pause", help="Freeze containers.")
@@ -173,7 +174,7 @@ def pause(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
     from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: container_changes.pause(context, name, on=True))
+    each(names, lambda name: container_changes.pause(context, name, on=True))
 
 
 @command.command("unpause", help="Let paused containers go on.")
@@ -184,7 +185,7 @@ def unpause(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
     from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: container_changes.pause(context, name, on=False))
+    each(names, lambda name: container_changes.pause(context, name, on=False))
 
 
 @command.command("wait", help="Wait until containers stop, print their exit codes.")
@@ -194,7 +195,7 @@ def wait(invocation: Invocation, /, *, names: tuple[str, ...]) -> None:
     """Wait for each."""
     from pycompose.machine import containers
 
-    groups.each(names, lambda name: str(containers.wait(invocation.context(), name)))
+    each(names, lambda name: str(containers.wait(invocation.context(), name)))
 
 
 @command.command("rm", help="Remove containers.")
@@ -207,7 +208,7 @@ def rm(invocation: Invocation, /, *, names: tuple[str, ...], force: bool, volume
     from pycompose.machine import container_changes
 
     context = invocation.context()
-    groups.each(names, lambda name: container_changes.remove(context, name, force=force, volumes=volumes))
+    each(names, lambda name: container_changes.remove(context, name, force=force, volumes=volumes))
 
 
 @command.command("prune", help="Remove all stopped containers.")

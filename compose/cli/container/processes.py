@@ -16,6 +16,7 @@ from pycompose.cli.completion import complete_names
 from pycompose.cli.display import table
 from pycompose.cli.display.humanize import address
 from pycompose.cli.invocation import Invocation
+from pycompose.cli.one_by_one import each
 from pycompose.cli.options import detach_keys_option, format_option
 from pycompose.client.options import AttachOptions
 from pycompose.client.query_options import StatsOptions, TopOptions
@@ -146,7 +147,7 @@ def start(
 
     context = invocation.context()
     if not attached and not interactive:
-        groups.each(names, lambda name: container_changes.start(context, name))
+        each(names, lambda name: container_changes.start(context, name))
         return 0
     if len(names) > 1:
         raise PycomposeError("-a and -i: cannot be used with several containers", hint="start one at a time")

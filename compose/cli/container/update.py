@@ -10,6 +10,7 @@ from typing import Any
 import click
 from pycompose.cli import groups
 from pycompose.cli.invocation import Invocation
+from pycompose.cli.one_by_one import each
 from pycompose.cli.options import BytesType
 from pycompose.engine.errors import PycomposeError
 
@@ -69,4 +70,4 @@ def update(invocation: Invocation, /, names: tuple[str, ...], **args: Any) -> No
     if not limits and restart is None:
         raise PycomposeError("update: nothing to change", hint="see: pycompose container update --help")
     context = invocation.context()
-    groups.each(names, lambda name: container_changes.update(context, name, limits, restart))
+    each(names, lambda name: container_changes.update(context, name, limits, restart))
