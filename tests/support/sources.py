@@ -46,6 +46,7 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@cache
 def imports(module: str) -> list[Import]:
     """Return what `module` imports; `from a import b` counts as a.b when that is a module of ours."""
     found: list[Import] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tests.support.sources import Import, imports, modules
@@ -335,6 +336,7 @@ def room(module: str) -> str:
     return above
 
 
+@cache
 def code() -> dict[str, Path]:
     """Return the modules that hold something: `__init__` files hold a sentence each."""
     return {name: path for name, path in modules().items() if path.name != "__init__.py"}
