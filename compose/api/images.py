@@ -12,14 +12,17 @@ from pycompose.api.errors import ApiError
 from pycompose.api.http import JSON_TYPE, ApiAnswer, ApiCall, Outlet, answer, done, dumps
 from pycompose.api.progress import told
 from pycompose.api.registry import credentials, refusals, server_of
+from pycompose.engine.dataclass import replace
 from pycompose.engine.errors import AuthError, ImageError, NoSuchImage
 from pycompose.engine.images.reference import parse
+from pycompose.engine.images.store import ImageStore
 from pycompose.machine import images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from pycompose.client.context import Context
+    from pycompose.events import Event
 
 Json = dict[str, Any]
 _NS = 1_000_000_000
@@ -138,12 +141,21 @@ def create(call: ApiCall) -> ApiAnswer:
     platform = query.text(call, "platform") or None
 
     def work(context: Context, say: Callable[[Json], None]) -> None:
-        before = _id(context, name)
+        before, parsed = _id(context, name), parse(name)
+        head = [{"status": f"Pulling from {parsed.path}", "id": parsed.tag or parsed.digest or "latest"}]
+
+        def sink(event: Event) -> None:
+            if event.parent and head:  # the registry has the image
+                say(head.pop())
+            context.sink(event)
+
         try:
-            with refusals(name), credentials(call, context, server_of(parse(name).domain)) as mine:
-                reference = images.pull(mine, name, platform=platform)
+            with refusals(name), credentials(call, context, server_of(parsed.domain)) as mine:
+                reference = images.pull(replace(mine, sink=sink), name, platform=platform)
         except AuthError as exc:
             raise ApiError(500, exc.message) from exc
+        for line in head:
+            say(line)
         (document,) = images.inspect(context, [reference])
         for digest in document["RepoDigests"][:1]:
             say({"status": f"Digest: {digest.partition('@')[2]}"})
@@ -251,18 +263,14 @@ def push(call: ApiCall) -> ApiAnswer:
     def work(context: Context, say: Callable[[Json], None]) -> None:
         say({"status": f"The push refers to repository [{parse(name).name}]"})
         try:
-            (document,) = images.inspect(context, [name])
+            images.inspect(context, [name])
         except NoSuchImage as exc:
             raise ApiError(404, f"An image does not exist locally with the tag: {call.names[0]}") from exc
         with refusals(name), credentials(call, context, server_of(parse(name).domain)) as mine:
             digest = images.push(mine, name)
-        say({"status": f"{number or 'latest'}: digest: {digest} size: {document['Size']}"})
-        say(
-            {
-                "progressDetail": {},
-                "aux": {"Tag": number or "latest", "Digest": digest, "Size": document["Size"]},
-            }
-        )
+        size = ImageStore(context.paths).layout.blob_path(digest).stat().st_size
+        say({"status": f"{number or 'latest'}: digest: {digest} size: {size}"})
+        say({"progressDetail": {}, "aux": {"Tag": number or "latest", "Digest": digest, "Size": size}})
 
     return told(call, work)
 

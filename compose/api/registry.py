@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.api.errors import ApiError
 from pycompose.api.http import ApiAnswer, ApiCall, answer
+from pycompose.api.shapes import AUTH, checked
 from pycompose.engine.dataclass import replace
 
 if TYPE_CHECKING:
@@ -100,13 +101,19 @@ def auth(call: ApiCall) -> ApiAnswer:
     from pycompose.engine.images.registry.login import login, registry_domain
     from pycompose.engine.images.registry.settings import RegistrySettings
 
-    body = call.document()
+    body = checked(call.document(), AUTH)
     server = body.get("serveraddress") or _HUB
     given = Credentials(username=body.get("username") or "", password=body.get("password") or "")
+    domain = registry_domain(server)
     try:
-        login(RegistrySettings.load(call.context.environment), registry_domain(server), given)
+        login(RegistrySettings.load(call.context.environment), domain, given)
     except AuthError as exc:
-        raise ApiError(500, f"{exc.message}: login attempt failed with status: 401 Unauthorized") from exc
+        if "token service" in exc.message:  # the only case in which moby knows what a 401 means
+            raise ApiError(401, f"{exc.message}: unauthorized: incorrect username or password") from exc
+        if "asks for a user and password" in exc.message:
+            raise ApiError(500, f"{exc.message}: no basic auth credentials") from exc
+        words = f"login attempt to https://{domain}/v2/ failed with status: 401 Unauthorized"
+        raise ApiError(500, f"{words} ({exc.message})") from exc
     return answer({"Status": "Login Succeeded", "IdentityToken": ""})
 
 

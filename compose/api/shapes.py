@@ -31,6 +31,7 @@ _ENDPOINT: Json = {
 }
 _DEVICE_RATE = Each({"Path": str, "Rate": int, "Weight": int})
 # A shape is a type, Each, a table of fields, or several shapes to choose from.
+AUTH: Json = dict.fromkeys(("username", "password", "serveraddress", "identitytoken", "auth"), str)
 UPDATE: Json = {
     **dict.fromkeys(
         (

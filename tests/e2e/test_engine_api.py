@@ -246,7 +246,11 @@ def test_registries_with_credentials(sdk: docker.DockerClient, served: Served, t
         assert sdk.images.get("busybox").tag(name, "1")
         for given, reason, _ in refusals:
             assert re.search(reason, sdk.images.push(name, tag="1", auth_config=given))
-        assert "digest: sha256:" in sdk.images.push(name, tag="1", auth_config=right)
+        pushed = sdk.images.push(name, tag="1", auth_config=right, stream=True, decode=True)
+        *_, last = pushed
+        (digest,) = sdk.images.get("busybox").attrs["RepoDigests"][:1]
+        assert last["aux"]["Digest"] == digest.partition("@")[2]
+        assert 200 < last["aux"]["Size"] < 2000  # the manifest's, as everywhere where there is a digest
         sdk.images.remove(f"{name}:1")
         for given, reason, status in refusals:
             with pytest.raises(APIError, match=reason) as error:
@@ -260,7 +264,14 @@ def test_registries_with_credentials(sdk: docker.DockerClient, served: Served, t
         refused = served.client("docker", "pull", f"{name}:1").exited(1)  # and nobody is asked who he is
         assert "asks for a user and password" in refused.stderr
         assert sdk.images.get_registry_data(f"{name}:1", auth_config=right).has_platform("linux/amd64")
-        assert sdk.images.pull(name, tag="1", auth_config=right).id == sdk.images.get("busybox").id
+        pulled = list(sdk.api.pull(name, tag="1", auth_config=right, stream=True, decode=True))
+        assert pulled[0] == {"status": "Pulling from mine", "id": "1"}
+        assert sdk.images.get(f"{name}:1").id == sdk.images.get("busybox").id
         assert sdk.api.login(USER, PASSWORD, registry=address)["Status"] == "Login Succeeded"
-        with pytest.raises(APIError, match="access denied"):
-            sdk.api.login(USER, "guessed", registry=address, reauth=True)
+        for password, reason in (
+            ("guessed", "login attempt to .*failed with status: 401"),
+            ("", "no basic auth"),
+        ):
+            with pytest.raises(APIError, match=reason) as error:
+                sdk.api.login(USER if password else "", password, registry=address, reauth=True)
+            assert error.value.status_code == 500
