@@ -1,6 +1,7 @@
-"""What happens to images, networks and volumes: lines of one file for the machine, which whoever does it appends to.
+"""What happens to images, networks and volumes, in lines of one file for the machine, which whoever does it appends to.
 
-There is no daemon that could be asked. Containers have journals of their own, which their supervisors write. Docker
+There is no daemon that could be asked. Containers have journals of their own, which their supervisors write; here is
+what none has a part in (`commit`). Docker
 forgets its events with its end, and remembers 256: ours lie in memory, too (RUN), and the file has a size.
 """
 
@@ -29,9 +30,9 @@ _PIECE_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceEvent:
-    """Something that has happened to an image, a network or a volume (`kind`), in Docker's words: `action` create.
+    """Something that has happened to a thing of a `kind` (image, network, volume), in Docker's words: `action` create.
 
-    `id` is what Docker has there: the id of a network, the name of a volume, id or name of an image.
+    `id` is what Docker has there: the id of a network or container, the name of a volume, id or name of an image.
     """
 
     time_ns: int

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pycompose.api import query
 from pycompose.api.http import ApiAnswer, ApiCall, answer
+from pycompose.api.shapes import CREATE, checked
 from pycompose.client.options import CommitOptions
 from pycompose.machine import containers
+
+_WORDS = ("Cmd", "Entrypoint")
+
+
+def _config(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what a body says of the image; a command may be a text, as for a container."""
+    found = {key: value for key, value in body.items() if value is not None}
+    return {
+        key: [value] if key in _WORDS and isinstance(value, str) else value for key, value in found.items()
+    }
 
 
 def commit(call: ApiCall) -> ApiAnswer:
@@ -22,9 +35,8 @@ def commit(call: ApiCall) -> ApiAnswer:
         reference=target,
         author=query.text(call, "author"),
         message=query.text(call, "comment"),
-        changes=tuple(
-            line for text in call.query.get("changes", []) for line in text.splitlines() if line.strip()
-        ),
+        changes=tuple(call.query.get("changes", [])),
+        config=_config(checked(call.document(), CREATE)),
         pause=query.flag(call, "pause", default=True),
     )
     return answer({"Id": export.commit(call.context, container.config.project, options)}, 201)

@@ -16,18 +16,26 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pycompose.client.copy import held_stopped
+from pycompose.engine import journal
+from pycompose.engine.builder.changes import apply_changes
 from pycompose.engine.dataclass import dataclass, replace
 from pycompose.engine.errors import EngineError, ImageError, NoSuchContainer, StateError
 from pycompose.engine.filesystem import transfer, view
 from pycompose.engine.filesystem.diff import differences
 from pycompose.engine.images.archives.importer import target_name
-from pycompose.engine.images.changes import apply_changes, on_build
 from pycompose.engine.images.layers.ingest import Staged, commit_layers
 from pycompose.engine.images.layers.layertar import LayerTar
 from pycompose.engine.images.layers.tarwriter import StandardOutput, TarWriter
 from pycompose.engine.images.layers.workers import Worker, complete
 from pycompose.engine.images.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
-from pycompose.engine.images.spec import Healthcheck, ImageConfig, config_to_oci, created_now, machine
+from pycompose.engine.images.spec import (
+    Healthcheck,
+    ImageConfig,
+    config_from_oci,
+    config_to_oci,
+    created_now,
+    machine,
+)
 from pycompose.engine.images.store import ImageStore
 from pycompose.engine.state import Status
 from pycompose.engine.statefiles import whole_file
@@ -38,10 +46,10 @@ from pycompose.ipc.requests import PauseRequest
 from pycompose.labels import GIVEN, PREFIX
 from pycompose.policy.observed import ObservedContainer
 from pycompose.state.records import read_service
-from pycompose.state.snapshot import observe_containers
+from pycompose.state.snapshot import observe_containers, shown_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from pycompose.client.context import Context
     from pycompose.client.options import CommitOptions, ExportOptions
@@ -180,16 +188,33 @@ def commit(context: Context, project_name: str, options: CommitOptions) -> str:
         return ""
     store = ImageStore(context.paths)
     base = _base(store, container)
-    config = _configuration(context, container, base)
-    apply_changes(config, options.changes)  # what can't be is told at once
+    own = _configuration(context, container, base)
+    asked = config_from_oci({"config": options.config}, "commit") if options.config else own
+    changed, on_build = apply_changes(asked, options.changes)
+    config = _merged(changed, own)
     layout = store.layout
     with layout.adding(), layout.scratch("commit") as scratch:
         with _paused(context, project_name, container, wanted=options.pause):
             layer = _write_layer(context, container, scratch / "blob", merged=base is None)
-        manifest = _add_layer(store, scratch, layer, base, config, options)
+        described = config_to_oci(config) | ({"OnBuild": list(on_build)} if on_build else {})
+
+        def document(diff_id: str) -> dict[str, Any]:
+            return _document(base, own, described, diff_id, options)
+
+        manifest = _add_layer(store, scratch, layer, base, document)
         image = store.add(manifest, name)
         if name is not None:
             store.note("tag", image, name.familiar)
+    told = {
+        "comment": options.message,
+        "image": container.config.image,
+        "imageID": image.id,
+        "imageRef": name.familiar if name is not None else "",
+        "name": container.name,
+    }
+    journal.record(
+        context.paths, "container", "commit", container.id, {**shown_labels(container.config), **told}
+    )
     context.sink(Event(subject=subject, text="Committed", phase=Phase.DONE, details=image.id))
     return image.id
 
@@ -231,6 +256,24 @@ def _configuration(context: Context, container: ObservedContainer, base: StoredI
         labels={**config.labels, **labels},
         healthcheck=_healthcheck(check) if check else config.healthcheck,
         exposed_ports=tuple(sorted({*config.exposed_ports, *ports, *exposed})),
+    )
+
+
+def _merged(asked: ImageConfig, own: ImageConfig) -> ImageConfig:
+    """Return what was asked for, with what the container has where nothing was (moby daemon/commit.go, merge)."""
+    names = {entry.partition("=")[0] for entry in asked.env}
+    added = (entry for entry in own.env if entry.partition("=")[0] not in names)
+    return replace(
+        asked,
+        user=asked.user or own.user,
+        exposed_ports=tuple(sorted({*asked.exposed_ports, *own.exposed_ports})),
+        env=(*asked.env, *added),
+        labels={**own.labels, **asked.labels},
+        cmd=asked.cmd if asked.entrypoint or asked.cmd else own.cmd,
+        healthcheck=asked.healthcheck or own.healthcheck,
+        working_dir=asked.working_dir or own.working_dir,
+        volumes=tuple(sorted({*asked.volumes, *own.volumes})),
+        stop_signal=asked.stop_signal or own.stop_signal,
     )
 
 
@@ -323,11 +366,9 @@ def _add_layer(
     scratch: Path,
     layer: _Layer,
     base: StoredImage | None,
-    config: ImageConfig,
-    options: CommitOptions,
+    document: Callable[[str], dict[str, Any]],
 ) -> bytes:
-    """Bring the layer into the store, return the manifest of the image."""
-    what = f"image {options.reference or 'without a name'}"
+    """Bring the layer into the store, return the manifest of the image, whose configuration is the `document`."""
     staging = scratch / "layer"
     staging.mkdir(mode=0o700)
     with Worker() as worker:
@@ -335,11 +376,10 @@ def _add_layer(
         unpacked = worker.unpack(fd, "", staging, growing)
     below = base.configuration.diff_ids if base else ()
     staged = [None] * len(below) + [Staged(path=staging, unpacked=unpacked)]
-    commit_layers(store.layout, (*below, unpacked.diff_id), staged, what)
+    commit_layers(store.layout, (*below, unpacked.diff_id), staged, "commit")
     if not store.layout.has_blob(layer.digest):
         store.layout.adopt_blob(layer.path, layer.digest)
-    document = _document(base, config, unpacked.diff_id, options)
-    data = json.dumps(document, sort_keys=True).encode()
+    data = json.dumps(document(unpacked.diff_id), sort_keys=True).encode()
     layers = [item.to_json() for item in base.manifest.layers] if base else []
     manifest = {
         "schemaVersion": 2,
@@ -351,22 +391,26 @@ def _add_layer(
 
 
 def _document(
-    base: StoredImage | None, config: ImageConfig, diff_id: str, options: CommitOptions
+    base: StoredImage | None,
+    own: ImageConfig,
+    described: dict[str, Any],
+    diff_id: str,
+    options: CommitOptions,
 ) -> dict[str, Any]:
-    """Return the configuration of the new image (image-spec config.md).
+    """Return the configuration of the new image (image-spec config.md), with its "config" as `described`.
 
     Its step is said to be made by the container's command, whatever that is changed to (moby CreateImageFromContainer).
     """
     old: Mapping[str, Any] = base.configuration.document if base else {}
     created = created_now()
     platform = base.configuration.platform if base else machine()
-    step = {"created": created, "created_by": " ".join(config.cmd), "comment": options.message}
+    step = {"created": created, "created_by": " ".join(own.cmd), "comment": options.message}
     history = old.get("history")
     document: dict[str, Any] = {
         "created": created,
         "architecture": platform.architecture,
         "os": platform.os,
-        "config": {**config_to_oci(apply_changes(config, options.changes)), **on_build(options.changes)},
+        "config": described,
         "rootfs": {
             "type": "layers",
             "diff_ids": [*(base.configuration.diff_ids if base else ()), diff_id],

@@ -329,7 +329,8 @@ class CpOptions(ChangeOptions):
 class CommitOptions(ChangeOptions):
     """`commit` of a container as image `reference` ("" leaves it nameless).
 
-    `changes` are Dockerfile instructions. `container` is an id and beats service and index.
+    `changes` are Dockerfile instructions, to be applied to `config` (of an image, in Docker's form) in place of the
+    container's, if there is any. `container` is an id and beats service and index.
     """
 
     service: str
@@ -337,6 +338,7 @@ class CommitOptions(ChangeOptions):
     reference: str = ""
     author: str = ""
     changes: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
     message: str = ""
     pause: bool = True
     index: int = 0

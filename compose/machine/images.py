@@ -319,10 +319,14 @@ def save(context: Context, references: Sequence[str], out: Writable, platform: s
 def import_(
     context: Context, source: Path | BinaryIO, reference: str | None, *, changes: Sequence[str], message: str
 ) -> str:
-    """Make an image of a root file system tar, return its id. Raises ArchiveError, ImageError."""
+    """Make an image of a root file system tar, return its id. Raises ArchiveError, InvalidChange, ImageError."""
+    from pycompose.engine.builder.changes import apply_changes
     from pycompose.engine.images.archives.importer import import_rootfs
+    from pycompose.engine.images.spec import ImageConfig
 
-    return import_rootfs(ImageStore(context.paths), source, reference, changes=changes, message=message).id
+    config, on_build = apply_changes(ImageConfig(), changes)
+    store = ImageStore(context.paths)
+    return import_rootfs(store, source, reference, config=config, on_build=on_build, message=message).id
 
 
 def pull(context: Context, reference: str, *, platform: str | None = None, quiet: bool = False) -> str:

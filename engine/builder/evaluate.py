@@ -33,6 +33,21 @@ def evaluate(
     return _Evaluation(plan, inputs, resolve).run(target, everything=everything)
 
 
+def changed(plan: CheckedDockerfile, config: ImageConfig) -> tuple[ImageConfig, tuple[str, ...]]:
+    """Return what a single stage's instructions make of `config`, and its ONBUILD; nothing is added that none says.
+
+    Raises DockerfileError.
+    """
+    (stage,) = plan.stages
+    scope = Scope(_Evaluation(plan, Inputs(), lambda *_: BaseImage(config=config)), stage)
+    scope.config = config
+    scope.env.update(item.partition("=")[::2] for item in config.env)
+    scope.values = dict(scope.env)
+    for instruction in stage.instructions:
+        _instruction(scope, instruction)
+    return scope.config, tuple(scope.on_build)
+
+
 class _Evaluation:
     """Works stages out as they turn out to be needed."""
 

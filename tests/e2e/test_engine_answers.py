@@ -31,7 +31,6 @@ DIFFERENCES: dict[str, str] = {
     + r"\.(blkio_stats|(pre)?cpu_stats\.cpu_usage\.percpu_usage|memory_stats\.max_usage)": "recorded with control "
     "groups v1; everywhere we say what v2 has",
     STATS + r"\.memory_stats\.stats\.": "what the kernel says, which was another one",
-    r"GET /events of containers: .*\.(comment|imageID|imageRef): str": "there is no event of a `commit`",
     r"GET /images/.*/json: \.Descriptor: missing": "newer engines have it",
     r"GET /images/.*/json: \.GraphDriver\.Data\.": "layers are directories, which are mounted nowhere",
     r"GET /info: \.(ContainerdCommit|InitCommit|RuncCommit|Runtimes)": "there is no containerd, runc or tini",

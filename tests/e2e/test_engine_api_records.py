@@ -52,10 +52,26 @@ def test_volumes_are_mounted_for_each_run(sdk: docker.DockerClient) -> None:
 @pytest.mark.timeout(150)
 def test_how_images_came_to_be(served: Served, sdk: docker.DockerClient) -> None:
     """By which command of the container, from where; and instructions that can't be are the client's mistake."""
-    one = sdk.containers.create("busybox", ["sleep", "1000"], name="one")
-    one.commit("new", "1", changes='CMD ["other"]', message="words")
+    one = sdk.containers.create("busybox", ["sleep", "1000"], name="one", labels={"a": "b"})
+    heard = sdk.events(decode=True, filters={"event": "commit"})
+    changes = 'CMD ["other"]\nENTRYPOINT first\nENV A=b\nENV B=$A'
+    made = one.commit("new", "1", changes=changes, message="words", conf={"User": "app"})
     newest = sdk.images.get("new:1").history()[0]
     assert (newest["CreatedBy"], newest["Comment"]) == ("sleep 1000", "words")
+    config = made.attrs["Config"]
+    assert (config["Cmd"], config["Entrypoint"]) == (["other"], ["/bin/sh", "-c", "first"])
+    assert (config["User"], config["Env"][:2], config["Labels"]) == ("app", ["A=b", "B=b"], {"a": "b"})
+    told = next(heard)
+    heard.close()
+    assert (told["Type"], told["id"], told["from"]) == ("container", one.id, "busybox")
+    assert told["Actor"]["Attributes"] == {
+        "a": "b",
+        "comment": "words",
+        "image": "busybox",
+        "imageID": made.id,
+        "imageRef": "new:1",
+        "name": "one",
+    }
     file = io.BytesIO()
     tarfile.open(fileobj=file, mode="w").close()
     sdk.api.import_image_from_data(file.getvalue(), "new", "2")

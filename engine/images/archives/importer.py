@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pycompose.engine.errors import ArchiveError, ImageError
-from pycompose.engine.images.changes import apply_changes, on_build
 from pycompose.engine.images.layers.compress import MAGIC_BYTES, Budget, detect, pieces
 from pycompose.engine.images.layers.ingest import Staged, commit_layers
 from pycompose.engine.images.layers.workers import DownloadFailed, GrowingBlob, Unpacked, Worker
@@ -35,15 +34,16 @@ def import_rootfs(
     source: Path | BinaryIO,
     reference: str | None,
     *,
-    changes: Sequence[str] = (),
+    config: ImageConfig | None = None,
+    on_build: Sequence[str] = (),
     message: str = "",
 ) -> Image:
     """Make an image with one layer out of the root file system tar `source`, also a compressed one.
 
-    `changes` are Dockerfile instructions (CMD, ENV, …). Raises ArchiveError, InvalidReference, ImageError.
+    `config` is what it is to have, `on_build` its instructions for builds upon it.
+    Raises ArchiveError, InvalidReference, ImageError.
     """
     name = target_name(reference)
-    config = apply_changes(ImageConfig(), changes)
     what = str(source) if isinstance(source, Path) else "standard input"
     layout = store.layout
     with ExitStack() as stack:
@@ -69,7 +69,9 @@ def import_rootfs(
             layout.adopt_blob(scratch / "blob", digest)
         media_type = OCI_LAYER + (f"+{compression}" if compression else "")
         layer = {"mediaType": media_type, "digest": digest, "size": size}
-        described = {**config_to_oci(config), **on_build(changes)}
+        described = config_to_oci(config or ImageConfig())
+        if on_build:
+            described["OnBuild"] = list(on_build)
         image = store.add(_describe(store, described, unpacked.diff_id, layer, message), name)
         store.note("import", image)
         return image

@@ -16,6 +16,7 @@ from pycompose.engine.images.registry.login import login, registry_domain
 from pycompose.engine.images.registry.pull import Progress, Puller
 from pycompose.engine.images.registry.push import push
 from pycompose.engine.images.registry.upload import CHUNK
+from pycompose.engine.images.spec import ImageConfig
 
 from tests.support.faults import Fault, Tokens, faulty
 from tests.support.layers import file, tar
@@ -33,7 +34,7 @@ BIG = random.Random(5).randbytes(CHUNK + 1000)  # noqa: S311 - the same every ti
 
 def add(store: ImageStore, name: str, content: bytes) -> str:
     """Put an image with one file into the store; return its id."""
-    return import_rootfs(store, io.BytesIO(tar(file("f", content))), name, changes=["CMD f"]).id
+    return import_rootfs(store, io.BytesIO(tar(file("f", content))), name, config=ImageConfig(cmd=("f",))).id
 
 
 def test_an_image_goes_and_comes_back(

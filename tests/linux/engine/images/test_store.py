@@ -25,6 +25,7 @@ from pycompose.engine.images.archives.save import save
 from pycompose.engine.images.layers.workers import DownloadFailed, GrowingBlob, Worker
 from pycompose.engine.images.layout import ImageLayout
 from pycompose.engine.images.reference import parse
+from pycompose.engine.images.spec import ImageConfig
 from pycompose.engine.images.store import ImageStore
 
 from tests.linux.engine.images.conftest import make_layout
@@ -71,7 +72,7 @@ def test_a_root_file_system_becomes_an_image(
 ) -> None:
     """Its config is what the changes say; skopeo reads the store as the OCI layout it is."""
     image = import_rootfs(
-        store, io.BytesIO(pack(SMALL)), "app:1", changes=['CMD ["sh"]', "ENV A=1"], message="why"
+        store, io.BytesIO(pack(SMALL)), "app:1", config=ImageConfig(cmd=("sh",), env=("A=1",)), message="why"
     )
 
     (lower,) = image.trees[0].lowers
@@ -350,12 +351,13 @@ KILLED = """
 import sys
 from pathlib import Path
 from pycompose.engine.images.archives.importer import import_rootfs
+from pycompose.engine.images.spec import ImageConfig
 from pycompose.engine.images.store import ImageStore
 from pycompose.engine.paths import StatePaths
 store = ImageStore(StatePaths(root=Path(sys.argv[1])))
 print("go", flush=True)
 for number in range(100):
-    import_rootfs(store, Path(sys.argv[2]), f"app:{number}", changes=[f"ENV N={number}"])
+    import_rootfs(store, Path(sys.argv[2]), f"app:{number}", config=ImageConfig(env=(f"N={number}",)))
     store.remove(f"app:{number - 1}") if number else None
 """
 

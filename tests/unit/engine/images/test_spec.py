@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycompose.engine.errors import ImageError
-from pycompose.engine.images.changes import apply_changes
 from pycompose.engine.images.spec import Healthcheck, ImageConfig, config_from_oci, config_to_oci
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=10)
@@ -68,61 +67,3 @@ def test_wrong_types_name_the_field(config: dict[str, object], reason: str) -> N
     """The message says which field of which image."""
     with pytest.raises(ImageError, match=f"^image x: config.*{reason}"):
         config_from_oci({"config": config}, "image x")
-
-
-def test_changes_are_dockerfile_instructions() -> None:
-    """What `import -c` takes, one after the other."""
-    config = apply_changes(
-        ImageConfig(),
-        [
-            "ENV A=1 B='two words'",
-            "env C three words",
-            'CMD ["sh", "-c", "echo"]',
-            "WORKDIR /srv",
-            "WORKDIR app",
-            "EXPOSE 80 53/udp",
-            "LABEL a.b=c",
-            "USER app:www",
-            "VOLUME /data /more",
-            "STOPSIGNAL SIGQUIT",
-            "HEALTHCHECK --interval=1m --retries=2 CMD curl -f http://localhost",
-        ],
-    )
-
-    assert config == ImageConfig(
-        env=("A=1", "B=two words", "C=three words"),
-        cmd=("sh", "-c", "echo"),
-        working_dir="/srv/app",
-        exposed_ports=("53/udp", "80/tcp"),
-        labels={"a.b": "c"},
-        user="app:www",
-        volumes=("/data", "/more"),
-        stop_signal="SIGQUIT",
-        healthcheck=Healthcheck(test=("CMD-SHELL", "curl -f http://localhost"), interval_s=60.0, retries=2),
-    )
-
-
-def test_an_entrypoint_clears_the_command() -> None:
-    """As in a Dockerfile; the shell form goes through the shell."""
-    config = apply_changes(ImageConfig(), ["CMD x", "ENTRYPOINT run me"])
-
-    assert (config.entrypoint, config.cmd) == (("/bin/sh", "-c", "run me"), ())
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    (
-        ("RUN make", "'RUN' is not possible here"),
-        ("ENV", "not of the form KEY=value"),
-        ("EXPOSE http", "is not a port"),
-        ("HEALTHCHECK CMD", "it needs CMD and a command"),
-        ("HEALTHCHECK --interval=soon CMD x", "is not a duration"),
-        ("SHELL bash", "JSON list"),
-        ("ONBUILD", "it needs an instruction"),
-        ("ONBUILD from x", "FROM isn't allowed as an ONBUILD trigger"),
-    ),
-)
-def test_bad_changes_are_told(change: str, reason: str) -> None:
-    """The whole instruction is in the message."""
-    with pytest.raises(ImageError, match=f"change .*{reason}"):
-        apply_changes(ImageConfig(), [change])
