@@ -7,18 +7,20 @@ and the three events; supervisor/keepers.py is where a project gets its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pycompose.engine.dataclass import dataclass
 
 if TYPE_CHECKING:
     from pycompose.engine.config import Process
+    from pycompose.engine.errors import PycomposeError
     from pycompose.engine.state import ContainerState
 
 # `list` is a method of Engine, where the name means that.
 Fds = list[int]
 Entries = list[dict[str, Any]]
 Keys = list[str]
+Outcomes: TypeAlias = "list[PycomposeError | None]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,10 @@ class Engine(Protocol):
         """Send a signal to the first process of a container."""
         ...
 
+    def signal_each(self, wanted: Sequence[tuple[str, int]]) -> Outcomes:
+        """Send each of several containers a signal; return what went wrong with it, None where nothing did."""
+        ...
+
     def signal_exec(self, exec_id: str, signum: int) -> None:
         """Send a signal to an executed process."""
         ...
@@ -170,8 +176,8 @@ class Engine(Protocol):
         """Return id, pid and status (starting, running, paused) of each container."""
         ...
 
-    def discard(self, container_id: str) -> None:
-        """Kill a container if it runs, and remove what it has at run time. Can be repeated."""
+    def discard(self, *container_ids: str) -> None:
+        """Kill containers that run, and remove what they have at run time. Can be repeated."""
         ...
 
     def guard(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -26,10 +26,11 @@ from pycompose.engine.api import (
     Fds,
     Keys,
     OnEvent,
+    Outcomes,
     StartedExec,
 )
 from pycompose.engine.config import Process, from_json
-from pycompose.engine.errors import EngineError, KeeperLost, KeeperMismatch, NoSuchContainer
+from pycompose.engine.errors import EngineError, KeeperLost, KeeperMismatch, NoSuchContainer, PycomposeError
 from pycompose.engine.keeper import requests, wire
 from pycompose.engine.machine import has_apparmor
 from pycompose.engine.paths import StatePaths
@@ -247,6 +248,19 @@ class KeeperClient:
         """Send a signal to the first process of a container."""
         self._call(requests.SignalContainer(container=container_id, signal=signum))
 
+    def signal_each(self, wanted: Sequence[tuple[str, int]]) -> Outcomes:
+        """Send each of several containers a signal; return what went wrong with it, None where nothing did.
+
+        All are sent before the first answer is waited for.
+        """
+        sent: list[_Pending | PycomposeError] = []
+        for container_id, signum in wanted:
+            try:
+                sent.append(self._post(requests.SignalContainer(container=container_id, signal=signum)))
+            except PycomposeError as exc:
+                sent.append(exc)
+        return [_failure(pending) for pending in sent]
+
     def signal_exec(self, exec_id: str, signum: int) -> None:
         """Send a signal to an executed process."""
         self._call(requests.SignalExec(exec=exec_id, signal=signum))
@@ -356,9 +370,15 @@ class KeeperClient:
         """Return id, pid and status (starting, running, paused) of each container."""
         return list(self._call(requests.ListContainers())[0]["containers"])
 
-    def discard(self, container_id: str) -> None:
-        """Kill a container if it runs; remove its control group, FIFOs and run directory. Can be repeated."""
-        self._call(requests.Discard(container=container_id))
+    def discard(self, *container_ids: str) -> None:
+        """Kill containers that run; remove their control groups, FIFOs and run directories. Can be repeated.
+
+        All are sent before the first answer is waited for; raises what the first has failed with, at the end.
+        """
+        sent = [self._post(requests.Discard(container=container_id)) for container_id in container_ids]
+        for failure in [_failure(pending) for pending in sent]:
+            if failure is not None:
+                raise failure
 
     def shutdown(self, *, force: bool = False) -> None:
         """End the keeper; raises StateError while it has containers, unless `force` kills them."""
@@ -502,6 +522,17 @@ def _answer(pending: _Pending) -> tuple[dict[str, Any], Fds]:
             error.fds = list(received)
         raise error
     return message["result"], received
+
+
+def _failure(pending: _Pending | PycomposeError) -> PycomposeError | None:
+    """Return what a request has come to when that is an error; it may not have been sent at all."""
+    if isinstance(pending, PycomposeError):
+        return pending
+    try:
+        _answer(pending)
+    except PycomposeError as exc:
+        return exc
+    return None
 
 
 @contextlib.contextmanager

@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from pycompose.supervisor.lifecycle.tracked import TrackedContainer
     from pycompose.supervisor.network.wiring import Wiring
 
+# How many containers' files are removed at the same time: more threads would mostly wait for the interpreter's lock.
+ERASING = 2
+
 
 @dataclass(slots=True)
 class Operations:
@@ -71,6 +74,9 @@ class Operations:
     # A plan makes, or removes, all of its networks at the same time.
     network_creations: Together[Network, list[str]]
     network_removals: Together[str, None]
+    # And takes away what its containers have at run time; their files go on a few threads, for some have many.
+    discards: Together[str, None]
+    erasing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ERASING))
     project: Project | None = None
     images: dict[str, Image] = field(default_factory=dict)
     created: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -347,10 +353,15 @@ class Operations:
         self.lifecycle.untrack(container_id)
         if self.runtime.paths.container_run(container_id).exists():
             await self.need_keeper()  # which has, or adopts, what there is at run time
-        await blocking(self.runtime.remove, container_id, volumes=volumes)
+        await shielded(self._discard(container_id, volumes=volumes))
         for other in list(self.lifecycle.tracked.values()):
             if tracked is not None and other.name == tracked.name:
                 await blocking(self.runtime.claims.keep, other.config.id, other.name)
+
+    async def _discard(self, container_id: str, *, volumes: bool) -> None:
+        await self.discards.do(container_id)
+        async with self.erasing:
+            await blocking(self.runtime.erase, container_id, volumes=volumes)
 
     # ------------------------------------------------------------------ helpers
 

@@ -213,6 +213,7 @@ class ManagedProject:
             sink=sink,
             network_creations=Together(self.wiring.ensure_networks),
             network_removals=Together(self.wiring.remove_networks),
+            discards=Together(self.runtime.discard),
             removals=self._removals,
             project=project,
             images=images or {},

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 # How often somebody else may be in between.
 _TURNS = 100
 _PAUSE_S = 0.005
+# So deep a tree is emptied where it lies: moves between directories wait for all others of the file system.
+_NEAR = 8
 
 
 def remove_tree(path: Path) -> int:
     """Remove a directory and everything below it, return the bytes of its files. Missing is fine.
 
-    Deep trees of hostile archives need neither recursion nor long paths: directories are moved up to the top
-    one as they are met, and emptied there. Somebody else may be removing it, too: whoever returns first has seen it go.
+    Deep trees of hostile archives need neither deep recursion nor long paths: directories far down are moved up to the
+    top one as they are met, and emptied there. Somebody else may be removing it, too: whoever returns first has seen it
+    go.
     Raises OSError, ENOTEMPTY when somebody fills it as fast as it is emptied.
     """
     freed = 0
@@ -56,33 +59,45 @@ def empty_directory(top: int) -> int:
     freed = number = 0
     unique = os.urandom(8).hex()
     pending = [""]
+
+    def empty(fd: int, depth: int) -> None:
+        nonlocal freed, number
+        with os.scandir(fd) as found:
+            entries = list(found)
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if not entry.is_dir(follow_symlinks=False):
+                    status = os.stat(entry.name, dir_fd=fd, follow_symlinks=False)
+                    os.unlink(entry.name, dir_fd=fd)
+                    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                        freed += status.st_size
+                elif depth < _NEAR:
+                    with _opened(entry.name, fd) as inner:
+                        empty(inner, depth + 1)
+                    os.rmdir(entry.name, dir_fd=fd)
+                else:
+                    number += 1
+                    moved = f".{unique}.{number}"
+                    os.rename(entry.name, moved, src_dir_fd=fd, dst_dir_fd=top)
+                    pending.append(moved)
+
     while pending:
         name = pending.pop()
-        try:
-            fd = os.open(name or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
-        except FileNotFoundError:
-            continue
-        try:
-            with os.scandir(fd) as found:
-                entries = list(found)
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):
-                    if entry.is_dir(follow_symlinks=False):
-                        number += 1
-                        moved = f".{unique}.{number}"
-                        os.rename(entry.name, moved, src_dir_fd=fd, dst_dir_fd=top)
-                        pending.append(moved)
-                    else:
-                        status = os.stat(entry.name, dir_fd=fd, follow_symlinks=False)
-                        os.unlink(entry.name, dir_fd=fd)
-                        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-                            freed += status.st_size
-        finally:
-            os.close(fd)
-        if name:
-            with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):
+            with _opened(name or ".", top) as fd:
+                empty(fd, 0)
+            if name:
                 os.rmdir(name, dir_fd=top)
     return freed
+
+
+@contextlib.contextmanager
+def _opened(name: str, parent: int) -> Iterator[int]:
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def files_below(path: Path) -> Iterator[os.stat_result]:

@@ -21,7 +21,7 @@ from pycompose.engine.api import (
     StartedExec,
 )
 from pycompose.engine.config import plain
-from pycompose.engine.errors import EngineError, NoSuchContainer, StateError
+from pycompose.engine.errors import EngineError, NoSuchContainer, PycomposeError, StateError
 from pycompose.engine.state import ContainerState, Status, boot_id, read_state, start_ticks
 from pycompose.engine.statefiles import write_json
 
@@ -123,6 +123,18 @@ class MemoryEngine:
         if signum in self.deadly:
             self.end(container_id, 128 + signum)
 
+    def signal_each(self, wanted: Sequence[tuple[str, int]]) -> list[PycomposeError | None]:
+        """Do so for several."""
+        found: list[PycomposeError | None] = []
+        for container_id, signum in wanted:
+            try:
+                self.signal(container_id, signum)
+            except PycomposeError as exc:
+                found.append(exc)
+            else:
+                found.append(None)
+        return found
+
     def signal_exec(self, exec_id: str, signum: int) -> None:
         """Nobody is left to take it."""
         self.calls.append(("signal_exec", exec_id, signum))
@@ -198,11 +210,12 @@ class MemoryEngine:
                 {"id": key, "pid": one.pid, "status": one.status.value} for key, one in self.running.items()
             ]
 
-    def discard(self, container_id: str) -> None:
-        """End a container if it runs."""
-        self.calls.append(("discard", container_id))
-        if container_id in self.running:
-            self.end(container_id, KILLED)
+    def discard(self, *container_ids: str) -> None:
+        """End the containers that run."""
+        for container_id in container_ids:
+            self.calls.append(("discard", container_id))
+            if container_id in self.running:
+                self.end(container_id, KILLED)
 
     def guard(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         """Remember whom to start."""

@@ -71,6 +71,10 @@ class Lifecycle:
         )
         # A hundred containers that end at the same time wait for the kernel once.
         self._endings = Together(runtime.ended)
+        # Those that are to end at the same time hear of it from one thread: each on its own, the threads would wait
+        # for each other, and for the keeper, hundreds of times.
+        self._marks = Together(runtime.mark_stopped)
+        self._signals = Together(runtime.signal)
         self._background: set[asyncio.Task[None]] = set()
         self.tracked: dict[str, TrackedContainer] = {}
 
@@ -295,8 +299,9 @@ class Lifecycle:
         try:
             if not deaf and grace_s > 0:
                 self.tell("kill", tracked, {"signal": str(number)})
-                with contextlib.suppress(NoSuchContainer):  # it has just ended; that is about to be told
-                    await blocking(self._runtime.keeper.signal, config.id, number)
+                failure = await self._signals.do((config.id, number))
+                if failure is not None and not isinstance(failure, NoSuchContainer):  # that has just ended
+                    raise failure
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(tracked.ended.wait(), grace_s)
             if not tracked.ended.is_set():
@@ -359,7 +364,7 @@ class Lifecycle:
     async def _mark_stopped(self, tracked: TrackedContainer) -> None:
         """Write down that the end was asked for; a disk that is full must not keep anybody from stopping."""
         try:
-            await blocking(self._runtime.mark_stopped, tracked.config.id)
+            await self._marks.do(tracked.config.id)
         except StorageError as exc:
             log.warning("container %s: %s", tracked.name, exc)
 

@@ -351,18 +351,19 @@ class Wiring:
             self._rules.do(None)
         for container_id in left:
             self._dns.stop(container_id)
+        if left:
+            self._disconnections.do(left)
+        # While the kernel deletes links the keeper reaps those that have ended, and hears of this later.
         if self.keeper is not None and left:
             with contextlib.suppress(PycomposeError):
                 self.keeper.drop(*(f"dns/{container_id}" for container_id in left))
-        if left:
-            self._disconnections.do(left)
         self._clear.update(left)
         self.notify_others([endpoint for attached in found.values() for endpoint in attached.endpoints])
 
-    def forget(self, container_id: str) -> None:
-        """Take a container off its networks for the last time."""
-        self.disconnect(container_id)
-        self._clear.discard(container_id)
+    def forget(self, *container_ids: str) -> None:
+        """Take containers off their networks for the last time."""
+        self.disconnect(*container_ids)
+        self._clear.difference_update(container_ids)
 
     def _disconnect_all(self, groups: Sequence[Sequence[str]]) -> Sequence[None]:
         self._networking.disconnect(*(container_id for group in groups for container_id in group))

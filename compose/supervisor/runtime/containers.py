@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from pycompose.engine.api import Engine
     from pycompose.engine.config import ContainerConfig, Mount
+    from pycompose.engine.errors import PycomposeError
     from pycompose.engine.images.spec import Image
     from pycompose.engine.paths import StatePaths
     from pycompose.engine.state import ContainerState
@@ -386,17 +387,23 @@ class Runtime:
                     if (error := storage_error(exc)) is not None:
                         raise error from exc
 
-    def mark_stopped(self, container_id: str) -> None:
+    def mark_stopped(self, container_ids: Sequence[str]) -> list[None]:
         """Remember that somebody asked for the end, also for the supervisor after this one."""
-        note_change(self.paths, container_id, LastStatus.STOPPED)
-        record = read_runtime(self.paths, container_id)
-        write_runtime(
-            self.paths,
-            container_id,
-            RuntimeRecord(
-                ports=record.ports, endpoints=record.endpoints, stopped=True, restarts=record.restarts
-            ),
-        )
+        for container_id in container_ids:
+            note_change(self.paths, container_id, LastStatus.STOPPED)
+            record = read_runtime(self.paths, container_id)
+            write_runtime(
+                self.paths,
+                container_id,
+                RuntimeRecord(
+                    ports=record.ports, endpoints=record.endpoints, stopped=True, restarts=record.restarts
+                ),
+            )
+        return [None] * len(container_ids)
+
+    def signal(self, wanted: Sequence[tuple[str, int]]) -> Sequence[PycomposeError | None]:
+        """Send each of several containers a signal; return what went wrong with it, None where nothing did."""
+        return self.keeper.signal_each(wanted)
 
     def mark_wanted(self, container_id: str) -> None:
         """Take back what `mark_stopped` has written."""
@@ -434,16 +441,31 @@ class Runtime:
 
     def remove(self, container_id: str, *, volumes: bool) -> None:
         """Remove a container and all that was made for it; idempotent, works on half-made and half-removed ones."""
+        self.discard([container_id])
+        self.erase(container_id, volumes=volumes)
+
+    def discard(self, container_ids: Sequence[str]) -> list[None]:
+        """Take away what containers have at run time, if they have any of it: the first half of `remove`."""
+        found = [
+            container_id
+            for container_id in container_ids
+            if self._keeper is not None or self.paths.container_run(container_id).exists()
+        ]
+        if found:
+            self.keeper.discard(*found)  # not there: what only it can remove must not be forgotten
+        self._wiring.forget(*container_ids)
+        if self._api_sockets is not None:
+            self._api_sockets.close(self._keeper, container_ids)
+        for container_id in container_ids:
+            release_volumes(self.paths, container_id)
+        return [None] * len(container_ids)
+
+    def erase(self, container_id: str, *, volumes: bool) -> None:
+        """Remove what lies on the disk of a container that has nothing else: the second half of `remove`."""
         config = read_container(self.paths, container_id)
         anonymous: tuple[str, ...] = ()
         with contextlib.suppress(FileNotFoundError, StateError):
             anonymous = read_service(self.paths, container_id).anonymous_volumes
-        if self._keeper is not None or self.paths.container_run(container_id).exists():
-            self.keeper.discard(container_id)  # not there: what only it can remove must not be forgotten
-        self._wiring.forget(container_id)
-        if self._api_sockets is not None:
-            self._api_sockets.close(self._keeper, [container_id])
-        release_volumes(self.paths, container_id)
         if volumes:
             store = VolumeStore(self.paths)
             for name in anonymous:

@@ -22,6 +22,7 @@ from pycompose.engine.client import KeeperClient
 from pycompose.engine.config import Process
 from pycompose.engine.errors import CgroupError, EngineError, NoSuchContainer, StateError
 from pycompose.engine.keeper import requests, wire
+from pycompose.engine.linux.process import signal_handled
 from pycompose.engine.paths import StatePaths
 from pycompose.engine.state import Status
 
@@ -130,6 +131,36 @@ def test_a_start_that_is_cut_off_is_decided_before_the_next_one_looks(lab: Lab, 
         if container not in running:
             assert lab.keeper.start_container(container).status is Status.RUNNING
         lab.keeper.discard(container)
+
+
+def test_several_get_their_signals_in_one_go_and_whoever_has_ended_harms_nobody(lab: Lab) -> None:
+    """What is wrong with one of them is told of that one; all others have got theirs, once."""
+    container = lab.make("trap 'n=$((n+1))' TERM; while [ ! -e /stop ]; do sleep 0.01; done; echo $n signals")
+    lab.keeper.start_container(container)
+    eventually(lambda: signal_handled(lab.state(container).pid, signal.SIGTERM))
+
+    gone, reached, unknown = lab.keeper.signal_each(
+        [("0" * 64, signal.SIGTERM), (container, signal.SIGTERM), ("1" * 64, signal.SIGTERM)]
+    )
+
+    assert isinstance(gone, NoSuchContainer)
+    assert isinstance(unknown, NoSuchContainer)
+    assert reached is None
+    assert lab.exec(container, "touch /stop")[0] == 0
+    lab.wait(ContainerExited)
+    assert lab.output(container) == "1 signals\n"
+
+
+def test_several_are_discarded_in_one_go(lab: Lab) -> None:
+    """Those that run, those that have never run, and those that nobody knows, which are no error."""
+    running = [lab.make("sleep 100") for _ in range(3)]
+    for container in running:
+        lab.keeper.start_container(container)
+
+    lab.keeper.discard(*running, lab.make("true"), "0" * 64)
+
+    assert lab.keeper.list() == []
+    assert [one for one in running if lab.paths.container_run(one).exists()] == []
 
 
 def test_held_descriptors_survive_the_supervisor(lab: Lab) -> None:

@@ -65,6 +65,7 @@ class Desk:
             sink=self._sink,
             network_creations=Together(wiring.ensure_networks),
             network_removals=Together(wiring.remove_networks),
+            discards=Together(runtime.discard),
             project=wanted,
             images={name: image() for name in wanted.services},
         )
