@@ -55,6 +55,8 @@ def status_of(error: PycomposeError) -> int:
     if isinstance(error, VolumeError | NetworkError):
         if "no such" in text or "not found" in text:
             return 404
+        if ": not a " in text:  # a name that can't be one
+            return 400
         return 403 if "pre-defined" in text or "in use" in text or "predefined" in text else 500
     return 400 if text.startswith("unknown signal") or any(word in text for word in _WRONG) else 500
 

@@ -12,7 +12,7 @@ from pycompose.labels import PROJECT
 from pycompose.machine import networks, volume_snapshots, volumes
 from pycompose.machine.rows import directory_bytes
 from pycompose.networking.model import PREDEFINED
-from pycompose.state.users import volume_users
+from pycompose.state.users import all_containers, volume_users
 
 if TYPE_CHECKING:
     from pycompose.client.context import Context
@@ -20,8 +20,15 @@ if TYPE_CHECKING:
 
 
 def resources(context: Context, project: str) -> Row:
-    """Return `{"volumes", "networks"}` of one project, or ("") of the machine; sizes are bytes on the disk."""
-    return {"volumes": volume_rows(context, project), "networks": network_rows(context, project)}
+    """Return `{"volumes", "networks"}` of one project, or ("") of the machine; sizes are bytes on the disk.
+
+    Of the `users` those that don't run are `idle`.
+    """
+    idle = {container.name for container in all_containers(context.paths) if not container.running}
+    rows = {"volumes": volume_rows(context, project), "networks": network_rows(context, project)}
+    for row in (*rows["volumes"], *rows["networks"]):
+        row["idle"] = [name for name in row["users"] if name in idle]
+    return rows
 
 
 def volume_rows(context: Context, project: str) -> list[Row]:

@@ -94,7 +94,10 @@ def told_to_pages(
     def both(report: WatchReport) -> None:
         tell(report)
         files = report.facts.get("files", ())
-        telling = Telling(paths, project, f"watch: {report.text or report.kind}")
+        what = report.text or report.kind
+        if report.error:  # which is told at the end, and once
+            what = f"{report.kind.replace('-', ' ')} ({report.facts.get('service', project)})"
+        telling = Telling(paths, project, f"watch: {what}")
         status = "Error" if report.error else "Done"
         telling.steps([(str(file), status, "") for file in files] or [("", status, "")])
         telling.end(report.text if report.error else "")

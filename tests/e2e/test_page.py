@@ -223,10 +223,18 @@ def test_it_finds_what_was_printed_long_before(busy: Host) -> None:
     served.end()
 
 
+# One waits long before it is started again, by its third time.
+BUTTONS = f"""
+services:
+  a: {{image: busybox, {SLEEP}}}
+  b: {{image: busybox, command: ["false"], restart: always}}
+"""
+
+
 @requires("chromium")
 @pytest.mark.timeout(180)
 def test_its_buttons_do_what_they_say(busy: Host) -> None:
-    folder = busy.project({"compose.yaml": f"services: {{a: {{image: busybox, {SLEEP}}}}}"})
+    folder = busy.project({"compose.yaml": BUTTONS})
     busy.run("up", "-d", cwd=folder).ok()
     served = ServedPage(busy)
     with browser_of(busy) as browser:
@@ -241,8 +249,15 @@ def test_its_buttons_do_what_they_say(busy: Host) -> None:
             expect(page.locator("#said")).to_have_text(f"{action} a: done")
         card(page, "a").get_by_role("button", name="restart a").click()
         expect(page.locator("#said")).to_have_text("restart a: done")
+        expect(card(page, "b").locator(".state")).to_contain_text("restarting")
+        for name in ("stop", "restart"):
+            expect(card(page, "b").get_by_role("button", name=f"{name} b", exact=True)).to_be_visible()
+        card(page, "b").get_by_role("button", name="kill b", exact=True).click()
+        expect(page.locator("#said")).to_have_text("kill b: done")
+        expect(card(page, "b").locator(".state")).to_contain_text("exited (")
         tab(page, "Events")
-        expect(page.locator("#event-rows tr").filter(has_text="restart")).to_have_count(1)
+        restarts = page.locator("#event-rows tr").filter(has_text="restart")
+        expect(restarts.filter(has_text="a-1")).to_have_count(1)
         # A browser has six connections to one place, and any number of pages, each with what may take long.
         others = [page.context.new_page() for _ in range(7)]
         for other in others:
@@ -529,6 +544,12 @@ def test_it_plans_and_does_what_the_compose_file_says(busy: Host) -> None:
         expect(milk).to_contain_text("farm-cow-1")
         expect(page.locator("#network-rows tr").filter(has_text="farm_default")).to_contain_text("farm-hen-1")
         milk.get_by_role("button", name="snapshot").click()
+        page.get_by_label("Tag").fill("a/b")
+        with page.expect_response("**/act") as refused:
+            page.keyboard.press("Enter")
+        assert refused.value.status == 400
+        expect(done).to_contain_text("snapshot 'a/b': not a tag")
+        milk.get_by_role("button", name="snapshot").click()
         page.get_by_label("Tag").fill("fresh")
         page.keyboard.press("Enter")
         expect(milk.locator(".snapshots")).to_contain_text("fresh")
@@ -538,6 +559,10 @@ def test_it_plans_and_does_what_the_compose_file_says(busy: Host) -> None:
         page.get_by_role("button", name="Do it").click()
         expect(done).to_have_text("restore farm_milk: done")
         assert busy.run("exec", "cow", "cat", "/milk/colour", cwd=folder).ok().stdout == "white\n"
+        busy.run("stop", "hen", cwd=folder).ok()
+        expect(page.locator("#network-rows tr").filter(has_text="farm_default")).to_contain_text(
+            "farm-cow-1, farm-hen-1 (not running)"
+        )
 
         tab(page, "Services")
         with page.expect_popup() as opened:

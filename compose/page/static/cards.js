@@ -8,8 +8,8 @@ const cards = new Map(); // "project/service" → the pieces of its card
 const ACTIONS = {
   start: (states) => states.some((state) => state === "exited" || state === "created"),
   stop: (states) => states.some((state) => state === "running" || state === "restarting"),
-  restart: (states) => states.includes("running"),
-  kill: (states) => states.includes("running"),
+  restart: (states) => states.includes("running") || states.includes("restarting"),
+  kill: (states) => states.includes("running") || states.includes("restarting"),
   pause: (states) => states.includes("running"),
   unpause: (states) => states.includes("paused"),
   scale: () => true,

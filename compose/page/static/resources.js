@@ -41,7 +41,7 @@ function draw() {
 }
 
 function users(row) {
-  return [...row.users].sort().map(visible).join(", ") || "nobody";
+  return [...row.users].sort().map((name) => visible(name) + (row.idle.includes(name) ? " (not running)" : "")).join(", ") || "nobody";
 }
 
 function snapshots(row) {

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from pycompose.client.context import Context
 from pycompose.client.telling import Telling
+from pycompose.engine.errors import PycomposeError
 from pycompose.engine.paths import StatePaths
 from pycompose.page.news import News
 from pycompose.page.works import Works
+from pycompose.watch.reports import failed, told_to_pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,3 +85,17 @@ def test_who_is_gone_without_a_word_has_ended(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert _only(works)["error"] == "its process has ended"
+
+
+def test_what_went_wrong_is_said_once(tmp_path: Path) -> None:
+    paths = StatePaths(root=tmp_path / "lib", run=tmp_path / "run")
+    works = Works()
+    report = failed("sync-failed", "web", PycomposeError("container shop-web-1: cannot write /app/a"))
+
+    async def run() -> None:
+        async with News(Context(paths=paths, sink=lambda _event: None), works).listening():
+            await asyncio.to_thread(told_to_pages(paths, "shop", lambda _report: None), report)
+            await _until(works, lambda: bool(works.news(0)[1]) and _only(works)["state"] == "failed")
+
+    asyncio.run(run())
+    assert (_only(works)["title"], _only(works)["error"]) == ("watch: sync failed (web)", report.text)
