@@ -163,6 +163,8 @@ def listen(port: int) -> socket.socket:
     try:
         if outside.is_elsewhere():
             sock = outside.bind(ADDRESS, port, "tcp")
+            # Connections inherit it: what is left of them (TIME_WAIT) doesn't keep the next server from this port.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         else:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
