@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycompose.engine.errors import NamespaceError, PycomposeError, doctor_row
 from pycompose.engine.linux import namespaces, outside, userns
-from pycompose.rootless import places
+from pycompose.rootless import delegation, places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,8 @@ def enter() -> None:
         )
     _make_run(run)
     descriptors = _find(run) or _make(run)
+    if not os.environ.get("PYCOMPOSE_CGROUP") and (group := delegation.group()):
+        _bring(run, group)
     try:
         for fd, kind in zip(descriptors, places.KINDS, strict=True):
             namespaces.setns(fd, namespaces.KINDS[kind])
@@ -120,6 +122,28 @@ def _make(run: str) -> list[int]:
     if told["lack"]:
         notices.append(f"containers can't reach the outside: {told['lack']}; {doctor_row('uplink')}")
     return found
+
+
+def _bring(run: str, group: str) -> None:
+    """Make `group` the one of a host that has none, unless a project has begun without.
+
+    Whoever has made the host may have come from a login's session, whose control group isn't the user's to divide;
+    what his service manager starts is in groups that are.
+    """
+    from pathlib import Path  # noqa: PLC0415 - once per host
+
+    from pycompose.engine.statefiles import locked  # noqa: PLC0415 - as above
+
+    record = f"{run}/{places.RECORD}"
+    with locked(Path(run, places.LOCK)), contextlib.suppress(FileNotFoundError):
+        if os.path.isdir(f"{run}/projects") and os.listdir(f"{run}/projects"):
+            return
+        with open(record, encoding="utf-8", errors="surrogateescape") as file:
+            first, _, known = file.read().partition("\n")
+        if not known:
+            with open(f"{record}.new", "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(f"{first}\n{group}")
+            os.replace(f"{record}.new", record)
 
 
 def _spawn(fd: int, options: Sequence[str] = ("-I", "-X", "utf8")) -> None:
