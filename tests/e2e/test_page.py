@@ -155,6 +155,33 @@ def test_it_shows_lines_before_they_are_over(busy: Host) -> None:
     served.end()
 
 
+# Lines come between two pictures, too, and every 4,000 of them the oldest go.
+FLOOD = """async () => {
+  const logs = await import("/logs.js");
+  let last = 0;
+  while (last < 45000) {
+    const lines = Array.from({ length: 37 }, () => [++last, "c", false, `${last}`]);
+    logs.add({ lines, unfinished: [], dropped: 0 }, () => "");
+    await new Promise((done) => setTimeout(done));
+  }
+  return `${last}`;
+}"""
+
+
+@requires("chromium")
+@pytest.mark.timeout(180)
+def test_it_follows_a_flood_to_its_end(busy: Host) -> None:
+    """When old lines are forgotten the window moves up: nobody has scrolled."""
+    served = ServedPage(busy)
+    with browser_of(busy) as browser:
+        page = open_page(browser, served.address)
+        tab(page, "Logs")
+        last = page.evaluate(FLOOD)
+        expect(page.get_by_label("Follow")).to_be_checked()
+        expect(page.locator(".line .text").last).to_have_text(last)
+    served.end()
+
+
 MILESTONES = f"""
 name: road
 services:

@@ -32,6 +32,7 @@ let shown = [];
 let dropped = 0;
 let wanted = false;
 let project = "";
+let painted = 0; // how many lines the window is high for; more may have come since
 let lastTop = 0;
 let turn = 0;
 let asked = null; // what is being read from the logs
@@ -170,8 +171,11 @@ export function draw() {
 }
 
 function paint() {
-  space.style.height = `${shown.length * HEIGHT}px`;
-  if (follow.checked) view.scrollTop = shown.length * HEIGHT;
+  heighten();
+  if (follow.checked) {
+    view.scrollTop = shown.length * HEIGHT;
+    lastTop = view.scrollTop; // so that nobody takes it for a user's when fewer lines have moved it up
+  }
   const first = Math.max(0, Math.floor(view.scrollTop / HEIGHT) - BEYOND);
   const last = Math.min(shown.length, first + Math.ceil(view.clientHeight / HEIGHT) + 2 * BEYOND);
   place.style.transform = `translateY(${first * HEIGHT}px)`;
@@ -181,6 +185,11 @@ function paint() {
   const note = byId("log-dropped");
   note.hidden = !dropped;
   if (dropped) say(note, `${dropped.toLocaleString("en")} lines came faster than they could be shown, and were left out here; Download has them.`);
+}
+
+function heighten() {
+  painted = shown.length;
+  space.style.height = `${painted * HEIGHT}px`;
 }
 
 function moment(at) {
@@ -252,7 +261,7 @@ function replace(next, at, above = false) {
   if (index < 0) index = shown.findIndex((line) => line.at > at);
   if (index < 0) index = shown.length;
   if (above) index = Math.max(0, index - Math.floor(view.clientHeight / HEIGHT) + 1);
-  space.style.height = `${shown.length * HEIGHT}px`;
+  heighten();
   lastTop = index * HEIGHT + (top ? view.scrollTop % HEIGHT : 0);
   view.scrollTop = lastTop;
 }
@@ -314,7 +323,7 @@ function jump() {
 }
 
 view.addEventListener("scroll", () => {
-  const end = view.scrollTop + view.clientHeight >= shown.length * HEIGHT - HEIGHT;
+  const end = view.scrollTop + view.clientHeight >= painted * HEIGHT - HEIGHT;
   const up = lastTop > view.scrollTop;
   lastTop = view.scrollTop;
   if (!end && follow.checked && up) follow.checked = false;
