@@ -95,11 +95,14 @@ def storage(paths: StatePaths, *, root: bool) -> Storage:
     """Return where state lies, and whether containers can write above images there."""
     place = _place(paths.root)
     overlay = dict.fromkeys(_OVERLAY_STEPS)
+    in_memory = place.fstype.removesuffix("4").partition(".")[0] in SUSPECTS.values()
     if root and place.writable:
         with tempfile.TemporaryDirectory(prefix=".pycompose-doctor-", dir=_nearest(paths.root)) as scratch:
-            overlay = attempts(namespaces.CLONE_NEWNS, _OverlayTrial(Path(scratch)).steps())
-    known = place.fstype.removesuffix("4").partition(".")[0] in SUSPECTS.values()
-    return Storage(root=place, run=_place(paths.run), overlay=overlay, in_memory=known)
+            trial = _OverlayTrial(Path(scratch))
+            overlay = attempts(namespaces.CLONE_NEWNS, trial.steps())
+            # An overlay on an overlay on an overlay is none: FILESYSTEM_MAX_STACK_DEPTH is 2.
+            in_memory = in_memory and not any(attempts(namespaces.CLONE_NEWNS, trial.in_memory()).values())
+    return Storage(root=place, run=_place(paths.run), overlay=overlay, in_memory=in_memory)
 
 
 class _OverlayTrial:
@@ -108,7 +111,7 @@ class _OverlayTrial:
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
         self._merged = scratch / "merged"
-        for name in ("lower/directory", "upper", "work", "merged"):
+        for name in ("lower/directory", "upper", "work", "merged", "memory"):
             (scratch / name).mkdir(parents=True)
         for name in ("lower/file", "lower/directory/file"):
             (scratch / name).touch()
@@ -117,12 +120,27 @@ class _OverlayTrial:
         """Return name → what to do."""
         return dict(zip(_OVERLAY_STEPS, (self._mount, self._remove, self._replace), strict=True))
 
+    def in_memory(self) -> dict[str, Callable[[], object]]:
+        """Return the same for what is written to lie in memory (engine/container/uppers.py)."""
+        return {"mount in memory": self._mount_in_memory}
+
     def _mount(self) -> None:
         mounts.set_propagation("/", mounts.MS_PRIVATE | mounts.MS_REC)
-        flags = os.O_PATH | os.O_DIRECTORY
-        lower, upper, work, merged = (
-            os.open(self._scratch / name, flags) for name in ("lower", "upper", "work", "merged")
-        )
+        self._mount_above("")
+
+    def _mount_in_memory(self) -> None:
+        mounts.set_propagation("/", mounts.MS_PRIVATE | mounts.MS_REC)
+        memory = self._scratch / "memory"
+        mounts.attach(mounts.new_filesystem("tmpfs"), os.open(memory, os.O_PATH | os.O_DIRECTORY))
+        for name in ("upper", "work"):
+            (memory / name).mkdir()
+        self._mount_above("memory")
+
+    def _mount_above(self, folder: str) -> None:
+        """Mount with the upper directory of `folder` in the scratch directory."""
+        own = self._scratch / folder
+        paths = (self._scratch / "lower", own / "upper", own / "work", self._scratch / "merged")
+        lower, upper, work, merged = (os.open(path, os.O_PATH | os.O_DIRECTORY) for path in paths)
         mounts.attach(mounts.overlay([lower], upper, work, merged), merged)
 
     def _remove(self) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.scenario import Host, Result
@@ -14,8 +17,22 @@ NOBODY = (
     "setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=+dac_override",
     "--ambient-caps=+dac_override",
 )  # fmt: skip
-# /var/lib of a private machine is an overlay, on which none can be written.
-ON_OVERLAY = {"PYCOMPOSE_ROOT": "/var/lib/elsewhere"}
+# On an overlay none can be written, and on an overlay on an overlay there is none at all.
+ON_OVERLAY = {"PYCOMPOSE_ROOT": "/run/elsewhere"}
+ON_TWO = {"PYCOMPOSE_ROOT": "/run/deeper"}
+OVERLAYS = """
+cd /run && mkdir low up work elsewhere up2 work2 deeper
+mount -t overlay one elsewhere -o lowerdir=/run/low,upperdir=/run/up,workdir=/run/work
+mount -t overlay two deeper -o lowerdir=/run/elsewhere,upperdir=/run/up2,workdir=/run/work2
+"""
+
+
+@pytest.fixture
+def stacked(busy: Host) -> Iterator[Host]:
+    """Mount one overlay, and one on it."""
+    busy.command(["sh", "-c", OVERLAYS]).ok()
+    yield busy
+    busy.command(["umount", "-l", "/run/deeper", "/run/elsewhere"]).ok()
 
 
 def checks(result: Result) -> dict[str, dict[str, Any]]:
@@ -46,31 +63,40 @@ def test_a_machine_that_can_run_containers(busy: Host) -> None:
     assert busy.run("doctor").ok().stdout.startswith("CHECK ")
 
 
-def test_a_state_directory_that_cannot_hold_containers(busy: Host, busybox_tar: Path) -> None:
+def test_a_state_directory_that_cannot_hold_containers(stacked: Host, busybox_tar: Path) -> None:
     """Doctor says so before; what containers write lies in memory then, which is said, and goes with the last one."""
-    found = checks(busy.run("doctor", "--json", env=ON_OVERLAY))["overlay"]
+    found = checks(stacked.run("doctor", "--json", env=ON_OVERLAY))["overlay"]
     assert found["state"] == "limited"
-    assert found["found"].startswith("/var/lib/elsewhere on overlay; mount: ")
+    assert found["found"].startswith("/run/elsewhere on overlay; mount: ")
     assert "PYCOMPOSE_ROOT" in found["mend"]
 
-    busy.run("image", "import", busybox_tar, "busybox", env=ON_OVERLAY).ok()
-    project = busy.project(
+    stacked.run("image", "import", busybox_tar, "busybox", env=ON_OVERLAY).ok()
+    project = stacked.project(
         {"compose.yaml": "services: {a: {image: busybox, init: true, command: [sleep, '1000']}}"}
     )
-    told = busy.run("up", "-d", cwd=project, env=ON_OVERLAY).ok().stderr
-    assert (
-        "lies in memory (/run/pycompose/layers, 50% of it at most): the overlay of /var/lib/elsewhere" in told
-    )
-    busy.run(
+    told = stacked.run("up", "-d", cwd=project, env=ON_OVERLAY).ok().stderr
+    assert "lies in memory (/run/pycompose/layers, 50% of it at most): the overlay of /run/elsewhere" in told
+    stacked.run(
         "exec", "-T", "a", "sh", "-c", "echo kept >/file; rm /etc/group", cwd=project, env=ON_OVERLAY
     ).ok()
-    busy.run("stop", cwd=project, env=ON_OVERLAY).ok()
-    assert "D /etc/group" in busy.run("container", "diff", "demo-a-1", env=ON_OVERLAY).ok().stdout
-    busy.run("start", cwd=project, env=ON_OVERLAY).ok()
-    assert busy.run("exec", "-T", "a", "cat", "/file", cwd=project, env=ON_OVERLAY).ok().stdout == "kept\n"
-    assert "/run/pycompose/layers" in busy.command(["cat", "/proc/mounts"]).ok().stdout
-    busy.run("down", "-t", "0", cwd=project, env=ON_OVERLAY).ok()
-    assert "/run/pycompose/layers" not in busy.command(["cat", "/proc/mounts"]).ok().stdout
+    stacked.run("stop", cwd=project, env=ON_OVERLAY).ok()
+    assert "D /etc/group" in stacked.run("container", "diff", "demo-a-1", env=ON_OVERLAY).ok().stdout
+    stacked.run("start", cwd=project, env=ON_OVERLAY).ok()
+    assert stacked.run("exec", "-T", "a", "cat", "/file", cwd=project, env=ON_OVERLAY).ok().stdout == "kept\n"
+    assert "/run/pycompose/layers" in stacked.command(["cat", "/proc/mounts"]).ok().stdout
+    stacked.run("down", "-t", "0", cwd=project, env=ON_OVERLAY).ok()
+    assert "/run/pycompose/layers" not in stacked.command(["cat", "/proc/mounts"]).ok().stdout
+
+
+def test_a_state_directory_that_cannot_hold_images(stacked: Host, busybox_tar: Path) -> None:
+    """The kernel stacks two overlays; what doctor says is missing is missing."""
+    found = checks(stacked.run("doctor", "--json", env=ON_TWO))["overlay"]
+    assert found["state"] == "missing"
+    assert found["limits"] == "no container can write to its file system"
+    stacked.run("image", "import", busybox_tar, "busybox", env=ON_TWO).ok()
+    told = stacked.run("container", "run", "--rm", "busybox", "true", env=ON_TWO)
+    assert told.code
+    assert "set PYCOMPOSE_ROOT to a directory on a file system of its own" in told.stderr
 
 
 def test_a_firewall_that_drops_what_is_forwarded(host: Host) -> None:
