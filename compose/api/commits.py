@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pycompose.api import query
+from pycompose.api.errors import ApiError
 from pycompose.api.http import ApiAnswer, ApiCall, answer
 from pycompose.api.shapes import CREATE, checked
 from pycompose.client.options import CommitOptions
@@ -25,7 +26,10 @@ def commit(call: ApiCall) -> ApiAnswer:
     """POST /commit."""
     from pycompose.client import export  # noqa: PLC0415 - brings the image store
 
-    container = containers.find(call.context, query.text(call, "container"))
+    name = query.text(call, "container")
+    if not name:
+        raise ApiError(400, 'invalid name or ID supplied: ""')
+    container = containers.find(call.context, name)
     target = query.text(call, "repo")
     if target and (number := query.text(call, "tag")):
         target = f"{target}:{number}"

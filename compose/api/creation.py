@@ -14,7 +14,7 @@ from pycompose.api.http import ApiAnswer, ApiCall, answer
 from pycompose.api.shapes import CREATE, checked, restart_policy
 from pycompose.client.options import ContainerRunOptions
 from pycompose.engine.dataclass import replace
-from pycompose.engine.errors import NetworkError, PycomposeError
+from pycompose.engine.errors import NetworkError, NoSuchImage, PycomposeError
 from pycompose.labels import GIVEN, PREFIX
 from pycompose.machine import images, run
 
@@ -68,8 +68,14 @@ def create(call: ApiCall) -> ApiAnswer:
             warnings.append(event.text)
 
     context = replace(call.context, sink=sink)
-    with _blaming_the_request():
-        session = run.make(context, options)
+    try:
+        with _blaming_the_request():
+            session = run.make(context, options)
+    except NoSuchImage as exc:  # it is there, by what `inspect` has just said
+        if not platform:
+            raise
+        words = "was found but does not match the specified platform: wanted"
+        raise ApiError(404, f"image with reference {options.image} {words} {platform}") from exc
     session.close()
     return answer({"Id": session.container, "Warnings": warnings}, 201)
 
@@ -103,7 +109,7 @@ def asked(body: Json, name: str, cgroup_parent: str) -> tuple[ContainerRunOption
     host: Json = body.get("HostConfig") or {}
     if not body.get("Image"):
         raise ApiError(400, "no image is named")
-    _refuse(host)
+    _refuse(body, host)
     parent = host.get("CgroupParent") or ""
     keys = {
         **_process_keys(body),
@@ -143,8 +149,11 @@ def asked(body: Json, name: str, cgroup_parent: str) -> tuple[ContainerRunOption
     return options, _unheard(host)
 
 
-def _refuse(host: Json) -> None:
-    """Raise ApiError for what Docker refuses, and nobody else here looks at."""
+def _refuse(body: Json, host: Json) -> None:
+    """Raise ApiError for what Docker refuses, and nobody else here looks at before the start."""
+    for entry in body.get("Env") or ():
+        if not entry.partition("=")[0]:
+            raise ApiError(400, f"invalid environment variable: {entry}")
     if (host.get("Runtime") or "") not in _RUNTIMES:
         raise ApiError(400, f"unknown or invalid runtime name: {host['Runtime']}")
     if (isolation := host.get("Isolation") or "default") != "default":

@@ -25,6 +25,11 @@ from pycompose.errors import ConfigError
 
 # What is said of a request's own words.
 _WRONG = ("cannot be used", "invalid filter", "not a ", "cannot set", "its own name")
+# The same, of volumes and networks.
+_WRONG_RESOURCE = (
+    ": not a ", "not a valid name", "too short", "invalid option", "missing required option", ": ipam: ",
+    "no matching subnet", "no container can be connected",
+)  # fmt: skip
 # The first that fits decides (moby errdefs/http_helpers.go).
 _STATUSES: tuple[tuple[type[PycomposeError], int], ...] = (
     (NoSuchContainer, 404),
@@ -53,10 +58,12 @@ def status_of(error: PycomposeError) -> int:
     if isinstance(error, ImageError) and "uses it" in text:
         return 409
     if isinstance(error, VolumeError | NetworkError):
+        if any(word in text for word in _WRONG_RESOURCE):
+            return 400
+        if "driver '" in text and ("unknown" in text or "not supported" in text):
+            return 404
         if "no such" in text or "not found" in text:
             return 404
-        if ": not a " in text:  # a name that can't be one
-            return 400
         return 403 if "pre-defined" in text or "in use" in text or "predefined" in text else 500
     return 400 if text.startswith("unknown signal") or any(word in text for word in _WRONG) else 500
 

@@ -269,7 +269,9 @@ def resize(call: ApiCall) -> ApiAnswer:
     found = call.services.attached.of(container.id)
     if found is not None:
         found.resize(rows, columns)
-    elif container.running and container.config.process.tty:
+    elif not container.running:
+        raise StateError(f"container {container.id} is not running")
+    elif container.config.process.tty:
         options = AttachOptions(service=container.service, container=container.id, stdin=False)
         session = sessions.attach(call.context, container.config.project, options)
         session.resize(rows, columns)

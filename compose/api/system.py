@@ -32,11 +32,17 @@ def info(call: ApiCall) -> ApiAnswer:
     return answer(system.information(call.context))
 
 
+_KINDS = ("container", "image", "volume", "build-cache")
+
+
 def disk_usage(call: ApiCall) -> ApiAnswer:
     """GET /system/df."""
     from pycompose.api.container_rows import sized_rows  # noqa: PLC0415 - few ask
     from pycompose.api.images import rows as image_rows  # noqa: PLC0415 - as above
 
+    for kind in call.query.get("type", []):
+        if kind not in _KINDS:
+            raise ApiError(400, f"unknown object type: {kind}")
     context = call.context
     disk = images.disk_usage(context)
     sizes = {name: (size, used) for name, size, used in system.volume_sizes(context)}

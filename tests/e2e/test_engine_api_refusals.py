@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -142,3 +143,38 @@ def test_links_by_the_api(sdk: docker.DockerClient) -> None:
     for found in sdk.containers.list(all=True):
         found.remove(force=True)
     network.remove()
+
+
+@pytest.mark.timeout(150)
+def test_the_statuses_of_what_cannot_be(sdk: docker.DockerClient, served: Served) -> None:
+    """As dockerd has them: 400 for the request's own words, 404 for drivers and platforms that aren't there."""
+    cases: tuple[tuple[Any, dict[str, Any], int], ...] = (
+        (sdk.api.create_volume, {"name": "a b"}, 400),
+        (sdk.api.create_volume, {"name": "v"}, 400),
+        (sdk.api.create_volume, {"name": "vv", "driver": "bogus"}, 404),
+        (sdk.api.create_volume, {"name": "vv", "driver_opts": {"bogus": "x"}}, 400),
+        (sdk.api.create_network, {"name": "n", "driver": "bogus"}, 404),
+        (sdk.api.create_network, {"name": "n", "ipam": {"Config": [{"Subnet": "x"}]}}, 400),
+        (sdk.api.create_container, {"image": "busybox", "environment": ["=x"]}, 400),
+        (sdk.api.create_container, {"image": "busybox", "platform": "linux/arm64"}, 404),
+    )
+    for call, arguments, status in cases:
+        with pytest.raises(APIError) as error:
+            call(**arguments)
+        assert refused(error)[0] == status, (arguments, refused(error))
+    assert "does not match the specified platform" in failure_of(
+        served, "containers/create?platform=linux/arm64"
+    )
+    assert failure_of(served, "commit") == 'invalid name or ID supplied: ""'
+    assert failure_of(served, "system/df?type=bogus", "GET") == "unknown object type: bogus"
+    sdk.containers.create("busybox", "true", name="one")
+    assert "is not running" in failure_of(served, "containers/one/resize?h=1&w=1")
+    sdk.containers.get("one").remove()
+
+
+def failure_of(served: Served, path: str, method: str = "POST") -> str:
+    """Return what an answer says went wrong."""
+    body = b'{"Image": "busybox"}'
+    head = f"{method} /v1.45/{path} HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    answer = served.raw(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    return str(json.loads(answer.partition(b"\r\n\r\n")[2])["message"])
