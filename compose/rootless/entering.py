@@ -132,7 +132,7 @@ def _bring(run: str, group: str) -> None:
     """
     from pathlib import Path  # noqa: PLC0415 - once per host
 
-    from pycompose.engine.statefiles import locked  # noqa: PLC0415 - as above
+    from pycompose.engine.statefiles import locked, whole_file  # noqa: PLC0415 - as above
 
     record = f"{run}/{places.RECORD}"
     with locked(Path(run, places.LOCK)), contextlib.suppress(FileNotFoundError):
@@ -141,9 +141,8 @@ def _bring(run: str, group: str) -> None:
         with open(record, encoding="utf-8", errors="surrogateescape") as file:
             first, _, known = file.read().partition("\n")
         if not known:
-            with open(f"{record}.new", "w", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(f"{first}\n{group}")
-            os.replace(f"{record}.new", record)
+            with whole_file(record) as changed:
+                changed.write(f"{first}\n{group}".encode("utf-8", "surrogateescape"))
 
 
 def _spawn(fd: int, options: Sequence[str] = ("-I", "-X", "utf8")) -> None:
