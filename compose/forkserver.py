@@ -47,6 +47,12 @@ services:
   db: {image: host, environment: {A: "${B:-c}"}, healthcheck: {test: [CMD, "true"], interval: 1s}}
 volumes: {data: {}}
 """
+# Where somebody builds: what this one has in common with `build`, 2 ms of 10.
+CHECK = ("build", "--check")
+SAMPLE_OF_BUILDS = b"""
+services:
+  web: {build: {context: /, dockerfile_inline: "FROM scratch\\nRUN true\\n"}}
+"""
 IDLE_MS = 300_000
 # After so long the fork in reserve goes: it has copied 5.6 MiB, and whoever comes then waits 4 ms longer, once.
 RESERVE_MS = 10_000
@@ -217,7 +223,7 @@ class Forkserver:
                 ours.close()
                 raise
             if pid == 0:
-                _wait(theirs.fileno(), self._project)
+                _wait(theirs.fileno(), self._project, builds=self._builds)
         return Fork(pid, os.pidfd_open(pid), ours)
 
     def _keep(self, fork: Fork) -> None:
@@ -377,7 +383,7 @@ def _builds(memory: int) -> bool:
     return not {"build", "--build"}.isdisjoint(arguments)
 
 
-def _rehearse(project: str, *commands: tuple[str, ...]) -> None:
+def _rehearse(project: str, *commands: tuple[str, ...], sample: bytes = SAMPLE) -> None:
     """Perform commands that only look, for nobody: the next one then finds done what is done at the first time.
 
     In the forkserver that is what Python and our own modules remember, 2 ms of 4 for a `ps`; in a fork it is copying
@@ -387,7 +393,7 @@ def _rehearse(project: str, *commands: tuple[str, ...]) -> None:
         project = ""
     streams = sys.stdin, sys.stdout, sys.stderr
     for command in commands:
-        sys.stdin = io.TextIOWrapper(io.BytesIO(SAMPLE))
+        sys.stdin = io.TextIOWrapper(io.BytesIO(sample))
         sys.stdout = sys.stderr = io.TextIOWrapper(io.BytesIO())
         place = ("--project-directory", "/", "--env-file", os.devnull, "-p", project or "sample", "-f", "-")
         command_line([*place, *command])
@@ -397,7 +403,7 @@ def _rehearse(project: str, *commands: tuple[str, ...]) -> None:
 # ---------------------------------------------------------------------- in the fork
 
 
-def _wait(channel: int, project: str) -> NoReturn:
+def _wait(channel: int, project: str, *, builds: bool) -> NoReturn:
     """Wait for a command and perform it; without one, end."""
     parent = os.getppid()
     try:
@@ -407,6 +413,8 @@ def _wait(channel: int, project: str) -> NoReturn:
         fds: list[int] = []
         if os.getppid() == parent:
             _rehearse(project, LOOK)
+            if builds:
+                _rehearse(project, CHECK, sample=SAMPLE_OF_BUILDS)
             _, fds, _ = receive_fds(socket.socket(fileno=os.dup(channel)), PACKET_BYTES, DESCRIPTORS + 2)
     except BaseException:  # noqa: BLE001 - this process must not go on as its parent
         os._exit(1)

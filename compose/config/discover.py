@@ -22,6 +22,7 @@ OVERRIDE_NAMES = (
     "compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml",
 )  # fmt: skip
 
+_NOT_IN_A_NAME = re.compile(r"[^a-z0-9_-]")
 _VALID_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z", re.ASCII)
 # The name of a file has 255 bytes (NAME_MAX), and what the project makes has a word or two more.
 _LONGEST_NAME = 128
@@ -114,7 +115,7 @@ def _short(name: str, where: Location | None = None) -> str:
 
 def normalize_name(text: str) -> str:
     """Return a directory's name as a project name: lower case, other characters dropped, no leading - or _."""
-    return re.sub(r"[^a-z0-9_-]", "", text.lower()).lstrip("_-")
+    return _NOT_IN_A_NAME.sub("", text.lower()).lstrip("_-")
 
 
 def _interpolated(text: str, environment: Mapping[str, str], where: Location) -> str:
