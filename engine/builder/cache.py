@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from pycompose.engine.builder.snapshot import Layer, Snapshot, known_layer
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.images.layout import replace_file
+from pycompose.engine.statefiles import read_whole
 
 if TYPE_CHECKING:
     from pycompose.engine.builder.listing import Listing
@@ -62,6 +63,7 @@ class BuildCache:
 
     def __init__(self, folder: Path, layout: ImageLayout) -> None:
         self.folder = folder
+        self._records = folder / "records"
         self._layout = layout
         # Whether this process has added records.
         self.added = False
@@ -73,13 +75,13 @@ class BuildCache:
         os.chmod(self.folder, 0o700)
 
     def _path(self, key: str) -> Path:
-        return self.folder / "records" / f"{key}.json"
+        return self._records / f"{key}.json"
 
     def find(self, key: str, parent: Snapshot) -> Layer | None:
         """Return the layer that a step with this key gave above `parent`, None when it has to be made."""
         path = self._path(key)
         try:
-            record = json.loads(path.read_bytes())
+            record = json.loads(read_whole(path))
             chain_id = parent.next_chain_id(record["diff_id"])
         except (OSError, ValueError, KeyError):
             return None

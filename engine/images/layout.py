@@ -49,6 +49,8 @@ class ImageLayout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # Put together once: a build that finds all done asks for some forty places below these.
+        self._layers, self._blobs = root / "layers", root / "blobs" / "sha256"
         self._index: tuple[tuple[int, int, int], tuple[Descriptor, ...]] | None = None
         self._changes: Batcher[Change, None] = Batcher(self._change_all)
 
@@ -74,7 +76,7 @@ class ImageLayout:
 
     def blob_path(self, digest: str) -> Path:
         """Return where the blob of `digest` lies or would lie."""
-        return self.root / "blobs" / "sha256" / digest.removeprefix("sha256:")
+        return self._blobs / digest.removeprefix("sha256:")
 
     def has_blob(self, digest: str) -> bool:
         """Tell whether the blob is there; what is there was verified when it came."""
@@ -107,12 +109,12 @@ class ImageLayout:
 
     def layer(self, chain_id: str) -> Path:
         """Return the directory of an unpacked layer, there or not."""
-        return self.root / "layers" / chain_id.removeprefix("sha256:")
+        return self._layers / chain_id.removeprefix("sha256:")
 
     def layer_meta(self, chain_id: str) -> dict[str, Any] | None:
         """Return what is known of an unpacked layer, None when it isn't there."""
         try:
-            return read_json(self.layer(chain_id) / "meta.json")
+            return read_json(f"{self.layer(chain_id)}/meta.json")
         except FileNotFoundError:
             return None
 
