@@ -10,9 +10,14 @@ import errno
 import os
 import stat
 
+from pycompose.engine.linux import userns
+
 _WHITEOUT = "trusted.overlay.whiteout"
-_OPAQUE = "trusted.overlay.opaque"
+# Of root, and of others, in whose user namespace only user.* may be set.
+OPAQUE_XATTRS = ("trusted.overlay.opaque", "user.overlay.opaque")
 _HAS_WHITEOUTS = b"x"
+# An overlay before Linux 6.7 keeps no attributes of other overlays.
+_CANNOT = "this file system can't hold what hides files of lower layers; PYCOMPOSE_ROOT names another place"
 
 
 def make_whiteout(directory: int, name: bytes) -> None:
@@ -29,13 +34,10 @@ def _make_file(directory: int, name: bytes) -> None:
     )
     try:
         os.setxattr(fd, _WHITEOUT, b"y")
-        os.setxattr(directory, _OPAQUE, _HAS_WHITEOUTS)
+        os.setxattr(directory, OPAQUE_XATTRS[0], _HAS_WHITEOUTS)
     except OSError as exc:
         os.unlink(name, dir_fd=directory)
-        why = (
-            "this file system can't hold what hides files of lower layers; PYCOMPOSE_ROOT names another place"
-        )
-        raise OSError(exc.errno, why, os.fsdecode(name)) from exc
+        raise OSError(exc.errno, _CANNOT, os.fsdecode(name)) from exc
     finally:
         os.close(fd)
 
@@ -53,3 +55,11 @@ def is_whiteout(path: str | bytes, status: os.stat_result) -> bool:
             return False
         raise
     return True
+
+
+def make_opaque(directory: int, *, privileged: bool) -> None:
+    """Have overlayfs show nothing of lower layers in an open directory. Raises OSError."""
+    try:
+        os.setxattr(directory, OPAQUE_XATTRS[0 if privileged and userns.is_initial() else 1], b"y")
+    except OSError as exc:
+        raise OSError(exc.errno, _CANNOT, os.readlink(f"/proc/self/fd/{directory}")) from exc

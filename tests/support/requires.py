@@ -22,6 +22,7 @@ DEBIAN = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "root": "",
     "overlay": "",
+    "overlay-on-overlay": "",
     "tmpfs": "",
     "cgroup1": "",
     "cgroup2": "",
@@ -157,6 +158,11 @@ def _idmap() -> str:
     return ""
 
 
+def _overlay_on_overlay() -> str:
+    version = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    return "" if version >= (6, 8) else "overlays that can be layers of others (Linux 6.8)"
+
+
 _PROBES = {
     "idmap": _idmap,
     "loop": lambda: "" if os.path.exists("/dev/loop-control") else "loop devices",
@@ -165,6 +171,7 @@ _PROBES = {
     "ia32": _ia32,
     "x86_64": lambda: "" if os.uname().machine == "x86_64" else "an x86_64 machine",
     "overlay": lambda: _filesystem("overlay"),
+    "overlay-on-overlay": _overlay_on_overlay,
     "tmpfs": lambda: _filesystem("tmpfs"),
     "cgroup1": lambda: _cgroup("cgroup"),
     "cgroup2": lambda: _cgroup("cgroup2"),

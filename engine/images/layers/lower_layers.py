@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from pycompose.engine.dataclass import dataclass
 from pycompose.engine.errors import ArchiveError
 from pycompose.engine.images.layers.tree import MAX_SYMLINKS, OPEN_DIRECTORY, DirectoryMetadata, LayerTree
-from pycompose.engine.images.layers.unpack import OPAQUE_XATTRS, apply_metadata, set_opaque
-from pycompose.engine.linux.whiteouts import is_whiteout, make_whiteout
+from pycompose.engine.images.layers.unpack import apply_metadata
+from pycompose.engine.linux.whiteouts import OPAQUE_XATTRS, is_whiteout, make_opaque, make_whiteout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,7 +176,7 @@ class _LayerFinisher:
             for path in report.opaque:
                 found = self._tree.find(_split(self._now(path)))
                 if found is not None:
-                    set_opaque(found[0], privileged=self._privileged)
+                    make_opaque(found[0], privileged=self._privileged)
         finally:
             self._tree.close()
 

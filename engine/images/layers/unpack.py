@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 AUFS = b".wh..wh."
-OPAQUE_XATTRS = ("trusted.overlay.opaque", "user.overlay.opaque")
 
 MAX_ENTRIES = 5_000_000
 MAX_ID = 2**32 - 2
@@ -375,11 +374,6 @@ def set_xattrs(fd: int, xattrs: dict[bytes, bytes]) -> None:
         except OSError as exc:
             if exc.errno not in (errno.ENOTSUP, errno.EPERM):
                 raise
-
-
-def set_opaque(fd: int, *, privileged: bool) -> None:
-    """Make overlayfs show nothing of lower layers in the directory (kernel: filesystems/overlayfs.rst)."""
-    os.setxattr(fd, OPAQUE_XATTRS[0 if privileged and userns.is_initial() else 1], b"y")
 
 
 def apply_metadata(fd: int, metadata: DirectoryMetadata, *, privileged: bool) -> None:

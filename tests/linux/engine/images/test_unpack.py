@@ -31,24 +31,34 @@ from tests.support.layers import (
     unpack,
 )
 from tests.support.namespaces import mount, umount
-from tests.support.requires import requires
+from tests.support.requires import lack, requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pycompose.engine.paths import StatePaths
 
+    from tests.support.layers import Member
+
 pytestmark = requires("root", "overlay")
 
 
-@pytest.fixture(params=("tmpfs", "overlay"))
+@pytest.fixture(params=("tmpfs", pytest.param("overlay", marks=requires("overlay-on-overlay"))))
 def base(host_paths: StatePaths, request: pytest.FixtureRequest) -> Iterator[Path]:
     """Return a directory on a file system that takes trusted.* attributes; an overlay refuses whiteouts' devices."""
+    if request.param == "overlay":
+        yield request.getfixturevalue("on_overlay")
+        return
     path = host_paths.root / "layers"
     path.mkdir()
-    if request.param == "tmpfs":
-        yield path
-        return
+    yield path
+
+
+@pytest.fixture
+def on_overlay(host_paths: StatePaths) -> Iterator[Path]:
+    """Return a directory on an overlay."""
+    path = host_paths.root / "layers"
+    path.mkdir()
     for name in ("lower", "upper", "work"):
         (host_paths.root / name).mkdir()
     below = ",".join(f"{name}dir={host_paths.root / name}" for name in ("lower", "upper", "work"))
@@ -99,6 +109,21 @@ def test_a_whiteout_spares_its_own_layer(base: Path, *, first: bool) -> None:
 
     with merged(base, base / "b", base / "a") as root:
         assert (root / "x").read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    "members", ([file(".wh.x")], [file(".wh.d"), directory("d")]), ids=("file", "directory")
+)
+def test_where_it_cannot_be_hidden_it_is_said(on_overlay: Path, members: list[Member]) -> None:
+    """An overlay before Linux 6.7 takes neither form of a whiteout, nor the mark of an opaque directory."""
+    unpack(on_overlay / "a", tar(*BASE))
+    if lack("overlay-on-overlay"):
+        with pytest.raises(OSError, match="PYCOMPOSE_ROOT names another place"):
+            unpack(on_overlay / "b", tar(*members), [on_overlay / "a"])
+        return
+    unpack(on_overlay / "b", tar(*members), [on_overlay / "a"])
+    with merged(on_overlay, on_overlay / "b", on_overlay / "a") as root:
+        assert set(names(root)) < {"d/", "d/one", "d/two", "t/", "x"}
 
 
 def test_a_directory_made_again_hides_the_old_one(base: Path) -> None:
