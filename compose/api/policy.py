@@ -48,7 +48,7 @@ class SocketPolicy:
     def check(self, call: ApiCall, route: Route) -> None:
         """Raise ApiError for what may not be done whatever it is done to."""
         access = self.access
-        looks = call.method in ("GET", "HEAD")
+        looks = call.method in ("GET", "HEAD", "OPTIONS")
         if access.read_only and not looks:
             raise _refused(
                 route, "this socket is mounted read-only (`:ro`): only GET and HEAD are allowed", call.method

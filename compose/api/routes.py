@@ -136,6 +136,11 @@ ROUTES = [
 ]
 
 
+# For every path: what dockerd's router does itself (gorilla/mux, cleanPath; moby api/server, optionsHandler).
+_OPTIONS = _row("OPTIONS / system:options")
+_MOVED = _row("GET / system:moved")
+
+
 def find(
     method: str, target: str, headers: Iterable[tuple[bytes, bytes]], services: Services
 ) -> tuple[Route, ApiCall]:
@@ -143,41 +148,55 @@ def find(
     path, asked = _split(target)
     if "%00" in target:
         raise ApiError(400, "no name, path or value has a NUL in it")
-    version = _version(path)
-    if version is not None:
-        path = path[path.index("/", 1) :]
-    methods = set()
-    for route in ROUTES:
-        found = route.pattern.fullmatch(path)
-        if found is None:
-            continue
-        if route.method != method:
-            methods.add(route.method)
-            continue
-        call = ApiCall(
+
+    def call(names: tuple[str, ...], path: str, version: tuple[int, int] | None = None) -> ApiCall:
+        return ApiCall(
             method=method,
             path=path,
             version=version or _NEWEST,
-            names=tuple(unquote(name) for name in found.groups()),
+            names=tuple(map(unquote, names)),
             query=_parameters(asked),
             headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers},
             services=services,
         )
-        return route, call
+
+    if (clean := _clean(path)) != path:
+        return _MOVED, call((), f"{clean}?{asked}" if asked else clean)
+    version = _version(path)
+    if version is not None:
+        path = path[path.index("/", 1) :]
+    if method == _OPTIONS.method:
+        return _OPTIONS, call((), path, version)
+    for route in ROUTES:
+        found = route.pattern.fullmatch(path) if route.method == method else None
+        if found is not None:
+            return route, call(found.groups(), path, version)
     if path.partition("/")[2].partition("/")[0] in _OF_CLUSTERS:
         raise ApiError(503, NO_SWARM)
-    if methods:
-        raise ApiError(405, f"{method} {path}: not done here; {', '.join(sorted(methods))} is")
     raise ApiError(404, "page not found")
 
 
 def _split(target: str) -> tuple[str, str]:
     """Return path and query; `http://host/path` is allowed, too (RFC 9112, absolute-form)."""
+    if target.startswith("/"):
+        path, _, asked = target.partition("?")  # not urlsplit: to it `//version` is a host
+        return path, asked
     try:
         parts = urlsplit(target)
     except ValueError as exc:
         raise ApiError(400, f"{target[:100]}: no path: {exc}") from exc
     return parts.path or "/", parts.query
+
+
+def _clean(path: str) -> str:
+    """Return a path without `//`, `.` and `..`, as Go's path.Clean; a slash at its end stays."""
+    found: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del found[-1:]
+        elif part not in {"", "."}:
+            found.append(part)
+    return f"/{'/'.join(found)}{'/' if found and path.endswith('/') else ''}"
 
 
 def _parameters(text: str) -> dict[str, list[str]]:

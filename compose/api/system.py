@@ -22,6 +22,16 @@ def ping(_call: ApiCall) -> ApiAnswer:
     return ApiAnswer(headers=headers, body=b"OK")
 
 
+def options(_call: ApiCall) -> ApiAnswer:
+    """OPTIONS of any path: there is nothing to say."""
+    return ApiAnswer()
+
+
+def moved(call: ApiCall) -> ApiAnswer:
+    """Any path with `//`, `.` or `..` in it."""
+    return ApiAnswer(status=301, headers=(("Location", call.path),))
+
+
 def version(_call: ApiCall) -> ApiAnswer:
     """GET /version."""
     return answer(server_version())

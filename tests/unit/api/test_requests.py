@@ -66,17 +66,42 @@ def test_other_versions_are_refused_with_docker_s_words(version: str, word: str)
     ("method", "target", "status"),
     (
         ("GET", "/nonsense", 404),
-        ("PUT", "/containers/json", 405),
+        ("PUT", "/containers/json", 404),
         ("POST", "/swarm/init", 503),
         ("GET", "/v1.45/services", 503),
-        ("GET", "/containers//json", 404),
-        ("GET", "//[", 400),
     ),
 )
 def test_what_is_not_there(method: str, target: str, status: int) -> None:
     with pytest.raises(ApiError) as refused:
         call(target, method)
     assert refused.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("target", "place"),
+    (
+        ("//version", "/version"),
+        ("/v1.45//version", "/v1.45/version"),
+        ("/containers//json?all=1", "/containers/json?all=1"),
+        ("/./version", "/version"),
+        ("/v1.45/../version", "/version"),
+        ("/../..//", "/"),
+        ("/containers//x/", "/containers/x/"),
+        ("//[", "/["),
+    ),
+)
+@pytest.mark.parametrize("method", ("GET", "POST", "OPTIONS"))
+def test_a_path_is_cleaned_by_who_asks(target: str, place: str, method: str) -> None:
+    """As dockerd's router: the client is told the place, and asks again there."""
+    route, found = routes.find(method, target, [], services())
+    answer = route.handler()(found)
+    assert (answer.status, dict(answer.headers)["Location"], answer.body) == (301, place, b"")
+
+
+@pytest.mark.parametrize("target", ("/version", "/v1.45/containers/json", "/nonsense"))
+def test_options_of_anything(target: str) -> None:
+    route, found = routes.find("OPTIONS", target, [], services())
+    assert (route.handler()(found).status, route.handler()(found).body) == (200, b"")
 
 
 def test_names_of_images_have_slashes() -> None:
