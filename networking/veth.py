@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from typing import TYPE_CHECKING
 
 from pycompose.engine.digests import sha256
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pycompose.networking.model import EndpointState, NetworkState
+
+# The work queue that looks after carriers takes less than a millisecond, unless the processors are taken.
+CARRIER_S, CARRIER_STEP_S = 0.5, 0.001
 
 
 def host_end(container_id: str, network: str) -> str:
@@ -85,7 +89,18 @@ def announce(host: Netlink, container: Netlink, endpoints: Sequence[EndpointStat
             if endpoint.attachment.ip6 if ":" in gateway else endpoint.attachment.ip:
                 announcements.pin_neighbour(name, index, gateway, router)
     carriers.commit()
+    ends = [(host, endpoint.attachment.veth) for endpoint in endpoints]
+    ends += [(container, endpoint.attachment.interface) for endpoint in endpoints]
+    _wait_for_carriers(ends)
     announcements.commit()
+
+
+def _wait_for_carriers(ends: Sequence[tuple[Netlink, str]]) -> None:
+    """Wait, not for long, until the kernel has acted on all carriers: before Linux 6.8 nobody can ask it to."""
+    until = time.monotonic() + CARRIER_S
+    for netlink, name in ends:
+        while not netlink.is_running(name) and time.monotonic() < until:
+            time.sleep(CARRIER_STEP_S)
 
 
 def _is_paired(host: Netlink, container: Netlink, endpoint: EndpointState) -> bool:

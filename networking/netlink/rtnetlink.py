@@ -30,7 +30,7 @@ from pycompose.networking.netlink.messages import (
     read_error,
     split,
 )
-from pycompose.networking.netlink.requests import IFADDRMSG, IFF_UP, IFINFOMSG, RTMSG
+from pycompose.networking.netlink.requests import IFADDRMSG, IFF_RUNNING, IFF_UP, IFINFOMSG, RTMSG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,14 +91,22 @@ class Netlink:
         return int(struct.unpack_from("16si", reply)[1])
 
     def is_up(self, name: str) -> bool:
-        """Tell whether there is a link `name`, and it is set up (netdevice(7), SIOCGIFFLAGS)."""
+        """Tell whether there is a link `name`, and it is set up."""
+        return bool(self._flags(name) & IFF_UP)
+
+    def is_running(self, name: str) -> bool:
+        """Tell whether a link is up and the kernel has acted on its carrier: what is sent gets somewhere."""
+        return bool(self._flags(name) & IFF_RUNNING)
+
+    def _flags(self, name: str) -> int:
+        """Return a link's flags, 0 when there is none (netdevice(7), SIOCGIFFLAGS)."""
         try:
             reply = fcntl.ioctl(self._socket, SIOCGIFFLAGS, struct.pack("16s24x", name.encode()))
         except OSError as exc:
             if exc.errno == errno.ENODEV:
-                return False
+                return 0
             raise
-        return bool(struct.unpack_from("16sH", reply)[1] & IFF_UP)
+        return int(struct.unpack_from("16sH", reply)[1])
 
     def mac(self, name: str) -> str:
         """Return the MAC address of the link `name`, "" when there is no such link."""
