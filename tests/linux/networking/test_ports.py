@@ -322,7 +322,9 @@ def test_datagrams_of_many_clients(wired_lab: Lab, relays: Relays, loop: asyncio
     server = web.run(lambda: socket.socket(socket.AF_INET, UDP))
     server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 22)
     server.bind(("0.0.0.0", 80))
-    echo = threading.Thread(target=lambda: [server.sendto(*server.recvfrom(100)) for _ in range(1200)])
+    echo = threading.Thread(
+        target=lambda: [server.sendto(*server.recvfrom(100)) for _ in range(1200)], daemon=True
+    )
     echo.start()
     with server, reserved("::1", (8080, 8080), "udp") as port, contextlib.ExitStack() as stack:
         port.relay_to(relays, web.ip, 80)
