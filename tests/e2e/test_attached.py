@@ -15,10 +15,10 @@ TALKING = """
 services:
   web:
     image: busybox
-    command: [sh, -c, "echo hello; echo oops >&2; trap 'echo bye; exit 3' TERM; sleep 1000 & wait"]
+    command: [sh, -c, "trap 'echo bye; exit 3' TERM; echo hello; echo oops >&2; sleep 1000 & wait"]
   database:
     image: busybox
-    command: [sh, -c, "echo ready; trap exit TERM; sleep 1000 & wait"]
+    command: [sh, -c, "trap exit TERM; echo ready; sleep 1000 & wait"]
 """
 STUBBORN = """
 services:
@@ -167,7 +167,9 @@ def test_the_end_of_a_pipe_is_the_end(busy: Host, command: str) -> None:
     """Whoever reads no more ends it, as SIGPIPE would."""
     project = busy.project({"compose.yaml": CHATTING})
     busy.run("up", "-d", cwd=project).ok()
-    script = f"pycompose {command} | true; echo ${{PIPESTATUS[0]}}"
+    # The reader has closed its end before anything is written.
+    script = f"mkfifo go; {{ read -r _ <go; pycompose {command}; }} | {{ exec <&-; echo >go; }}"
+    script += "; echo ${PIPESTATUS[0]}"
     assert busy.command(["/bin/bash", "-c", script], cwd=project).ok().stdout == "141\n"
     busy.run("down", "-t", "0", cwd=project).ok()
 
@@ -178,6 +180,7 @@ def test_whoever_ends_up_ends_the_services(busy: Host, number: signal.Signals) -
     project = busy.project({"compose.yaml": TALKING})
     up = busy.spawn("up", cwd=project)
     up.expect("hello")
+    up.expect("ready")
 
     up.process.send_signal(number)
 
@@ -251,7 +254,7 @@ def test_exec_gives_a_terminal(busy: Host) -> None:
     shell.send("tty; stty size\n")
     shell.expect(r"^/dev/pts/\d+\n24 80$")
     shell.resize(40, 100)
-    shell.send("sleep 0.2; stty size\n")
+    shell.send("until stty size | grep '^40'; do sleep 0.1; done\n")
     shell.expect(r"^40 100$")
     shell.send("sleep 77\n")
     eventually(lambda: busy.processes("sleep 77"))
@@ -270,6 +273,7 @@ def test_a_killed_up_leaves_the_services_running(busy: Host) -> None:
     project = busy.project({"compose.yaml": TALKING})
     up = busy.spawn("up", cwd=project)
     up.expect("hello")
+    up.expect("ready")
 
     os.kill(up.process.pid, signal.SIGKILL)
     up.wait()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 from tests.support.scenario import Host, eventually
 
 WAIT = ("sh", "-c", "trap exit TERM; sleep 1000 & wait")
@@ -71,8 +68,7 @@ def test_processes_die(busy: Host) -> None:
     """A restart policy outlives supervisor and keeper."""
     ran(busy, "-d", "--restart", "always", "--name", "steady", "busybox", *WAIT)
     for text in ("pycompose.supervisor", "keeper"):
-        for pid in busy.processes(text):
-            os.kill(pid, signal.SIGKILL)
+        busy.kill(text)
         busy.run("container", "exec", "steady", "true").ok()
     before = busy.run("container", "inspect", "-f", "{{.State.StartedAt}}", "steady").ok().stdout
     busy.run("container", "exec", "steady", "sh", "-c", "kill -TERM 1")  # may die with it
@@ -93,8 +89,7 @@ def test_an_attached_start_survives_the_supervisor(busy: Host) -> None:
     busy.run("container", "create", "--name", "steady", "busybox", "sh", "-c", script).ok()
     run = busy.spawn("container", "start", "-a", "steady")
     run.expect("up")
-    for pid in busy.processes("pycompose.supervisor"):
-        os.kill(pid, signal.SIGKILL)
+    busy.kill("pycompose.supervisor")
     busy.run("container", "exec", "steady", "true").ok()
     run.process.terminate()
     run.expect("told")

@@ -14,6 +14,7 @@ from tests.support.namespaces import MS_BIND, MS_REC, mount, umount
 from tests.support.scenario import Host, Result, eventually
 
 MS_RDONLY, MS_REMOUNT = 1, 32
+OURS = ("pycompose.supervisor", "pycompose.engine.keeper")
 SIZES = {"root": "16m", "run": "2m"}
 COMPOSE = """
 services:
@@ -88,8 +89,7 @@ def test_everything_says_why_and_goes_on_afterwards(disk: Disk, busybox_tar: Pat
     project = host.project({"compose.yaml": COMPOSE, "big": "x" * 300_000})
     other = host.project({"compose.yaml": COMPOSE}, "other")
     host.run("up", "-d", "--wait", cwd=project).ok()
-    (supervisor,) = host.processes("pycompose.supervisor")
-    (keeper,) = host.processes("pycompose.engine.keeper")[:1]
+    before = [host.process(text) for text in OURS]
     on_root = disk.place == host.paths.root
 
     disk.break_it()
@@ -109,12 +109,11 @@ def test_everything_says_why_and_goes_on_afterwards(disk: Disk, busybox_tar: Pat
         disk.fails("cp", "big", "web:/big", cwd=project)
     assert "again" not in host.run("image", "ls").ok().stdout
     assert "more" not in host.run("network", "ls").ok().stdout
-    assert host.processes("pycompose.supervisor")[:1] == [supervisor]
-    assert host.processes("pycompose.engine.keeper")[:1] == [keeper]
+    assert [host.process(text) for text in OURS] == before
 
     disk.mend_it()
 
-    assert status(host, project) == ("running", "healthy")
+    eventually(lambda: status(host, project) == ("running", "healthy"))
     host.run("up", "-d", "--force-recreate", "--wait", cwd=project).ok()
     host.run("up", "-d", "--wait", cwd=other).ok()
     host.run("image", "import", busybox_tar, "again").ok()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,8 +88,7 @@ def test_it_outlives_our_processes(busy: Host, folder: Path) -> None:
     busy.run("up", "-d", cwd=folder).ok()
     for text in ("-m pycompose.api", "pycompose.supervisor", "pycompose.engine.keeper"):
         assert asked(busy, folder, "watcher", "GET /_ping").ok().stdout.endswith("OK")
-        for pid in busy.processes(text):
-            os.kill(pid, signal.SIGKILL)
+        busy.kill(text)
         eventually(lambda: asked(busy, folder, "watcher", "GET /_ping").stdout.endswith("OK"))
     busy.run("restart", "-t", "0", cwd=folder).ok()
     assert asked(busy, folder, "watcher", "GET /_ping").ok().stdout.endswith("OK")

@@ -42,11 +42,17 @@ HANDSHAKE = (
 )
 
 
+def printed(served: Served, folder: Path) -> list[str]:
+    """Return what the project has printed, sorted."""
+    return sorted(served.host.run("logs", "--no-log-prefix", cwd=folder).ok().stdout.split())
+
+
 @pytest.fixture
 def web(served: Served) -> Iterator[Path]:
     """Bring a project of ours up beside it."""
     folder = served.host.project({"compose.yaml": WEB})
     served.host.run("up", "-d", cwd=folder).ok()
+    eventually(lambda: printed(served, folder) == ["err", "out"])
     yield folder
     served.host.run("down", "-v", cwd=folder).ok()
 
@@ -186,7 +192,7 @@ def test_the_real_compose(served: Served) -> None:
     compose("up", "-d")
     before = {row["Names"][0]: row["Id"] for row in served.get("/containers/json")}
     assert before.keys() == {"/real-web-1", "/real-db-1"}
-    assert compose("logs", "--no-log-prefix", "web") == "hello\n"
+    eventually(lambda: compose("logs", "--no-log-prefix", "web") == "hello\n")
     assert (
         compose("exec", "-T", "web", "sh", "-c", "ping -c1 db >/dev/null && echo found; exit 5", code=5)
         == "found\n"
@@ -198,7 +204,7 @@ def test_the_real_compose(served: Served) -> None:
     text = (folder / "compose.yaml").read_text(encoding="utf-8").replace("echo hello", "echo changed")
     (folder / "compose.yaml").write_text(text, encoding="utf-8")
     compose("up", "-d")
-    assert compose("logs", "--no-log-prefix", "web").split() == ["changed"]
+    eventually(lambda: compose("logs", "--no-log-prefix", "web").split() == ["changed"])
     assert compose("run", "--rm", "-T", "web", "echo", "once").endswith("once\n")
     compose("down", "-v")
     assert served.get("/containers/json?all=1") == []

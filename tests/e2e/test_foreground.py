@@ -155,9 +155,8 @@ def test_a_lost_supervisor_is_no_good_end(busy: Host) -> None:
     up = busy.spawn("up", cwd=project)
     up.expect(r"at last")
     up.expect(r"web-1 exited with code 0")
-    (pid,) = busy.processes("pycompose.supervisor")
 
-    os.kill(pid, signal.SIGTERM)
+    os.kill(busy.process("pycompose.supervisor"), signal.SIGTERM)
 
     assert up.wait() == 1
     assert "error: supervisor: ended while containers run" in up.errors

@@ -36,14 +36,21 @@ IDLE = 3  # IOPRIO_CLASS_IDLE, ioprio_set(2)
 def commands(pid: int) -> list[int]:
     """Return the forks of the forkserver `pid` that perform something; the one in reserve has another name."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(word) for word in found if Path(f"/proc/{word}/comm").read_text() == "pycompose\n"]
+    return [int(word) for word in found if name_of(int(word)) == "pycompose"]
+
+
+def name_of(pid: int) -> str:
+    """Return the name that a process has given itself; nothing of one that has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 def forkserver(host: Host) -> int:
     """Return the pid of the only forkserver, once it answers."""
     sockets = host.paths.projects_run
     eventually(lambda: host.inside(lambda: list(sockets.glob("*/commands.sock"))))
-    return min(host.processes(NAME))  # the other one is the fork in reserve
+    return host.process(NAME)  # the fork in reserve is a child
 
 
 @pytest.fixture
@@ -198,7 +205,7 @@ def test_a_killed_forkserver_is_told_and_replaced(warm: Host) -> None:
     assert "hint: run the command again" in running.errors
     eventually(lambda: not Path(f"/proc/{child}").exists())
     warm.run("ps", cwd=folder).ok()
-    assert "the forkserver ended with code -9" in warm.logs()
+    eventually(lambda: "the forkserver ended with code -9" in warm.logs())
     warm.run("down", cwd=folder).ok()
 
 
@@ -359,8 +366,7 @@ def test_it_goes_on_without_its_supervisor_until_the_command_is_over(warm: Host)
     pid = forkserver(warm)
     running = warm.spawn("-f", "-", "config", "--services", cwd=folder)
     eventually(lambda: commands(pid))
-    (supervisor,) = warm.processes("pycompose.supervisor")
-    os.kill(supervisor, signal.SIGKILL)
+    os.kill(warm.process("pycompose.supervisor"), signal.SIGKILL)
     warm.run("restart", "web", cwd=folder).ok()
     assert running.process.stdin is not None
     running.process.stdin.write(COMPOSE.encode())
@@ -392,14 +398,11 @@ def test_what_a_killed_one_leaves_is_passed_over(warm: Host) -> None:
     """The socket of a forkserver that was killed together with its project is no obstacle for others."""
     forkserver(warm)
     names = ("pycompose.supervisor", "pycompose.engine.keeper", NAME)
-    victims = [pid for name in names for pid in warm.processes(name)]
     for number in (
         signal.SIGSTOP,
         signal.SIGKILL,
     ):  # stopped first, none of them can clean up after another one
-        for pid in victims:
-            with contextlib.suppress(ProcessLookupError):  # a fork ends with its forkserver
-                os.kill(pid, number)
+        warm.kill(*names, number=number)
     stale = warm.paths.project_run("demo") / "commands.sock"
     assert warm.inside(stale.exists)
     other = warm.project({"compose.yaml": COMPOSE}, name="other")
@@ -520,7 +523,7 @@ def test_a_keeper_waits_for_the_next_build(busy: Host) -> None:
 
     def waiting() -> list[int]:
         found = set(busy.processes(KEEPER)) - own
-        return [one for one in found if Path(f"/proc/{one}/comm").read_text() == "pycompose-keep\n"]
+        return [one for one in found if name_of(one) == "pycompose-keep"]
 
     busy.run("build", cwd=folder).ok()
     (first,) = eventually(waiting)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -50,10 +48,9 @@ def test_a_published_port_of_a_routed_network(hosts: Hosts, busybox_tar: Path) -
 
     eventually(lambda: served("http://10.83.1.5/") == "I am web\n")
     taken = host.command(["cat", "/proc/net/tcp"]).ok().stdout
-    supervisors = host.processes("pycompose.supervisor")
-    for pid in supervisors:
-        os.kill(pid, signal.SIGKILL)
-    eventually(lambda: set(host.processes("pycompose.supervisor")) - set(supervisors))
+    supervisor = host.process("pycompose.supervisor")
+    host.kill("pycompose.supervisor")
+    host.process("pycompose.supervisor", supervisor)
     eventually(lambda: host.run("ps", "-q", cwd=folder).code == 0)
     host.command(["nft", "delete", "table", "inet", "pyc_demo"]).ok()
     eventually(lambda: "pyc_demo" in host.command(["nft", "list", "tables"]).stdout)

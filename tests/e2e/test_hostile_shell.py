@@ -87,7 +87,7 @@ def people(host: Host) -> dict[str, str]:
     """Return the same of supervisor and keeper, without what they choose for themselves."""
     found = {}
     for who in ("pycompose.supervisor", "pycompose.engine.keeper"):
-        pid = min(host.processes(who))
+        pid = host.process(who)
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
         wanted = ("Umask", "CapInh", "CapAmb", "CapEff", "Cpus_allowed:", "NoNewPrivs", "THP_enabled")
         limits = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()

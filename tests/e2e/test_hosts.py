@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from typing import TYPE_CHECKING
 
 from tests.support.namespaces import MS_BIND, mount, umount
@@ -48,8 +46,7 @@ def test_names_for_the_machine(busy: Host) -> None:
     first = block(file)
     busy.run("up", "-d", "--scale", "db=1", cwd=folder).ok()
     eventually(lambda: len(block(file)) == 2)
-    for pid in busy.processes("pycompose.supervisor"):
-        os.kill(pid, signal.SIGKILL)
+    busy.kill("pycompose.supervisor")
     busy.run("up", "-d", "--scale", "db=2", cwd=folder).ok()
     eventually(lambda: block(file) == first)
     busy.run("stop", cwd=folder).ok()

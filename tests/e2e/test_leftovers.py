@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -24,14 +22,13 @@ services:
 
 def kill(host: Host) -> None:
     """Kill every supervisor and every keeper."""
-    pids = [pid for text in ("pycompose.supervisor", "keeper") for pid in host.processes(text)]
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not [p for t in ("pycompose.supervisor", "keeper") for p in host.processes(t)])
+    names = ("pycompose.supervisor", "keeper")
+    for number in (
+        signal.SIGSTOP,
+        signal.SIGKILL,
+    ):  # stopped first, none of them can clean up after another one
+        host.kill(*names, number=number)
+    eventually(lambda: not [pid for name in names for pid in host.processes(name)])
 
 
 @pytest.fixture
@@ -65,8 +62,7 @@ def test_another_project_takes_it(left: Host) -> None:
 def test_the_supervisor_alone(busy: Host) -> None:
     """One that is killed when its container has gone has a successor that takes it away."""
     busy.run("container", "run", "--rm", "busybox", "true").ok()
-    for pid in busy.processes("pycompose.supervisor"):
-        os.kill(pid, signal.SIGKILL)
+    busy.kill("pycompose.supervisor")
     assert busy.watch.wait(10) == []
 
 

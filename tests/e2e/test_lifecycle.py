@@ -221,7 +221,7 @@ def test_restart_keeps_the_network(busy: Host) -> None:
     assert (
         busy.run("exec", "-T", "web", "cat", "/sys/class/net/eth0/ifindex", cwd=project).ok().stdout == link
     )
-    assert busy.run("logs", cwd=project).ok().stdout.count("there") == 2
+    eventually(lambda: busy.run("logs", cwd=project).ok().stdout.count("there") == 2)
 
     (project / "mounted/file").unlink()
     (project / "mounted").rmdir()

@@ -174,9 +174,9 @@ services:
     eventually(lambda: busy.run("exec", "-T", "web", "test", "-p", "/tmp/pipe", cwd=project).code == 0)
     busy.run("exec", "-T", "web", "sh", "-c", "echo before > /tmp/pipe", cwd=project).ok()
     assert servers.udp.recv(4096).endswith(b": before\n")
-    keeper = min(busy.processes("pycompose.engine.keeper"))  # the others are its children, not yet executed
+    keeper = busy.process("pycompose.engine.keeper")
     os.kill(keeper, signal.SIGKILL)
-    eventually(lambda: [pid for pid in busy.processes("pycompose.engine.keeper") if pid > keeper])
+    busy.process("pycompose.engine.keeper", keeper)
     busy.run("exec", "-T", "web", "sh", "-c", "echo after > /tmp/pipe", cwd=project).ok()
     assert servers.udp.recv(4096).endswith(b": after\n")
     busy.run("down", cwd=project).ok()

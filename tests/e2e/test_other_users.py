@@ -229,11 +229,9 @@ def test_nothing_that_everybody_can_read_tells_a_projects_name(busy: Host) -> No
     busy.run("up", "-d", "--wait", cwd=folder, env={"PASSWORD": "hidden"}).ok()
     busy.run("watch", "-d", "--no-up", cwd=folder).ok()
     eventually(lambda: busy.processes("pycompose.forkserver"))
-    [supervisor] = busy.processes("-m pycompose.supervisor")
-    busy.inside(lambda: os.kill(supervisor, signal.SIGKILL))
-    eventually(
-        lambda: set(busy.processes("-m pycompose.supervisor")) - {supervisor}
-    )  # the keeper's choice of words
+    supervisor = busy.process("-m pycompose.supervisor")
+    os.kill(supervisor, signal.SIGKILL)
+    busy.process("-m pycompose.supervisor", supervisor)  # the keeper's choice of words
     proc = f"/proc/{busy.watch.pid}/root/proc"
     pids = [name for name in os.listdir(proc) if name.isdigit()]
 

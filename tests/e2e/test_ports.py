@@ -198,9 +198,9 @@ def test_a_thousand_ports_on_one_container(hosts: Hosts, busybox_tar: Path) -> N
                 assert eventually(lambda url=url: host.inside(lambda: fetch(url))) == "many\n"
 
     answers()
-    (pid,) = host.processes("pycompose.supervisor")
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: host.processes("pycompose.supervisor") not in ([], [pid]))
+    supervisor = host.process("pycompose.supervisor")
+    os.kill(supervisor, signal.SIGKILL)
+    host.process("pycompose.supervisor", supervisor)
     host.run("up", "-d", cwd=project).ok()
     answers()
     taken = host.run("run", "--rm", "-p", "20500:80", "web", "true", cwd=project)

@@ -39,10 +39,10 @@ def deaf(hosts: Hosts, busybox_tar: Path) -> Host:
 
 
 def kill(host: Host, text: str) -> None:
-    """Kill the first process of a name, -9, and wait until another one has taken its place."""
-    old = host.processes(text)[0]
+    """Kill the process of a name, -9, and wait until another one has taken its place."""
+    old = host.process(text)
     os.kill(old, signal.SIGKILL)
-    eventually(lambda: [pid for pid in host.processes(text) if pid != old])
+    host.process(text, old)
 
 
 def whole(host: Host) -> None:
@@ -82,11 +82,8 @@ def test_whoever_is_killed_all_goes_on(deaf: Host, victims: tuple[str, ...]) -> 
 def test_a_zombie_has_ended(deaf: Host) -> None:
     """Without the reaper, too: what process 1 never waits for counts as ended, and can be started again."""
     folder = deaf.folder / "demo"
-    for text in (REAPER, "pycompose.supervisor", "pycompose.engine.keeper"):
-        for pid in deaf.processes(text):
-            os.kill(pid, signal.SIGKILL)
-    (pid,) = deaf.processes("trap 'exit 3' TERM")
-    os.kill(pid, signal.SIGKILL)
+    deaf.kill(REAPER, "pycompose.supervisor", "pycompose.engine.keeper")
+    os.kill(deaf.process("trap 'exit 3' TERM"), signal.SIGKILL)
     eventually(
         lambda: "exited" in deaf.run("ps", "-a", "db", "--format", "{{.State}}", cwd=folder).ok().stdout
     )
@@ -101,9 +98,7 @@ def test_what_a_zombie_keeps_from_ending_has_ended(deaf: Host) -> None:
     folder = deaf.folder / "demo"
     deaf.run("exec", "-dT", "web", "sleep", "12345", cwd=folder).ok()
     eventually(lambda: deaf.processes("sleep 12345"))
-    for text in (REAPER, "pycompose.supervisor", "pycompose.engine.keeper"):
-        for pid in deaf.processes(text):
-            os.kill(pid, signal.SIGKILL)
+    deaf.kill(REAPER, "pycompose.supervisor", "pycompose.engine.keeper")
     deaf.run("stop", "-t", "0", "web", cwd=folder).ok()
     shown = deaf.run("ps", "-a", "web", "--format", "{{.State}} {{.ExitCode}}", cwd=folder).ok().stdout
     assert shown == "exited 137\n"

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -68,10 +66,7 @@ def test_nginx_follows_an_upstream_that_moves(busy: Host) -> None:
 
 def kill_everything(host: Host, *services: str) -> None:
     """Kill what runs the project and what it runs, without a word: supervisor, keeper, all processes of services."""
-    for text in ("pycompose.supervisor", "pycompose.engine.keeper", *services):
-        for pid in host.processes(text):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    host.kill("pycompose.supervisor", "pycompose.engine.keeper", *services)
 
 
 REDIS = """

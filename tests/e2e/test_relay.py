@@ -70,13 +70,13 @@ def test_it_starts_with_the_first_connection_and_ends_with_the_project(hosts: Ho
 
     for port in (8080, 8081):
         assert host.inside(lambda port=port: said("::1", port)) == b"10.84.1.1 olleh"
-    (relay,) = host.processes(PROGRAM)
+    relay = host.process(PROGRAM)
     assert host.outside(lambda: said(HOST_ADDRESS)) != b"10.84.1.1 olleh"  # the neighbour's own address
     os.kill(relay, signal.SIGKILL)
     assert eventually(lambda: host.inside(lambda: said("::1"))) == b"10.84.1.1 olleh"
-    (supervisor,) = host.processes("pycompose.supervisor")
+    supervisor = host.process("pycompose.supervisor")
     os.kill(supervisor, signal.SIGKILL)
-    eventually(lambda: set(host.processes("pycompose.supervisor")) - {supervisor})
+    host.process("pycompose.supervisor", supervisor)
     assert eventually(lambda: host.inside(lambda: said("::1"))) == b"10.84.1.1 olleh"
     assert len(eventually(lambda: host.processes(PROGRAM))) == 1
 

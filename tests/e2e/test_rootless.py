@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import signal
 import socket
 import sys
 import threading
@@ -81,8 +80,7 @@ def end(machine: Host, name: str) -> None:
     """Kill the processes whose command line contains `name`."""
     pids = machine.processes(name)
     assert pids
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    machine.kill(name)
     eventually(lambda: not set(pids) & set(machine.processes(name)))
 
 
@@ -302,12 +300,9 @@ def test_when_all_are_killed_the_next_command_begins_anew(user: OrdinaryHost) ->
     """As after a reboot: nobody could get into the namespaces of what is left, so that goes."""
     folder = user.project({"compose.yaml": SLEEPER})
     user.run("up", "-d", cwd=folder).ok()
-    (inode,) = {os.stat(f"/proc/{pid}/ns/user").st_ino for pid in user.processes("pycompose.supervisor")}
+    inode = os.stat(f"/proc/{user.process('pycompose.supervisor')}/ns/user").st_ino
     assert len(inhabitants(inode)) > 1
-    for name in (HOLDER, "pycompose.supervisor", "pycompose.engine.keeper", "pycompose.forkserver"):
-        for pid in user.processes(name):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    user.kill(HOLDER, "pycompose.supervisor", "pycompose.engine.keeper", "pycompose.forkserver")
     eventually(lambda: not user.processes("pycompose.supervisor") and not user.processes(HOLDER))
     eventually(lambda: len(inhabitants(inode)) == 1)  # a killed keeper ends with the networks that it was in
 
@@ -422,7 +417,7 @@ volumes: {data: {}}
 
     user.run("pause", cwd=folder).ok()
 
-    (supervisor,) = user.processes("pycompose.supervisor")
+    supervisor = user.process("pycompose.supervisor")
     everybody = inhabitants(os.stat(f"/proc/{supervisor}/ns/user").st_ino)
     contained = os.stat(f"/proc/{supervisor}/ns/pid").st_ino
     pids = [pid for pid in everybody if os.stat(f"/proc/{pid}/ns/pid").st_ino != contained]

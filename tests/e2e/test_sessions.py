@@ -70,11 +70,6 @@ def containers(host: Host, project: Path) -> list[dict[str, Any]]:
     return value if isinstance(value, list) else [value]
 
 
-def _only(pids: list[int]) -> list[int]:
-    """Return a list of one, nothing for another one: what was started in advance ends when it isn't needed."""
-    return pids if len(pids) == 1 else []
-
-
 def test_run_passes_everything_through(busy: Host, project: Path) -> None:
     """Input to its end, both outputs byte for byte, and the exit code; the dependency stays."""
     script = "cat; printf 'no newline'; printf err >&2; exit 42"
@@ -129,7 +124,7 @@ def test_run_on_a_terminal(busy: Host, project: Path) -> None:
     run.expect(r"^24 80$")
     run.expect(r"^/dev/(pts/\d+|console)$")
     run.resize(40, 100)
-    run.send("sleep 0.2; stty size\n")
+    run.send("until stty size | grep '^40'; do sleep 0.1; done\n")
     run.expect(r"^40 100$")
     run.send("sleep 77\n")
     eventually(lambda: busy.processes("sleep 77"))
@@ -272,10 +267,10 @@ def test_run_survives_the_supervisor(busy: Host, project: Path) -> None:
     script = "echo set; read line; echo $line; exit 8"
     run = busy.spawn("run", "-T", "--no-deps", "alone", "sh", "-c", script, cwd=project)
     run.expect("set")
-    (supervisor,) = eventually(lambda: _only(busy.processes("pycompose.supervisor")))
+    supervisor = busy.process("pycompose.supervisor")
 
     os.kill(supervisor, signal.SIGKILL)
-    eventually(lambda: set(busy.processes("pycompose.supervisor")) - {supervisor})
+    busy.process("pycompose.supervisor", supervisor)
     run.send("on\n")
 
     assert run.wait() == 8
@@ -347,10 +342,10 @@ def test_terminals_and_inputs_outlive_the_keeper(busy: Host) -> None:
     project = busy.project({"compose.yaml": ATTACHABLE})
     busy.run("up", "-d", cwd=project).ok()
     for name in ("pycompose.engine.keeper", "pycompose.supervisor", "pycompose.engine.keeper"):
-        (victim,) = eventually(lambda name=name: _only(busy.processes(name)))
+        victim = busy.process(name)
         busy.run("exec", "-T", "shell", "true", cwd=project).ok()  # whoever answers has taken everything over
         os.kill(victim, signal.SIGKILL)
-        eventually(lambda name=name, victim=victim: set(busy.processes(name)) - {victim})
+        busy.process(name, victim)
     shell = busy.spawn("attach", "shell", cwd=project, tty=True)
     shell.send("echo alive-$((40 + 2))\n")
     shell.expect("alive-42")

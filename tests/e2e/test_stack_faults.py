@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import textwrap
@@ -331,8 +330,7 @@ def test_snapshots_and_restores_that_are_killed_anywhere(busy: Host, data: Path)
                 assert owner.poll() is None
                 owner.kill()
                 continue
-            for pid in busy.processes("pycompose.supervisor"):
-                os.kill(pid, signal.SIGKILL)
+            busy.kill("pycompose.supervisor")
             assert owner.wait(60) == 0
     run_script(busy, data, DATA_HELPERS + textwrap.dedent(loop.replace("ROUNDS", "1")))
 

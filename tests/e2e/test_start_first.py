@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import signal
 import socket
 import threading
 import urllib.request
@@ -30,7 +28,7 @@ services:
     stop_signal: SIGKILL
     ports: ["18080:80"]
     volumes: ["/data"]
-    healthcheck: {test: "%s", interval: 300ms, retries: 2}
+    healthcheck: {test: "%s", interval: 300ms, retries: 1000}
     deploy: {update_config: {order: start-first}}
 """
 HEALTHY = "test -e /up"
@@ -48,7 +46,7 @@ def _open() -> socket.socket:
 
 
 def _get() -> str:
-    with urllib.request.urlopen("http://127.0.0.1:18080/index.html", timeout=5) as answer:
+    with urllib.request.urlopen("http://127.0.0.1:18080/index.html", timeout=20) as answer:
         return str(answer.read().decode().strip())
 
 
@@ -131,7 +129,8 @@ def test_an_unhealthy_replacement_leaves_the_old_one(busy: Host) -> None:
     project = busy.project({"compose.yaml": SERVER % ("one", HEALTHY)})
     busy.run("up", "-d", "--wait", cwd=project).ok()
     before = _names(busy, project)
-    (project / "compose.yaml").write_text(SERVER % ("two", "false"), encoding="ascii")
+    sick = SERVER.replace("retries: 1000", "retries: 2") % ("two", "false")
+    (project / "compose.yaml").write_text(sick, encoding="ascii")
 
     failed = busy.run("up", "-d", cwd=project).exited(1)
 
@@ -166,11 +165,12 @@ def test_a_replacement_that_was_cut_off_is_made_again(busy: Host) -> None:
     """A kill -9 of the supervisor while the new container becomes healthy: the next `up` converges."""
     project = busy.project({"compose.yaml": SERVER % ("one", HEALTHY)})
     busy.run("up", "-d", "--wait", cwd=project).ok()
-    (project / "compose.yaml").write_text(SERVER % ("two", "test -e /never"), encoding="ascii")
+    sick = SERVER.replace("retries: 1000", "retries: 4") % ("two", "test -e /never")
+    (project / "compose.yaml").write_text(sick, encoding="ascii")
+    old = set(busy.processes("touch /up"))
     up = busy.spawn("up", "-d", cwd=project)
-    eventually(lambda: len(_names(busy, project)) == 2)
-    for pid in busy.processes("pycompose.supervisor"):
-        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: set(busy.processes("touch /up")) - old)  # at once: it is unhealthy after four probes
+    busy.kill("pycompose.supervisor")
     up.wait()
     assert busy.inside(_get) == "one"
     (project / "compose.yaml").write_text(SERVER % ("three", HEALTHY), encoding="ascii")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.scenario import eventually
 from tests.support.sources import FOLDERS
 
 if TYPE_CHECKING:
@@ -73,15 +72,14 @@ def test_the_new_version_takes_over(busy: Host, old: Path, what: str) -> None:
         _edit(old, "engine/keeper/wire.py", r"^PROTOCOL = \d+$", "PROTOCOL = 1")
     folder = busy.project({"compose.yaml": text})
     busy.command([old, "-I", "-m", "pycompose", "up", "-d", "--wait"], cwd=folder).ok()
-    (before,) = busy.processes("pycompose.supervisor")
+    before = busy.process("pycompose.supervisor")
     assert str(old) in Path(f"/proc/{before}/cmdline").read_text()
     names = busy.run("ps", "--format", "{{.Names}}", cwd=folder).ok().stdout.split()
     running = _starts(busy, names)
 
     busy.run("up", "-d", "--wait", cwd=folder).ok()
 
-    eventually(lambda: len(busy.processes("pycompose.supervisor")) == 1)
-    (after,) = busy.processes("pycompose.supervisor")
+    after = busy.process("pycompose.supervisor")
     assert after != before
     assert str(old) not in Path(f"/proc/{after}/cmdline").read_text()
     assert _starts(busy, names) == running

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from typing import TYPE_CHECKING
 
 from tests.e2e.test_watch import RULE, eventually, inside, logs, project, watch
@@ -17,15 +16,6 @@ if TYPE_CHECKING:
 ECHO = RULE.replace('[sleep, "1000"]', "[sh, -c, 'echo $$(cat /app/a.txt); exec sleep 1000']")
 # `watch --background` and its arguments are in the environment, which is not for everybody to read.
 WATCHER = "PYCOMPOSE_WATCH"
-
-
-def process(host: Host, seconds: float = 20) -> int:
-    """Return the one watcher's process, when it is there."""
-    deadline = time.monotonic() + seconds
-    while len(found := host.processes(WATCHER)) != 1:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found[0]
 
 
 def begun(host: Host, folder: Path) -> None:
@@ -44,7 +34,7 @@ def test_background(busy: Host) -> None:
     assert busy.run("ls").ok().stdout.splitlines()[1].split()[1:3] == ["running(1),", "watched"]
     assert "watched in the background by process" in busy.run("ps", cwd=folder).ok().stderr
     assert "watch --stop" in busy.run("watch", cwd=folder).exited(1).stderr
-    process(busy)
+    busy.process(WATCHER)
     busy.run("down", "-t", "0", cwd=folder).ok()
     eventually(lambda: busy.processes(WATCHER), [])
 
@@ -74,7 +64,7 @@ def test_stopped_and_started(busy: Host) -> None:
     (folder / "src/a.txt").write_text("two")
     busy.run("start", cwd=folder).ok()
     eventually(lambda: logs(busy, folder), ["one", "two"])
-    process(busy)
+    busy.process(WATCHER)
     busy.run("down", "-t", "0", cwd=folder).ok()
 
 
@@ -82,24 +72,22 @@ def test_killed(busy: Host) -> None:
     """Killed, it is started again; it outlives the supervisor; after both have died the next one starts both."""
     folder = project(busy)
     begun(busy, folder)
-    first = process(busy)
+    first = busy.process(WATCHER)
     os.kill(first, signal.SIGKILL)
     (folder / "src/a.txt").write_text("two")
     eventually(lambda: inside(busy, folder, "cat /app/a.txt"), "two")
-    second = process(busy)
-    assert second != first
-    (supervisor,) = busy.processes("pycompose.supervisor")
+    second = busy.process(WATCHER, first)
+    supervisor = busy.process("pycompose.supervisor")
     os.kill(supervisor, signal.SIGKILL)
     (folder / "src/a.txt").write_text("three")
     eventually(lambda: inside(busy, folder, "cat /app/a.txt"), "three")
-    eventually(lambda: len(busy.processes("pycompose.supervisor")), 1)
-    assert process(busy) == second
-    (supervisor,) = busy.processes("pycompose.supervisor")
+    supervisor = busy.process("pycompose.supervisor", supervisor)
+    assert busy.process(WATCHER) == second
     os.kill(second, signal.SIGKILL)
     os.kill(supervisor, signal.SIGKILL)
     (folder / "src/a.txt").unlink()
     eventually(lambda: inside(busy, folder, "ls /app"), "")
-    process(busy)
+    busy.process(WATCHER)
     busy.run("down", "-t", "0", cwd=folder).ok()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.test_watch import RULE, end, logs, project, watch
+from tests.e2e.test_watch import RULE, end, eventually, logs, project, watch
 from tests.support.trees import Vandal, difference, read_tree
 
 if TYPE_CHECKING:
@@ -115,16 +115,14 @@ def test_killed(busy: Host) -> None:
     (folder / "src/d2/new").write_text("new")
     running = watch(busy, folder, "--no-up")
     converges(busy, folder)
-    (supervisor,) = list(busy.processes("pycompose.supervisor"))
-    os.kill(supervisor, 9)
+    os.kill(busy.process("pycompose.supervisor"), signal.SIGKILL)
     (folder / "src/d2/new").write_text("newer")
     shutil.rmtree(folder / "src/d3")
     converges(busy, folder)
     busy.run("restart", cwd=folder).ok()
     converges(busy, folder)
     os.kill(running.process.pid, 9)
-    (supervisor,) = list(busy.processes("pycompose.supervisor"))
-    os.kill(supervisor, 9)
+    os.kill(busy.process("pycompose.supervisor"), signal.SIGKILL)
     (folder / "src/d2/new").unlink()
     running.wait()
     running = watch(busy, folder)
@@ -140,14 +138,11 @@ def test_changes_while_nothing_runs(busy: Host) -> None:
     busy.run("stop", "-t", "0", cwd=folder).ok()
     (folder / "src/a.txt").write_text("two")
     (folder / "src/b.txt").write_text("two")
-    deadline = time.monotonic() + 20
-    while busy.run("cp", "web:/app/b.txt", "-", cwd=folder).code:
-        assert time.monotonic() < deadline
+    eventually(lambda: busy.run("cp", "web:/app/b.txt", "-", cwd=folder).code, 0)
     running.interrupt()
     assert running.wait() == 130
     busy.run("start", cwd=folder).ok()
-    while logs(busy, folder) != ["one", "two"]:
-        assert time.monotonic() < deadline
+    eventually(lambda: logs(busy, folder), ["one", "two"])
     busy.run("down", "-t", "0", cwd=folder).ok()
 
 

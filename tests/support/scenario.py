@@ -15,6 +15,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -217,6 +218,27 @@ class Host:
                 found += [pid] if text in raw.decode(errors="replace") else []
         return found
 
+    def process(self, text: str, *others: int) -> int:
+        """Return the pid of the process whose command line contains `text`, once it is the only one beside `others`.
+
+        A child has the command line of its parent until it executes its own program: it isn't counted.
+        """
+
+        def only() -> int:
+            found = self.processes(text)
+            grown = [pid for pid in found if pid not in others and _parent(pid) not in found]
+            assert len(grown) == 1, f"{text}: {grown or 'none'}"
+            return grown[0]
+
+        return eventually(only)
+
+    def kill(self, *texts: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Signal every process whose command line contains one of `texts`; some end by themselves before it is sent."""
+        for text in texts:
+            for pid in self.processes(text):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
     def pid_outside(self, pid: int) -> int:
         """Return how this process sees the machine's process `pid`; 0 when there is none (NSpid, proc(5))."""
         for entry in Path("/proc").iterdir():
@@ -393,6 +415,19 @@ def eventually(check: Callable[[], T], timeout_s: float = 15.0) -> T:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s} s: {problem}") from problem
         time.sleep(0.05)
+
+
+def _parent(pid: int) -> int:
+    """Return the parent of a process, 0 when there is no such process (proc_pid_stat(5))."""
+    try:
+        return int(
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(") ")[2]
+            .split()[1]
+        )
+    except OSError:
+        return 0
 
 
 def _ip(*arguments: str) -> None:
