@@ -279,7 +279,10 @@ class _Companion:
             return None
         self._command = int.from_bytes(ancillary[0][2][:INT_BYTES], sys.byteorder)
         for number in self._early:
-            self._pass_on(number, None)
+            if number == _signal.SIGTSTP:
+                self._suspend(number, None)
+            else:
+                self._pass_on(number, None)
         try:
             answer = sock.recv(PACKET_BYTES)
         except OSError:
@@ -320,11 +323,11 @@ class _Companion:
         except ProcessLookupError:
             pass
 
-    def _suspend(self, _number: int, _frame: object) -> None:
-        """Stop together with the command, if there is one yet, and go on together with it."""
-        begun = self._command is not None
-        if begun:
-            self._pass_on(_signal.SIGSTOP, None)
+    def _suspend(self, number: int, _frame: object) -> None:
+        """Stop together with the command, as soon as there is one, and go on together with it."""
+        if self._command is None:  # stopped alone, we would leave it to run
+            self._early.append(number)
+            return
+        self._pass_on(_signal.SIGSTOP, None)
         os.kill(os.getpid(), _signal.SIGSTOP)
-        if begun:
-            self._pass_on(_signal.SIGCONT, None)
+        self._pass_on(_signal.SIGCONT, None)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -141,6 +144,51 @@ def test_one_that_performs_nothing_leaves_signals_as_they_were(
         done.set()
         server.join()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTSTP)] == before
+
+
+CALLER = "import sys; from pycompose import handover; sys.exit(handover.hand_over(['ps']))"
+
+
+def test_a_stop_before_the_command_stops_both(tmp_path: Path) -> None:
+    """Ctrl+Z while the forkserver begins: whoever was stopped alone would leave the command to run."""
+    folder = tmp_path / "projects/demo"
+    folder.mkdir(parents=True)
+    environment = {**os.environ, "PYCOMPOSE_RUN": str(tmp_path)}
+    with contextlib.ExitStack() as opened:
+        listener = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        listener.bind(str(folder / handover.SOCKET))
+        listener.listen()
+        listener.settimeout(60)
+        command = opened.enter_context(subprocess.Popen(["sleep", "1000"]))
+        opened.callback(command.kill)
+        caller = opened.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", CALLER], cwd=folder, env=environment, stdin=subprocess.PIPE
+            )
+        )
+        opened.callback(caller.kill)
+        connection = opened.enter_context(listener.accept()[0])
+        connection.send(handover.identity())
+        connection.recv(1)
+
+        caller.send_signal(signal.SIGTSTP)
+        pidfd = os.pidfd_open(command.pid)
+        opened.callback(os.close, pidfd)
+        socket.send_fds(connection, [handover.STARTED], [pidfd])
+
+        _until_they_are("T", caller.pid, command.pid)
+        caller.send_signal(signal.SIGCONT)
+        _until_they_are("S", caller.pid, command.pid)
+        connection.send((7 << 8).to_bytes(4, sys.byteorder))
+        assert caller.wait(60) == 7
+
+
+def _until_they_are(state: str, *pids: int) -> None:
+    """Wait until all processes have a state of proc_pid_stat(5)."""
+    until_s = time.monotonic() + 30
+    while {Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] for pid in pids} != {state}:
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
 
 
 def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
