@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import queue
+import resource
 import signal
 import socket
 import struct
@@ -316,6 +317,16 @@ def test_clients_that_come_at_once_need_not_come_again() -> None:
             stack.enter_context(socket.create_connection(("::1", 8080), timeout=0.9))
 
 
+@pytest.fixture
+def as_many_descriptors_as_a_supervisor() -> Iterator[None]:
+    """Raise the limit of this process to what it may have: 4,096 at least, where init has raised none."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("as_many_descriptors_as_a_supervisor")
 def test_datagrams_of_many_clients(wired_lab: Lab, relays: Relays, loop: asyncio.AbstractEventLoop) -> None:
     """A burst waits until somebody has time for it; of more clients than can be known the last ones count."""
     web = wired_lab.connect("front")
