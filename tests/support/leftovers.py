@@ -13,7 +13,7 @@ import stat
 import subprocess
 import time
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,25 +65,33 @@ class Watch:
 
     def find(self) -> list[str]:
         """Return one line per thing that is left; empty when the machine is as it was."""
-        return [
-            *(f"process {pid}: {_command(pid)}" for pid in self.processes()),
-            *(f"mount {point}" for point in self._new_mounts()),
-            *(f"link {name}" for name in self._new_links()),
-            *(f"nft table {family} {name}" for family, name in self._tables()),
-            *(f"cgroup {path}" for path in self._cgroups(parents=False)),
-            *(f"file {path}" for path in self._files()),
-        ]
+        return list(self.left())
+
+    def left(self) -> Iterator[str]:
+        """Yield what is left, what is found fastest and stays longest first."""
+        yield from (f"process {pid}: {_command(pid)}" for pid in self.processes())
+        yield from (f"mount {point}" for point in self._new_mounts())
+        yield from (f"link {name}" for name in self._new_links())
+        yield from (f"nft table {family} {name}" for family, name in self._tables())
+        yield from (f"cgroup {path}" for path in self._cgroups(parents=False))
+        yield from (f"file {path}" for path in self._files())
 
     def wait(self, timeout_s: float = 5.0) -> list[str]:
         """Return what is left; processes and cgroups that are just going away get `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s * PATIENCE
-        while (left := self.find()) and time.monotonic() < deadline:
+        while next(self.left(), ""):
+            if time.monotonic() > deadline:
+                return self.find()
             time.sleep(0.05)
-        return left
+        return []
 
     def clean(self) -> None:
         """Remove what can be removed, so that one failure does not become ten."""
-        self._end()
+        if self.pid_namespace:  # whose network and mounts end with it
+            self._end_processes()
+            self._remove_cgroups()
+        else:
+            self._end()
         for path in self._files():
             _remove(path)
 
@@ -95,12 +103,7 @@ class Watch:
             _remove(path)
 
     def _end(self) -> None:
-        deadline = time.monotonic() + 5
-        while (pids := self.processes()) and time.monotonic() < deadline:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.02)
+        self._end_processes()
         for point in sorted(self._new_mounts(), reverse=True):
             with contextlib.suppress(OSError):
                 self.inside(partial(umount, point))
@@ -108,6 +111,17 @@ class Watch:
             self._run("ip", "link", "delete", name)
         for family, name in self._tables():
             self._run("nft", "delete", "table", family, name)
+        self._remove_cgroups()
+
+    def _end_processes(self) -> None:
+        deadline = time.monotonic() + 5
+        while (pids := self.processes()) and time.monotonic() < deadline:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+
+    def _remove_cgroups(self) -> None:
         for path in self._cgroups(parents=True):
             with contextlib.suppress(OSError):
                 path.rmdir()
@@ -123,6 +137,8 @@ class Watch:
 
     def _ours(self, pid: int, needles: list[bytes]) -> bool:
         try:
+            if self.pid_namespace and os.readlink(f"/proc/{pid}/ns/pid") == _own_pid_namespace():
+                return False  # most are: nothing gets out of the machine's
             if exiting(pid):
                 return False  # whether or not process 1 of the machine ever waits for it
             if f"/{self.paths.cgroup_parent}" in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"):
@@ -190,6 +206,11 @@ class Watch:
         )
         assert isinstance(done, subprocess.CompletedProcess)
         return str(done.stdout)
+
+
+@cache
+def _own_pid_namespace() -> str:
+    return os.readlink("/proc/self/ns/pid")
 
 
 def _pids() -> list[int]:

@@ -27,7 +27,7 @@ from tests.support.namespaces import MS_BIND, mount
 from tests.support.scenario import PYCOMPOSE, REPOSITORY, STATE_ROOT, Host
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 UID, OTHER_UID = 1001, 1002
 NAME, OTHER_NAME = "ordinary", "other"
@@ -254,10 +254,10 @@ def _copy(source: Path, target: Path, *, own: int | None) -> None:
 class _Watch(Watch):
     """The private host stays for a while when nothing is left in it, and the group in the one that is the user's."""
 
-    def find(self) -> list[str]:
+    def left(self) -> Iterator[str]:
         own = f"/{self.paths.cgroup_parent}/{delegation.OWN} "
         lasting = ("pycompose.rootless.host", "/pasta ", "/slirp4netns ", "/host.sock", own)
-        return [line for line in super().find() if not any(text in f"{line} " for text in lasting)]
+        return (line for line in super().left() if not any(text in f"{line} " for text in lasting))
 
 
 def _mountinfo() -> list[str]:
