@@ -85,6 +85,22 @@ def test_the_set_up_script_installs_what_tests_ask_for() -> None:
     assert sorted(listed.split()) == sorted({DEBIAN[name] for name in asked} - {""})
 
 
+def test_every_test_is_in_one_part_of_what_is_run() -> None:
+    """`./setup check` runs parts of the tests: none is forgotten, and none runs twice."""
+    (listed,) = re.findall(
+        r"<<PARTS[^\n]*\n(.*?)^PARTS$", SETUP.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    parts = [line for line in listed.splitlines() if not line.startswith("--as-user ")]
+    run = [
+        test
+        for glob in " ".join(parts).split()
+        for path in REPOSITORY.glob(glob)
+        for test in (path.rglob("test_*.py") if path.is_dir() else [path])
+    ]
+
+    assert sorted(run) == sorted((REPOSITORY / "tests").rglob("test_*.py"))
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(document: Path) -> None:
     """Relative links name files of the repository."""
