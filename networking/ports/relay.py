@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 CONNECTIONS_A_TURN = 64
 EXHAUSTED_S = 1.0
 UDP_IDLE_S = 90.0
+# Of one port; of all together half of the descriptors that we may have: who sends from everywhere mustn't take those
+# that everything else of ours needs.
 UDP_FLOWS = 1024
 UDP_WAITING_BYTES = 1 << 21
 DATAGRAMS_A_TURN = 64
@@ -51,6 +54,9 @@ class Relays:
         """`path` is where the program is put, to be executed."""
         self.loop = loop
         self.program = RelayProgram(loop, path)
+        # Of all UDP ports, in the order in which they were used last.
+        self.flows: dict[UdpFlow, None] = {}
+        self.most_flows = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
     def close(self) -> None:
         """End the program."""
@@ -62,7 +68,7 @@ class Relay:
 
     def __init__(self, relays: Relays) -> None:
         self._loop = relays.loop
-        self._program = relays.program
+        self._relays = relays
         self._servers: list[_TcpServer | _UdpServer] = []
 
     def start(self, sock: socket.socket, target: tuple[str, int]) -> None:
@@ -76,9 +82,9 @@ class Relay:
             _make_room(copy)
         server: _TcpServer | _UdpServer
         if sock.type == socket.SOCK_STREAM:
-            server = _TcpServer(copy, target, self._program)
+            server = _TcpServer(copy, target, self._relays.program)
         else:
-            server = _UdpServer(copy, target)
+            server = _UdpServer(copy, target, self._relays)
         self._servers.append(server)
         asyncio.run_coroutine_threadsafe(server.start(), self._loop).result(LOOP_ANSWERS_S)
 
@@ -190,10 +196,11 @@ class _TcpServer:
 class _UdpServer:
     """A flow per client and address that it sends to, closed after 90 s of silence, as the kernel forgets its own."""
 
-    def __init__(self, sock: socket.socket, target: tuple[str, int]) -> None:
+    def __init__(self, sock: socket.socket, target: tuple[str, int], relays: Relays) -> None:
         self.sock = sock
         self.target = target
-        self._flows: dict[tuple[Any, Ancillary], _UdpFlow] = {}
+        self._relays = relays
+        self._flows: dict[tuple[Any, Ancillary], UdpFlow] = {}
 
     async def start(self) -> None:
         self.sock.setsockopt(*TOLD[self.sock.family], 1)
@@ -212,19 +219,25 @@ class _UdpServer:
             with contextlib.suppress(OSError):  # no way there, or no descriptors: it is lost, as by a router
                 self._flow(client, _answering(told)).send(data)
 
-    def _flow(self, client: Any, answering: Ancillary) -> _UdpFlow:
+    def _flow(self, client: Any, answering: Ancillary) -> UdpFlow:
         """Return the flow that a datagram belongs to; they are in the order in which they were used last."""
         key = client, answering
-        flow = self._flows.pop(key, None)
+        flow, everybodys = self._flows.pop(key, None), self._relays.flows
         if flow is None:
             if len(self._flows) >= UDP_FLOWS:
                 next(iter(self._flows.values())).close()
-            flow = _UdpFlow(self, client, answering)
+            elif len(everybodys) >= self._relays.most_flows:
+                next(iter(everybodys)).close()
+            flow = UdpFlow(self, client, answering)
+        everybodys.pop(flow, None)
         self._flows[key] = flow
+        everybodys[flow] = None
         return flow
 
-    def forget(self, client: Any, answering: Ancillary) -> None:
+    def forget(self, flow: UdpFlow, client: Any, answering: Ancillary) -> None:
+        """Know nothing more of a flow."""
         self._flows.pop((client, answering), None)
+        self._relays.flows.pop(flow, None)
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self.sock.fileno())
@@ -249,7 +262,7 @@ def _answering(told: Iterable[tuple[int, int, bytes]]) -> Ancillary:
     return ()
 
 
-class _UdpFlow:
+class UdpFlow:
     """What a client says to the container and is answered, by a socket of its own there. Making it raises OSError."""
 
     def __init__(self, server: _UdpServer, client: Any, answering: Ancillary) -> None:
@@ -283,9 +296,10 @@ class _UdpFlow:
                 self._server.sock.sendmsg([data], self._answering, 0, self._client)
 
     def close(self) -> None:
+        """Forget the client."""
         if self._timer is not None:
             self._timer.cancel()
-        self._server.forget(self._client, self._answering)
+        self._server.forget(self, self._client, self._answering)
         asyncio.get_running_loop().remove_reader(self._sock.fileno())
         self._sock.close()
 

@@ -352,6 +352,41 @@ def test_datagrams_of_many_clients(wired_lab: Lab, relays: Relays, loop: asyncio
         echo.join()
 
 
+@pytest.fixture
+def few_descriptors() -> Iterator[int]:
+    """Leave this process 256, and return that."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    yield 256
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_datagrams_from_everywhere_leave_descriptors(
+    wired_lab: Lab, few_descriptors: int, loop: asyncio.AbstractEventLoop, tmp_path: Path
+) -> None:
+    """The last clients that have come have half of them, whatever their port; the rest is for everything else."""
+    web = wired_lab.connect("front")
+    server = web.run(lambda: socket.socket(socket.AF_INET, UDP))
+    server.bind(("0.0.0.0", 80))
+    server.settimeout(ANSWERS_S)
+    with (
+        server,
+        contextlib.closing(Relays(loop, tmp_path / "relay")) as relays,
+        contextlib.ExitStack() as stack,
+    ):
+        ports = [
+            stack.enter_context(reserved("::1", (number, number), "udp")) for number in (8080, 8081, 8082)
+        ]
+        for port in ports:
+            port.relay_to(relays, web.ip, 80)
+        for number in range(few_descriptors):
+            with socket.socket(socket.AF_INET6, UDP) as client:
+                client.connect(("::1", 8080 + number % 3))
+                client.send(b"x")
+                assert server.recv(100) == b"x"
+        assert len(relays.flows) == few_descriptors // 2
+
+
 def test_a_killed_relay_is_followed_by_another(
     wired_lab: Lab, loop: asyncio.AbstractEventLoop, tmp_path: Path
 ) -> None:
