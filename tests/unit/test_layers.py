@@ -241,9 +241,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "entry": (*BASICS, "rootless.places", "privileges", "ipc", "handover", "dockercli", "cli", "cli.main"),
     "caller": ("engine.linux", "engine.cgroups"),
     "forkserver_keeper": ("engine.launch",),
+    "forkserver_fork": (
+        *BASICS, "engine.linux", "engine.launch", "state", "handover", "cli.main", "entry", "caller",
+    ),
     "forkserver": (
-        *BASICS, "engine.linux", "engine.launch", "commands", "state", "handover", "cli.main", "entry",
-        "forkserver_keeper", "caller",
+        *BASICS, "engine.linux", "commands", "handover", "forkserver_fork", "forkserver_keeper", "caller",
     ),
     "__main__": ("entry",),
 }  # fmt: skip
