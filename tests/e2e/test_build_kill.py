@@ -111,7 +111,7 @@ def nothing_runs_or_is_mounted(host: Host) -> bool:
 def kill(host: Host, running: Running, victim: str) -> None:
     """Kill one of the build's processes, if there is one."""
     found = host.processes(VICTIMS[victim]) if VICTIMS[victim] else [running.process.pid]
-    for pid in sorted(found)[:1]:
+    for pid in found[:1]:
         if running.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

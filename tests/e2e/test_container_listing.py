@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.scenario import Host
+from tests.support.scenario import Host, eventually
 
 COMPOSE = """
 name: demo
 services:
   web:
     image: busybox
-    command: [sh, -c, "echo x >/file; trap 'exit 3' USR1; trap 'exit 4' TERM; sleep 1000 & wait"]
+    command: [sh, -c, "trap 'exit 3' USR1; trap 'exit 4' TERM; echo x >/file; echo up; sleep 1000 & wait"]
     labels: {own: label}
     ports: ["8080:80", "127.0.0.1:5353:53/udp"]
     expose: ["7000-7002"]
@@ -90,9 +90,12 @@ def test_containers_by_size_and_filters(busy: Host, project: Path) -> None:
 def test_another_signal_stops(busy: Host, project: Path) -> None:
     """`stop` and `restart` with `--signal`, and with `--time`, docker's older name of `--timeout`."""
     state = ("inspect", "-f", "{{.State.ExitCode}}", "demo-web-1")
+    logs = ("container", "logs", "demo-web-1")  # "up" is printed when it can take signals
+    eventually(lambda: busy.run(*logs).ok().stdout == "up\n")
     busy.run("container", "stop", "--signal", "USR1", "--time", "30", "demo-web-1").ok()
     stopped = busy.run(*state).ok().stdout
     busy.run("container", "start", "demo-web-1").ok()
+    eventually(lambda: busy.run(*logs).ok().stdout == "up\nup\n")
     busy.run("container", "restart", "-s", "SIGUSR1", "-t", "30", "demo-web-1").ok()
     ends = busy.run("events", "--since", "1h", "--until", "0s", "--json", "web", cwd=project).ok()
     bad = busy.run("container", "stop", "-s", "NOTHING", "demo-web-1").exited(1).stderr

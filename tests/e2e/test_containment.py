@@ -94,8 +94,8 @@ def start(host: Host, command: list[str], options: str = "") -> Path:
 
 
 def ours(host: Host) -> tuple[int, int]:
-    """Return the pids of supervisor and keeper (whose children look like it until they execute something)."""
-    return host.process("pycompose.supervisor"), host.process("pycompose.engine.keeper")
+    """Return the pids of the first project's supervisor and keeper."""
+    return host.processes("pycompose.supervisor")[0], host.processes("pycompose.engine.keeper")[0]
 
 
 def goes_on(host: Host, folder: Path, before: tuple[int, int]) -> None:

@@ -55,8 +55,8 @@ def victim_pid(host: Host, running: Running, victim: str) -> int:
     """Return whom to kill, 0 when there is nobody (yet, or any more)."""
     if victim == "cli":
         return running.process.pid if running.process.poll() is None else 0
-    # Not one of its children, which look like it until they execute something: a step that dies is no death of its own.
-    return min(host.processes(VICTIMS[victim]), default=0)
+    found = host.processes(VICTIMS[victim])
+    return found[0] if found else 0
 
 
 def kill_during(host: Host, command: Callable[[], Running], victim: str, delay_s: float) -> None:

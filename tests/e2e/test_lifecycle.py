@@ -23,8 +23,8 @@ services:
       - sh
       - -c
       - |
-        echo web >>/shared/order
         trap 'echo stop web >>/shared/order; exit' TERM
+        echo web >>/shared/order
         sleep 1000 & wait
     depends_on:
       migrate: {condition: service_completed_successfully}
@@ -43,8 +43,8 @@ services:
       - sh
       - -c
       - |
-        echo db >>/shared/order
         trap 'echo stop db >>/shared/order; exit' TERM
+        echo db >>/shared/order
         sleep 1
         echo ready >/shared/ready
         sleep 1000 & wait

@@ -37,7 +37,7 @@ services:
     command: [sh, -c, "echo here"]
     logging: {driver: syslog, options: {syslog-address: "unixgram:///run/log-of-test", tag: l}}
 """
-TALK = "[sh, -c, \"echo hello; echo oops >&2; trap 'echo bye; exit 3' TERM; sleep 1000 & wait\"]"
+TALK = "[sh, -c, \"trap 'echo bye; exit 3' TERM; echo hello; echo oops >&2; sleep 1000 & wait\"]"
 UNKEPT = f"""
 services:
   web: {{image: busybox, command: {TALK}, logging: {{driver: none}}}}

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pycompose.engine.paths import DEFAULT_ROOT, StatePaths
+from pycompose.engine.state import start_ticks
 
 from tests.support.leftovers import PATIENCE, Watch
 from tests.support.namespaces import CLONE_FS, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, setns, unshare
@@ -210,18 +211,23 @@ class Host:
         return running
 
     def processes(self, text: str) -> list[int]:
-        """Return the pids, as seen from here, of processes whose command line contains `text`."""
+        """Return the pids, as seen from here, of processes whose command line contains `text`, the oldest one first.
+
+        A child has the command line of its parent until it executes its own program. Pids say nothing about age: they
+        begin anew after pid_max.
+        """
         found = []
         for pid in self.watch.processes():
             with contextlib.suppress(OSError):
                 raw = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
                 found += [pid] if text in raw.decode(errors="replace") else []
-        return found
+        began = {pid: ticks for pid in found if (ticks := start_ticks(pid))}
+        return sorted(began, key=lambda pid: (began[pid], _parent(pid) in began))
 
     def process(self, text: str, *others: int) -> int:
         """Return the pid of the process whose command line contains `text`, once it is the only one beside `others`.
 
-        A child has the command line of its parent until it executes its own program: it isn't counted.
+        A child isn't counted: it may not have executed its own program yet.
         """
 
         def only() -> int:

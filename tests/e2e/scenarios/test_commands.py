@@ -8,13 +8,14 @@ import re
 import pytest
 
 from tests.support.scene import Scene
+from tests.support.terminal import Running
 
 WAIT = "[sh, -c, 'trap exit TERM; sleep 1000 & wait']"
 TRIO = f"""
 services:
   web:
     image: busybox
-    command: [sh, -c, "echo one; echo two >&2; echo three; trap exit TERM; sleep 1000 & wait"]
+    command: [sh, -c, "trap exit TERM; echo one; echo two >&2; echo three; sleep 1000 & wait"]
     ports: ["80", "127.0.0.1::53/udp"]
     scale: 2
   db:
@@ -39,7 +40,15 @@ def trio(stage: Scene) -> Scene:
     """Three services that nobody changes: two replicas of web, db, and a job that has ended."""
     stage.up(TRIO)
     stage.expect({"web-1": "running", "web-2": "running", "db-1": "running", "job-1": "exited"})
+    stage.eventually(lambda: len(stage.logs("web").split()) == 6)
     return stage
+
+
+def _mark(scene: Scene, events: Running) -> None:
+    """Wait for the last of what has happened until now, which comes before the end of the first pause."""
+    scene.compose("pause")
+    scene.compose("unpause")
+    events.expect(r'"unpause".*\n')
 
 
 def names(text: str) -> list[str]:
@@ -494,6 +503,7 @@ services:
             return '"start"' in events.output
 
         scene.eventually(heard)
+        _mark(scene, events)
         seen = len(events.output)
         scene.compose("stop")
         scene.compose("start")

@@ -17,7 +17,7 @@ services:
     command: &log
       - sh
       - -c
-      - "echo $$NAME >>/shared/order; trap 'echo -$$NAME >>/shared/order; exit' TERM; sleep 1000 & wait"
+      - "trap 'echo -$$NAME >>/shared/order; exit' TERM; echo $$NAME >>/shared/order; sleep 1000 & wait"
     environment: {NAME: web}
     depends_on: [app]
   app:
@@ -35,7 +35,7 @@ services:
       - sh
       - -c
       - |
-        echo db >>/shared/order; trap 'echo -db >>/shared/order; exit' TERM
+        trap 'echo -db >>/shared/order; exit' TERM; echo db >>/shared/order
         sleep 0.5; touch /shared/ready; sleep 1000 & wait
     healthcheck: {test: [CMD, test, -e, /shared/ready], interval: 200ms, retries: 100}
 """

@@ -326,6 +326,10 @@ def test_events(scene: Scene) -> None:
         return '"kill"' in events.output
 
     scene.eventually(heard)
+    # The last of what has happened until now comes before the end of a pause.
+    scene.compose("pause")
+    scene.compose("unpause")
+    events.expect(r'"unpause".*\n')
     seen = len(events.output)
     scene.compose("restart")
     scene.compose("kill")

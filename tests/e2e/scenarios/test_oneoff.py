@@ -298,13 +298,20 @@ def test_exec_is_left(scene: Scene) -> None:
     """The detach keys must end `exec` with an error, and let the command go on."""
     scene.up(f"services: {{web: {{image: busybox, command: {WAIT}}}}}")
     running = scene.spawn(
-        "exec", "web", "sh", "-c", "echo up; sleep 1; echo more; touch /on; sleep 100", tty=True
+        "exec",
+        "web",
+        "sh",
+        "-c",
+        "echo $$ >/pid; echo up; sleep 1; echo more; touch /on; sleep 100",
+        tty=True,
     )
     running.expect("up")
     running.send("\x10\x11")
     running.expect("read escape sequence")
     assert running.wait() == 1
-    scene.compose("exec", "-T", "web", "sh", "-c", "until [ -e /on ]; do sleep 0.1; done; pidof sleep")
+    scene.compose(
+        "exec", "-T", "web", "sh", "-c", "until [ -e /on ]; do sleep 0.1; done; kill -0 $(cat /pid)"
+    )
 
 
 def test_run_is_left(scene: Scene) -> None:

@@ -18,8 +18,8 @@ services:
       - sh
       - -c
       - |
-        echo run >>/shared/runs
         trap 'exit 0' TERM
+        echo run >>/shared/runs
         until test -e /shared/go; do sleep 0.05; done
         rm /shared/go
         exit %s
@@ -100,6 +100,7 @@ def test_up_starts_a_stopped_one(scene: Scene) -> None:
     """`start` and `up` must bring back what was stopped, restart policy and all."""
     scene.file("shared/runs", "")
     scene.up(RUNS % (3, "restart: on-failure"))
+    scene.expect_text("shared/runs", "run\n")
     scene.compose("stop")
     scene.compose("start")
     scene.expect_text("shared/runs", "run\nrun\n")
@@ -153,10 +154,10 @@ services:
 
 def test_no_handler(scene: Scene) -> None:
     """A process 1 without a handler can't react to SIGTERM, and must not be waited for."""
-    scene.up("services: {app: {image: busybox, command: [sleep, '1000'], stop_grace_period: 3s}}")
+    scene.up("services: {app: {image: busybox, command: [sleep, '1000'], stop_grace_period: 6s}}")
     took = timed(scene, "stop")
     scene.expect_exit("app", 137)
-    assert (took < 3) == scene.differs("no-handler", docker=False, pycompose=True)
+    assert (took < 6) == scene.differs("no-handler", docker=False, pycompose=True)
 
 
 @pytest.mark.parametrize("wait", ("false", "true"))
@@ -164,13 +165,14 @@ def test_ignored_signal(scene: Scene, wait: str) -> None:
     """A process 1 that ignores SIGTERM must be killed, after the grace period where the service wants it."""
     if wait == "true" and scene.engine.name == "socket":
         pytest.skip("x-stop-wait is a key of ours, which Docker Compose doesn't pass on")
+    grace_s = 2 if wait == "true" else 8
     scene.up(
         f"""
 services:
   app:
     image: busybox
     command: [sh, -c, "trap '' TERM; echo up; while true; do sleep 0.1; done"]
-    stop_grace_period: 2s
+    stop_grace_period: {grace_s}s
     x-stop-wait: {wait}
 """
     )
@@ -178,20 +180,25 @@ services:
     took = timed(scene, "stop")
     scene.expect_exit("app", 137)
     if wait == "true":
-        assert took >= 2
+        assert took >= grace_s
     else:
-        assert (took < 2) == scene.differs("no-handler", docker=False, pycompose=True)
+        assert (took < grace_s) == scene.differs("no-handler", docker=False, pycompose=True)
 
 
 def test_stop_at_once(scene: Scene) -> None:
     """Services that don't depend on each other must be stopped at the same time."""
-    service = """
+    # Each ends when all have been told to.
+    told = "touch /shared/$$HOSTNAME; until test $$(ls /shared | wc -l) = 4; do sleep 0.05; done; exit"
+    service = f"""
     image: busybox
-    command: [sh, -c, "trap 'sleep 1; exit' TERM; echo up; sleep 1000 & wait"]
+    command: [sh, -c, "trap '{told}' TERM; echo up; while true; do sleep 0.1; done"]
+    volumes: ['./shared:/shared']
 """
     scene.up("services:\n" + "".join(f"  s{number}:{service}" for number in range(4)))
     scene.eventually(lambda: scene.logs().count("up") == 4)
-    assert 1 <= timed(scene, "stop") < 4
+    scene.compose("stop", "-t", "30")
+    for number in range(4):
+        scene.expect_exit(f"s{number}", 0)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +228,7 @@ HOOKS = """
 services:
   app:
     image: busybox
-    command: [sh, -c, "echo main >>/shared/order; trap 'echo term >>/shared/order; exit' TERM; sleep 1000 & wait"]
+    command: [sh, -c, "trap 'echo term >>/shared/order; exit' TERM; echo main >>/shared/order; sleep 1000 & wait"]
     user: "1000"
     volumes: ['./shared:/shared']
     %s
