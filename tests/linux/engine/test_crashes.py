@@ -124,4 +124,4 @@ def test_many_rounds_leave_no_descriptor_behind(lab: Lab) -> None:
         with pytest.raises(EngineError):
             lab.keeper.start_container(lab.make([f"nothing-{number}"]))
 
-    assert sorted(os.listdir(f"/proc/{lab.keeper.pid}/fd")) == before
+    eventually(lambda: sorted(os.listdir(f"/proc/{lab.keeper.pid}/fd")) == before)

@@ -92,7 +92,7 @@ def test_a_stop_takes_no_time(lab: Lab) -> None:
     lab.keeper.signal(container, signal.SIGTERM)
 
     assert lab.exit_code(container) == 143
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 5
 
 
 def test_it_ends_with_its_command_and_takes_the_rest_along(lab: Lab) -> None:

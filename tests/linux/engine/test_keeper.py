@@ -19,7 +19,7 @@ from pycompose.engine.api import ContainerExited, EngineGone
 from pycompose.engine.builder.clearing import remove_project
 from pycompose.engine.cgroups.base import open_existing
 from pycompose.engine.client import KeeperClient
-from pycompose.engine.config import Process
+from pycompose.engine.config import Namespaces, OciHook, Process
 from pycompose.engine.errors import CgroupError, EngineError, NoSuchContainer, StateError
 from pycompose.engine.keeper import requests, wire
 from pycompose.engine.linux.process import signal_handled
@@ -330,9 +330,12 @@ def test_the_keeper_runs_from_a_sealed_copy(lab: Lab) -> None:
     assert os.getsid(pid) == pid
 
 
-def test_the_child_before_execve_runs_from_the_sealed_copy(lab: Lab) -> None:
+def test_the_child_before_execve_runs_from_the_sealed_copy(lab: Lab, tmp_path: Path) -> None:
     """What the container's /proc/1/exe shows before it executes is that copy too."""
-    container = lab.make("true")
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\nuntil test -e {tmp_path}/seen; do sleep 0.01; done\n")
+    hook.chmod(0o700)
+    container = lab.make("true", hooks=(OciHook(path=str(hook)),), namespaces=Namespaces(network="private"))
     seen: set[str] = set()
     thread = threading.Thread(target=lab.keeper.start_container, args=(container,))
     thread.start()
@@ -340,6 +343,8 @@ def test_the_child_before_execve_runs_from_the_sealed_copy(lab: Lab) -> None:
         for pid in Path(f"/proc/{lab.keeper.pid}/task/{lab.keeper.pid}/children").read_text().split():
             with contextlib.suppress(OSError):
                 seen.add(os.readlink(f"/proc/{pid}/exe"))
+        if seen:
+            (tmp_path / "seen").touch()  # which the child waits for before it executes
     thread.join()
 
     assert any(name.startswith("/memfd:pycompose-keeper") for name in seen)
