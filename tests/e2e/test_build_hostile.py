@@ -223,9 +223,12 @@ def test_ignore_files_that_would_take_for_ever(busy: Host) -> None:
 
 def test_a_cache_that_two_builds_want(busy: Host) -> None:
     """Locked: one after the other; private: each has its own; shared: both at once. Two commands, four builds."""
-    script = "mkdir /c/{n} && sleep 0.7 && ls /c | wc -l >/seen && rmdir /c/{n}"  # how many are in there at the end
+    # How many are in there at the end; where both have to be, each waits for the other.
+    alone = "mkdir /c/{n} && sleep 0.7 && ls /c | wc -l >/seen && rmdir /c/{n}"
+    together = "mkdir /c/{n} && until test -d /c/1 -a -d /c/2; do sleep 0.05; done && ls /c | wc -l >/seen"
     for sharing, expected in (("locked", {"1"}), ("private", {"1"}), ("shared", {"2"})):
         folders = []
+        script = together if sharing == "shared" else alone
         for number in (1, 2):
             run = f"RUN --mount=type=cache,target=/c,id={sharing},sharing={sharing} {script.format(n=number)}"
             text = f"FROM busybox\n{run}\n"

@@ -14,10 +14,12 @@ ENDING = """
 services:
   job:
     image: busybox
-    command: [sh, -c, "echo working; exit 3"]
+    command: [sh, -c, "until test -e /shared/serving; do sleep 0.05; done; echo working; exit 3"]
+    volumes: ["./shared:/shared"]
   server:
     image: busybox
-    command: [sh, -c, "trap 'exit 7' TERM; echo serving; sleep 1000 & wait"]
+    command: [sh, -c, "trap 'exit 7' TERM; echo serving; touch /shared/serving; sleep 1000 & wait"]
+    volumes: ["./shared:/shared"]
   helper:
     image: busybox
     attach: false
