@@ -8,6 +8,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from tests.support.leftovers import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -57,7 +59,7 @@ def end(host: Host, folder: Path, running: Running) -> None:
 
 def eventually(call: Callable[[], object], wanted: object, seconds: float = 20) -> None:
     """Wait until `call` returns what is wanted."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while (found := call()) != wanted:
         assert time.monotonic() < deadline, f"{found!r} is not {wanted!r}"
         time.sleep(0.05)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.test_watch import RULE, end, eventually, logs, project, watch
+from tests.support.leftovers import PATIENCE
 from tests.support.trees import Vandal, difference, read_tree
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def converges(
     host: Host, folder: Path, source: str = "src", target: str = "app", seconds: float = 30
 ) -> None:
     """Wait until every container has what is outside."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     for root in roots(host, folder):
         while wrong := difference(
             read_tree(folder / source), host.inside(lambda root=root: read_tree(f"{root}/{target}"))
