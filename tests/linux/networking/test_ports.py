@@ -394,10 +394,14 @@ def test_a_killed_relay_is_followed_by_another(
 
     def relay() -> int:
         lists = [path.read_text("ascii") for path in Path("/proc/self/task").glob("*/children")]
-        ids = " ".join(lists).split()
-        (found,) = [pid for pid in ids if Path(f"/proc/{pid}/comm").read_text("ascii") == "pycompose-relay\n"]
-        return int(found)
+        names = {}
+        for pid in map(int, " ".join(lists).split()):
+            with contextlib.suppress(OSError):  # one that has just been reaped
+                names[pid] = Path(f"/proc/{pid}/comm").read_text("ascii")
+        (found,) = [pid for pid, name in names.items() if name == "pycompose-relay\n" and pid not in killed]
+        return found
 
+    killed: set[int] = set()
     before = len(os.listdir("/proc/self/fd"))
     with (
         contextlib.closing(Relays(loop, tmp_path / "pycompose-relay")) as relays,
@@ -413,6 +417,7 @@ def test_a_killed_relay_is_followed_by_another(
                 assert client.recv(16) == b"hello"
                 pid = relay()
                 os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
                 with contextlib.suppress(ConnectionResetError):
                     assert client.recv(16) == b""
             while Path(f"/proc/{pid}").exists():  # until it is reaped
