@@ -68,7 +68,7 @@ def test_narrow_and_lossy(busy: Host, pair: Path) -> None:
         with stack["api"].bandwidth("8mbit"):
             size, slow = get(stack, 10)
             assert size == 500000 and slow > 0.3, slow   # 4 Mbit through 8 Mbit/s, less what a burst lets through
-        assert get(stack)[1] < 0.3
+        assert min(get(stack)[1] for _ in range(5)) < 0.3  # none could be, were it still there
         with stack["api"].loss(100):
             assert get(stack)[0] == 0 and not pings(stack, 1)
         with stack["api"].loss(50):
