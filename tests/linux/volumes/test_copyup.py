@@ -15,6 +15,8 @@ from pycompose.engine.paths import StatePaths
 from pycompose.volumes.copyup import copy_up
 from pycompose.volumes.store import VolumeSpec, VolumeStore
 
+from tests.support.requires import requires
+
 
 def make_image(root: Path) -> tuple[RootfsTree, ...]:
     """Return an image of two layers with a data directory in both."""
@@ -143,7 +145,6 @@ def test_modes_owners_times_and_holes_arrive(host_paths: StatePaths, tmp_path: P
         sparse.seek(1 << 20)
         sparse.write(b"middle")
         sparse.truncate(3 << 20)
-    os.setxattr(source / "large", "user.colour", b"red")
     trees = (RootfsTree(lowers=(str(tmp_path / "image"),)),)
     before = {file.name: file.stat() for file in source.iterdir()}
     store = VolumeStore(host_paths)
@@ -162,8 +163,22 @@ def test_modes_owners_times_and_holes_arrive(host_paths: StatePaths, tmp_path: P
             )  # fmt: skip
             assert (name, made.st_mtime_ns, made.st_size) == (name, info.st_mtime_ns, info.st_size)
             assert copy.read_bytes() == (source / name).read_bytes()
-        assert os.getxattr(store.data(f"v{umask}") / "large", "user.colour") == b"red"
         assert (store.data(f"v{umask}") / "sparse").stat().st_blocks * 512 < 1 << 20
+
+
+@requires("user-xattrs")
+def test_attributes_arrive(host_paths: StatePaths, tmp_path: Path) -> None:
+    """Of small files and of large ones, which are copied in another way."""
+    source = tmp_path / "image/data"
+    source.mkdir(parents=True)
+    for name, size in (("small", 10), ("large", 100_000)):
+        (source / name).write_bytes(os.urandom(size))
+        os.setxattr(source / name, "user.colour", name.encode())
+    store = VolumeStore(host_paths)
+    store.ensure(VolumeSpec(name="v"))
+    assert copy_up(host_paths.volume("v"), (RootfsTree(lowers=(str(tmp_path / "image"),)),), "/data", name="v")
+    for name in ("small", "large"):
+        assert os.getxattr(store.data("v") / name, "user.colour") == name.encode()
 
 
 def test_replicas_at_once_fill_it_once(host_paths: StatePaths, tmp_path: Path) -> None:
