@@ -71,7 +71,7 @@ def _supervisor(host: Host, *others: int) -> int:
 
 
 def test_names_resolve_again_without_a_command(busy: Host) -> None:
-    """After kill -9 of the supervisor of a quiet project its DNS answers again within two seconds."""
+    """After kill -9 of the supervisor of a quiet project its DNS answers again, in a second on an idle machine."""
     project = busy.project({"compose.yaml": QUIET})
     (project / "seen").mkdir()
     answers = project / "seen/answers"
@@ -88,8 +88,12 @@ def test_names_resolve_again_without_a_command(busy: Host) -> None:
     while answers.stat().st_size <= before and time.monotonic() < killed + 10:
         time.sleep(0.005)
     took_s = time.monotonic() - killed
-    print(f"names resolve again after {took_s:.2f} s")
-    assert took_s < 2
+    # A command that does everything itself takes 0.1 s there; where others have the processors both take longer.
+    began = time.monotonic()
+    busy.run("ps", env={"PYCOMPOSE_FORKSERVER": "0"}, cwd=project).ok()
+    ps_s = time.monotonic() - began
+    print(f"names resolve again after {took_s:.2f} s, a command takes {ps_s:.2f} s")
+    assert took_s < max(2, 20 * ps_s)
     assert _supervisor(busy) != first
     busy.run("down", cwd=project).ok()
 

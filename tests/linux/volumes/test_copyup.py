@@ -176,7 +176,9 @@ def test_attributes_arrive(host_paths: StatePaths, tmp_path: Path) -> None:
         os.setxattr(source / name, "user.colour", name.encode())
     store = VolumeStore(host_paths)
     store.ensure(VolumeSpec(name="v"))
-    assert copy_up(host_paths.volume("v"), (RootfsTree(lowers=(str(tmp_path / "image"),)),), "/data", name="v")
+    assert copy_up(
+        host_paths.volume("v"), (RootfsTree(lowers=(str(tmp_path / "image"),)),), "/data", name="v"
+    )
     for name in ("small", "large"):
         assert os.getxattr(store.data("v") / name, "user.colour") == name.encode()
 
