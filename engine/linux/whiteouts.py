@@ -37,7 +37,7 @@ def _make_file(directory: int, name: bytes) -> None:
         os.setxattr(directory, OPAQUE_XATTRS[0], _HAS_WHITEOUTS)
     except OSError as exc:
         os.unlink(name, dir_fd=directory)
-        raise OSError(exc.errno, _CANNOT, os.fsdecode(name)) from exc
+        raise _explained(exc, os.fsdecode(name)) from exc
     finally:
         os.close(fd)
 
@@ -62,4 +62,10 @@ def make_opaque(directory: int, *, privileged: bool) -> None:
     try:
         os.setxattr(directory, OPAQUE_XATTRS[0 if privileged and userns.is_initial() else 1], b"y")
     except OSError as exc:
-        raise OSError(exc.errno, _CANNOT, os.readlink(f"/proc/self/fd/{directory}")) from exc
+        raise _explained(exc, os.readlink(f"/proc/self/fd/{directory}")) from exc
+
+
+def _explained(exc: OSError, name: str) -> OSError:
+    """Return what to raise for an attribute that couldn't be set: a full disk is no lack of the file system."""
+    cannot = exc.errno in (errno.EOPNOTSUPP, errno.EPERM)
+    return OSError(exc.errno, _CANNOT if cannot else exc.strerror, name)
